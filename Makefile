@@ -1,0 +1,68 @@
+# `make run` needs Python 3.11 or later, make and the package index: no git, no node, no root.
+#
+# `make test` also uses programs of the system. The tests start each one themselves, on loopback and
+# on throw-away files, and find it here:
+#   PostgreSQL   initdb, pg_ctl    PATH, else /usr/lib/postgresql/*/bin
+#   Redis        redis-server      PATH
+#   Chromium     chromium          PATH, else google-chrome
+#   Node         node              PATH
+# scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
+# tests that need it are deselected by their markers (postgres, redis, browser) and the last line
+# says so. With CI=true nothing may be left out: a missing program is a failure.
+
+PY := .venv/bin/python
+READY := .venv/.ready
+READY_DEV := .venv/.ready-dev
+CATALOGUES := $(patsubst %.po,%.mo,$(wildcard mpesa/translations/*/LC_MESSAGES/*.po))
+
+# A .venv whose Python has moved or gone is made again.
+ifneq ($(wildcard .venv),)
+ifneq ($(shell $(PY) -c 'print("runs")' 2>/dev/null),runs)
+$(READY) $(READY_DEV): broken-venv
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check format bench clean broken-venv
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
+
+# exec: Ctrl-C and SIGTERM reach the server itself, and its exit status is the recipe's.
+run: setup ## set up what is missing, then serve at http://127.0.0.1:5000
+	@exec $(PY) app.py
+
+setup: $(READY) $(CATALOGUES) ## only set up into .venv
+
+test: $(READY_DEV) $(CATALOGUES) ## every test, with what they need
+	@scripts/test.sh
+
+check: $(READY_DEV) ## format, lint, types, layers
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+
+format: $(READY_DEV) ## rewrite the code in the project's format
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+
+bench: $(READY_DEV) $(CATALOGUES) ## measure throughput and latency
+	$(PY) -m tests.bench
+
+clean: ## remove what make made; the database in instance/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(CATALOGUES)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.txt
+	@scripts/install.sh requirements.txt
+	@touch $@
+
+# What the tests need includes what the server needs.
+$(READY_DEV): requirements-dev.txt requirements.txt
+	@scripts/install.sh requirements-dev.txt
+	@touch $(READY) $@
+
+%.mo: %.po | $(READY)
+	@$(PY) -m babel.messages.frontend --quiet compile --input-file $< --output-file $@

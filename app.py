@@ -1,0 +1,72 @@
+"""The application: `create_app()` for tools and tests, `python app.py` to serve it."""
+
+if __name__ == "__main__":
+    from mpesa import serving  # first: it patches the modules that everything else imports
+
+import os
+import sys
+from pathlib import Path
+
+from dotenv import dotenv_values
+from flask import Flask
+from flask_migrate import Migrate
+
+from mpesa import cli, logs, simulator, web
+from mpesa.config import Settings, SettingsError
+from mpesa.models import db
+from mpesa.web import database, realtime
+
+ROOT = Path(__file__).resolve().parent
+
+
+def create_app(settings: Settings | None = None, *, async_mode: str = "threading") -> Flask:
+    """Wire an application together.
+
+    Args:
+        settings: read from the environment, and from `.env` below it, where None.
+        async_mode: how sockets are served; `threading` for commands and tests.
+
+    Raises:
+        SettingsError: one line that names the setting and says what is expected.
+    """
+    settings = settings or load_settings()
+    app = Flask(__name__)
+    app.secret_key = settings.secret_key
+    database.connect(app, settings)
+    Migrate(app, db, directory=str(database.MIGRATIONS), render_as_batch=True)
+    socketio = web.register(app, settings, async_mode)
+    if settings.simulated:
+        simulator.mount(app, socketio, business=settings.merchant_name)
+    cli.register(app)
+    return app
+
+
+def load_settings() -> Settings:
+    """The settings of this process."""
+    written = {name: value or "" for name, value in dotenv_values(ROOT / ".env").items()}
+    return Settings.from_env({**written, **os.environ})
+
+
+def main() -> None:
+    """Migrate and serve until SIGINT or SIGTERM."""
+    settings = load_settings()
+    logs.set_up(settings.log_format)
+    app = create_app(settings, async_mode=settings.async_mode.value)
+    listener = serving.listen(settings.host, settings.port)
+    with app.app_context():
+        database.migrate()
+        ours = web.services()
+    serving.serve(
+        app,
+        listener,
+        on_ready=lambda: web.start(app),
+        on_stop=lambda: realtime.close_all(ours.socketio),
+        on_cut=ours.daraja.cut,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (SettingsError, serving.CannotListen) as problem:
+        sys.exit(f"mpesa: {problem}")

@@ -1,0 +1,41 @@
+"""How Alembic meets the application: its engine, its models, one migration for both databases."""
+
+from typing import Any, Literal
+
+from alembic import context
+from flask import current_app
+
+from mpesa.models import UTCDateTime, db
+
+
+def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
+    """Migrations outlive the code, so they name plain types."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run() -> None:
+    """Run the migrations on the application's database, all or none."""
+    with db.engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=db.metadata,
+            render_item=render_item,
+            **current_app.extensions["migrate"].configure_args,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+def print_sql() -> None:
+    """`flask db upgrade --sql`: for a database that only an administrator may change."""
+    context.configure(url=str(db.engine.url), target_metadata=db.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    print_sql()
+else:
+    run()

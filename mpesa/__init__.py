@@ -1,0 +1,20 @@
+"""The life of a payment, as file names; imports point down only.
+
+cli                     the flask commands
+web/                    the only place that sees requests and sockets
+simulator/              Daraja in a box and the virtual phone; shares nothing with the client
+orders                  create, find, cancel
+checkout                start a payment: check, write the row, ask Daraja, record the answer
+inbox                   take in a callback: store raw, judge, apply
+clock                   what time alone changes: overdue waits, prompts too old to be answered
+ledger                  record(): the only code that changes a transaction
+quota                   the OAuth token, shared by all processes
+models                  tables and constraints
+daraja/                 the only code that speaks HTTP to Safaricom
+tokens                  ids and callback tokens: make, hash
+counters                what happened how often
+config                  Settings.from_env()
+domain/                 pure: phone, money, result codes, callback, settlement, snapshot
+
+Beside them `serving`, the only module that knows the async server.
+"""

@@ -1,0 +1,334 @@
+"""Start a payment: check, write the row, ask Daraja, record the answer."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mpesa import counters, ledger
+from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
+from mpesa.domain import settlement
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.snapshot import OPEN_FOR, OrderStatus, seconds_left
+from mpesa.ledger import Kind, Raw
+from mpesa.models import IdempotencyKey, Order, Transaction, writing
+from mpesa.tokens import hash_token, new_callback_token, new_id
+
+
+class PushNotStarted(Exception):
+    """Why no push went out."""
+
+
+class OrderNotFound(PushNotStarted):
+    """There is no such order."""
+
+
+class OrderPaid(PushNotStarted):
+    """The order is paid."""
+
+
+class OrderClosed(PushNotStarted):
+    """The order was cancelled or has expired."""
+
+
+class KeyReused(PushNotStarted):
+    """The idempotency key came before with other fields."""
+
+
+@dataclass
+class MustWait(PushNotStarted):
+    """A later push may be taken.
+
+    Attributes:
+        seconds: until then.
+    """
+
+    seconds: int
+
+
+class AttemptOpen(MustWait):
+    """A prompt of this order may still be answered on another phone."""
+
+
+class RetryLater(MustWait):
+    """The newest attempt's wait is not over."""
+
+
+class LineBusy(MustWait):
+    """A prompt of another order may still be answered on this phone."""
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """What a shopper asks for."""
+
+    order_id: str
+    msisdn: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A push that went out, or the open one that was joined.
+
+    Attributes:
+        status_code: 202 where a push went out for it, 200 where it joined.
+    """
+
+    transaction_id: str
+    status_code: int
+
+
+@dataclass(frozen=True)
+class Seams:
+    """What starting a payment needs from outside.
+
+    Attributes:
+        now: the time, aware UTC.
+        callback_url: from a callback token to the address that Daraja is given.
+        check_limits: raises where this line or address asked too often.
+        announce: tells rooms about transactions that changed.
+    """
+
+    daraja: Daraja
+    now: Callable[[], datetime]
+    callback_url: Callable[[str], str]
+    check_limits: Callable[[str], None]
+    announce: Callable[[Iterable[str]], None]
+
+
+def start(session: Session, request: PushRequest, seams: Seams) -> Started:
+    """Start a push for an order, or join the one that is open.
+
+    The row and the hash of its callback token are committed before Daraja hears of it.
+
+    Args:
+        session: writes are commits of their own; nothing is held while Daraja is asked.
+        request: checked fields.
+        seams: clock, Daraja and the edges.
+
+    Raises:
+        PushNotStarted: one of the classes above.
+    """
+    _free_what_is_over(session, request, seams)
+    started = _checks(session, request, seams.now(), lock=False)
+    if started is not None and not _needs_key(session, request):
+        return started
+    if started is None:
+        seams.check_limits(request.msisdn)
+    token = new_callback_token()
+    outcome, push = _write_row(session, request, seams, token)
+    if push is not None:
+        seams.announce(_ask_daraja(session, outcome.transaction_id, push, seams))
+    return outcome
+
+
+# -- before the push ---------------------------------------------------------------------------
+
+
+def _write_row(
+    session: Session, request: PushRequest, seams: Seams, token: str
+) -> tuple[Started, Push | None]:
+    try:
+        return _write_row_once(session, request, seams, token)
+    except IntegrityError:
+        # Another order took the line at the same moment: now the checks can see it.
+        return _write_row_once(session, request, seams, token)
+
+
+def _write_row_once(
+    session: Session, request: PushRequest, seams: Seams, token: str
+) -> tuple[Started, Push | None]:
+    """The checks once more under the order's lock, then the row."""
+    now = seams.now()
+    with writing(session):
+        joined = _checks(session, request, now, lock=True)
+        if joined is not None:
+            _keep_key(session, request, joined, now)
+            return joined, None
+        order = session.get_one(Order, request.order_id)
+        transaction = _new_row(session, order, request, token, now)
+        session.add(transaction)
+        session.flush()
+        started = Started(transaction.id, 202)
+        _keep_key(session, request, started, now)
+        push = _push(order, request, seams.callback_url(token))
+    return started, push
+
+
+def _checks(session: Session, request: PushRequest, now: datetime, *, lock: bool) -> Started | None:
+    """Everything that may stop a push, in the order in which it is told.
+
+    Returns:
+        What was started before by the same key, or the open attempt to join; None: push.
+    """
+    order = (
+        ledger.lock_order(session, request.order_id)
+        if lock
+        else session.get(Order, request.order_id)
+    )
+    if order is None:
+        raise OrderNotFound
+    earlier = _earlier(session, request)
+    if earlier is not None:
+        return earlier
+    attempts = ledger.attempts_of(session, order.id)
+    _check_order(ledger.order_status(order, attempts, now))
+    joined = _check_attempts(attempts, request, now)
+    if joined is None:
+        _check_line(session, request, now)
+    return joined
+
+
+def _check_order(status: OrderStatus) -> None:
+    if status is OrderStatus.PAID:
+        raise OrderPaid
+    if status is not OrderStatus.OPEN:
+        raise OrderClosed
+
+
+def _check_attempts(
+    attempts: Sequence[Transaction], request: PushRequest, now: datetime
+) -> Started | None:
+    for attempt in attempts:
+        if ledger.prompt_may_live(attempt, now):
+            if attempt.msisdn == request.msisdn:
+                return Started(attempt.id, 200)
+            raise AttemptOpen(seconds_left(attempt.created_at + OPEN_FOR, now) or 1)
+    wait = seconds_left(attempts[0].retry_at, now) if attempts else None
+    if wait:
+        raise RetryLater(wait)
+    return None
+
+
+def _check_line(session: Session, request: PushRequest, now: datetime) -> None:
+    statement = select(Transaction).where(Transaction.msisdn == request.msisdn, Transaction.is_open)
+    for attempt in session.scalars(statement.execution_options(populate_existing=True)):
+        if attempt.order_id != request.order_id and ledger.prompt_may_live(attempt, now):
+            raise LineBusy(seconds_left(attempt.created_at + OPEN_FOR, now) or 1)
+
+
+def _free_what_is_over(session: Session, request: PushRequest, seams: Seams) -> None:
+    """Close attempts of this order or line that the clock should have closed by now."""
+    now = seams.now()
+    over = select(Transaction.id).where(
+        Transaction.is_open,
+        (Transaction.msisdn == request.msisdn) | (Transaction.order_id == request.order_id),
+        Transaction.created_at <= now - OPEN_FOR,
+    )
+    for transaction_id in session.scalars(over).all():
+        raw = Raw(Kind.CLOCK)
+        seams.announce(ledger.record(session, transaction_id, settlement.PromptOver(), raw, now))
+
+
+def _new_row(
+    session: Session, order: Order, request: PushRequest, token: str, now: datetime
+) -> Transaction:
+    attempts = ledger.attempts_of(session, order.id)
+    return Transaction(
+        id=new_id(),
+        order_id=order.id,
+        attempt=1 + max((each.attempt for each in attempts), default=0),
+        msisdn=request.msisdn,
+        amount=order.amount,
+        callback_token_hash=hash_token(token),
+        status=Status.PENDING.value,
+        reason=Reason.AWAITING_PIN.value,
+        final=False,
+        is_open=True,
+        settles_order=False,
+        needs_review=False,
+        seq=1,
+        announced_seq=0,
+        times_asked=0,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _push(order: Order, request: PushRequest, callback_url: str) -> Push:
+    return Push(
+        msisdn=request.msisdn,
+        amount=order.amount,
+        reference=order.reference,
+        description=order.description,
+        callback_url=callback_url,
+    )
+
+
+# -- the same request twice --------------------------------------------------------------------
+
+
+def _scope(request: PushRequest) -> str:
+    return f"order:{request.order_id}"
+
+
+def _fingerprint(request: PushRequest) -> str:
+    return hashlib.sha256(request.msisdn.encode()).hexdigest()
+
+
+def _earlier(session: Session, request: PushRequest) -> Started | None:
+    if request.idempotency_key is None:
+        return None
+    row = session.get(IdempotencyKey, (_scope(request), request.idempotency_key))
+    if row is None:
+        return None
+    if row.fingerprint != _fingerprint(request) or row.transaction_id is None:
+        raise KeyReused
+    return Started(row.transaction_id, row.status_code)
+
+
+def _needs_key(session: Session, request: PushRequest) -> bool:
+    """A request that joined keeps its key too."""
+    return request.idempotency_key is not None and _earlier(session, request) is None
+
+
+def _keep_key(session: Session, request: PushRequest, started: Started, now: datetime) -> None:
+    if not _needs_key(session, request):
+        return
+    session.add(
+        IdempotencyKey(
+            scope=_scope(request),
+            key=request.idempotency_key,
+            fingerprint=_fingerprint(request),
+            status_code=started.status_code,
+            order_id=request.order_id,
+            transaction_id=started.transaction_id,
+            created_at=now,
+        )
+    )
+
+
+# -- the push ----------------------------------------------------------------------------------
+
+
+def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[str]:
+    """Send the push and record what came of it; returns the transactions to announce."""
+    session.rollback()  # no connection is held while Daraja thinks
+    evidence, body = _send(seams.daraja, push)
+    raw = Raw(Kind.PUSH_ANSWER, body)
+    return ledger.record(session, transaction_id, evidence, raw, seams.now())
+
+
+def _send(daraja: Daraja, push: Push) -> tuple[settlement.Evidence, bytes]:
+    try:
+        accepted = daraja.push(push, budget=PUSH_BUDGET.total_seconds())
+    except (NotSent, Refused) as error:
+        counters.count("push_failed")
+        return settlement.PushFailed(error.reason), error.body or str(error).encode()
+    except DarajaError as error:
+        counters.count("push_unconfirmed")
+        return settlement.PushUnconfirmed(), error.body or str(error).encode()
+    return _answered(accepted), accepted.body
+
+
+def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
+    return settlement.PushAnswered(accepted.merchant_request_id, accepted.checkout_request_id)
+
+
+# A person waits for it, and a prompt that takes longer to arrive is not expected any more.
+PUSH_BUDGET = timedelta(seconds=20)

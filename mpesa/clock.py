@@ -1,0 +1,65 @@
+"""What time alone changes: waits that are over, prompts too old to be answered, lost answers."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mpesa import ledger
+from mpesa.domain import settlement
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.snapshot import OPEN_FOR
+from mpesa.ledger import Kind, Raw
+from mpesa.models import Transaction
+
+# A push is over after 20 s at the most; a row without an answer then was left by a crash.
+UNANSWERED_AFTER = timedelta(seconds=25)
+# A tick does so many of each kind; the rest waits for the next one, a second later.
+_AT_ONCE = 200
+
+
+def run_once(
+    session: Session,
+    now: datetime,
+    wait: timedelta,
+    announce: Callable[[Iterable[str]], None],
+) -> int:
+    """Record everything that became due, oldest first.
+
+    Args:
+        now: aware UTC.
+        wait: how long a shopper waits before a silent payment is overdue.
+        announce: tells rooms about transactions that changed.
+
+    Returns:
+        How many transactions were looked at.
+    """
+    due = _due(session, now, wait)
+    for transaction_id, evidence in due:
+        announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), now))
+    return len(due)
+
+
+def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, settlement.Evidence]]:
+    pending = select(Transaction.id).where(Transaction.status == Status.PENDING.value)
+    unanswered = pending.where(
+        Transaction.reason == Reason.AWAITING_PIN.value,
+        Transaction.checkout_request_id.is_(None),
+        Transaction.created_at <= now - UNANSWERED_AFTER,
+    )
+    silent = pending.where(
+        Transaction.reason != Reason.OVERDUE.value, Transaction.created_at <= now - wait
+    )
+    over = select(Transaction.id).where(
+        Transaction.is_open, Transaction.created_at <= now - OPEN_FOR
+    )
+    kinds: list[tuple[settlement.Evidence, list[str]]] = [
+        (evidence, list(session.scalars(found.order_by(Transaction.created_at).limit(_AT_ONCE))))
+        for evidence, found in (
+            (settlement.PushUnconfirmed(), unanswered),
+            (settlement.WaitOver(), silent),
+            (settlement.PromptOver(), over),
+        )
+    ]
+    return [(each, evidence) for evidence, ids in kinds for each in ids]

@@ -1,0 +1,395 @@
+"""Settings from the environment: frozen, typed, and refused at the start where they are wrong."""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Published with every copy of Safaricom's documentation; it opens the sandbox only.
+SANDBOX_SHORT_CODE = "174379"
+SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
+# Known to everybody who reads this line, so production refuses to start with them.
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key"
+DEVELOPMENT_API_KEY = "development-api-key"
+
+
+class SettingsError(ValueError):
+    """A setting is wrong or missing; the message is one line that names it and what is expected."""
+
+
+class DarajaEnv(StrEnum):
+    """Which Daraja is spoken to."""
+
+    SIMULATOR = "simulator"
+    SANDBOX = "sandbox"
+    PRODUCTION = "production"
+
+
+class AccountType(StrEnum):
+    """What the shopper pays into."""
+
+    PAYBILL = "paybill"
+    TILL = "till"
+
+
+class AsyncMode(StrEnum):
+    """The async server."""
+
+    EVENTLET = "eventlet"
+    GEVENT = "gevent"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+BASE_URLS = {
+    DarajaEnv.SANDBOX: "https://sandbox.safaricom.co.ke",
+    DarajaEnv.PRODUCTION: "https://api.safaricom.co.ke",
+}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` in `seconds`."""
+
+    count: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, checked. See README.md, "Settings", for what each one means."""
+
+    daraja_env: DarajaEnv
+    daraja_base_url: str
+    daraja_consumer_key: str = field(repr=False)
+    daraja_consumer_secret: str = field(repr=False)
+    daraja_shortcode: str
+    daraja_passkey: str = field(repr=False)
+    daraja_account_type: AccountType
+    daraja_till: str | None
+    daraja_max_amount: int
+    daraja_query_rate: Rate
+    simulator_public: bool
+    public_url: str
+    allowed_hosts: tuple[str, ...]
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    secret_key: str = field(repr=False)
+    api_keys: tuple[str, ...] = field(repr=False)
+    host: str
+    port: int
+    demo_shop: bool
+    merchant_name: str
+    merchant_colour: str
+    merchant_logo: str | None
+    return_url_hosts: tuple[str, ...]
+    manual_payment: bool
+    payment_wait_seconds: int
+    trusted_proxies: int
+    stk_push_limit_per_phone: Rate | None
+    stk_push_limit_per_ip: Rate | None
+    callback_allowed_ips: tuple[IPNetwork, ...]
+    async_mode: AsyncMode
+    webhook_url: str | None
+    webhook_secret: tuple[str, ...] = field(repr=False)
+    metrics_token: str | None = field(repr=False)
+    retention_days: int
+    log_format: LogFormat
+
+    @property
+    def simulated(self) -> bool:
+        """No real money moves."""
+        return self.daraja_env is DarajaEnv.SIMULATOR
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check every setting.
+
+        Args:
+            environ: name to value; an empty value is the default, except for the limits.
+
+        Raises:
+            SettingsError: one line that names the setting and says what is expected.
+        """
+        return _Reader(environ).settings()
+
+
+class _Reader:
+    """Reads one environment; each method below knows one kind of value."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def settings(self) -> Settings:
+        env = DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
+        self._env = env
+        host, port = self.text("HOST", "127.0.0.1"), self.integer("PORT", 5000, 1, 65535)
+        public_url = self.public_url(host, port)
+        return Settings(
+            daraja_env=env,
+            daraja_base_url=self.base_url(host, port),
+            daraja_consumer_key=self.credential("DARAJA_CONSUMER_KEY", "simulator-key"),
+            daraja_consumer_secret=self.credential("DARAJA_CONSUMER_SECRET", "simulator-secret"),
+            daraja_shortcode=self.shortcode(),
+            daraja_passkey=self.passkey(),
+            daraja_account_type=AccountType(
+                self.choice("DARAJA_ACCOUNT_TYPE", AccountType, "paybill")
+            ),
+            daraja_till=self.till(),
+            daraja_max_amount=self.integer("DARAJA_MAX_AMOUNT", 250_000, 1, 10_000_000),
+            daraja_query_rate=self.required_rate("DARAJA_QUERY_RATE", "5/minute"),
+            simulator_public=self.simulator_public(host, public_url),
+            public_url=public_url,
+            allowed_hosts=self.allowed_hosts(public_url),
+            database_url=self.database_url(),
+            redis_url=self.url("REDIS_URL", ("redis", "rediss", "unix")),
+            secret_key=self.secret("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
+            api_keys=self.api_keys(),
+            host=host,
+            port=port,
+            demo_shop=self.switch("DEMO_SHOP", default=env is DarajaEnv.SIMULATOR),
+            merchant_name=self.text("MERCHANT_NAME", "Duka la Mfano"),
+            merchant_colour=self.colour(),
+            merchant_logo=self.logo(),
+            return_url_hosts=self.names("RETURN_URL_HOSTS"),
+            manual_payment=self.switch("MANUAL_PAYMENT", default=False),
+            payment_wait_seconds=self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),
+            trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
+            stk_push_limit_per_phone=self.rate("STK_PUSH_LIMIT_PER_PHONE", "5/10minutes"),
+            stk_push_limit_per_ip=self.rate("STK_PUSH_LIMIT_PER_IP", "30/minute"),
+            callback_allowed_ips=self.networks("CALLBACK_ALLOWED_IPS"),
+            async_mode=AsyncMode(self.choice("ASYNC_MODE", AsyncMode, "eventlet")),
+            webhook_url=self.outside_url("WEBHOOK_URL"),
+            webhook_secret=self.webhook_secret(),
+            metrics_token=self.optional("METRICS_TOKEN"),
+            retention_days=self.integer("RETENTION_DAYS", 400, 1, 36_500),
+            log_format=LogFormat(self.choice("LOG_FORMAT", LogFormat, "console")),
+        )
+
+    # -- kinds of values ------------------------------------------------------------------
+
+    def optional(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+    def text(self, name: str, default: str) -> str:
+        return self.optional(name) or default
+
+    def choice(self, name: str, words: type[StrEnum], default: str) -> str:
+        value = self.text(name, default).lower()
+        if value not in {word.value for word in words}:
+            refuse(name, "one of " + ", ".join(word.value for word in words))
+        return value
+
+    def integer(self, name: str, default: int, lowest: int, highest: int) -> int:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            refuse(name, f"a whole number from {lowest} to {highest}")
+        return int(text)
+
+    def switch(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, "on" if default else "off").lower()
+        if text not in _SWITCH:
+            refuse(name, "on or off")
+        return _SWITCH[text]
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
+
+    def rate(self, name: str, default: str) -> Rate | None:
+        text = self._environ.get(name, default).strip()  # empty means: no limit
+        return parse_rate(name, text) if text else None
+
+    def required_rate(self, name: str, default: str) -> Rate:
+        return parse_rate(name, self.text(name, default))
+
+    def networks(self, name: str) -> tuple[IPNetwork, ...]:
+        try:
+            return tuple(ipaddress.ip_network(part) for part in self.names(name))
+        except ValueError:
+            refuse(name, "addresses or networks parted by commas, such as 196.201.214.0/24")
+
+    def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
+        value = self.optional(name)
+        if value is not None and not _is_url(value, schemes):
+            refuse(name, "a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
+        return value
+
+    # -- settings with rules of their own ---------------------------------------------------
+
+    def secret(self, name: str, development: str) -> str:
+        value = self.optional(name)
+        if self._env is DarajaEnv.SIMULATOR:
+            return value or development
+        if value is None or value == development:
+            refuse(name, f"a secret of your own where DARAJA_ENV={self._env.value}")
+        return value
+
+    def credential(self, name: str, simulator: str) -> str:
+        value = self.optional(name)
+        if value is None and self._env is not DarajaEnv.SIMULATOR:
+            refuse(name, f"the value from your Daraja app where DARAJA_ENV={self._env.value}")
+        return value or simulator
+
+    def shortcode(self) -> str:
+        public = SANDBOX_SHORT_CODE if self._env is not DarajaEnv.PRODUCTION else None
+        value = self.optional("DARAJA_SHORTCODE") or public
+        if value is None or not re.fullmatch(r"[0-9]{5,7}", value):
+            refuse("DARAJA_SHORTCODE", "your PayBill or store number, 5 to 7 digits")
+        return value
+
+    def passkey(self) -> str:
+        public = SANDBOX_PASSKEY if self._env is not DarajaEnv.PRODUCTION else None
+        value = self.optional("DARAJA_PASSKEY") or public
+        if value is None:
+            refuse("DARAJA_PASSKEY", "the passkey that Safaricom mailed at go-live")
+        return value
+
+    def till(self) -> str | None:
+        value = self.optional("DARAJA_TILL")
+        needed = self.text("DARAJA_ACCOUNT_TYPE", "paybill").lower() == "till"
+        if (needed or value) and not re.fullmatch(r"[0-9]{5,7}", value or ""):
+            refuse("DARAJA_TILL", "the till number, 5 to 7 digits, where DARAJA_ACCOUNT_TYPE=till")
+        return value
+
+    def base_url(self, host: str, port: int) -> str:
+        value = self.url("DARAJA_BASE_URL", ("http", "https"))
+        if value is not None:
+            if urlsplit(value).scheme == "http" and not is_loopback(urlsplit(value).hostname or ""):
+                refuse("DARAJA_BASE_URL", "an https:// address, or a loopback one")
+            return value.rstrip("/")
+        return BASE_URLS.get(self._env) or f"{_own_address(host, port)}/simulator"
+
+    def public_url(self, host: str, port: int) -> str:
+        value = self.url("PUBLIC_URL", ("http", "https"))
+        if self._env is not DarajaEnv.SIMULATOR and (value is None or value[:6] != "https:"):
+            refuse("PUBLIC_URL", "the https:// address where Safaricom and shoppers reach you")
+        if value is not None and urlsplit(value).path.strip("/"):
+            refuse("PUBLIC_URL", "an address without a path, such as https://pay.example.com")
+        return (value or _own_address(host, port)).rstrip("/")
+
+    def simulator_public(self, host: str, public_url: str) -> bool:
+        public = self.switch("SIMULATOR_PUBLIC", default=False)
+        if self._env is not DarajaEnv.SIMULATOR or public:
+            return public
+        for name, where in (("HOST", host), ("PUBLIC_URL", urlsplit(public_url).hostname or "")):
+            if not is_loopback(where):
+                refuse(
+                    name, "a loopback address with DARAJA_ENV=simulator, or set SIMULATOR_PUBLIC=1"
+                )
+        return public
+
+    def allowed_hosts(self, public_url: str) -> tuple[str, ...]:
+        named = self.names("ALLOWED_HOSTS")
+        if named:
+            return named
+        own = (urlsplit(public_url).hostname or "",)
+        loopback = ("127.0.0.1", "localhost", "[::1]") if self._env is DarajaEnv.SIMULATOR else ()
+        return tuple(dict.fromkeys(own + loopback))
+
+    def database_url(self) -> str | None:
+        value = self.optional("DATABASE_URL")
+        if value is None:
+            return None
+        if not re.match(r"(postgres(ql)?(\+psycopg2)?://|sqlite:///)", value):
+            refuse("DATABASE_URL", "postgresql://user:password@host/name or sqlite:///file")
+        # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which blocks the event loop.
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value)
+
+    def api_keys(self) -> tuple[str, ...]:
+        keys = self.names("API_KEYS")
+        if self._env is DarajaEnv.SIMULATOR:
+            return keys or (DEVELOPMENT_API_KEY,)
+        if not keys or DEVELOPMENT_API_KEY in keys:
+            refuse("API_KEYS", "keys of your own, parted by commas, outside the simulator")
+        return keys
+
+    def colour(self) -> str:
+        value = self.text("MERCHANT_COLOUR", "#0b7a4b").lower()
+        if not re.fullmatch(r"#[0-9a-f]{6}", value):
+            refuse("MERCHANT_COLOUR", "a colour such as #0b7a4b")
+        return value
+
+    def logo(self) -> str | None:
+        value = self.optional("MERCHANT_LOGO")
+        if value is not None and not re.match(r"(https://|/static/)", value):
+            refuse("MERCHANT_LOGO", "an https:// address, or a path below /static/")
+        return value
+
+    def outside_url(self, name: str) -> str | None:
+        value = self.url(name, ("http", "https"))
+        if value and value[:6] != "https:" and self._env is not DarajaEnv.SIMULATOR:
+            refuse(name, "an https:// address outside the simulator")
+        return value
+
+    def webhook_secret(self) -> tuple[str, ...]:
+        secrets = tuple(self.text("WEBHOOK_SECRET", "").split())
+        if not all(map(_is_webhook_secret, secrets)):
+            refuse("WEBHOOK_SECRET", "whsec_ and base64 of 24 to 64 bytes, parted by spaces")
+        if self.optional("WEBHOOK_URL") and not secrets:
+            refuse("WEBHOOK_SECRET", "a secret, since WEBHOOK_URL is set")
+        return secrets
+
+
+_SWITCH: dict[str, bool] = {
+    **dict.fromkeys(("1", "on", "true", "yes"), True),
+    **dict.fromkeys(("0", "off", "false", "no"), False),
+}
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def parse_rate(name: str, text: str) -> Rate:
+    """Read `5/minute` or `5/10minutes`."""
+    match = re.fullmatch(r"([0-9]{1,6})\s*/\s*([0-9]{0,5})\s*(second|minute|hour|day)s?", text)
+    if match is None or not int(match[1]) or (match[2] and not int(match[2])):
+        refuse(name, "a rate such as 5/minute or 5/10minutes")
+    return Rate(int(match[1]), int(match[2] or 1) * _UNITS[match[3]])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address never leaves this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse(name: str, expected: str) -> NoReturn:
+    """Raise the one line that names a setting and says what is expected; never its value."""
+    raise SettingsError(f"{name}: expected {expected}. Set it in the environment or in .env.")
+
+
+def _own_address(host: str, port: int) -> str:
+    """Where this server reaches itself; an address that means "every one" is no destination."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        named = bool(parts.hostname) or parts.scheme == "unix"
+        return parts.scheme in schemes and named and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    try:
+        raw = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return secret.startswith("whsec_") and 24 <= len(raw) <= 64

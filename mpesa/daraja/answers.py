@@ -1,0 +1,217 @@
+"""What Daraja's answers mean. Pure: a status and a body in, a meaning or an error out.
+
+Only a JSON object can be a clear no. Anything else may come from a firewall, a proxy or a gateway
+that lost the real answer, so it proves nothing about what became of a push.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from mpesa.daraja.errors import NoAnswer, NotSent, Refused, UnknownOutcome
+from mpesa.domain.result_codes import Reason
+
+# Enough to recognise a page of a firewall by, and little enough to keep as evidence.
+EXCERPT_BYTES = 500
+# Ids are 20 to 45 characters today; a longer one than this is no id, and fits no column.
+_LONGEST_ID = 128
+# Daraja docs, Authorization page: a token lives for 3,600 s and says 3599.
+_USUAL_LIFETIME = 3599
+
+_ERROR_CODE = re.compile(r"[0-9]{3}\.[0-9.]{1,16}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_TOKEN_IN_BODY = re.compile(rb'("access_token"\s*:\s*")[^"]*')
+
+# A gateway says these before the request reaches M-PESA, so the same call may be made once more.
+_DEAD_TOKEN_CODES = frozenset({"404.001.03", "401.003.01", "400.003.01"})
+_REFUSED_CREDENTIALS_CODES = frozenset({"400.008.01", "400.008.02"})
+
+# By text, since 500.001.1001 alone has at least six meanings, one of them "internal error".
+_REASON_OF_TEXT = {
+    "unable to lock subscriber": Reason.LINE_BUSY,
+    "duplicated msisdn": Reason.LINE_BUSY,
+    "existing ussd session": Reason.LINE_BUSY,
+    "existing session": Reason.LINE_BUSY,
+    "wrong credentials": Reason.MISCONFIGURED,
+    "merchant does not exist": Reason.MISCONFIGURED,
+    "merchant not allowed": Reason.MISCONFIGURED,
+}
+_REASON_OF_CODE = {"500.003.02": Reason.SYSTEM_BUSY, "500.003.03": Reason.SYSTEM_BUSY}
+_REASON_OF_STATUS = {
+    400: Reason.PUSH_REFUSED,
+    **dict.fromkeys((401, 403, 404, 405), Reason.MISCONFIGURED),
+    429: Reason.SYSTEM_BUSY,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP, complete."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+    @property
+    def fields(self) -> dict[str, object] | None:
+        """The body as a JSON object; None where it is anything else."""
+        try:
+            parsed = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return parsed if isinstance(parsed, dict) else None
+
+    @property
+    def error_code(self) -> str | None:
+        """Daraja's `errorCode`; None without one."""
+        return _text((self.fields or {}).get("errorCode"))
+
+    @property
+    def excerpt(self) -> bytes:
+        """See `excerpt()`."""
+        return excerpt(self.body)
+
+    def __str__(self) -> str:
+        code = self.error_code or ""
+        shown = f" with {code}" if _ERROR_CODE.fullmatch(code) else ""
+        return f"Daraja answered HTTP {self.status}{shown}"
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An OAuth token and its lifetime in seconds, counted from when it was asked for."""
+
+    value: str = field(repr=False)
+    expires_in: int = _USUAL_LIFETIME
+
+
+@dataclass(frozen=True)
+class PushAccepted:
+    """Daraja took the push, which does not yet mean that a prompt was shown.
+
+    Attributes:
+        checkout_request_id: holds the payer's number, so it is personal data.
+        body: the whole answer, as evidence.
+    """
+
+    merchant_request_id: str
+    checkout_request_id: str = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class QueryAnswer:
+    """What a query said about a payment; what its code means is for the domain to say.
+
+    Attributes:
+        merchant_request_id, checkout_request_id: as Daraja gave them, None where it gave none;
+            they are not compared with what was asked for.
+        body: the whole answer, as evidence.
+    """
+
+    result_code: str
+    result_description: str = field(repr=False)
+    merchant_request_id: str | None
+    checkout_request_id: str | None = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def excerpt(body: bytes) -> bytes:
+    """The first 500 bytes of an answer, a token in them blanked."""
+    return _TOKEN_IN_BODY.sub(rb"\1[token]", body)[:EXCERPT_BYTES]
+
+
+def says_token_is_dead(answer: Answer) -> bool:
+    """Whether the call did not run because its token has expired or was replaced."""
+    return 400 <= answer.status < 500 and answer.error_code in _DEAD_TOKEN_CODES
+
+
+def read_token(answer: Answer) -> AccessToken:
+    """The token in an answer of the OAuth endpoint (Daraja docs, Authorization page).
+
+    Raises:
+        NotSent: there is none; `MISCONFIGURED` where the credentials were refused.
+    """
+    fields = answer.fields or {}
+    value = fields.get("access_token")
+    if answer.status == 200 and isinstance(value, str) and _TOKEN.fullmatch(value):
+        return AccessToken(value, _lifetime(fields.get("expires_in")))
+    reason = Reason.MISCONFIGURED if _refuses_credentials(answer) else Reason.SYSTEM_BUSY
+    raise NotSent(reason, f"no token: {answer}", answer.excerpt)
+
+
+def read_push(answer: Answer) -> PushAccepted:
+    """The ids in an answer to a push.
+
+    Raises:
+        Refused: a clear no.
+        UnknownOutcome: neither a clear yes nor a clear no.
+    """
+    fields = answer.fields or {}
+    merchant_id = _identifier(fields.get("MerchantRequestID"))
+    checkout_id = _identifier(fields.get("CheckoutRequestID"))
+    if _is_accepted(answer) and merchant_id and checkout_id:
+        return PushAccepted(merchant_id, checkout_id, answer.body)
+    if reason := _refusal(answer):
+        raise Refused(reason, f"push refused: {answer}", answer.excerpt)
+    raise UnknownOutcome(f"push unclear: {answer}", answer.excerpt)
+
+
+def read_query(answer: Answer) -> QueryAnswer:
+    """The result in an answer to a query, whatever its code.
+
+    Raises:
+        NoAnswer: it says nothing about the payment.
+    """
+    fields = answer.fields or {}
+    code = _text(fields.get("ResultCode"))
+    if not _is_accepted(answer) or not code:
+        raise NoAnswer(f"query unclear: {answer}", answer.excerpt)
+    return QueryAnswer(
+        result_code=code,
+        result_description=_text(fields.get("ResultDesc")) or "",
+        merchant_request_id=_identifier(fields.get("MerchantRequestID")),
+        checkout_request_id=_identifier(fields.get("CheckoutRequestID")),
+        body=answer.body,
+    )
+
+
+def _is_accepted(answer: Answer) -> bool:
+    return answer.status == 200 and _text((answer.fields or {}).get("ResponseCode")) == "0"
+
+
+def _refusal(answer: Answer) -> Reason | None:
+    fields = answer.fields
+    if fields is None or answer.status < 400:
+        return None
+    message = (_text(fields.get("errorMessage")) or "").lower()
+    for text, reason in _REASON_OF_TEXT.items():
+        if text in message:
+            return reason
+    if says_token_is_dead(answer):
+        return Reason.MISCONFIGURED
+    return _REASON_OF_CODE.get(answer.error_code or "") or _REASON_OF_STATUS.get(answer.status)
+
+
+def _refuses_credentials(answer: Answer) -> bool:
+    # Daraja answers unknown credentials with a 400 that has no body at all.
+    empty_400 = answer.status == 400 and not answer.body.strip()
+    forbidden = answer.status == 403 and answer.fields is not None
+    named = answer.error_code in _REFUSED_CREDENTIALS_CODES
+    return empty_400 or forbidden or named or answer.status == 401
+
+
+def _lifetime(value: object) -> int:
+    seconds = _text(value) or ""
+    return (int(seconds) if _SECONDS.fullmatch(seconds) else 0) or _USUAL_LIFETIME
+
+
+def _identifier(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value.strip()) <= _LONGEST_ID else None
+
+
+def _text(value: object) -> str | None:
+    """A string, or an integer as one; None for anything else, since False must never read as 0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) else None

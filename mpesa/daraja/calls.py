@@ -1,0 +1,159 @@
+"""The hard limit of a call: when it is over, it is over, whatever its peer does.
+
+Each call runs in a thread of its own (a greenlet, where the process is patched that way), and the
+caller waits for it no longer than the budget. A time-out of a socket could not promise that: it is
+counted anew for every byte that drips in, and a name look-up has none at all.
+
+Whether a call was sent is decided under the lock that also ends it. So one that was reported as
+not sent can never send afterwards, and one that was sent is never reported as not sent.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+from mpesa.daraja.errors import DarajaError, NotSent, OutOfTime, UnknownOutcome
+from mpesa.domain.result_codes import Reason
+
+T = TypeVar("T")
+
+
+class Shuttable(Protocol):
+    """Something that blocks its thread until another thread shuts it."""
+
+    def shut(self) -> None: ...
+
+
+class Call(Generic[T]):
+    """One call under way: what it holds, whether it was sent, how it ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._outcome: Future[T] = Future()
+        self._held: Shuttable | None = None
+        self._sent = False
+
+    def hold(self, held: Shuttable) -> None:
+        """Name what has to be shut when the call is ended. Raises OutOfTime after the end."""
+        with self._lock:
+            self._go_on()
+            self._held = held
+
+    def let_go(self) -> None:
+        """From here on, another call may use what was held. Raises OutOfTime after the end."""
+        with self._lock:
+            self._held = None
+            self._go_on()
+
+    def about_to_send(self, *, counts: bool) -> None:
+        """Announce the first byte of a request. Raises OutOfTime after the end.
+
+        Args:
+            counts: it is the push or query itself, not the fetching of a token.
+        """
+        with self._lock:
+            self._go_on()
+            self._sent = counts
+
+    def did_not_run(self) -> None:
+        """What was sent is known not to have run, so the call counts as not sent again."""
+        with self._lock:
+            self._sent = False
+
+    def broken(self, message: str, body: bytes = b"") -> DarajaError:
+        """The error for a connection that broke by itself. Raises OutOfTime after the end."""
+        with self._lock:
+            self._go_on()
+            return self._failure(message, body)
+
+    def end(self, message: str) -> None:
+        """End the call from outside as one that broke, unless it has ended already."""
+        with self._lock:
+            if self._outcome.done():
+                return
+            self._outcome.set_exception(self._failure(message))
+            if self._held is not None:
+                self._held.shut()
+
+    def start(self, work: Callable[["Call[T]"], T]) -> None:
+        """Let `work` run in a thread of its own, which the process does not wait for."""
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+
+    def outcome(self, seconds: float) -> T:
+        """Wait for the end, `seconds` at most; returns or raises what the work did."""
+        try:
+            wait([self._outcome], timeout=max(0.0, seconds))
+        finally:
+            self.end("its time was over")
+        return self._outcome.result()
+
+    def _run(self, work: Callable[["Call[T]"], T]) -> None:
+        try:
+            result = work(self)
+        except BaseException as error:  # noqa: BLE001 (it is handed on to the caller)
+            with self._lock:
+                if not self._outcome.done():
+                    self._outcome.set_exception(error)
+        else:
+            with self._lock:
+                if not self._outcome.done():
+                    self._outcome.set_result(result)
+
+    def _failure(self, message: str, body: bytes = b"") -> DarajaError:
+        if self._sent:
+            return UnknownOutcome(f"sent, but {message}", body)
+        return NotSent(Reason.SYSTEM_BUSY, f"not sent: {message}", body)
+
+    def _go_on(self) -> None:
+        if self._outcome.done():
+            raise OutOfTime
+
+
+class Calls:
+    """All calls under way, so that they can be cut when the process ends."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._under_way: set[Call[Any]] = set()
+        self._is_cut = False
+
+    def run(self, work: Callable[[Call[T]], T], budget: float) -> T:
+        """Do `work` within `budget` seconds.
+
+        Raises:
+            NotSent, UnknownOutcome: the time was over, or the process is ending.
+        """
+        deadline = self._monotonic() + budget
+        call: Call[T] = Call()
+        self._enter(call, budget)
+        try:
+            call.start(work)
+            return call.outcome(deadline - self._monotonic())
+        finally:
+            with self._lock:
+                self._under_way.discard(call)
+
+    def cut(self) -> None:
+        """End every call under way at once, and refuse all later ones."""
+        with self._lock:
+            self._is_cut = True
+            under_way = list(self._under_way)
+        for call in under_way:
+            call.end("the process is ending")
+
+    def _enter(self, call: Call[T], budget: float) -> None:
+        with self._lock:
+            if self._is_cut:
+                raise NotSent(Reason.SYSTEM_BUSY, "not sent: the process is ending")
+            if budget <= 0:
+                raise NotSent(Reason.SYSTEM_BUSY, "not sent: no time was left")
+            self._under_way.add(call)
+
+
+def quietly(close: Callable[[], None]) -> None:
+    """Close something that may be broken or closed already."""
+    with suppress(OSError):
+        close()

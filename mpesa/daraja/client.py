@@ -1,0 +1,147 @@
+"""The client: a push, a query, and the token that both need."""
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+
+from mpesa.daraja.answers import (
+    AccessToken,
+    Answer,
+    PushAccepted,
+    QueryAnswer,
+    read_push,
+    read_query,
+    read_token,
+    says_token_is_dead,
+)
+from mpesa.daraja.bodies import Merchant, Push, push_body, query_body
+from mpesa.daraja.calls import Call, Calls
+from mpesa.daraja.errors import NoAnswer, UnknownOutcome
+from mpesa.daraja.http import DEFAULT_TIMEOUTS, Request, Timeouts, Transport
+from mpesa.daraja.token import TokenSource
+
+OAUTH_PATH = "/oauth/v1/generate?grant_type=client_credentials"
+PUSH_PATH = "/mpesa/stkpush/v1/processrequest"
+QUERY_PATH = "/mpesa/stkpushquery/v1/query"
+
+# A shopper is waiting at the other end, and a prompt needs time to be answered, too.
+BUDGET_SECONDS = 20.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Daraja:
+    """Daraja's STK push and query for one merchant, from many threads or greenlets at once.
+
+    Args:
+        base_url: `https://sandbox.safaricom.co.ke`, `https://api.safaricom.co.ke`, or another.
+        tokens: where the token is kept; shared by everybody with the same consumer key.
+        now: aware; for the timestamps that Daraja sees.
+        monotonic: seconds that only grow; for budgets.
+        tls: who is trusted; None for the machine's own certificate authorities.
+    """
+
+    def __init__(
+        self,
+        merchant: Merchant,
+        base_url: str,
+        tokens: TokenSource,
+        *,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        now: Callable[[], datetime] = _utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._merchant = merchant
+        self._tokens = tokens
+        self._now = now
+        self._transport = Transport(base_url, timeouts, monotonic, tls)
+        self._calls = Calls(monotonic)
+
+    def push(self, push: Push, *, budget: float = BUDGET_SECONDS) -> PushAccepted:
+        """Have a prompt shown. It is sent once; again only after "token dead", which did not run.
+
+        Args:
+            budget: seconds for all of it, token and repetition included; a hard limit.
+
+        Raises:
+            ValueError: Daraja takes no such reference.
+            NotSent: nothing was sent.
+            Refused: Daraja's clear no.
+            UnknownOutcome: sent, and the prompt may be on the phone.
+        """
+        body = push_body(self._merchant, push, self._now())
+        return read_push(self._ask(PUSH_PATH, body, budget))
+
+    def query(self, checkout_request_id: str, *, budget: float = BUDGET_SECONDS) -> QueryAnswer:
+        """Ask what became of a push.
+
+        Args:
+            budget: seconds for all of it, token and repetition included; a hard limit.
+
+        Raises:
+            NotSent: nothing was sent.
+            NoAnswer: sent, and nothing was learnt.
+        """
+        body = query_body(self._merchant, checkout_request_id, self._now())
+        try:
+            answer = self._ask(QUERY_PATH, body, budget)
+        except UnknownOutcome as error:
+            raise NoAnswer(str(error), error.body) from error
+        return read_query(answer)
+
+    def check_credentials(self, *, budget: float = BUDGET_SECONDS) -> None:
+        """Fetch a new token, and leave it to all who share the token source.
+
+        Raises:
+            NotSent: none was given; `MISCONFIGURED` where the credentials were refused.
+        """
+        self._calls.run(self._renew_token, budget)
+
+    def cut(self) -> None:
+        """End every call under way at once, since the process is ending; later ones are refused.
+
+        A push that was sent ends as UnknownOutcome, a query as NoAnswer, anything else as NotSent.
+        """
+        self._calls.cut()
+        self._transport.close()
+
+    def _ask(self, path: str, body: Mapping[str, str | int], budget: float) -> Answer:
+        encoded = json.dumps(body).encode()
+        return self._calls.run(lambda call: self._ask_within(call, path, encoded), budget)
+
+    def _ask_within(self, call: Call[Answer], path: str, body: bytes) -> Answer:
+        fetch = partial(self._fetch, call)
+        token = self._tokens.token(fetch)
+        answer = self._post(call, path, body, token)
+        if not says_token_is_dead(answer):
+            return answer
+        call.did_not_run()
+        return self._post(call, path, body, self._tokens.token(fetch, dead=token))
+
+    def _post(self, call: Call[Answer], path: str, body: bytes, token: str) -> Answer:
+        return self._transport.exchange(call, Request("POST", path, f"Bearer {token}", body))
+
+    def _renew_token(self, call: Call[None]) -> None:
+        fetched: list[AccessToken] = []
+
+        def fetch() -> AccessToken:
+            fetched.append(self._fetch(call))
+            return fetched[-1]
+
+        token = self._tokens.token(fetch)
+        if not fetched:
+            # A token from before proves nothing about the credentials of today.
+            self._tokens.token(fetch, dead=token)
+
+    def _fetch(self, call: Call[Answer] | Call[None]) -> AccessToken:
+        credentials = f"{self._merchant.consumer_key}:{self._merchant.consumer_secret}".encode()
+        basic = "Basic " + base64.b64encode(credentials).decode("ascii")
+        request = Request("GET", OAUTH_PATH, basic, counts=False)
+        return read_token(self._transport.exchange(call, request))

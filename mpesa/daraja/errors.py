@@ -1,0 +1,64 @@
+"""What can go wrong between us and Daraja.
+
+DarajaError                a message without secrets, and the first bytes of the answer
+├── NotSent                the push or query never left: token, name look-up, connect, TLS
+├── Refused                Daraja's clear no: the push did not run
+├── UnknownOutcome         the push left, and nothing clear came back: it may be on the phone
+└── NoAnswer               the query told nothing about its payment
+"""
+
+from mpesa.domain.result_codes import Reason
+
+
+class DarajaError(Exception):
+    """A call to Daraja that did not end well.
+
+    Attributes:
+        body: the first 500 bytes of Daraja's answer, tokens taken out; empty without an answer.
+    """
+
+    def __init__(self, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
+
+
+class NotSent(DarajaError):
+    """Not a byte of the push or query left this machine, or what left is known not to have run.
+
+    Attributes:
+        reason: `SYSTEM_BUSY`, or `MISCONFIGURED` where our credentials were refused.
+    """
+
+    def __init__(self, reason: Reason, message: str = "not sent", body: bytes = b"") -> None:
+        super().__init__(message, body)
+        self.reason = reason
+
+
+class Refused(DarajaError):
+    """Daraja said clearly that the push did not run.
+
+    Attributes:
+        reason: `LINE_BUSY`, `SYSTEM_BUSY`, `MISCONFIGURED` or `PUSH_REFUSED`.
+    """
+
+    def __init__(self, reason: Reason, message: str = "refused", body: bytes = b"") -> None:
+        super().__init__(message, body)
+        self.reason = reason
+
+
+class UnknownOutcome(DarajaError):
+    """The push was at least partly sent and its fate is not known: it must never be resent."""
+
+    def __init__(self, message: str = "no clear answer", body: bytes = b"") -> None:
+        super().__init__(message, body)
+
+
+class NoAnswer(DarajaError):
+    """The query was sent, and what came back, if anything, says nothing about its payment."""
+
+    def __init__(self, message: str = "no answer", body: bytes = b"") -> None:
+        super().__init__(message, body)
+
+
+class OutOfTime(Exception):
+    """Raised in a call's own thread once the call was ended from outside; callers never see it."""

@@ -1,0 +1,4 @@
+"""The pure core: phone numbers, money, result codes, callbacks, decisions, snapshots.
+
+Standard library and phonenumbers only; no I/O, no clock, no environment.
+"""

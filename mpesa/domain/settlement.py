@@ -1,0 +1,361 @@
+"""State + evidence -> decision: the one table that says what becomes of a transaction.
+
+Pure: no I/O, no clock. `ledger.record()` writes down what is decided here.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import singledispatch
+
+from mpesa.domain.callback import StkResult
+from mpesa.domain.result_codes import (
+    PAID_CODE,
+    RULES,
+    Reason,
+    Status,
+    reason_of_callback,
+    reason_of_query,
+    retry_at,
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is known of a transaction when evidence arrives.
+
+    Attributes:
+        amount: whole shillings that were asked for.
+        final: for FAILED and SUCCESS: no change is expected any more.
+        receipt: M-PESA's receipt number once known.
+        retry_at: when the order's next push may go out, as decided before.
+    """
+
+    status: Status
+    reason: Reason
+    final: bool
+    amount: int
+    created_at: datetime
+    retry_at: datetime | None = None
+    merchant_request_id: str | None = None
+    checkout_request_id: str | None = None
+    receipt: str | None = None
+
+
+@dataclass(frozen=True)
+class PushAnswered:
+    """Daraja took the push and named it."""
+
+    merchant_request_id: str
+    checkout_request_id: str
+    ids_taken: bool = False
+
+
+@dataclass(frozen=True)
+class PushFailed:
+    """Daraja clearly refused the push, or it was never sent: no prompt can be on the phone."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class PushUnconfirmed:
+    """Nobody knows whether the push ran: the prompt may be on the phone."""
+
+
+@dataclass(frozen=True)
+class CallbackReceived:
+    """A callback under this transaction's token.
+
+    Attributes:
+        result: None where the body was unreadable.
+        listed: it came from an address that may be believed.
+        ids_taken: another transaction has its CheckoutRequestID.
+        receipt_taken: another transaction has its receipt.
+    """
+
+    result: StkResult | None
+    listed: bool = True
+    ids_taken: bool = False
+    receipt_taken: bool = False
+
+
+@dataclass(frozen=True)
+class QueryAnswered:
+    """Daraja's answer about our CheckoutRequestID; it carries neither receipt nor amount.
+
+    Attributes:
+        sets_wait: False where a shopper asks for the next push right now: to be told of an old
+            failure then is no reason to wait again.
+    """
+
+    code: str
+    sets_wait: bool = True
+
+
+@dataclass(frozen=True)
+class WaitOver:
+    """The shopper's wait is over and nothing was heard."""
+
+
+@dataclass(frozen=True)
+class PromptOver:
+    """The prompt's longest life has passed: order and line are free for another push."""
+
+
+@dataclass(frozen=True)
+class CodeTyped:
+    """The shopper typed the receipt out of an SMS: a claim, never a proof."""
+
+
+@dataclass(frozen=True)
+class OperatorSaysPaid:
+    """A person checked the statement and found the money."""
+
+    receipt: str
+    receipt_taken: bool = False
+
+
+@dataclass(frozen=True)
+class OperatorSaysNotPaid:
+    """A person checked the statement and found no money."""
+
+
+Evidence = (
+    PushAnswered
+    | PushFailed
+    | PushUnconfirmed
+    | CallbackReceived
+    | QueryAnswered
+    | WaitOver
+    | PromptOver
+    | CodeTyped
+    | OperatorSaysPaid
+    | OperatorSaysNotPaid
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of the transaction, and why.
+
+    Attributes:
+        retry_at: when the order's next push may go out; None: no wait.
+        adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
+        needs_review: a person must look; never takes an earlier flag away.
+        ask_now: Daraja is to be asked at once.
+        closes: the attempt is no longer open.
+        why: one line for the decision row.
+    """
+
+    status: Status
+    reason: Reason
+    final: bool
+    receipt: str | None
+    why: str
+    retry_at: datetime | None = None
+    adopts: tuple[str | None, str | None] | None = None
+    needs_review: bool = False
+    ask_now: bool = False
+    closes: bool = False
+
+
+def decide(attempt: Attempt, evidence: Evidence, now: datetime) -> Decision:
+    """Say what becomes of a transaction.
+
+    Args:
+        attempt: what is known of it.
+        evidence: what was heard.
+        now: aware UTC time of the decision.
+
+    Returns:
+        The decision. SUCCESS never leaves; money is never dropped; silence is never a failure.
+    """
+    return _decide(evidence, attempt, now)
+
+
+@singledispatch
+def _decide(evidence: object, attempt: Attempt, now: datetime) -> Decision:
+    raise TypeError(f"no rule for {type(evidence).__name__}")
+
+
+@_decide.register
+def _(evidence: PushAnswered, attempt: Attempt, now: datetime) -> Decision:
+    ids = (evidence.merchant_request_id, evidence.checkout_request_id)
+    if evidence.ids_taken or _contradicts(attempt, *ids):
+        return _unchanged(attempt, "the push's answer names other ids", needs_review=True)
+    if attempt.status is not Status.PENDING:
+        return replace(_unchanged(attempt, "the push was answered after its result"), adopts=ids)
+    reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.AWAITING_PIN
+    return replace(_unchanged(attempt, "Daraja took the push"), reason=reason, adopts=ids)
+
+
+@_decide.register
+def _(evidence: PushFailed, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.status is not Status.PENDING:
+        return _unchanged(attempt, "the push failed after its result was known")
+    return _failed(attempt, evidence.reason, now, "no prompt was sent", final=True)
+
+
+@_decide.register
+def _(evidence: PushUnconfirmed, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.status is not Status.PENDING or attempt.checkout_request_id is not None:
+        return _unchanged(attempt, "the push's answer is no longer needed")
+    reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.PUSH_UNCONFIRMED
+    return replace(_unchanged(attempt, "nobody knows whether the push ran"), reason=reason)
+
+
+@_decide.register
+def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
+    result = evidence.result
+    if result is None:
+        return _ask(attempt, "the callback could not be read")
+    if not evidence.listed:
+        return _ask(attempt, "the callback came from an address that is not listed")
+    if evidence.ids_taken or _ids_disagree(attempt, result):
+        return _unchanged(attempt, "the callback's ids disagree", needs_review=True)
+    if result.code == PAID_CODE:
+        return _callback_success(attempt, result, receipt_taken=evidence.receipt_taken)
+    return _callback_failure(attempt, result, now)
+
+
+@_decide.register
+def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
+    if evidence.code == PAID_CODE:
+        return _paid(attempt, attempt.receipt, "a query says that it was paid")
+    reason = reason_of_query(evidence.code, now - attempt.created_at)
+    if reason is None:
+        return _unchanged(attempt, "the query told nothing")
+    if attempt.status is not Status.PENDING:
+        return _unchanged(attempt, f"a query says {reason}; only recorded")
+    failed = _failed(attempt, reason, now, f"a query says {reason}", final=False)
+    return failed if evidence.sets_wait else replace(failed, retry_at=None)
+
+
+@_decide.register
+def _(evidence: WaitOver, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.status is not Status.PENDING:
+        return _unchanged(attempt, "the wait ended after the result")
+    return replace(_unchanged(attempt, "nothing was heard in time"), reason=Reason.OVERDUE)
+
+
+@_decide.register
+def _(evidence: PromptOver, attempt: Attempt, now: datetime) -> Decision:
+    return replace(_unchanged(attempt, "no prompt lives this long"), closes=True)
+
+
+@_decide.register
+def _(evidence: CodeTyped, attempt: Attempt, now: datetime) -> Decision:
+    return _ask(attempt, "the shopper typed a code from an SMS")
+
+
+@_decide.register
+def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
+    if evidence.receipt_taken:
+        return _unchanged(attempt, "the receipt belongs to another payment", needs_review=True)
+    if attempt.receipt not in (None, evidence.receipt):
+        return _unchanged(attempt, "the operator names another receipt", needs_review=True)
+    return _paid(attempt, evidence.receipt, "an operator found the money")
+
+
+@_decide.register
+def _(evidence: OperatorSaysNotPaid, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.status is Status.SUCCESS:
+        return _unchanged(attempt, "a payment that succeeded stays so")
+    return _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
+
+
+def _callback_success(attempt: Attempt, result: StkResult, *, receipt_taken: bool) -> Decision:
+    if result.amount is None or result.receipt is None:
+        return _ask(attempt, "code 0 without amount or receipt", needs_review=True)
+    if result.amount != attempt.amount:
+        return _unchanged(attempt, "code 0 with another amount", needs_review=True)
+    if receipt_taken:
+        return _unchanged(attempt, "the receipt belongs to another payment", needs_review=True)
+    if attempt.receipt not in (None, result.receipt):
+        return _unchanged(attempt, "a second receipt for the same payment", needs_review=True)
+    paid = _paid(attempt, result.receipt, "the callback says that it was paid")
+    return replace(paid, adopts=_adopted(attempt, result))
+
+
+def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Decision:
+    reason = reason_of_callback(result.code)
+    if attempt.status is Status.SUCCESS:
+        return _unchanged(attempt, "a failure after the success", needs_review=True)
+    if attempt.status is Status.FAILED and attempt.final:
+        return _unchanged(attempt, "a failure after a final failure")
+    failed = _failed(attempt, reason, now, f"the callback says {reason}")
+    if attempt.status is Status.FAILED and attempt.reason is reason:
+        failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
+    return replace(
+        failed,
+        adopts=_adopted(attempt, result),
+        needs_review=reason is Reason.UNKNOWN_CODE,
+    )
+
+
+def _adopted(attempt: Attempt, result: StkResult) -> tuple[str | None, str | None] | None:
+    """A callback that overtook the push's answer brings the ids with it."""
+    if attempt.checkout_request_id is not None or result.checkout_request_id is None:
+        return None
+    return result.merchant_request_id, result.checkout_request_id
+
+
+def _contradicts(attempt: Attempt, merchant_id: str | None, checkout_id: str | None) -> bool:
+    known = (attempt.merchant_request_id, attempt.checkout_request_id)
+    return any(
+        ours is not None and ours != theirs
+        for ours, theirs in zip(known, (merchant_id, checkout_id), strict=True)
+    )
+
+
+def _ids_disagree(attempt: Attempt, result: StkResult) -> bool:
+    return _contradicts(attempt, result.merchant_request_id, result.checkout_request_id)
+
+
+def _paid(attempt: Attempt, receipt: str | None, why: str) -> Decision:
+    reasons = {Status.PENDING: Reason.PAID, Status.FAILED: Reason.PAID_LATE}
+    return Decision(
+        status=Status.SUCCESS,
+        reason=reasons.get(attempt.status, attempt.reason),
+        final=attempt.final if receipt == attempt.receipt and _settled(attempt) else bool(receipt),
+        receipt=receipt,
+        why=why,
+        closes=True,
+    )
+
+
+def _settled(attempt: Attempt) -> bool:
+    return attempt.status is Status.SUCCESS
+
+
+def _failed(
+    attempt: Attempt, reason: Reason, now: datetime, why: str, *, final: bool | None = None
+) -> Decision:
+    return Decision(
+        status=Status.FAILED,
+        reason=reason,
+        final=RULES[reason].final if final is None else final,
+        receipt=attempt.receipt,
+        why=why,
+        retry_at=retry_at(reason, attempt.created_at, now),
+        closes=True,
+    )
+
+
+def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
+    return Decision(
+        status=attempt.status,
+        reason=attempt.reason,
+        final=attempt.final,
+        receipt=attempt.receipt,
+        retry_at=attempt.retry_at,
+        why=why,
+        needs_review=needs_review,
+    )
+
+
+def _ask(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
+    """Daraja is asked at once; where no id is known there is nothing to ask with, so a person."""
+    nothing_to_ask_with = attempt.checkout_request_id is None
+    unchanged = _unchanged(attempt, why, needs_review=needs_review or nothing_to_ask_with)
+    return replace(unchanged, ask_now=not nothing_to_ask_with)

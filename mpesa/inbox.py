@@ -1,0 +1,135 @@
+"""Take in a callback: store it raw, judge it, apply it."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from mpesa import counters, ledger
+from mpesa.config import IPNetwork
+from mpesa.domain.callback import UnreadableCallback, parse_callback
+from mpesa.domain.settlement import CallbackReceived
+from mpesa.ledger import Kind, Raw
+from mpesa.models import DecisionRow, Evidence, Transaction
+from mpesa.tokens import hash_token
+
+log = logging.getLogger(__name__)
+
+
+class UnknownToken(Exception):
+    """No transaction has this callback token."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A callback as it arrived.
+
+    Attributes:
+        token: the secret last segment of the address.
+        source: the address that it came from, as far as our proxies can be believed.
+    """
+
+    token: str
+    body: bytes
+    source: str
+
+
+@dataclass(frozen=True)
+class Seams:
+    """What taking in a callback needs from outside.
+
+    Attributes:
+        announce: tells rooms about transactions that changed.
+        listed: whether an address is on the operator's list, or there is none.
+    """
+
+    now: Callable[[], datetime]
+    announce: Callable[[Iterable[str]], None]
+    listed: Callable[[str | None], bool]
+
+
+def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
+    """Store a callback; judge it too, but its sender need not care whether that worked.
+
+    When this returns, the raw body is committed. A judgement that could not be made is made by
+    `judge_waiting` later.
+
+    Raises:
+        UnknownToken: nothing was stored.
+        SQLAlchemyError: it could not be stored.
+    """
+    known = select(Transaction.id).where(
+        Transaction.callback_token_hash == hash_token(arrival.token)
+    )
+    transaction_id = session.scalars(known).one_or_none()
+    if transaction_id is None:
+        counters.count("callback_unknown_token")
+        raise UnknownToken
+    raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
+    stored = ledger.store(session, transaction_id, raw, seams.now())
+    counters.count("callback_stored")
+    _judge_or_leave(session, transaction_id, stored, seams)
+
+
+def judge_waiting(session: Session, seams: Seams) -> int:
+    """Judge what was stored and not judged, because the process ended in between.
+
+    Returns:
+        How many were judged.
+    """
+    waiting = (
+        select(Evidence.id, Evidence.transaction_id, Evidence.body, Evidence.source)
+        .outerjoin(DecisionRow, DecisionRow.evidence_id == Evidence.id)
+        .where(DecisionRow.id.is_(None), Evidence.kind == Kind.CALLBACK.value)
+        .order_by(Evidence.id)
+    )
+    rows = session.execute(waiting).all()
+    for evidence_id, transaction_id, body, source in rows:
+        raw = Raw(Kind.CALLBACK, body, source, stored_id=evidence_id)
+        _judge(session, transaction_id, raw, seams)
+    return len(rows)
+
+
+def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
+    try:
+        _judge(session, transaction_id, raw, seams)
+    except SQLAlchemyError:
+        counters.count("callback_left_unjudged")
+        log.exception("callback stored but not judged; it will be, transaction=%s", transaction_id)
+
+
+def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
+    evidence = read(raw.body, listed=seams.listed(raw.source))
+    seams.announce(ledger.record(session, transaction_id, evidence, raw, seams.now()))
+
+
+def read(body: bytes, *, listed: bool) -> CallbackReceived:
+    """What a raw body says, as evidence; unreadable ones say nothing."""
+    try:
+        return CallbackReceived(parse_callback(body), listed=listed)
+    except UnreadableCallback:
+        counters.count("callback_unreadable")
+        return CallbackReceived(None, listed=listed)
+
+
+def from_listed(networks: Iterable[IPNetwork]) -> Callable[[str | None], bool]:
+    """Build `listed` from `CALLBACK_ALLOWED_IPS`; no network means that every address is."""
+    allowed = tuple(networks)
+
+    def listed(source: str | None) -> bool:
+        return not allowed or _within(source, allowed)
+
+    return listed
+
+
+def _within(source: str | None, allowed: tuple[IPNetwork, ...]) -> bool:
+    try:
+        address = ip_address(source or "")
+    except ValueError:
+        return False
+    return any(address in network for network in allowed)

@@ -1,0 +1,348 @@
+"""record(): the only code that changes a transaction, always with its evidence, always guarded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, contains_eager
+
+from mpesa.domain import settlement, snapshot
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.settlement import Decision
+from mpesa.domain.snapshot import OPEN_FOR, Newest, OrderStatus, Picture, Snapshot
+from mpesa.models import DecisionRow, Evidence, Order, Transaction, writing
+
+
+class Kind(StrEnum):
+    """Where a piece of evidence came from."""
+
+    PUSH_ANSWER = "push_answer"
+    CALLBACK = "callback"
+    QUERY = "query"
+    CLOCK = "clock"
+    SMS_CODE = "sms_code"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Evidence as it arrived.
+
+    Attributes:
+        source: the address or the person it came from.
+        stored_id: its row's id where it was stored before.
+    """
+
+    kind: Kind
+    body: bytes = b""
+    source: str | None = None
+    stored_id: int | None = None
+
+
+def record(
+    session: Session,
+    transaction_id: str,
+    evidence: settlement.Evidence,
+    raw: Raw,
+    now: datetime,
+) -> list[str]:
+    """Decide on a piece of evidence and write the decision down, in one commit.
+
+    Args:
+        session: ends whatever it was reading.
+        transaction_id: of an existing transaction.
+        evidence: what it says.
+        raw: how it arrived.
+        now: aware UTC.
+
+    Returns:
+        Ids of the transactions whose snapshot changed, to be announced after this.
+    """
+    try:
+        return _record(session, transaction_id, evidence, raw, now)
+    except IntegrityError:
+        # Another transaction took the receipt or the id at the same moment: now it can be seen.
+        return _record(session, transaction_id, evidence, raw, now)
+
+
+def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
+    """Commit raw evidence before anything is decided on it; returns it with its row's id."""
+    row = _evidence_row(transaction_id, raw, now)
+    with writing(session):
+        session.add(row)
+    return replace(raw, stored_id=row.id)
+
+
+def lock_order(session: Session, order_id: str) -> Order | None:
+    """The order's row, locked until the commit. Nobody ever holds two of these locks."""
+    statement = select(Order).where(Order.id == order_id).with_for_update()
+    return session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+
+
+def attempts_of(session: Session, order_id: str) -> Sequence[Transaction]:
+    """An order's transactions, newest first, as the database has them now."""
+    statement = (
+        select(Transaction)
+        .where(Transaction.order_id == order_id)
+        .order_by(Transaction.attempt.desc())
+        .execution_options(populate_existing=True)
+    )
+    return session.scalars(statement).all()
+
+
+def prompt_may_live(transaction: Transaction, now: datetime) -> bool:
+    """Whether an attempt is open at `now`; its column may be late."""
+    return transaction.is_open and now < transaction.created_at + OPEN_FOR
+
+
+def snapshot_of(session: Session, transaction_id: str, now: datetime) -> Snapshot | None:
+    """The transaction's snapshot in one read; None where there is no such transaction."""
+    order_id = select(Transaction.order_id).where(Transaction.id == transaction_id)
+    statement = (
+        select(Transaction)
+        .join(Transaction.order)
+        .options(contains_eager(Transaction.order))
+        .where(Transaction.order_id == order_id.scalar_subquery())
+        .order_by(Transaction.attempt.desc())
+        .execution_options(populate_existing=True)
+    )
+    attempts = session.scalars(statement).all()
+    return next(
+        (s for s in _snapshots(attempts, now) if s["transaction_id"] == transaction_id), None
+    )
+
+
+def snapshots_of_order(session: Session, order: Order, now: datetime) -> list[Snapshot]:
+    """The snapshots of an order's transactions, newest first."""
+    return _snapshots(attempts_of(session, order.id), now)
+
+
+def status_of_order(session: Session, order: Order, now: datetime) -> OrderStatus:
+    """The order's status at `now`, its expiry considered."""
+    return order_status(order, attempts_of(session, order.id), now)
+
+
+def end_order(session: Session, order: Order, status: OrderStatus, now: datetime) -> list[str]:
+    """Close an order whose lock is held; returns its transactions, which hear of it."""
+    order.status = status.value
+    order.updated_at = now
+    attempts = attempts_of(session, order.id)
+    for transaction in attempts:
+        _raise_seq(transaction, now)
+    return [transaction.id for transaction in attempts]
+
+
+def _snapshots(attempts: Sequence[Transaction], now: datetime) -> list[Snapshot]:
+    if not attempts:
+        return []
+    order, first = attempts[0].order, attempts[0]
+    status = order_status(order, attempts, now)
+    retry = snapshot.may_retry(
+        order_open=status is OrderStatus.OPEN,
+        attempt_open=any(prompt_may_live(each, now) for each in attempts),
+        newest=Newest(Status(first.status), Reason(first.reason), first.retry_at),
+        now=now,
+    )
+    return [snapshot.draw(_picture(each, status), retry, now) for each in attempts]
+
+
+def order_status(order: Order, attempts: Sequence[Transaction], now: datetime) -> OrderStatus:
+    attempt_open = any(prompt_may_live(each, now) for each in attempts)
+    return snapshot.order_status(order.status, order.expires_at, attempt_open=attempt_open, now=now)
+
+
+def _picture(transaction: Transaction, status: OrderStatus) -> Picture:
+    return Picture(
+        transaction_id=transaction.id,
+        order_id=transaction.order_id,
+        order_status=status.value,
+        status=Status(transaction.status),
+        reason=Reason(transaction.reason),
+        final=transaction.final,
+        amount=transaction.amount,
+        msisdn=transaction.msisdn,
+        receipt=transaction.receipt,
+        created_at=transaction.created_at,
+        updated_at=transaction.updated_at,
+        seq=transaction.seq,
+    )
+
+
+def _record(
+    session: Session,
+    transaction_id: str,
+    evidence: settlement.Evidence,
+    raw: Raw,
+    now: datetime,
+) -> list[str]:
+    with writing(session):
+        transaction = _lock(session, transaction_id)
+        row_id = raw.stored_id or _add_evidence(session, transaction_id, raw, now)
+        decision = settlement.decide(
+            _attempt(transaction), _look_up(session, transaction, evidence), now
+        )
+        changed = _apply(session, transaction, decision, now)
+        session.add(_decision_row(transaction, row_id, decision, now))
+    return changed
+
+
+def _lock(session: Session, transaction_id: str) -> Transaction:
+    order_id = session.scalars(
+        select(Transaction.order_id).where(Transaction.id == transaction_id)
+    ).one()
+    lock_order(session, order_id)
+    statement = select(Transaction).where(Transaction.id == transaction_id)
+    return session.scalars(statement.execution_options(populate_existing=True)).one()
+
+
+def _evidence_row(transaction_id: str, raw: Raw, now: datetime) -> Evidence:
+    return Evidence(
+        transaction_id=transaction_id,
+        kind=raw.kind.value,
+        body=raw.body,
+        source=raw.source,
+        received_at=now,
+    )
+
+
+def _add_evidence(session: Session, transaction_id: str, raw: Raw, now: datetime) -> int:
+    row = _evidence_row(transaction_id, raw, now)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def _attempt(transaction: Transaction) -> settlement.Attempt:
+    return settlement.Attempt(
+        status=Status(transaction.status),
+        reason=Reason(transaction.reason),
+        final=transaction.final,
+        amount=transaction.amount,
+        created_at=transaction.created_at,
+        retry_at=transaction.retry_at,
+        merchant_request_id=transaction.merchant_request_id,
+        checkout_request_id=transaction.checkout_request_id,
+        receipt=transaction.receipt,
+    )
+
+
+def _look_up(
+    session: Session, transaction: Transaction, evidence: settlement.Evidence
+) -> settlement.Evidence:
+    """Add what only the database knows: whether its id or receipt is another transaction's."""
+    if isinstance(evidence, settlement.CallbackReceived) and evidence.result is not None:
+        result = evidence.result
+        return replace(
+            evidence,
+            ids_taken=_id_taken(session, transaction, result.checkout_request_id),
+            receipt_taken=_receipt_taken(session, transaction, result.receipt),
+        )
+    if isinstance(evidence, settlement.PushAnswered):
+        taken = _id_taken(session, transaction, evidence.checkout_request_id)
+        return replace(evidence, ids_taken=taken)
+    if isinstance(evidence, settlement.OperatorSaysPaid):
+        taken = _receipt_taken(session, transaction, evidence.receipt)
+        return replace(evidence, receipt_taken=taken)
+    return evidence
+
+
+def _id_taken(session: Session, transaction: Transaction, checkout_id: str | None) -> bool:
+    if checkout_id is None or checkout_id == transaction.checkout_request_id:
+        return False
+    owner = select(Transaction.id).where(Transaction.checkout_request_id == checkout_id)
+    return session.scalars(owner).one_or_none() not in (None, transaction.id)
+
+
+def _receipt_taken(session: Session, transaction: Transaction, receipt: str | None) -> bool:
+    if receipt is None or receipt == transaction.receipt:
+        return False
+    owner = select(Transaction.id).where(Transaction.receipt == receipt)
+    return session.scalars(owner).one_or_none() not in (None, transaction.id)
+
+
+def _apply(
+    session: Session, transaction: Transaction, decision: Decision, now: datetime
+) -> list[str]:
+    """Write the decision into the row; returns the ids whose snapshot changed."""
+    before = _visible(transaction)
+    siblings: list[str] = []
+    if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
+        siblings = _settle_order(session, transaction, now)
+    if decision.status != transaction.status:
+        transaction.settled_at = now
+    transaction.status = decision.status.value
+    transaction.reason = decision.reason.value
+    transaction.final = decision.final
+    transaction.receipt = decision.receipt
+    transaction.retry_at = decision.retry_at
+    transaction.needs_review = transaction.needs_review or decision.needs_review
+    _keep_ids(transaction, decision)
+    if decision.closes:
+        transaction.is_open = False
+    if decision.ask_now:
+        transaction.next_ask_at = now
+    if _visible(transaction) == before:
+        return []
+    _raise_seq(transaction, now)
+    return [transaction.id, *siblings]
+
+
+def _visible(transaction: Transaction) -> tuple[object, ...]:
+    """What a snapshot shows, or lets a page do."""
+    return (
+        transaction.status,
+        transaction.reason,
+        transaction.final,
+        transaction.receipt,
+        transaction.retry_at,
+        transaction.is_open,
+    )
+
+
+def _keep_ids(transaction: Transaction, decision: Decision) -> None:
+    if decision.adopts is None:
+        return
+    merchant_id, checkout_id = decision.adopts
+    transaction.merchant_request_id = transaction.merchant_request_id or merchant_id
+    transaction.checkout_request_id = transaction.checkout_request_id or checkout_id
+
+
+def _settle_order(session: Session, transaction: Transaction, now: datetime) -> list[str]:
+    """The first success pays the order; returns the other attempts, which hear of it."""
+    order, attempts = transaction.order, attempts_of(session, transaction.order_id)
+    status = order_status(order, attempts, now)
+    if status is not OrderStatus.OPEN:
+        # Paid twice, or paid after its end: taken all the same, and a person gives it back.
+        transaction.needs_review = True
+    if status is OrderStatus.PAID:
+        return []
+    transaction.settles_order = True
+    order.status = OrderStatus.PAID.value
+    order.updated_at = now
+    siblings = [each for each in attempts if each.id != transaction.id]
+    for sibling in siblings:
+        _raise_seq(sibling, now)
+    return [sibling.id for sibling in siblings]
+
+
+def _raise_seq(transaction: Transaction, now: datetime) -> None:
+    transaction.seq += 1
+    transaction.updated_at = now
+
+
+def _decision_row(
+    transaction: Transaction, evidence_id: int, decision: Decision, now: datetime
+) -> DecisionRow:
+    return DecisionRow(
+        evidence_id=evidence_id,
+        transaction_id=transaction.id,
+        status=transaction.status,
+        reason=transaction.reason,
+        seq=transaction.seq,
+        needs_review=decision.needs_review,
+        why=decision.why,
+        decided_at=now,
+    )

@@ -1,0 +1,320 @@
+"""Tables and constraints, nothing else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+    false,
+    text,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    registry,
+    relationship,
+)
+from sqlalchemy.types import TypeDecorator
+
+from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
+
+# Names that do not depend on the database, so that one migration runs on both.
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware UTC in and out; SQLite keeps no time zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: nobody knows which zone they are in."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give every time its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Our own base, so that the tables can be used without Flask."""
+
+    registry = registry(
+        metadata=MetaData(naming_convention=_NAMES), type_annotation_map={datetime: UTCDateTime}
+    )
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+# SQLite counts up only in columns declared INTEGER; PostgreSQL wants 64 bits for evidence.
+_Counting = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _one_of(column: str, words: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in sorted(words))})"
+
+
+class Order(Base):
+    """What is being paid for. The server owns the price."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint("amount >= 1", "amount_positive"),
+        CheckConstraint(
+            _one_of("status", ("OPEN", "PAID", "CANCELLED", "EXPIRED")), "status_known"
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    amount: Mapped[int] = mapped_column(Integer)
+    reference: Mapped[str] = mapped_column(String(12), index=True)
+    description: Mapped[str] = mapped_column(String(200))
+    return_url: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(String(10), server_default="OPEN")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    transactions: Mapped[list["Transaction"]] = relationship(
+        back_populates="order",
+        order_by="(Transaction.created_at.desc(), Transaction.attempt.desc())",
+    )
+
+
+class Transaction(Base):
+    """One STK push for an order: an attempt. Only `ledger` changes it.
+
+    Attributes:
+        attempt: its number within its order, from 1.
+        is_open: unsettled and young enough for its prompt to be answered; a column that the
+            clock clears, so that silence blocks neither order nor line for ever.
+        settles_order: it is the success that paid its order.
+        next_ask_at: when Daraja is to be asked about it.
+        announced_seq: the newest `seq` that its room has heard of.
+    """
+
+    __tablename__ = "transactions"
+    __table_args__ = (
+        CheckConstraint(
+            f"(status = 'PENDING' AND {_one_of('reason', PENDING_REASONS)})"
+            f" OR (status = 'SUCCESS' AND {_one_of('reason', SUCCESS_REASONS)})"
+            f" OR (status = 'FAILED' AND {_one_of('reason', FAILED_REASONS)})",
+            "reason_fits_status",
+        ),
+        CheckConstraint("status = 'PENDING' OR NOT is_open", "only_pending_is_open"),
+        CheckConstraint("status = 'SUCCESS' OR NOT settles_order", "only_success_settles"),
+        Index(
+            "uq_transactions_open_order",
+            "order_id",
+            unique=True,
+            sqlite_where=text("is_open"),
+            postgresql_where=text("is_open"),
+        ),
+        Index(
+            "uq_transactions_open_line",
+            "msisdn",
+            unique=True,
+            sqlite_where=text("is_open"),
+            postgresql_where=text("is_open"),
+        ),
+        Index(
+            "uq_transactions_settled_order",
+            "order_id",
+            unique=True,
+            sqlite_where=text("settles_order"),
+            postgresql_where=text("settles_order"),
+        ),
+        Index(
+            "ix_transactions_unannounced",
+            "id",
+            sqlite_where=text("seq > announced_seq"),
+            postgresql_where=text("seq > announced_seq"),
+        ),
+        Index(
+            "ix_transactions_pending",
+            "created_at",
+            sqlite_where=text("status = 'PENDING'"),
+            postgresql_where=text("status = 'PENDING'"),
+        ),
+        UniqueConstraint("order_id", "attempt"),
+        Index("ix_transactions_created_at", "created_at"),
+        Index("ix_transactions_next_ask_at", "next_ask_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
+    attempt: Mapped[int] = mapped_column(Integer)
+    msisdn: Mapped[str | None] = mapped_column(String(12), index=True)
+    amount: Mapped[int] = mapped_column(Integer)
+    callback_token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    merchant_request_id: Mapped[str | None] = mapped_column(String(64))
+    checkout_request_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(String(24))
+    final: Mapped[bool] = mapped_column(server_default=false())
+    is_open: Mapped[bool]
+    settles_order: Mapped[bool] = mapped_column(server_default=false())
+    needs_review: Mapped[bool] = mapped_column(server_default=false(), index=True)
+    receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
+    seq: Mapped[int] = mapped_column(Integer)
+    announced_seq: Mapped[int] = mapped_column(Integer, server_default="0")
+    retry_at: Mapped[datetime | None]
+    next_ask_at: Mapped[datetime | None]
+    times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+    order: Mapped[Order] = relationship(back_populates="transactions")
+    evidence: Mapped[list["Evidence"]] = relationship(
+        back_populates="transaction", order_by="Evidence.id"
+    )
+
+
+class Evidence(Base):
+    """Anything that says what became of a transaction: raw, append-only."""
+
+    __tablename__ = "evidence"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    source: Mapped[str | None] = mapped_column(String(64))
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+    transaction: Mapped[Transaction] = relationship(back_populates="evidence")
+    decisions: Mapped[list["DecisionRow"]] = relationship(
+        back_populates="evidence", order_by="DecisionRow.id"
+    )
+
+
+class DecisionRow(Base):
+    """What was decided on a piece of evidence, and why."""
+
+    __tablename__ = "decisions"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    evidence_id: Mapped[int] = mapped_column(ForeignKey("evidence.id"), index=True)
+    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(String(24))
+    seq: Mapped[int] = mapped_column(Integer)
+    needs_review: Mapped[bool]
+    why: Mapped[str] = mapped_column(Text)
+    decided_at: Mapped[datetime]
+
+    evidence: Mapped[Evidence] = relationship(back_populates="decisions")
+
+
+class IdempotencyKey(Base):
+    """A request that must not be carried out twice, kept with the row that it made or joined.
+
+    Attributes:
+        scope: the order (for a push) or the hash of the API key (for an order) it belongs to.
+        fingerprint: hash of the normalised fields; the same key with others is refused.
+        status_code: what was answered first.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[str] = mapped_column(String(72), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status_code: Mapped[int] = mapped_column(Integer)
+    order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.id"))
+    transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"))
+    created_at: Mapped[datetime]
+
+
+class DarajaAccess(Base):
+    """One row a consumer key: the OAuth token that all processes share.
+
+    Attributes:
+        id: hash of consumer key and base address.
+        fetching_until: somebody is fetching a new token; a lease, since they may die.
+    """
+
+    __tablename__ = "daraja_access"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None]
+    fetching_until: Mapped[datetime | None]
+
+
+@contextmanager
+def writing(session: Session) -> Iterator[Session]:
+    """One write: begins it, commits it, or rolls it back when something is raised.
+
+    SQLite takes its write lock at the beginning (`BEGIN IMMEDIATE`): a transaction that read
+    first and writes later fails when another one wrote in between. Nothing inside may yield to
+    another greenlet, or every other writer of this process waits for a holder that cannot run.
+
+    Args:
+        session: whatever it was reading ends here.
+
+    Raises:
+        RuntimeError: it has changes that nobody committed.
+    """
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError("uncommitted changes before a write")
+    session.rollback()
+    session.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Foreign keys, write-ahead log and explicit BEGINs for an SQLite engine; others stay as is."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver would begin by itself, and too late
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # a 200 that Safaricom got outlives a power cut
+        cursor.execute("PRAGMA busy_timeout = 5000")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))

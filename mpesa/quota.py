@@ -1,0 +1,113 @@
+"""The OAuth token that all processes share, kept in the database and handed to the client."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mpesa.daraja import AccessToken
+from mpesa.models import DarajaAccess, writing
+from mpesa.tokens import hash_token
+
+# Renewed this long before its end, so that no call starts with a token that dies on the way.
+_EARLY = timedelta(seconds=60)
+# A fetch is bounded by the push's 20 s; whoever holds the lease longer has died.
+_LEASE = timedelta(seconds=21)
+# How often another process's fetch is looked at; waiting within a process is by lock.
+_LOOK_AGAIN = 0.05
+
+
+class DatabaseToken:
+    """A TokenSource: one token a consumer key, since each new one kills the one before.
+
+    (Daraja docs, Authorization, FAQ 3.) Within a process a lock lets one caller through, between
+    processes a lease in the row does; nothing is locked in the database while Daraja is asked.
+
+    Args:
+        session: opens a session of its own for each use, closed by its context.
+        key: what identifies consumer key and base address; only its hash is stored.
+        now: aware UTC.
+    """
+
+    def __init__(
+        self, session: Callable[[], Session], key: str, now: Callable[[], datetime]
+    ) -> None:
+        self._session = session
+        self._id = hash_token(key)
+        self._now = now
+        self._one_at_a_time = threading.Lock()
+
+    def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
+        """A valid token.
+
+        Args:
+            fetch: asks Daraja for a new one; called by one of all who ask at once.
+            dead: one that Daraja just refused; a different one is returned.
+
+        Raises:
+            whatever `fetch` raises.
+        """
+        with self._one_at_a_time:
+            while True:
+                stored = self._stored(dead)
+                if stored is not None:
+                    return stored
+                if self._claim(dead):
+                    return self._fetched(fetch)
+                time.sleep(_LOOK_AGAIN)
+
+    def _stored(self, dead: str | None) -> str | None:
+        with self._session() as session:
+            row = session.get(DarajaAccess, self._id)
+            if row is None or row.token in (None, dead) or row.expires_at is None:
+                return None
+            return row.token if row.expires_at - _EARLY > self._now() else None
+
+    def _claim(self, dead: str | None) -> bool:
+        """Take the lease, unless somebody has it or has just brought a token."""
+        now = self._now()
+        free = or_(DarajaAccess.fetching_until.is_(None), DarajaAccess.fetching_until <= now)
+        unusable = or_(
+            DarajaAccess.token.is_(None),
+            DarajaAccess.token == dead,
+            DarajaAccess.expires_at <= now + _EARLY,
+        )
+        claim = (
+            update(DarajaAccess)
+            .where(DarajaAccess.id == self._id, free, unusable)
+            .values(fetching_until=now + _LEASE)
+            .returning(DarajaAccess.id)
+        )
+        with self._session() as session:
+            self._make_row(session)
+            with writing(session):
+                return session.scalars(claim).one_or_none() is not None
+
+    def _make_row(self, session: Session) -> None:
+        if session.scalars(select(DarajaAccess.id).where(DarajaAccess.id == self._id)).first():
+            return
+        try:
+            with writing(session):
+                session.add(DarajaAccess(id=self._id))
+        except IntegrityError:
+            pass  # another process made it at the same moment
+
+    def _fetched(self, fetch: Callable[[], AccessToken]) -> str:
+        try:
+            fresh = fetch()
+        except BaseException:
+            self._keep(fetching_until=None)
+            raise
+        life = timedelta(seconds=fresh.expires_in)
+        self._keep(token=fresh.value, expires_at=self._now() + life, fetching_until=None)
+        return fresh.value
+
+    def _keep(self, **values: object) -> None:
+        with self._session() as session, writing(session):
+            session.execute(
+                update(DarajaAccess).where(DarajaAccess.id == self._id).values(**values)
+            )

@@ -1,0 +1,49 @@
+"""What the person at the phone does, decided from the line's script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mpesa.simulator.outcomes import Outcome
+from mpesa.simulator.payment import Payment
+from mpesa.simulator.script import Answer, Script
+
+Ending = Callable[[Script], Outcome]
+
+
+def typed(pin: str, amount: int) -> Ending:
+    """Return the ending of a typed PIN; the line's PIN and balance count at that moment."""
+
+    def ending(line: Script) -> Outcome:
+        if pin != line.pin:
+            return Outcome.WRONG_PIN
+        return Outcome.PAID if line.balance >= amount else Outcome.INSUFFICIENT
+
+    return ending
+
+
+def always(outcome: Outcome) -> Ending:
+    """Return an ending that does not depend on the line."""
+    return lambda line: outcome
+
+
+def plan(payment: Payment, prompt_life: float) -> tuple[float, Ending]:
+    """Return after how many seconds the payment ends unless somebody answers first, and how.
+
+    `prompt_life` is how long a prompt stays on the phone, in seconds. A payer who is scripted to
+    answer later than that does so all the same: payments after 87 s have been seen.
+    """
+    script = payment.script
+    if payment.doomed_to is not None:
+        return 0, always(payment.doomed_to)
+    match script.answer:
+        case Answer.PAY:
+            return script.after, lambda line: typed(line.pin, payment.request.amount)(line)
+        case Answer.CANCEL:
+            return script.after, always(Outcome.CANCELLED)
+        case Answer.WRONG_PIN:
+            return script.after, always(Outcome.WRONG_PIN)
+        case Answer.UNREACHABLE:
+            return script.after, always(Outcome.UNREACHABLE)
+        case _:
+            return prompt_life, always(Outcome.IGNORED)

@@ -1,0 +1,182 @@
+"""The routes that Daraja does not have: the virtual phone, scripts, prompts and the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, render_template, request, url_for
+
+from mpesa.simulator.messages import Message
+from mpesa.simulator.outcomes import Outcome
+from mpesa.simulator.payer import Ending, always, typed
+from mpesa.simulator.payment import Payment, entry_as_json, iso, prompt_as_json
+from mpesa.simulator.script import (
+    MSISDN,
+    SILENT_LINE,
+    Answer,
+    Callback,
+    InvalidField,
+    Push,
+    Query,
+    Script,
+    as_json,
+)
+from mpesa.simulator.simulator import Simulator
+
+# Shown while no line was used yet, so that a newcomer has something to pick.
+_FIRST_LINES = ("254712345678", "254722000111", "254110345678", SILENT_LINE)
+_PAGE_POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:"
+
+
+class Problem(Exception):
+    """A request that cannot be met, as RFC 9457 problem+json."""
+
+    def __init__(self, status: int, code: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.members = {"status": status, "code": code, "detail": detail}
+        if field:
+            self.members["field"] = field
+
+
+class PhoneRoutes:
+    """The skin for people and for tests that script the payers."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._bank = simulator.bank
+
+    def register(self, blueprint: Blueprint) -> None:
+        """Add the routes."""
+        blueprint.add_url_rule("/", "phone", self.phone)
+        blueprint.add_url_rule("/prompts", "prompts", self.prompts)
+        blueprint.add_url_rule(
+            "/prompts/<prompt_id>/answer", "answer", self.answer, methods=["POST"]
+        )
+        blueprint.add_url_rule("/lines", "lines", self.lines)
+        blueprint.add_url_rule("/lines/<msisdn>", "line", self.line)
+        blueprint.add_url_rule("/lines/<msisdn>", "rescript", self.rescript, methods=["PUT"])
+        blueprint.add_url_rule("/ledger", "ledger", self.ledger)
+        blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
+        blueprint.register_error_handler(Problem, _problem)
+
+    def phone(self) -> Response:
+        """GET /: the virtual phone."""
+        page = Response(
+            render_template(
+                "simulator/phone.html",
+                base=url_for(".phone").rstrip("/"),
+                first_lines=_FIRST_LINES,
+                choices={"answer": Answer, "callback": Callback, "push": Push, "query": Query},
+            )
+        )
+        page.headers.setdefault("Content-Security-Policy", _PAGE_POLICY)
+        return page
+
+    def prompts(self) -> Response:
+        """GET /prompts?msisdn=: one line's open prompts, or everybody's."""
+        wanted = request.args.get("msisdn")
+        found = self._bank.prompts(_msisdn(wanted) if wanted else None)
+        return jsonify([self._prompt(payment) for payment in found])
+
+    def answer(self, prompt_id: str) -> Response:
+        """POST /prompts/<id>/answer: type a PIN or cancel."""
+        payment = self._bank.payment(prompt_id)
+        if payment is None or not payment.shows_prompt:
+            raise Problem(404, "not_found", "There is no prompt with this id.")
+        ending = _ending(_object(), payment.request.amount)
+        if not self._simulator.finish(payment, ending):
+            raise Problem(
+                409, "prompt_closed", "This prompt is closed: it was answered or ran out."
+            )
+        return jsonify(_result(payment))
+
+    def lines(self) -> Response:
+        """GET /lines: every line that was scripted or asked to pay."""
+        return jsonify([_line(msisdn, script) for msisdn, script in self._bank.scripts().items()])
+
+    def line(self, msisdn: str) -> Response:
+        """GET /lines/<msisdn>: one line's script, with its open prompts and its SMS."""
+        script = self._bank.script(_msisdn(msisdn))
+        prompts = [self._prompt(payment) for payment in self._bank.prompts(msisdn)]
+        messages = [_message(message) for message in self._bank.messages(msisdn)]
+        return jsonify(_line(msisdn, script) | {"prompts": prompts, "messages": messages})
+
+    def rescript(self, msisdn: str) -> Response:
+        """PUT /lines/<msisdn>: change some switches; the rest stays as it was."""
+        try:
+            script = self._bank.rescript(_msisdn(msisdn), _object())
+        except InvalidField as wrong:
+            raise Problem(400, "invalid_request", str(wrong), wrong.field) from None
+        self._simulator.announce(msisdn)
+        return jsonify(_line(msisdn, script))
+
+    def ledger(self) -> Response:
+        """GET /ledger: every payment that really moved money."""
+        return jsonify([entry_as_json(payment) for payment in self._bank.ledger()])
+
+    def reset(self) -> Response:
+        """POST /reset: forget everything."""
+        self._simulator.forget()
+        return jsonify({})
+
+    def _prompt(self, payment: Payment) -> dict[str, Any]:
+        return prompt_as_json(payment, self._simulator.business)
+
+
+def _msisdn(text: str) -> str:
+    if not MSISDN.fullmatch(text):
+        raise Problem(400, "invalid_request", "msisdn: must look like 254712345678.", "msisdn")
+    return text
+
+
+def _object() -> dict[str, object]:
+    body = request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        raise Problem(400, "invalid_request", "The body must be a JSON object.")
+    return body
+
+
+def _ending(body: dict[str, object], amount: int) -> Ending:
+    match body:
+        case {"cancel": True, **rest} if not rest:
+            return always(Outcome.CANCELLED)
+        case {"pin": str(pin), **rest} if not rest and pin.isascii() and pin.isdigit():
+            return typed(pin, amount)
+        case {"cancel": _}:
+            raise Problem(400, "invalid_request", "cancel: must be true, and alone.", "cancel")
+        case _:
+            wanted = (
+                'pin: must be a string of digits, like {"pin": "1234"}; or send {"cancel": true}.'
+            )
+            raise Problem(400, "invalid_request", wanted, "pin")
+
+
+def _line(msisdn: str, script: Script) -> dict[str, Any]:
+    return {"msisdn": msisdn} | as_json(script)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {
+        "number": message.number,
+        "text": message.text,
+        "is_receipt": message.is_receipt,
+        "received_at": iso(message.received_at),
+    }
+
+
+def _result(payment: Payment) -> dict[str, Any]:
+    outcome = payment.outcome
+    return {
+        "id": payment.id,
+        "result_code": outcome.code if outcome else None,
+        "result_desc": outcome.value.callback_text if outcome else None,
+        "receipt": payment.receipt,
+    }
+
+
+def _problem(problem: Problem) -> Response:
+    response = jsonify(problem.members)
+    response.status_code = problem.status
+    response.content_type = "application/problem+json"
+    return response

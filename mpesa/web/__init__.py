@@ -1,0 +1,45 @@
+"""The only place that sees requests and sockets."""
+
+from flask import Flask
+from flask_socketio import SocketIO
+
+from mpesa.config import Settings
+from mpesa.web import background, errors, pages, realtime, security, welcome, words
+from mpesa.web.api import api
+from mpesa.web.callbacks import callbacks
+from mpesa.web.pages import pages as pages_blueprint
+from mpesa.web.payments import payments
+from mpesa.web.services import Services, build_daraja, services, utc_now
+from mpesa.web.shop import shop
+
+
+def register(app: Flask, settings: Settings, async_mode: str) -> SocketIO:
+    """Add routes, rooms, errors, words and headers to an application whose database is open."""
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
+    security.register(app, settings)
+    words.register(app)
+    errors.register(app)
+    pages.register(app)
+    for blueprint in (payments, callbacks, api, pages_blueprint):
+        app.register_blueprint(blueprint)
+    if settings.demo_shop:
+        app.register_blueprint(shop)
+    socketio = realtime.create(app, async_mode)
+    app.extensions["mpesa"] = Services(
+        settings=settings,
+        daraja=build_daraja(app, settings),
+        socketio=socketio,
+        announce=lambda ids: realtime.announce(socketio, ids),
+        now=utc_now,
+    )
+    return socketio
+
+
+def start(app: Flask) -> None:
+    """Connections are taken now: start what runs beside them, and say where to look."""
+    with app.app_context():
+        background.start(app, services())
+        welcome.say(services().settings)
+
+
+__all__ = ["register", "services", "start"]

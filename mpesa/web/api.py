@@ -1,0 +1,246 @@
+"""For merchants' servers: /api/orders; for load balancers: /healthz and /readyz."""
+
+import hmac
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from mpesa import ledger, orders
+from mpesa.config import Settings, is_loopback
+from mpesa.domain.snapshot import utc_text
+from mpesa.models import Order, db
+from mpesa.orders import Key, NewOrder
+from mpesa.tokens import hash_token
+from mpesa.web import words
+from mpesa.web.bodies import idempotency_key, is_id, json_object
+from mpesa.web.database import missing_migrations
+from mpesa.web.errors import Problem, invalid
+from mpesa.web.services import services
+
+api = Blueprint("api", __name__)
+
+_REFERENCE = re.compile(r"[A-Za-z0-9._/-]{1,12}")
+_DESCRIPTION_LONGEST = 200
+_RETURN_URL_LONGEST = 2000
+# Redis is on the same network; one that takes longer than this is not there (seconds).
+_REDIS_PATIENCE = 1.0
+
+
+@api.post("/api/orders")
+def create_order() -> Response:
+    """Make an order."""
+    api_key = _authorised()
+    new = parse_order(json_object(), services().settings, services().now())
+    value = idempotency_key()
+    key = Key(api_key, value) if value else None
+    try:
+        order = orders.create(db.session(), new, services().now(), key)
+    except orders.KeyReused:
+        detail = _("This Idempotency-Key was used before with other fields.")
+        raise Problem(422, "idempotency_mismatch", detail) from None
+    response = jsonify(_shown(order))
+    response.status_code = 201
+    response.headers["Location"] = f"/api/orders/{order.id}"
+    return response
+
+
+@api.get("/api/orders/<order_id>")
+def read_order(order_id: str) -> Response:
+    """One order, with its transactions."""
+    _authorised()
+    return jsonify(_shown(_find(order_id)))
+
+
+@api.get("/api/orders")
+def find_orders() -> Response:
+    """The orders with a reference, newest first."""
+    _authorised()
+    reference = request.args.get("reference")
+    if reference is None or not _REFERENCE.fullmatch(reference):
+        raise invalid("reference", _("Say which reference: ?reference=…"))
+    found = orders.find_by_reference(db.session(), reference)
+    return jsonify(orders=[_shown(order) for order in found])
+
+
+@api.post("/api/orders/<order_id>/cancel")
+def cancel_order(order_id: str) -> Response:
+    """Cancel an order; once more does no harm."""
+    _authorised()
+    order = _find(order_id)
+    try:
+        changed = orders.cancel(db.session(), order.id, services().now())
+    except orders.OrderPaid:
+        raise Problem(409, "order_paid", _("This order is paid.")) from None
+    except orders.OrderHasOpenAttempt:
+        detail = _("A prompt of this order may still be answered. Try again in three minutes.")
+        raise Problem(409, "attempt_open", detail) from None
+    services().announce(changed)
+    return jsonify(_shown(_find(order_id)))
+
+
+@api.get("/healthz")
+def healthz() -> Response:
+    """200 while the process serves."""
+    return jsonify(status="ok")
+
+
+@api.get("/readyz")
+def readyz() -> Response:
+    """200 when what this server stands on answers; else 503 naming what does not."""
+    wrong = [*database_trouble(), *redis_trouble(services().settings.redis_url)]
+    if wrong:
+        raise Problem(503, "unavailable", " ".join(wrong))
+    return jsonify(status="ready")
+
+
+def parse_order(fields: dict[str, Any], settings: Settings, now: datetime) -> NewOrder:
+    """Check the fields of a new order.
+
+    Raises:
+        Problem: 400 that names the field.
+    """
+    return NewOrder(
+        amount=_amount(fields.get("amount"), settings.daraja_max_amount),
+        reference=_reference(fields.get("reference")),
+        description=_description(fields.get("description")),
+        return_url=_return_url(fields.get("return_url"), settings),
+        expires_at=_expires_at(fields.get("expires_at"), now),
+    )
+
+
+def _amount(value: Any, largest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        detail = _("Whole shillings as a JSON integer, from 1 to %(largest)d.", largest=largest)
+        raise invalid("amount", detail)
+    return value
+
+
+def _reference(value: Any) -> str:
+    if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
+        raise invalid("reference", _("1 to 12 of A-Z, a-z, 0-9, dot, underscore, slash, hyphen."))
+    return value
+
+
+def _description(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value.strip()) <= _DESCRIPTION_LONGEST:
+        raise invalid("description", _("1 to 200 characters that say what is paid for."))
+    if not value.isprintable():
+        raise invalid("description", _("Printable characters on one line."))
+    return value.strip()
+
+
+def _return_url(value: Any, settings: Settings) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _may_return(value, settings):
+        raise invalid("return_url", _("An https address on a host that may be returned to."))
+    return value
+
+
+def _may_return(url: str, settings: Settings) -> bool:
+    if len(url) > _RETURN_URL_LONGEST or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return False
+    if "\\" in url or "@" in parts.netloc or not host:
+        return False
+    own = parts.scheme == "http" and settings.simulated and is_loopback(host)
+    listed = not settings.return_url_hosts or host in settings.return_url_hosts
+    return (parts.scheme == "https" or own) and listed
+
+
+def _expires_at(value: Any, now: datetime) -> datetime | None:
+    if value is None:
+        return None
+    detail = _("A time in the future, ISO 8601 with its zone, such as 2030-01-31T12:00:00Z.")
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise invalid("expires_at", detail) from None
+    try:
+        in_future = moment.tzinfo is not None and moment > now
+    except OverflowError:
+        in_future = False
+    if not in_future:
+        raise invalid("expires_at", detail)
+    return moment
+
+
+def _authorised() -> str:
+    """The API key of the request.
+
+    Raises:
+        Problem: 401 without one of ours.
+    """
+    scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        hashed = hash_token(given.strip())
+        for key in services().settings.api_keys:
+            if hmac.compare_digest(hashed, hash_token(key)):
+                return key
+    raise Problem(401, "unauthorized", _("Send Authorization: Bearer and one of API_KEYS."))
+
+
+def _find(order_id: str) -> Order:
+    try:
+        if not is_id(order_id):
+            raise orders.OrderNotFound
+        return orders.find(db.session(), order_id)
+    except orders.OrderNotFound:
+        raise Problem(404, "order_not_found", _("There is no such order.")) from None
+
+
+def _shown(order: Order) -> dict[str, Any]:
+    now, session = services().now(), db.session()
+    lang = words.language()
+    attempts = ledger.snapshots_of_order(session, order, now)
+    return {
+        "order_id": order.id,
+        "checkout_url": f"{services().settings.public_url}/checkout/{order.id}",
+        "status": ledger.status_of_order(session, order, now).value,
+        "amount": order.amount,
+        "currency": "KES",
+        "reference": order.reference,
+        "description": order.description,
+        "return_url": order.return_url,
+        "expires_at": utc_text(order.expires_at) if order.expires_at else None,
+        "created_at": utc_text(order.created_at),
+        "needs_review": any(each.needs_review for each in ledger.attempts_of(session, order.id)),
+        "transactions": [words.with_message(each, lang) for each in attempts],
+    }
+
+
+def database_trouble() -> list[str]:
+    """What is wrong with the database, in words; empty where nothing is."""
+    try:
+        db.session.execute(text("SELECT 1"))
+        missing = missing_migrations(db.session.connection())
+    except SQLAlchemyError:
+        return ["The database does not answer: check DATABASE_URL and that it runs."]
+    return ["The database is not migrated: run flask db upgrade."] if missing else []
+
+
+def redis_trouble(url: str | None) -> list[str]:
+    """What is wrong with Redis, in words; empty where nothing is or none is set."""
+    if url is None:
+        return []
+    try:
+        client = redis.Redis.from_url(
+            url, socket_timeout=_REDIS_PATIENCE, socket_connect_timeout=_REDIS_PATIENCE
+        )
+        with client:
+            client.ping()
+    except (redis.RedisError, OSError, ValueError):
+        return ["Redis does not answer: check REDIS_URL and that it runs."]
+    return []

@@ -1,0 +1,45 @@
+"""What runs beside the requests: the clock, and callbacks that a crash left unjudged."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from flask import Flask
+
+from mpesa import clock, inbox
+from mpesa.models import db
+from mpesa.web.callbacks import seams
+from mpesa.web.services import Services, services
+
+log = logging.getLogger(__name__)
+
+# A shopper who watches the countdown reach zero sees the next state within a second.
+TICK = 1.0
+# Rare: only a database that failed between storing and judging leaves something (seconds).
+LOOK_FOR_UNJUDGED = 30.0
+
+
+def start(app: Flask, ours: Services) -> None:
+    """Start the loops; they end with the process."""
+    ours.socketio.start_background_task(_forever, app, _tick, TICK)
+    ours.socketio.start_background_task(_forever, app, _judge, LOOK_FOR_UNJUDGED)
+
+
+def _tick(ours: Services) -> None:
+    wait = timedelta(seconds=ours.settings.payment_wait_seconds)
+    clock.run_once(db.session(), ours.now(), wait, ours.announce)
+
+
+def _judge(ours: Services) -> None:
+    inbox.judge_waiting(db.session(), seams())
+
+
+def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None:
+    while True:
+        with app.app_context():
+            ours = services()
+            try:
+                work(ours)
+            except Exception:
+                log.exception("%s failed; it is tried again in %s s", work.__name__, pause)
+        ours.socketio.sleep(pause)

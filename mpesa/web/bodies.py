@@ -1,0 +1,52 @@
+"""Reading what a client sent: bounded, typed, with an error that names the field."""
+
+import json
+import re
+from typing import Any
+
+from flask import request
+from flask_babel import gettext as _
+
+from mpesa.web.errors import Problem, invalid
+
+_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_KEY_LONGEST = 255
+
+
+def json_object() -> dict[str, Any]:
+    """The request's JSON object.
+
+    Raises:
+        Problem: 415 for another content type, 400 for anything but an object.
+    """
+    if not request.is_json:
+        raise Problem(
+            415, "unsupported_media_type", _("Send JSON with Content-Type: application/json.")
+        )
+    try:
+        document = json.loads(request.get_data().decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Problem(400, "invalid_request", _("The body is not JSON.")) from None
+    if not isinstance(document, dict):
+        raise Problem(400, "invalid_request", _("The body has to be a JSON object."))
+    return document
+
+
+def is_id(value: object) -> bool:
+    """Whether it has the form of our ids; nothing else is worth a look in the database."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def idempotency_key() -> str | None:
+    """The request's Idempotency-Key; None where there is none.
+
+    Raises:
+        Problem: it is empty, too long, or not printable ASCII.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not key.strip() or len(key) > _KEY_LONGEST or not (key.isascii() and key.isprintable()):
+        detail = _("Idempotency-Key has to be 1 to 255 printable ASCII characters.")
+        raise invalid("Idempotency-Key", detail)
+    return key

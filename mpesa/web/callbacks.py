@@ -1,0 +1,43 @@
+"""POST /callback/<token>: Safaricom's word on a transaction."""
+
+import re
+
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+
+from mpesa import inbox
+from mpesa.models import db
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+callbacks = Blueprint("callbacks", __name__)
+
+_TOKEN = re.compile(r"[0-9a-f]{64}")
+
+
+@callbacks.post("/callback/<token>")
+def callback(token: str) -> Response:
+    """Take in a callback: 200 once its raw body is committed, whatever it says."""
+    if not _TOKEN.fullmatch(token):
+        raise _unknown()
+    arrival = inbox.Arrival(token, request.get_data(), request.remote_addr or "")
+    try:
+        inbox.receive(db.session(), arrival, seams())
+    except inbox.UnknownToken:
+        raise _unknown() from None
+    # The answer that Daraja documents for confirmations (Daraja docs, Customer To Business).
+    return jsonify(ResultCode=0, ResultDesc="Accepted")
+
+
+def seams() -> inbox.Seams:
+    """What the inbox needs, of the present application."""
+    ours = services()
+    return inbox.Seams(
+        now=ours.now,
+        announce=ours.announce,
+        listed=inbox.from_listed(ours.settings.callback_allowed_ips),
+    )
+
+
+def _unknown() -> Problem:
+    return Problem(404, "not_found", _("There is nothing at this address."))

@@ -1,0 +1,109 @@
+"""Opening the database, bringing it to the newest migration, and telling whether it is there."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import flask_migrate
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mpesa.config import Settings, SettingsError
+from mpesa.models import db, prepare_sqlite
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+# One request needs one connection, for milliseconds; what waits longer than this (seconds) is told
+# that the database is not there.
+_POOL = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 10, "pool_pre_ping": True}
+# Any number will do, as long as every worker takes the same lock: "MPESA" on a phone's keys.
+_MIGRATION_LOCK = 67_372
+
+
+def connect(app: Flask, settings: Settings) -> None:
+    """Give the application its database: DATABASE_URL, or an SQLite file under `instance/`.
+
+    Raises:
+        SettingsError: the address cannot be read, or the file's folder cannot be written.
+    """
+    url = settings.database_url or f"sqlite:///{app.instance_path}/mpesa.sqlite"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise _wrong("expected postgresql://user:password@host/name or sqlite:///file") from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        _make_folder(Path(parsed.database).absolute())
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = dict(_POOL)
+    db.init_app(app)
+    with app.app_context():
+        prepare_sqlite(db.engine)
+
+
+def migrate() -> None:
+    """Bring the application's database to the newest migration; workers take turns.
+
+    Raises:
+        SettingsError: it does not answer, or refuses.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        with db.engine.connect() as connection, _turn(connection):
+            if missing_migrations(connection):
+                flask_migrate.upgrade(directory=str(MIGRATIONS))
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise _wrong(f"the database cannot be used ({reason})") from None
+
+
+def missing_migrations(connection: Connection) -> bool:
+    """Whether the newest migration has not run there."""
+    return MigrationContext.configure(connection).get_current_revision() != _newest()
+
+
+def own_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Sessions apart from the request's, for what has to be committed by itself."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def _turn(connection: Connection) -> Iterator[None]:
+    """Hold a lock that other workers wait for; SQLite has one worker."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _MIGRATION_LOCK})
+
+
+@cache
+def _newest() -> str | None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as error:
+        raise _wrong(
+            f"{file} cannot be written ({error.strerror}). Make the folder writable, or name"
+            " another file"
+        ) from None
+
+
+def _wrong(what: str) -> SettingsError:
+    return SettingsError(f"DATABASE_URL: {what}.")

@@ -1,0 +1,206 @@
+"""The checkout page, in every state, rendered without a script's help."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
+from flask_babel import format_datetime
+from flask_babel import gettext as _
+
+from mpesa import ledger, orders
+from mpesa.config import Settings
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.snapshot import OrderStatus, Snapshot
+from mpesa.models import Order, db
+from mpesa.web import words
+from mpesa.web.bodies import is_id
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+pages = Blueprint("pages", __name__)
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """The merchant as the shopper sees it.
+
+    Attributes:
+        on_colour: black or white, whichever can be read on `colour`.
+    """
+
+    name: str
+    colour: str
+    on_colour: str
+    logo: str | None
+
+
+@pages.get("/checkout/<order_id>")
+def checkout(order_id: str) -> Response:
+    """The page of one order; the same on every device."""
+    return checkout_page(order_id)
+
+
+@pages.get("/theme.css")
+def theme() -> Response:
+    """The merchant's colours, apart from the page so that no inline style is needed."""
+    merchant = _merchant(services().settings)
+    css = f":root{{--brand:{merchant.colour};--on-brand:{merchant.on_colour}}}"
+    response = Response(css, mimetype="text/css")
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+def checkout_page(
+    order_id: str, *, problem: Problem | None = None, phone_typed: str = ""
+) -> Response:
+    """Render the page of an order, with the error of a form that was sent to it.
+
+    Raises:
+        Problem: 404 where there is no such order.
+    """
+    order = _find(order_id)
+    session, now = db.session(), services().now()
+    attempts = ledger.snapshots_of_order(session, order, now)
+    status = ledger.status_of_order(session, order, now)
+    newest = _to_show(attempts)
+    other = "other" in request.args or (problem is not None and problem.field == "phone")
+    page = render_template(
+        "checkout.html",
+        order=_shown_order(order, status),
+        snapshot=words.with_message(newest, words.language()) if newest else None,
+        view=_view(newest, status, other=other),
+        phone_value=phone_typed,
+        field_error=problem.detail if problem and problem.field == "phone" else None,
+        form_error=problem.detail if problem and problem.field != "phone" else None,
+        paid_at=_paid_at(newest),
+        wait_seconds=services().settings.payment_wait_seconds,
+        refresh_after=_refresh_after(newest, other=other),
+        use_other_number=other,
+    )
+    response = make_response(page, problem.status if problem else 200)
+    if problem and problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def checkout_path(order_id: str) -> str:
+    """The page's path, in the language that the request asked for by `?lang=`."""
+    lang = request.args.get("lang")
+    asked = {"lang": lang} if lang in words.LANGUAGES else {}
+    return url_for("pages.checkout", order_id=order_id, **asked)  # type: ignore[arg-type]
+
+
+def register(app: Flask) -> None:
+    """Give every template the merchant, the language and the simulator's band."""
+
+    @app.context_processor
+    def shared() -> dict[str, Any]:
+        settings = services().settings
+        return {
+            "lang": words.language(),
+            "merchant": _merchant(settings),
+            "simulator": settings.simulated,
+            "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
+            "other_lang_url": _other_language(),
+            "manual_payment": None,
+        }
+
+
+def _find(order_id: str) -> Order:
+    try:
+        if not is_id(order_id):
+            raise orders.OrderNotFound
+        return orders.find(db.session(), order_id)
+    except orders.OrderNotFound:
+        raise Problem(404, "order_not_found", _("There is no such order.")) from None
+
+
+def _to_show(attempts: list[Snapshot]) -> Snapshot | None:
+    """The payment where there is one, else the newest attempt."""
+    paid = [each for each in attempts if each["status"] == Status.SUCCESS]
+    return next(iter(paid or attempts), None)
+
+
+def _view(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> str:
+    if newest is not None and newest["status"] == Status.SUCCESS:
+        return "paid"
+    if status is OrderStatus.PAID:
+        return "closed"
+    if newest is not None and newest["status"] == Status.PENDING:
+        late = newest["reason"] == Reason.OVERDUE
+        return "overdue" if late else "waiting"
+    if status is not OrderStatus.OPEN:
+        return "closed"
+    if newest is None or (other and newest["can_retry"]):
+        return "phone"
+    return "failed"
+
+
+def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
+    return {
+        "id": order.id,
+        "amount": order.amount,
+        "reference": order.reference,
+        "description": order.description,
+        "status": status.value,
+        "return_url": order.return_url,
+        "return_link": _return_link(order, status),
+    }
+
+
+def _return_link(order: Order, status: OrderStatus) -> str | None:
+    """The merchant's address with the order's id and status, which prove nothing."""
+    if order.return_url is None:
+        return None
+    parts = urlsplit(order.return_url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True)]
+    query += [("order_id", order.id), ("status", status.value)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _paid_at(snapshot: Snapshot | None) -> str | None:
+    """When the payment was settled, as a person in Nairobi reads it."""
+    if snapshot is None or snapshot["status"] != Status.SUCCESS:
+        return None
+    moment = datetime.fromisoformat(snapshot["updated_at"])
+    return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
+
+
+def _refresh_after(snapshot: Snapshot | None, *, other: bool) -> int | None:
+    """Seconds until a page without a script looks again; None where nothing will change."""
+    if snapshot is None or snapshot["final"] or other:
+        return None
+    if snapshot["status"] == Status.PENDING:
+        return max(5, snapshot["poll_after"])
+    return 30
+
+
+def _other_language() -> str:
+    """The page that is shown, in the other language."""
+    other = "en" if words.language() == "sw" else "sw"
+    kept = {name: value for name, value in request.args.items() if name != "lang"}
+    path = request.path if request.method == "GET" else ""
+    order_id = request.form.get("order_id", "")
+    if not path and is_id(order_id):
+        path = url_for("pages.checkout", order_id=order_id)
+    return f"{path or '/'}?{urlencode({**kept, 'lang': other})}"
+
+
+def _merchant(settings: Settings) -> Merchant:
+    colour = settings.merchant_colour
+    return Merchant(settings.merchant_name, colour, _readable_on(colour), settings.merchant_logo)
+
+
+def _readable_on(colour: str) -> str:
+    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
+    luminance = _luminance(colour)
+    white, black = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
+    return "#ffffff" if white >= black else "#000000"
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,157 @@
+"""POST /stk-push and GET /check-status."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, request
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.wrappers import Response
+
+from mpesa import checkout, ledger
+from mpesa.checkout import PushNotStarted, PushRequest, Started
+from mpesa.domain.phone import InvalidPhone, parse_msisdn
+from mpesa.domain.snapshot import Snapshot
+from mpesa.models import db
+from mpesa.web import pages, words
+from mpesa.web.bodies import idempotency_key, is_id, json_object
+from mpesa.web.errors import Problem, invalid
+from mpesa.web.services import services
+
+payments = Blueprint("payments", __name__)
+
+# Where a plain form has nothing to mend, the page shows the attempt or the payment itself.
+_SHOWN_BY_THE_PAGE = ("attempt_open", "order_paid")
+
+
+@payments.post("/stk-push")
+def stk_push() -> Response:
+    """Start a push; JSON gets the snapshot, a plain form the checkout page."""
+    if request.is_json:
+        started = _start(json_object())
+        response = jsonify(_told(started.transaction_id))
+        response.status_code = started.status_code
+        return response
+    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        detail = _("Send JSON with Content-Type: application/json, or a form.")
+        raise Problem(415, "unsupported_media_type", detail)
+    return _from_form(request.form)
+
+
+@payments.get("/check-status")
+def check_status() -> Response:
+    """The snapshot, for pages whose socket is down; 304 while nothing changed."""
+    transaction_id = request.args.get("tx_id")
+    if not transaction_id:
+        raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
+    snapshot = _snapshot(transaction_id)
+    response = jsonify(words.with_message(snapshot, words.language()))
+    response.set_etag(
+        f"{snapshot['seq']}-{words.language()}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
+    )
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Accept-Language"
+    return response.make_conditional(request)
+
+
+def _from_form(form: Mapping[str, str]) -> Response:
+    try:
+        _start(form)
+    except Problem as problem:
+        if problem.code in ("order_not_found",) or not is_id(form.get("order_id")):
+            raise
+        if problem.code not in _SHOWN_BY_THE_PAGE:
+            return pages.checkout_page(
+                form["order_id"], problem=problem, phone_typed=form.get("phone", "")
+            )
+    return redirect(pages.checkout_path(form["order_id"]), 303)
+
+
+def _start(fields: Mapping[str, Any]) -> Started:
+    wanted = _push_request(fields)
+    try:
+        return checkout.start(db.session(), wanted, _seams())
+    except PushNotStarted as refusal:
+        raise _problem(refusal) from None
+
+
+def _push_request(fields: Mapping[str, Any]) -> PushRequest:
+    order_id, typed = fields.get("order_id"), fields.get("phone")
+    if not isinstance(order_id, str) or not order_id:
+        raise invalid("order_id", _("Say which order is to be paid."))
+    if not isinstance(typed, str):
+        raise invalid("phone", _("Enter the number that pays with M-PESA."), "invalid_phone")
+    try:
+        msisdn = parse_msisdn(typed)
+    except InvalidPhone:
+        detail = _("This is not a Kenyan mobile number. Enter it like 0712 345 678.")
+        raise invalid("phone", detail, "invalid_phone") from None
+    if not is_id(order_id):
+        raise _problem(checkout.OrderNotFound())
+    return PushRequest(order_id, msisdn, idempotency_key())
+
+
+def _seams() -> checkout.Seams:
+    ours = services()
+    return checkout.Seams(
+        daraja=ours.daraja,
+        now=ours.now,
+        callback_url=lambda token: f"{ours.settings.public_url}/callback/{token}",
+        check_limits=lambda msisdn: None,
+        announce=ours.announce,
+    )
+
+
+def _snapshot(transaction_id: str) -> Snapshot:
+    found = (
+        ledger.snapshot_of(db.session(), transaction_id, services().now())
+        if is_id(transaction_id)
+        else None
+    )
+    if found is None:
+        detail = _("There is no such transaction.")
+        raise Problem(404, "transaction_not_found", detail)
+    return found
+
+
+def _told(transaction_id: str) -> dict[str, Any]:
+    return words.with_message(_snapshot(transaction_id), words.language())
+
+
+def _problem(refusal: PushNotStarted) -> Problem:
+    match refusal:
+        case checkout.OrderNotFound():
+            return Problem(404, "order_not_found", _("There is no such order."))
+        case checkout.OrderPaid():
+            return Problem(409, "order_paid", _("This order is paid. Do not pay again."))
+        case checkout.OrderClosed():
+            return Problem(409, "order_closed", _("This order can no longer be paid."))
+        case checkout.KeyReused():
+            detail = _("This Idempotency-Key was used before with other fields.")
+            return Problem(422, "idempotency_mismatch", detail)
+        case checkout.MustWait():
+            return _wait(refusal)
+        case _:
+            raise refusal
+
+
+def _wait(refusal: checkout.MustWait) -> Problem:
+    seconds = refusal.seconds
+    match refusal:
+        case checkout.AttemptOpen():
+            detail = _("A request for this order is still open on another phone.")
+            return Problem(409, "attempt_open", detail)
+        case checkout.LineBusy():
+            detail = ngettext(
+                "Another M-PESA request is open on this phone. Try again in %(num)d second.",
+                "Another M-PESA request is open on this phone. Try again in %(num)d seconds.",
+                seconds,
+            )
+            return Problem(429, "line_busy", detail, retry_after=seconds)
+        case _:
+            detail = ngettext(
+                "Please wait %(num)d second before you try again.",
+                "Please wait %(num)d seconds before you try again.",
+                seconds,
+            )
+            return Problem(429, "retry_later", detail, retry_after=seconds)

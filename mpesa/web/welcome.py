@@ -1,0 +1,24 @@
+"""What the server says to the person who started it."""
+
+from mpesa.config import DEVELOPMENT_API_KEY, Settings
+
+
+def say(settings: Settings) -> None:
+    """Print the addresses to open, and how to make an order."""
+    lines = [f"Serving on http://{settings.host}:{settings.port} (Ctrl-C ends it)"]
+    if settings.demo_shop:
+        lines.append(f"  Demo shop       {settings.public_url}/")
+    if settings.simulated:
+        lines.append(f"  Virtual phone   {settings.daraja_base_url}/   (no real money moves)")
+    lines.append(f"  Make an order   {_order_command(settings)}")
+    print("\n".join(lines), flush=True)  # noqa: T201 - the person who started it reads this
+
+
+def _order_command(settings: Settings) -> str:
+    """A line to paste; only the key that everybody knows is ever printed."""
+    key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else "$API_KEY"
+    return (
+        f"curl {settings.public_url}/api/orders -H 'Authorization: Bearer {key}'"
+        """ -H 'Content-Type: application/json'"""
+        """ -d '{"amount": 150, "reference": "INV-1", "description": "Two coffees"}'"""
+    )

@@ -1,0 +1,105 @@
+"""What a shopper is told about a transaction, in the shopper's language."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, has_request_context, request
+from flask_babel import Babel, force_locale, get_locale
+from flask_babel import lazy_gettext as _l
+
+from mpesa.domain.money import format_kes
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.snapshot import OrderStatus, Snapshot
+
+LANGUAGES = ("en", "sw")
+
+_SENTENCES: dict[Reason, Any] = {
+    Reason.AWAITING_PIN: _l("Enter your M-PESA PIN on your phone."),
+    Reason.PUSH_UNCONFIRMED: _l(
+        "If an M-PESA request appears on your phone, enter your PIN there. We are still checking."
+    ),
+    Reason.OVERDUE: _l(
+        "We have not heard from M-PESA yet. If you got an M-PESA SMS, do not pay again."
+    ),
+    Reason.PAID: _l("Payment received. Thank you."),
+    Reason.PAID_LATE: _l("Your payment arrived after all. Thank you, you have paid."),
+    Reason.CANCELLED: _l("The request was cancelled. No money was taken."),
+    Reason.INSUFFICIENT_FUNDS: _l(
+        "There was not enough money in your M-PESA. No money was taken. Top up and try again."
+    ),
+    Reason.WRONG_PIN: _l("The PIN was wrong. No money was taken. Try again with the right PIN."),
+    Reason.PIN_LOCKED: _l(
+        "Your M-PESA PIN is locked. No money was taken. Call Safaricom on 100, or use another"
+        " number."
+    ),
+    Reason.UNREACHABLE: _l(
+        "We could not reach your phone, or nobody answered. Check for an M-PESA SMS before you"
+        " try again."
+    ),
+    Reason.EXPIRED: _l("The request timed out. Check for an M-PESA SMS before you try again."),
+    Reason.LINE_BUSY: _l(
+        "Another M-PESA request is open on your phone. No money was taken. Close it, wait two"
+        " minutes and try again."
+    ),
+    Reason.OVER_LIMIT: _l(
+        "This payment is above your M-PESA limit. No money was taken. Use another number."
+    ),
+    Reason.DECLINED: _l("M-PESA declined this payment. No money was taken. Use another number."),
+    Reason.SYSTEM_BUSY: _l("M-PESA is busy. Wait a minute, then try again."),
+    Reason.MISCONFIGURED: _l(
+        "M-PESA is not set up correctly here. No money was taken. Please pay another way."
+    ),
+    Reason.PUSH_REFUSED: _l(
+        "M-PESA did not accept the request. No money was taken. Check the number and try again."
+    ),
+    Reason.UNKNOWN_CODE: _l(
+        "M-PESA could not complete this payment. If you got an M-PESA SMS, do not pay again:"
+        " we are checking."
+    ),
+    Reason.CLOSED_BY_OPERATOR: _l("We checked, and found no payment. You can try again."),
+}
+_PAID_OTHERWISE = _l("Already paid. If a prompt is still on your phone, cancel it.")
+
+
+def register(app: Flask) -> None:
+    """Choose the language by `?lang=`, else by Accept-Language; and format money in templates."""
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"{app.root_path}/mpesa/translations"
+    app.config["BABEL_DEFAULT_TIMEZONE"] = "Africa/Nairobi"
+    Babel(app, locale_selector=_requested)
+    app.add_template_filter(format_kes, "kes")
+
+
+def language() -> str:
+    """The language of the present request, `en` or `sw`."""
+    locale = get_locale()
+    return locale.language if locale and locale.language in LANGUAGES else "en"
+
+
+def chosen(asked: object, accept_language: str | None = None) -> str:
+    """A language we speak: the one asked for, else by the request's Accept-Language, else `en`."""
+    if isinstance(asked, str) and asked in LANGUAGES:
+        return asked
+    return request.accept_languages.best_match(LANGUAGES) or "en"
+
+
+def with_message(snapshot: Snapshot, lang: str) -> dict[str, Any]:
+    """The snapshot as everybody gets it: with its sentence, after `reason`."""
+    told: dict[str, Any] = {}
+    for name, value in snapshot.items():
+        told[name] = value
+        if name == "reason":
+            told["message"] = message_of(snapshot, lang)
+    return told
+
+
+def message_of(snapshot: Mapping[str, Any], lang: str) -> str:
+    """One plain sentence for the shopper."""
+    paid_otherwise = (
+        snapshot["order_status"] == OrderStatus.PAID and snapshot["status"] != Status.SUCCESS
+    )
+    with force_locale(lang):
+        return str(_PAID_OTHERWISE if paid_otherwise else _SENTENCES[Reason(snapshot["reason"])])
+
+
+def _requested() -> str:
+    return chosen(request.args.get("lang")) if has_request_context() else "en"

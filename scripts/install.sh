@@ -1,0 +1,27 @@
+#!/bin/sh
+# install.sh REQUIREMENTS: make .venv if there is none that runs, and install that list into it.
+set -eu
+
+find_python() {
+    # 3.11 first: it is what the pins were tested with. A pyenv shim may exist and still not run.
+    for candidate in ${PYTHON:-python3.11 python3 python3.12 python3.13}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "Python 3.11 or later was not found. Install it, or name it: PYTHON=/path/to/python make" >&2
+    return 1
+}
+
+make_venv() {
+    python=$(find_python) || return 1
+    echo "Making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv && return
+    echo "Could not make .venv. On Debian and Ubuntu: apt-get install python3-venv" >&2
+    return 1
+}
+
+.venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
+echo "Installing $1 (only when it changed)"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r "$1"

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Install the programs of the system that the tests use, where that is possible (root, apt-get).
+# Standard output: the names that are still missing, on one line: postgres redis browser node
+set -euo pipefail
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+is_there() {
+    case $1 in
+        postgres) has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+        redis) has redis-server ;;
+        browser) has chromium || has google-chrome ;;
+        node) has node ;;
+    esac
+}
+
+missing() {
+    for program in postgres redis browser node; do
+        is_there "$program" || echo "$program"
+    done
+}
+
+package_of() {
+    case $1 in
+        postgres)
+            # Debian 12 has 15; another release has its own, which serves as well.
+            if [ -n "$(apt-cache search --names-only '^postgresql-15$')" ]; then
+                echo postgresql-15
+            else
+                echo postgresql
+            fi ;;
+        redis) echo redis-server ;;
+        # Without a font Chromium measures boxes instead of text.
+        browser) echo chromium fonts-liberation ;;
+        node) echo nodejs ;;
+    esac
+}
+
+install() {
+    local packages=()
+    apt-get update -qq
+    for program in "$@"; do
+        read -ra names < <(package_of "$program")
+        packages+=("${names[@]}")
+    done
+    echo "apt-get install ${packages[*]}"
+    # RUNLEVEL=1: the packages start no service of their own; the tests start what they need.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+mapfile -t wanted < <(missing)
+if [ "${#wanted[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && has apt-get; then
+    install "${wanted[@]}" </dev/null >&2 || echo "apt-get could not install everything" >&2
+fi
+missing | paste -sd ' ' -

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Run every suite, whatever became of the one before, and say at the end what was left out.
+set -uo pipefail
+
+failed=0
+left_out=$(scripts/system_packages.sh)
+
+if [ -n "$left_out" ]; then
+    echo "Not installed, so its tests are left out: $left_out" >&2
+    if [ "${CI:-}" = true ]; then
+        echo "CI=true leaves nothing out" >&2
+        exit 1
+    fi
+fi
+
+is_left_out() { [[ " $left_out " == *" $1 "* ]]; }
+
+selection=""
+for marker in postgres redis browser; do
+    if is_left_out "$marker"; then selection+="${selection:+ and }not $marker"; fi
+done
+
+run() {
+    echo "== $*"
+    "$@" || failed=1
+}
+
+run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser
+
+# A process of its own: Playwright's loop and the async server's patches do not share one.
+if [ -d tests/browser ] && ! is_left_out browser; then
+    run .venv/bin/python -m pytest -m "$selection" tests/browser
+fi
+
+scripts=(tests/js/*.*js)
+if [ -e "${scripts[0]}" ] && ! is_left_out node; then
+    run node --test "${scripts[@]}"
+fi
+
+if [ -n "$left_out" ]; then echo "Left out, for want of: $left_out" >&2; fi
+exit "$failed"

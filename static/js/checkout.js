@@ -1,0 +1,70 @@
+/* The checkout page: what happens when somebody types, presses, leaves and comes back. */
+import { askForPhone, askNow, resume, turnTo } from "./following.js";
+import { byId, clearProblem, showProblem, stage, word, write } from "./page.js";
+import { understood } from "./phone_format.js";
+import { pay } from "./pressing.js";
+import { hold, startTicking } from "./ticking.js";
+
+const phone = byId("phone");
+const hint = byId("phone-hint").textContent;
+let sending = false;
+
+async function press(button) {
+  if (sending) return;
+  sending = true;
+  clearProblem();
+  const release = hold(button, word("sending"));
+  const answer = await pay({
+    url: `${stage.dataset.pushUrl}?lang=${document.documentElement.lang}`,
+    orderId: stage.dataset.order,
+    phone: phone.value,
+  });
+  sending = false;
+  release(answer.retryAfter ?? 0);
+  if (answer.snapshot) turnTo(answer.snapshot, answer.serverTime);
+  else refused(answer.problem);
+}
+
+function refused(problem) {
+  // The order ended elsewhere: the server knows the rest.
+  if (["order_paid", "order_closed"].includes(problem.code)) return location.reload();
+  askForPhone();
+  showProblem(problem);
+}
+
+function pressOrAsk(button) {
+  if (understood(phone.value)) press(button);
+  else askForPhone();
+}
+
+function showUnderstood() {
+  const number = understood(phone.value);
+  write(byId("phone-hint"), number ? word("understood", { phone: number }) : hint);
+  byId("phone-hint").classList.toggle("understood", Boolean(number));
+}
+
+phone.addEventListener("input", showUnderstood);
+byId("phone-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  press(byId("pay"));
+});
+byId("again-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  pressOrAsk(byId("again"));
+});
+byId("retry-actions").addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link) return;
+  event.preventDefault();
+  if (link.id === "other") askForPhone();
+  else if (!link.hasAttribute("aria-disabled")) pressOrAsk(link);
+});
+document.addEventListener("visibilitychange", () => document.hidden || askNow());
+addEventListener("pageshow", (event) => {
+  showUnderstood();
+  const stale = event.persisted && stage.dataset.view === "phone";
+  if (!askNow() && stale) location.reload();
+});
+
+startTicking();
+resume();

@@ -1,0 +1,52 @@
+/* How the page is connected and when it asks next. Pure: the clock and chance are arguments. */
+
+/** The socket's time to come up before polling begins (checkout pages on 2G need about two round trips). */
+export const GRACE_MS = 3000;
+/** A silent broker must not strand anybody, so a live page asks as well, though seldom. */
+export const BACKSTOP_MS = 10_000;
+/** Jitter keeps pages that lost one server from asking its successor in one beat. */
+const JITTER = 0.2;
+const SLOWEST_MS = 30_000;
+
+/** The state before anything was tried; `now` in ms. */
+export function begin(now, online) {
+  return { startedAt: now, online, socketUp: false, wasUp: false, misses: 0 };
+}
+
+/** The next state after one event of the network. */
+export function after(state, event) {
+  switch (event) {
+    case "socket-up":
+      return { ...state, online: true, socketUp: true, wasUp: true, misses: 0 };
+    case "socket-down":
+      return { ...state, socketUp: false };
+    case "online":
+      return { ...state, online: true, misses: 0 };
+    case "offline":
+      return { ...state, online: false };
+    case "answer":
+      return { ...state, online: true, misses: 0 };
+    case "no-answer":
+      return { ...state, misses: state.misses + 1 };
+    default:
+      return state;
+  }
+}
+
+/** One word for the quiet line: "live", "connecting", "polling" or "offline". */
+export function linkOf(state, now) {
+  if (!state.online) return "offline";
+  if (state.socketUp) return "live";
+  if (state.misses > 0) return "offline";
+  if (!state.wasUp && now - state.startedAt < GRACE_MS) return "connecting";
+  return "polling";
+}
+
+/** Milliseconds until the next question; `pollAfter` in seconds is the server's, `chance` in [0, 1). */
+export function nextPollIn(state, pollAfter, now, chance) {
+  const link = linkOf(state, now);
+  if (link === "live") return BACKSTOP_MS;
+  if (link === "connecting") return state.startedAt + GRACE_MS - now;
+  const pause = pollAfter * 1000 * 2 ** Math.min(state.misses, 4);
+  return Math.min(pause, Math.max(SLOWEST_MS, pollAfter * 1000)) * (1 - JITTER + 2 * JITTER * chance);
+}

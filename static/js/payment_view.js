@@ -1,0 +1,70 @@
+/* What a snapshot means for the page. Pure: no DOM, no network, the clock is an argument. */
+
+const ANOTHER_NUMBER_FIRST = new Set(["pin_locked", "over_limit", "declined"]);
+
+/** The snapshot to show: of one transaction an older `seq` never replaces a newer one. */
+export function newest(shown, incoming) {
+  if (!shown || shown.transaction_id !== incoming.transaction_id) return incoming;
+  return incoming.seq < shown.seq ? shown : incoming;
+}
+
+/** The section of the page for a snapshot. A pending attempt outlives its order's end: it may still pay. */
+export function viewOf(snapshot) {
+  if (snapshot.status === "SUCCESS") return "paid";
+  if (snapshot.order_status === "PAID") return "closed";
+  if (snapshot.status === "PENDING") return snapshot.reason === "overdue" ? "overdue" : "waiting";
+  return snapshot.order_status === "OPEN" ? "failed" : "closed";
+}
+
+/** The name under which the page keeps a view's headline. */
+export function headlineOf(snapshot) {
+  const view = viewOf(snapshot);
+  return view === "closed" ? `closed.${snapshot.order_status}` : view;
+}
+
+/** Whether more may be heard of this transaction. */
+export function isOpenEnded(snapshot) {
+  return !snapshot.final;
+}
+
+/** Whether the result deserves the focus: it ended the wait. "Still checking" must not pull anybody away. */
+export function isResult(view) {
+  return view === "paid" || view === "failed" || view === "closed";
+}
+
+/** Whether nothing is left to choose: paid, or the order is over. */
+export function isSettledOrder(snapshot) {
+  return ["paid", "closed"].includes(viewOf(snapshot));
+}
+
+/** Which of the two ways on stands first: "retry" or "other" (another number). */
+export function firstAction(snapshot) {
+  return ANOTHER_NUMBER_FIRST.has(snapshot.reason) ? "other" : "retry";
+}
+
+/**
+ * Whole seconds of the wait that are left, never more than the whole wait, so that a wrong clock
+ * on the phone shows at worst a full one. `now` is the server's time in ms.
+ */
+export function secondsLeft(snapshot, waitSeconds, now) {
+  const passed = (now - Date.parse(snapshot.created_at)) / 1000;
+  return Math.ceil(Math.min(waitSeconds, Math.max(0, waitSeconds - passed)));
+}
+
+/** Whole seconds until trying again is allowed; `heardAt` and `now` are ms of one clock. */
+export function retryWait(snapshot, heardAt, now) {
+  if (!snapshot.can_retry || !snapshot.retry_after) return 0;
+  return Math.max(0, Math.ceil(snapshot.retry_after - (now - heardAt) / 1000));
+}
+
+/** Seconds as a clock: 65 -> "1:05". */
+export function asClock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+/** The merchant's address with the order's status of now; the one in the page was written earlier. */
+export function returnAddress(address, orderStatus) {
+  const url = new URL(address);
+  url.searchParams.set("status", orderStatus);
+  return url.href;
+}

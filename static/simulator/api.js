@@ -1,0 +1,21 @@
+// The simulator's routes, wherever it is mounted.
+
+const base = document.body.dataset.base;
+
+async function call(path, method = "GET", body = undefined) {
+  const response = await fetch(base + path, {
+    method,
+    headers: body ? { "Content-Type": "application/json" } : {},
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(15000),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail ?? "The simulator did not understand that.");
+  return answer;
+}
+
+export const lines = () => call("/lines");
+export const line = (msisdn) => call(`/lines/${msisdn}`);
+export const prompts = () => call("/prompts");
+export const rescript = (msisdn, wishes) => call(`/lines/${msisdn}`, "PUT", wishes);
+export const answer = (id, body) => call(`/prompts/${encodeURIComponent(id)}/answer`, "POST", body);

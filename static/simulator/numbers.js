@@ -1,0 +1,32 @@
+// Phone numbers, money and times in words. Pure: no DOM, no network, no clock.
+
+const NAIROBI = "Africa/Nairobi";
+const money = new Intl.NumberFormat("en-KE", { maximumFractionDigits: 0 });
+
+/** Returns 2547… or 2541… for a Kenyan mobile number as people write it, null for anything else. */
+export function msisdnOf(text) {
+  const digits = text.replace(/[\s()+.-]/g, "");
+  const found = /^(?:254|0)?([17][0-9]{8})$/.exec(digits);
+  return found ? `254${found[1]}` : null;
+}
+
+/** Returns 0712 345 678 for 254712345678. */
+export function spoken(msisdn) {
+  return `0${msisdn.slice(3, 6)} ${msisdn.slice(6, 9)} ${msisdn.slice(9)}`;
+}
+
+/** Returns KES 1,500 for 1500, which does not break between two lines. */
+export function kes(amount) {
+  return `KES\u00a0${money.format(amount)}`;
+}
+
+/** Returns the hour in Nairobi, like 14:05. */
+export function hour(moment) {
+  return moment.toLocaleTimeString("en-GB", { timeZone: NAIROBI, hour: "2-digit", minute: "2-digit" });
+}
+
+/** Returns the day in Nairobi, like Tuesday 24 November. */
+export function day(moment) {
+  const shape = { timeZone: NAIROBI, weekday: "long", day: "numeric", month: "long" };
+  return moment.toLocaleDateString("en-GB", shape);
+}

@@ -1,0 +1,95 @@
+// The virtual phone: keeps one line on the screen, and the others in the list.
+
+import { atMostEvery, oneAtATime } from "./again.js";
+import * as api from "./api.js";
+import { drawLines, lineList } from "./lines.js";
+import { listen } from "./live.js";
+import { drawMessages } from "./messages.js";
+import { kes, spoken } from "./numbers.js";
+import { drawPrompt, promptCard, question } from "./prompt.js";
+import { say, startClock } from "./say.js";
+import { clearSwitches, drawSwitches, switches } from "./switches.js";
+
+const CONNECTION = {
+  live: "Live",
+  polling: "Looking every two seconds",
+  gone: "The simulator does not answer. Trying again…",
+};
+const ENDINGS = {
+  0: "Paid. M-PESA sends you an SMS.",
+  1: "There is not enough money on this line.",
+  1032: "Cancelled. Nothing was paid.",
+  2001: "Wrong PIN. Nothing was paid.",
+};
+const LISTED = 12; // lines that others use: a load test has thousands
+const at = (name) => document.querySelector(`[data-${name}]`);
+const firstLines = document.body.dataset.firstLines.split(" ");
+const picked = new Set(JSON.parse(sessionStorage.getItem("picked") ?? "[]"));
+let chosen = [...picked].at(-1) ?? firstLines[0];
+let lastPrompt = null;
+let isNewHere = true; // what was there before the line was picked is no news
+
+async function look() {
+  const asked = chosen;
+  const [line, known, prompts] = await Promise.all([api.line(asked), api.lines(), api.prompts()]);
+  if (asked !== chosen) return;
+  const ringing = new Set(prompts.map((prompt) => prompt.msisdn));
+  drawLines(listed(known, ringing), chosen, ringing);
+  // Until somebody picks a line, the phone is whichever is asked to pay.
+  if (!picked.size && ringing.size && !ringing.has(chosen)) return show([...ringing][0]);
+  draw(line);
+}
+
+function listed(known, ringing) {
+  const found = new Map([...firstLines, ...picked].map((msisdn) => [msisdn, { msisdn }]));
+  const others = known.filter(({ msisdn }) => !found.has(msisdn));
+  const rung = others.filter(({ msisdn }) => ringing.has(msisdn) || msisdn === chosen);
+  for (const line of [...rung, ...others].slice(0, LISTED)) found.set(line.msisdn, line);
+  for (const line of known) if (found.has(line.msisdn)) found.set(line.msisdn, line);
+  return [...found.values()];
+}
+
+function draw(line) {
+  const prompt = line.prompts[0] ?? null;
+  at("number").textContent = spoken(line.msisdn);
+  at("balance").textContent = kes(line.balance);
+  drawPrompt(prompt, line.pin);
+  drawSwitches(line);
+  const fresh = drawMessages(line.messages);
+  if (fresh.length && !isNewHere) say(`SMS: ${fresh.at(-1).text}`, true);
+  else if (prompt && prompt.id !== lastPrompt) say(question(prompt), true);
+  lastPrompt = prompt?.id ?? null;
+  isNewHere = false;
+}
+
+const lookAgain = oneAtATime(look);
+const lookNow = () => lookAgain().catch(() => {}); // the connection line tells of it
+const lookSoon = atMostEvery(300, lookNow);
+
+function show(msisdn) {
+  chosen = msisdn;
+  isNewHere = true;
+  clearSwitches();
+  lookNow();
+}
+
+lineList((msisdn) => {
+  picked.delete(msisdn); // to the end: the newest is on the screen after a reload
+  picked.add(msisdn);
+  sessionStorage.setItem("picked", JSON.stringify([...picked]));
+  show(msisdn);
+});
+switches(() => chosen);
+promptCard({
+  onAnswered: ({ result_code: code }) => (say(ENDINGS[code] ?? "Answered."), lookNow()),
+  onLost: (words) => (say(words), lookNow()),
+});
+listen({
+  onChange: (msisdn) => (msisdn === null || msisdn === chosen ? lookNow() : lookSoon()),
+  onState: (state) => {
+    at("connection").textContent = CONNECTION[state];
+    at("connection").dataset.connection = state;
+  },
+  look: lookAgain,
+});
+startClock();

@@ -1,0 +1,284 @@
+"""The hard limit of a call, and its end when the process ends, on plain TCP and on TLS."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mpesa.daraja import Daraja, DarajaError, NoAnswer, NotSent, Push, SharedToken, UnknownOutcome
+from mpesa.domain.result_codes import Reason
+from tests.daraja.conftest import MERCHANT
+from tests.daraja.fake_daraja import (
+    ACCEPTED,
+    OAUTH,
+    PUSH,
+    QUERY,
+    FakeDaraja,
+    refusal,
+    reply,
+    running_daraja,
+    token_number,
+)
+
+SHORT = 0.3
+# Far above SHORT, far below the 15 s of the time-outs: enough to tell one from the other.
+LONG_BEFORE_THE_TIMEOUTS = 8.0
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pem = tmp_path_factory.mktemp("tls") / "loopback.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        f" -subj /CN=loopback -addext subjectAltName=IP:127.0.0.1 -keyout {pem} -out {pem}.crt"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
+    return pem
+
+
+@pytest.fixture(params=["plain", "tls"])
+def peer(request: pytest.FixtureRequest, certificate: Path) -> Iterator[tuple[FakeDaraja, Daraja]]:
+    server_tls = client_tls = None
+    if request.param == "tls":
+        server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_tls.load_cert_chain(certificate)
+        client_tls = ssl.create_default_context(cafile=str(certificate))
+    with running_daraja(server_tls) as fake:
+        daraja = Daraja(MERCHANT, fake.base_url, SharedToken(), tls=client_tls)
+        yield fake, daraja
+        daraja.cut()
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < LONG_BEFORE_THE_TIMEOUTS
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """Accepts connections, by its backlog, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def in_background(call: Callable[[], object]) -> tuple[threading.Thread, list[DarajaError]]:
+    errors: list[DarajaError] = []
+
+    def work() -> None:
+        try:
+            call()
+        except DarajaError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, errors
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("manner", ["silence", "drip"])
+def test_a_push_that_gets_no_answer_in_time_is_unknown(
+    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
+) -> None:
+    fake, daraja = peer
+    daraja.check_credentials()
+    fake.script[PUSH] = [getattr(fake, manner)]
+
+    with pytest.raises(UnknownOutcome):
+        daraja.push(push, budget=SHORT)
+
+    assert fake.arrived.wait(5)
+    assert len(fake.to(PUSH)) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("manner", ["silence", "drip"])
+def test_a_call_whose_time_is_over_hangs_up(
+    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
+) -> None:
+    fake, daraja = peer
+    daraja.check_credentials()
+    fake.script[PUSH] = [getattr(fake, manner)]
+
+    with pytest.raises(UnknownOutcome):
+        daraja.push(push, budget=SHORT)
+
+    assert fake.left.wait(5)
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("manner", ["silence", "drip"])
+def test_a_push_whose_token_does_not_come_in_time_is_not_sent(
+    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
+) -> None:
+    fake, daraja = peer
+    fake.script[OAUTH] = [getattr(fake, manner)]
+
+    with pytest.raises(NotSent) as not_sent:
+        daraja.push(push, budget=SHORT)
+
+    assert not_sent.value.reason is Reason.SYSTEM_BUSY
+    assert fake.left.wait(5)
+    assert fake.to(PUSH) == []
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_query_that_gets_no_answer_in_time_is_no_answer(
+    peer: tuple[FakeDaraja, Daraja],
+) -> None:
+    fake, daraja = peer
+    daraja.check_credentials()
+    fake.script[QUERY] = [fake.drip]
+
+    with pytest.raises(NoAnswer):
+        daraja.query("ws_CO_1", budget=SHORT)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_push_that_did_not_run_and_then_waits_for_a_token_too_long_was_not_sent(
+    peer: tuple[FakeDaraja, Daraja], push: Push
+) -> None:
+    fake, daraja = peer
+    fake.script[OAUTH] = [reply(200, token_number(1)), fake.silence]
+    fake.script[PUSH] = [reply(404, refusal("404.001.03", "Invalid Access Token"))]
+
+    with pytest.raises(NotSent):
+        daraja.push(push, budget=1.0)
+
+    assert len(fake.to(PUSH)) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_tls_handshake_that_never_ends_means_not_sent(mute_port: int, push: Push) -> None:
+    daraja = Daraja(MERCHANT, f"https://127.0.0.1:{mute_port}", SharedToken())
+
+    with pytest.raises(NotSent) as not_sent:
+        daraja.push(push, budget=SHORT)
+
+    assert not_sent.value.reason is Reason.SYSTEM_BUSY
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_certificate_that_nobody_vouches_for_means_not_sent(
+    certificate: Path, push: Push
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+
+    with running_daraja(tls) as fake:
+        daraja = Daraja(MERCHANT, fake.base_url, SharedToken())
+        with pytest.raises(NotSent):
+            daraja.push(push)
+
+    assert fake.asked == []
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_token_source_that_hangs_means_not_sent(fake: FakeDaraja, push: Push) -> None:
+    released = threading.Event()
+
+    class Hanging:
+        def token(self, fetch: object, *, dead: str | None = None) -> str:
+            released.wait(30)
+            return "too-late"
+
+    daraja = Daraja(MERCHANT, fake.base_url, Hanging())
+    with pytest.raises(NotSent):
+        daraja.push(push, budget=SHORT)
+    released.set()
+    daraja.cut()
+
+    assert fake.asked == []
+
+
+def test_without_any_time_left_nothing_is_sent(
+    fake: FakeDaraja, daraja: Daraja, push: Push
+) -> None:
+    with pytest.raises(NotSent):
+        daraja.push(push, budget=0)
+
+    assert fake.asked == []
+
+
+def test_one_whose_time_is_over_leaves_the_others_alone(
+    peer: tuple[FakeDaraja, Daraja], push: Push
+) -> None:
+    fake, daraja = peer
+    daraja.check_credentials()
+    fake.script[PUSH] = [fake.silence, reply(200, ACCEPTED)]
+    thread, errors = in_background(lambda: daraja.push(push, budget=SHORT))
+    assert fake.arrived.wait(5)
+
+    for _ in range(5):
+        daraja.push(push)
+    thread.join(10)
+    daraja.push(push)
+
+    assert [type(error) for error in errors] == [UnknownOutcome]
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_cut_ends_a_sent_push_at_once_as_unknown(
+    peer: tuple[FakeDaraja, Daraja], push: Push
+) -> None:
+    fake, daraja = peer
+    fake.script[PUSH] = [fake.silence]
+    thread, errors = in_background(lambda: daraja.push(push))
+    assert fake.arrived.wait(5)
+
+    daraja.cut()
+    thread.join(5)
+
+    assert [type(error) for error in errors] == [UnknownOutcome]
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_cut_ends_a_call_that_waits_for_a_token_as_not_sent(
+    fake: FakeDaraja, daraja: Daraja, push: Push
+) -> None:
+    asked = threading.Event()
+    fake.script[OAUTH] = [lambda handler: (asked.set(), fake.silence(handler))]
+    thread, errors = in_background(lambda: daraja.push(push))
+    assert asked.wait(5)
+
+    daraja.cut()
+    thread.join(5)
+
+    assert [type(error) for error in errors] == [NotSent]
+    assert fake.to(PUSH) == []
+
+
+def test_after_a_cut_nothing_is_sent(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+    daraja.cut()
+
+    with pytest.raises(NotSent):
+        daraja.push(push)
+
+    assert fake.asked == []
+
+
+def test_no_connection_is_left_open_by_broken_calls(
+    fake: FakeDaraja, daraja: Daraja, push: Push
+) -> None:
+    daraja.check_credentials()
+    fake.script[PUSH] = [reply(200, b"x" * 100_000)]
+    before = open_files()
+
+    for _ in range(20):
+        with pytest.raises(UnknownOutcome):
+            daraja.push(push)
+
+    # The server's own ends may still be closing.
+    assert open_files() < before + 10

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  asClock, firstAction, headlineOf, isOpenEnded, isResult, isSettledOrder, newest, retryWait,
+  returnAddress, secondsLeft, viewOf,
+} from "../../static/js/payment_view.js";
+
+const pending = {
+  transaction_id: "t1", order_status: "OPEN", status: "PENDING", reason: "awaiting_pin", final: false,
+  can_retry: false, retry_after: null, created_at: "2026-11-24T09:00:00Z", seq: 2,
+};
+const begun = Date.parse(pending.created_at);
+const with_ = (changes) => ({ ...pending, ...changes });
+
+test("an older snapshot of the same transaction is dropped", () => {
+  const shown = with_({ seq: 5 });
+  assert.equal(newest(shown, with_({ seq: 4 })), shown);
+});
+
+test("a snapshot with the same seq replaces, since can_retry may have changed", () => {
+  const incoming = with_({ can_retry: true });
+  assert.equal(newest(pending, incoming), incoming);
+});
+
+test("another transaction replaces whatever its seq is", () => {
+  const incoming = with_({ transaction_id: "t2", seq: 1 });
+  assert.equal(newest(with_({ seq: 9 }), incoming), incoming);
+});
+
+test("the first snapshot is taken", () => {
+  assert.equal(newest(null, pending), pending);
+});
+
+for (const [changes, view] of [
+  [{}, "waiting"],
+  [{ reason: "push_unconfirmed" }, "waiting"],
+  [{ reason: "overdue" }, "overdue"],
+  [{ status: "SUCCESS", reason: "paid", order_status: "PAID" }, "paid"],
+  [{ status: "SUCCESS", reason: "paid_late", order_status: "PAID" }, "paid"],
+  [{ status: "FAILED", reason: "cancelled" }, "failed"],
+  [{ status: "FAILED", reason: "cancelled", order_status: "PAID" }, "closed"],
+  [{ reason: "overdue", order_status: "PAID" }, "closed"],
+  [{ order_status: "PAID" }, "closed"],
+  [{ status: "FAILED", reason: "expired", order_status: "EXPIRED" }, "closed"],
+  [{ status: "FAILED", reason: "expired", order_status: "CANCELLED" }, "closed"],
+  [{ reason: "overdue", order_status: "EXPIRED" }, "overdue"],
+]) {
+  test(`${JSON.stringify(changes)} shows ${view}`, () => {
+    assert.equal(viewOf(with_(changes)), view);
+  });
+}
+
+test("an end of the order has a headline of its own", () => {
+  assert.equal(headlineOf(with_({ order_status: "PAID" })), "closed.PAID");
+  assert.equal(headlineOf(pending), "waiting");
+});
+
+test("a payment without its receipt is still listened for", () => {
+  const paid = with_({ status: "SUCCESS", reason: "paid", order_status: "PAID", final: false });
+  assert.equal(isOpenEnded(paid), true);
+  assert.equal(isOpenEnded({ ...paid, final: true }), false);
+});
+
+test("only a result takes the focus", () => {
+  assert.deepEqual(["phone", "waiting", "overdue", "paid", "failed", "closed"].filter(isResult),
+    ["paid", "failed", "closed"]);
+});
+
+test("a failed attempt leaves the order to be chosen for", () => {
+  assert.equal(isSettledOrder(with_({ status: "FAILED", reason: "wrong_pin" })), false);
+  assert.equal(isSettledOrder(with_({ order_status: "PAID" })), true);
+});
+
+test("a line that cannot pay is offered another number first", () => {
+  assert.equal(firstAction(with_({ reason: "over_limit" })), "other");
+  assert.equal(firstAction(with_({ reason: "wrong_pin" })), "retry");
+});
+
+test("the countdown starts full, runs down and stops at nought", () => {
+  const at = (seconds) => secondsLeft(pending, 60, begun + seconds * 1000);
+  assert.deepEqual([at(0), at(14.5), at(60), at(3600)], [60, 46, 0, 0]);
+});
+
+test("a clock that is behind never shows more than the whole wait", () => {
+  assert.equal(secondsLeft(pending, 60, begun - 500_000), 60);
+});
+
+test("the wait before a retry counts from when it was heard", () => {
+  const failed = with_({ status: "FAILED", can_retry: true, retry_after: 45 });
+  assert.equal(retryWait(failed, 1000, 11_000), 35);
+  assert.equal(retryWait(failed, 1000, 99_000), 0);
+});
+
+test("there is nothing to wait for where no retry is allowed or no wait is set", () => {
+  assert.equal(retryWait(with_({ can_retry: false, retry_after: 45 }), 0, 0), 0);
+  assert.equal(retryWait(with_({ can_retry: true, retry_after: null }), 0, 0), 0);
+});
+
+test("seconds read as a clock", () => {
+  assert.deepEqual([0, 9, 65, 600].map(asClock), ["0:00", "0:09", "1:05", "10:00"]);
+});
+
+test("the merchant's address gets the status of now and keeps the rest", () => {
+  const address = returnAddress("https://shop.example/done?a=1&order_id=o1&status=OPEN", "PAID");
+  assert.equal(address, "https://shop.example/done?a=1&order_id=o1&status=PAID");
+});

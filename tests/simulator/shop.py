@@ -1,0 +1,108 @@
+"""A merchant's side of Daraja, as plainly as it can be written, for the tests of the simulator."""
+
+import json
+from base64 import b64encode
+from queue import Queue
+
+from flask import Flask
+from flask_socketio import SocketIO
+
+from mpesa.simulator import mount
+from mpesa.simulator.simulator import Timing
+from mpesa.simulator.validation import PASSKEY
+
+PAYER = "254712345678"
+SECOND_PAYER = "254110345678"
+CALLBACK_URL = "http://127.0.0.1:1/callback/0123abcd"
+TIMESTAMP = "20261124131500"
+
+
+def password(shortcode="174379", timestamp=TIMESTAMP):
+    return b64encode(f"{shortcode}{PASSKEY}{timestamp}".encode()).decode()
+
+
+def push_body(msisdn=PAYER, **changes):
+    """A push that Daraja accepts, with changes; a change to None leaves the field out."""
+    body = {
+        "BusinessShortCode": "174379",
+        "Password": password(),
+        "Timestamp": TIMESTAMP,
+        "TransactionType": "CustomerPayBillOnline",
+        "Amount": 150,
+        "PartyA": msisdn,
+        "PartyB": "174379",
+        "PhoneNumber": msisdn,
+        "CallBackURL": CALLBACK_URL,
+        "AccountReference": "INV-1",
+        "TransactionDesc": "Coffee",
+    } | changes
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def query_body(checkout_request_id, **changes):
+    return {
+        "BusinessShortCode": "174379",
+        "Password": password(),
+        "Timestamp": TIMESTAMP,
+        "CheckoutRequestID": checkout_request_id,
+    } | changes
+
+
+class Shop:
+    """Talks to a simulator in this process; its callbacks land in a queue instead of a server."""
+
+    def __init__(self, prefix="", timing=None, **seams):
+        app = Flask(__name__)
+        self.callbacks = Queue()
+        self.simulator = mount(
+            app,
+            SocketIO(app, async_mode="threading"),
+            prefix=prefix,
+            # The test client does not tell when an answer has left, so nobody waits long for that.
+            timing=timing or Timing(acknowledgement=0.02),
+            post=lambda url, body, shortcode: self.callbacks.put((url, body, shortcode)),
+            **seams,
+        )
+        self.http = app.test_client()
+        self.prefix = prefix
+
+    def token(self, key="key", secret="secret"):
+        answer = self.http.get(
+            f"{self.prefix}/oauth/v1/generate?grant_type=client_credentials", auth=(key, secret)
+        )
+        return answer.json["access_token"]
+
+    def bearer(self):
+        return {"Authorization": f"Bearer {self.token()}"}
+
+    def push(self, msisdn=PAYER, **changes):
+        return self.http.post(
+            f"{self.prefix}/mpesa/stkpush/v1/processrequest",
+            json=push_body(msisdn, **changes),
+            headers=self.bearer(),
+        )
+
+    def query(self, checkout_request_id, **changes):
+        return self.http.post(
+            f"{self.prefix}/mpesa/stkpushquery/v1/query",
+            json=query_body(checkout_request_id, **changes),
+            headers=self.bearer(),
+        )
+
+    def script(self, msisdn=PAYER, **wishes):
+        return self.http.put(f"{self.prefix}/lines/{msisdn}", json=wishes)
+
+    def answer(self, prompt_id, **body):
+        return self.http.post(f"{self.prefix}/prompts/{prompt_id}/answer", json=body)
+
+    def get(self, path):
+        return self.http.get(self.prefix + path).json
+
+    def asked_to_pay(self, msisdn=PAYER, **changes):
+        """Push, and return the CheckoutRequestID."""
+        return self.push(msisdn, **changes).json["CheckoutRequestID"]
+
+    def next_callback(self):
+        """Wait for a callback and return its stkCallback; raises queue.Empty after 5 s."""
+        _, body, _ = self.callbacks.get(timeout=5)
+        return json.loads(body)["Body"]["stkCallback"]

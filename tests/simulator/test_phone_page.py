@@ -1,0 +1,125 @@
+"""The virtual phone in a browser, as a person uses it."""
+
+import re
+
+import pytest
+import requests
+from playwright.sync_api import expect, sync_playwright
+
+from tests.simulator.shop import PAYER, SECOND_PAYER, push_body
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def phone(browser, standalone):
+    """A phone with PAYER's line in the hand; a message on the page's console fails the test."""
+    requests.post(f"{standalone}/reset", timeout=5)
+    page = browser.new_page(base_url=standalone, viewport={"width": 360, "height": 740})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto("/")
+    expect(page.locator("[data-connection]")).to_have_text("Live")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def ask_to_pay(address, msisdn=PAYER):
+    token = requests.get(
+        f"{address}/oauth/v1/generate?grant_type=client_credentials", auth=("k", "s"), timeout=5
+    ).json()["access_token"]
+    answer = requests.post(
+        f"{address}/mpesa/stkpush/v1/processrequest",
+        json=push_body(msisdn),
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=5,
+    )
+    return answer.json()["CheckoutRequestID"]
+
+
+def test_a_prompt_is_paid_with_the_keypad_and_an_sms_comes(phone, standalone):
+    ask_to_pay(standalone)
+    prompt = phone.get_by_role("dialog", name=re.compile(r"pay KES\s150 to Duka la Mfano"))
+    expect(prompt).to_be_visible()
+
+    for key in "1234":
+        prompt.get_by_role("button", name=key, exact=True).click()
+    prompt.get_by_role("button", name="OK").click()
+
+    expect(phone.get_by_role("listitem").filter(has_text="Confirmed. Ksh150.00")).to_be_visible()
+    expect(phone.locator("[data-balance]")).to_have_text(re.compile(r"KES\s49,850"))
+    expect(prompt).to_be_hidden()
+
+
+def test_the_keyboard_alone_suffices(phone, standalone):
+    ask_to_pay(standalone)
+    expect(phone.get_by_label("Enter M-PESA PIN")).to_be_focused()
+
+    phone.keyboard.type("4321")
+    phone.keyboard.press("Enter")
+
+    expect(phone.get_by_role("status")).to_contain_text(["Wrong PIN", ""])
+    expect(phone.get_by_role("listitem").filter(has_text="wrong PIN")).to_be_visible()
+
+
+def test_a_pin_that_is_too_short_is_not_sent(phone, standalone):
+    ask_to_pay(standalone)
+    phone.get_by_label("Enter M-PESA PIN").fill("12")
+
+    phone.get_by_role("button", name="OK").click()
+
+    expect(phone.get_by_text("A PIN has four digits.")).to_be_visible()
+    assert len(requests.get(f"{standalone}/prompts", timeout=5).json()) == 1
+
+
+def test_cancel_closes_the_prompt(phone, standalone):
+    ask_to_pay(standalone)
+
+    phone.get_by_role("button", name="Cancel").click()
+
+    expect(phone.get_by_role("dialog")).to_be_hidden()
+    assert requests.get(f"{standalone}/ledger", timeout=5).json() == []
+
+
+def test_any_number_can_be_picked_up_as_people_write_it(phone, standalone):
+    phone.get_by_label("Another number").fill("+254 110-345 678")
+    phone.get_by_role("button", name="Pick it up").click()
+    expect(phone.locator("[data-number]").first).to_have_text("0110 345 678")
+
+    ask_to_pay(standalone, SECOND_PAYER)
+
+    expect(phone.get_by_role("dialog")).to_be_visible()
+
+
+def test_what_is_no_number_is_said_beside_the_field(phone):
+    phone.get_by_label("Another number").fill("12345")
+
+    phone.get_by_role("button", name="Pick it up").click()
+
+    expect(phone.get_by_text("Type a Kenyan mobile number")).to_be_visible()
+
+
+def test_a_switch_is_saved_as_it_is_changed(phone, standalone):
+    phone.get_by_text("How this line behaves").click()
+
+    phone.get_by_label("The payer").select_option("cancel")
+
+    expect(phone.get_by_text("Saved.")).to_be_visible()
+    assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()["answer"] == "cancel"
+
+
+def test_nothing_is_wider_than_a_small_phone(phone):
+    assert phone.evaluate("document.documentElement.scrollWidth") == 360

@@ -1,0 +1,168 @@
+"""What holds for the whole tree: who imports whom, who writes what, how long things may be."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mpesa"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+OWN_SCRIPTS = sorted(p for p in (ROOT / "static").rglob("*.js") if ".min." not in p.name)
+
+# A longer function hides its story; nine of ten are under 30 lines.
+LONGEST_FUNCTION = 60
+LONGEST_SCRIPT = 99
+
+STATE_COLUMNS = frozenset(
+    ["status", "reason", "seq", "final", "receipt", "needs_review", "settles_order", "is_open"]
+)
+# Other things have a status too. A transaction never goes by these names.
+NOT_A_TRANSACTION = frozenset(["self", "order", "response", "delivery"])
+# The ledger is the one door, models declares the columns, and the simulator has its own bank.
+MAY_WRITE_STATE = frozenset(["mpesa/ledger.py", "mpesa/models.py"])
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported_by(source: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+def long_functions(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > LONGEST_FUNCTION:
+                yield f"{node.name} has {length} lines"
+
+
+def state_writes(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if is_assignment_to_state(node) or is_bulk_write_of_state(node):
+            yield f"line {getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
+
+
+def is_assignment_to_state(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        return node.attr in STATE_COLUMNS and may_be_a_transaction(node.value)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
+        # A name that is computed could be any column.
+        column = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+        return (column is None or column in STATE_COLUMNS) and may_be_a_transaction(node.args[0])
+    return False
+
+
+def may_be_a_transaction(node: ast.expr) -> bool:
+    return ast.unparse(node).split(".")[-1] not in NOT_A_TRANSACTION
+
+
+def is_bulk_write_of_state(node: ast.AST) -> bool:
+    """Whether it is `update(Transaction).values(status=…)` or the query's `.update({…})`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    writes = node.func.attr in {"values", "update"} and "Transaction" in ast.unparse(node.func)
+    return writes and not STATE_COLUMNS.isdisjoint(columns_given_to(node))
+
+
+def columns_given_to(call: ast.Call) -> Iterator[str]:
+    yield from (keyword.arg for keyword in call.keywords if keyword.arg)
+    for argument in call.args:
+        if isinstance(argument, ast.Dict):
+            for key in filter(None, argument.keys):
+                yield ast.unparse(key).strip("'\"").split(".")[-1]
+
+
+def test_imports_keep_to_the_layers():
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+    outcome = subprocess.run(
+        [sys.executable, "-c", command, "--no-logo", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("path", [ROOT / "app.py", *MODULES], ids=name_of)
+def test_only_serving_imports_the_async_server(path):
+    roots = {name.split(".")[0] for name in imported_by(path.read_text())}
+
+    async_servers = roots & {"eventlet", "gevent"}
+
+    assert not async_servers or name_of(path) == "mpesa/serving.py"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "domain").glob("*.py")), ids=name_of)
+def test_the_domain_needs_nothing_but_the_standard_library_and_phonenumbers(path):
+    roots = {name.split(".")[0] for name in imported_by(path.read_text())}
+
+    # "" stands for a relative import, which cannot leave unnoticed: the layers look at it.
+    foreign = roots - sys.stdlib_module_names - {"", "mpesa", "phonenumbers"}
+
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_is_longer_than_a_screen(path):
+    assert list(long_functions(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", OWN_SCRIPTS, ids=name_of)
+def test_a_script_of_the_page_stays_below_a_hundred_lines(path):
+    length = len(path.read_text().splitlines())
+
+    assert length <= LONGEST_SCRIPT
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_ledger_changes_the_state_of_a_transaction(path):
+    if name_of(path) in MAY_WRITE_STATE or PACKAGE / "simulator" in path.parents:
+        return
+
+    assert list(state_writes(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "transaction.status = 'SUCCESS'",
+        "attempt.transaction.seq += 1",
+        "transaction.receipt, other = receipt, None",
+        "setattr(transaction, 'reason', reason)",
+        "setattr(transaction, column, reason)",
+        "session.execute(update(Transaction).where(x).values(is_open=False))",
+        "session.query(Transaction).update({Transaction.final: True})",
+        "session.query(Transaction).update({'needs_review': True})",
+    ],
+)
+def test_a_change_of_state_elsewhere_would_be_seen(line):
+    assert list(state_writes(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "order.status = OrderStatus.PAID",
+        "self.reason = reason",
+        "transaction.next_ask_at = now",
+        "session.execute(update(Order).values(status='EXPIRED'))",
+        "fields.update(status='PENDING')",
+    ],
+)
+def test_what_is_no_state_of_a_transaction_is_left_alone(line):
+    assert not list(state_writes(line))
