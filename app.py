@@ -6,6 +6,7 @@ if __name__ == "__main__":
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
 from flask import Flask
@@ -19,12 +20,15 @@ from mpesa.web import database, realtime
 ROOT = Path(__file__).resolve().parent
 
 
-def create_app(settings: Settings | None = None, *, async_mode: str = "threading") -> Flask:
+def create_app(
+    settings: Settings | None = None, *, async_mode: str = "threading", **seams: Any
+) -> Flask:
     """Wire an application together.
 
     Args:
         settings: read from the environment, and from `.env` below it, where None.
         async_mode: how sockets are served; `threading` for commands and tests.
+        seams: `daraja` and `now`, for tests.
 
     Raises:
         SettingsError: one line that names the setting and says what is expected.
@@ -34,7 +38,7 @@ def create_app(settings: Settings | None = None, *, async_mode: str = "threading
     app.secret_key = settings.secret_key
     database.connect(app, settings)
     Migrate(app, db, directory=str(database.MIGRATIONS), render_as_batch=True)
-    socketio = web.register(app, settings, async_mode)
+    socketio = web.register(app, settings, async_mode, **seams)
     if settings.simulated:
         simulator.mount(app, socketio, business=settings.merchant_name)
     cli.register(app)
@@ -61,7 +65,7 @@ def main() -> None:
         listener,
         on_ready=lambda: web.start(app),
         on_stop=lambda: realtime.close_all(ours.socketio),
-        on_cut=ours.daraja.cut,
+        on_cut=ours.line.daraja.cut,
     )
 
 

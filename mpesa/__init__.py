@@ -6,15 +6,19 @@ simulator/              Daraja in a box and the virtual phone; shares nothing wi
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply
+reconciler              ask Daraja about what stayed silent, within a budget
+outbox                  announce committed changes to the rooms, whoever made them
 clock                   what time alone changes: overdue waits, prompts too old to be answered
+asking                  one question to Daraja about one transaction, and its record
 ledger                  record(): the only code that changes a transaction
-quota                   the OAuth token, shared by all processes
+quota                   the OAuth token and the query budget, shared by all processes
 models                  tables and constraints
 daraja/                 the only code that speaks HTTP to Safaricom
 tokens                  ids and callback tokens: make, hash
 counters                what happened how often
+logs                    how log lines are written
 config                  Settings.from_env()
-domain/                 pure: phone, money, result codes, callback, settlement, snapshot
+domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot
 
 Beside them `serving`, the only module that knows the async server.
 """

@@ -9,10 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mpesa import counters, ledger
+from mpesa import asking, counters, ledger
+from mpesa.asking import Line, Question
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
 from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.snapshot import OPEN_FOR, OrderStatus, seconds_left
 from mpesa.ledger import Kind, Raw
 from mpesa.models import IdempotencyKey, Order, Transaction, writing
@@ -88,14 +90,13 @@ class Seams:
     """What starting a payment needs from outside.
 
     Attributes:
-        now: the time, aware UTC.
+        line: the way to Daraja, and the time.
         callback_url: from a callback token to the address that Daraja is given.
         check_limits: raises where this line or address asked too often.
         announce: tells rooms about transactions that changed.
     """
 
-    daraja: Daraja
-    now: Callable[[], datetime]
+    line: Line
     callback_url: Callable[[str], str]
     check_limits: Callable[[str], None]
     announce: Callable[[Iterable[str]], None]
@@ -115,11 +116,12 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
         PushNotStarted: one of the classes above.
     """
     _free_what_is_over(session, request, seams)
-    started = _checks(session, request, seams.now(), lock=False)
+    started = _checks(session, request, seams.line.now(), lock=False)
     if started is not None and not _needs_key(session, request):
         return started
     if started is None:
         seams.check_limits(request.msisdn)
+        _ask_about_silence(session, request, seams)
     token = new_callback_token()
     outcome, push = _write_row(session, request, seams, token)
     if push is not None:
@@ -144,7 +146,7 @@ def _write_row_once(
     session: Session, request: PushRequest, seams: Seams, token: str
 ) -> tuple[Started, Push | None]:
     """The checks once more under the order's lock, then the row."""
-    now = seams.now()
+    now = seams.line.now()
     with writing(session):
         joined = _checks(session, request, now, lock=True)
         if joined is not None:
@@ -214,7 +216,7 @@ def _check_line(session: Session, request: PushRequest, now: datetime) -> None:
 
 def _free_what_is_over(session: Session, request: PushRequest, seams: Seams) -> None:
     """Close attempts of this order or line that the clock should have closed by now."""
-    now = seams.now()
+    now = seams.line.now()
     over = select(Transaction.id).where(
         Transaction.is_open,
         (Transaction.msisdn == request.msisdn) | (Transaction.order_id == request.order_id),
@@ -223,6 +225,22 @@ def _free_what_is_over(session: Session, request: PushRequest, seams: Seams) -> 
     for transaction_id in session.scalars(over).all():
         raw = Raw(Kind.CLOCK)
         seams.announce(ledger.record(session, transaction_id, settlement.PromptOver(), raw, now))
+
+
+def _ask_about_silence(session: Session, request: PushRequest, seams: Seams) -> None:
+    """A silent attempt may have been paid: Daraja is asked before the shopper is asked again."""
+    now = seams.line.now()
+    silent = [
+        Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
+        for each in ledger.attempts_of(session, request.order_id)
+        if each.status == Status.PENDING
+        and each.checkout_request_id is not None
+        and not ledger.prompt_may_live(each, now)
+    ]
+    for question in silent:
+        if not seams.line.budget.take():
+            return
+        seams.announce(asking.ask(session, question, seams.line))
 
 
 def _new_row(
@@ -243,7 +261,7 @@ def _new_row(
         settles_order=False,
         needs_review=False,
         seq=1,
-        announced_seq=0,
+        next_ask_at=now + FIRST_QUESTION,
         times_asked=0,
         created_at=now,
         updated_at=now,
@@ -309,9 +327,9 @@ def _keep_key(session: Session, request: PushRequest, started: Started, now: dat
 def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[str]:
     """Send the push and record what came of it; returns the transactions to announce."""
     session.rollback()  # no connection is held while Daraja thinks
-    evidence, body = _send(seams.daraja, push)
+    evidence, body = _send(seams.line.daraja, push)
     raw = Raw(Kind.PUSH_ANSWER, body)
-    return ledger.record(session, transaction_id, evidence, raw, seams.now())
+    return ledger.record(session, transaction_id, evidence, raw, seams.line.now())
 
 
 def _send(daraja: Daraja, push: Push) -> tuple[settlement.Evidence, bytes]:
@@ -332,3 +350,5 @@ def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
 
 # A person waits for it, and a prompt that takes longer to arrive is not expected any more.
 PUSH_BUDGET = timedelta(seconds=20)
+# Seconds for a question that a shopper waits for before the next push; no answer: go on.
+_QUESTION_PATIENCE = 5.0

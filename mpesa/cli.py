@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 
-from mpesa import ledger, orders
+from mpesa import ledger, orders, reconciler
 from mpesa.domain.phone import mask_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web import doctor
@@ -79,6 +79,13 @@ def show_transaction(transaction_id: str) -> None:
                 f"  -> {decision.status} {decision.reason}, seq {decision.seq}:"
                 f" {decision.why}{' (needs review)' if decision.needs_review else ''}"
             )
+
+
+@transactions_group.command("reconcile")
+def reconcile() -> None:
+    """Ask Daraja now about what is silent, as far as the query budget goes."""
+    asked = reconciler.run_until_idle(db.session(), services().line, lambda _changed: None)
+    click.echo(f"asked about {asked} of the transactions that are due")
 
 
 @click.command("doctor")

@@ -135,7 +135,7 @@ class _Reader:
     def settings(self) -> Settings:
         env = DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
         self._env = env
-        host, port = self.text("HOST", "127.0.0.1"), self.integer("PORT", 5000, 1, 65535)
+        host, port = self.host(), self.integer("PORT", 5000, 1, 65535)
         public_url = self.public_url(host, port)
         return Settings(
             daraja_env=env,
@@ -263,6 +263,12 @@ class _Reader:
             refuse("DARAJA_TILL", "the till number, 5 to 7 digits, where DARAJA_ACCOUNT_TYPE=till")
         return value
 
+    def host(self) -> str:
+        value = self.text("HOST", "127.0.0.1").removeprefix("[").removesuffix("]")
+        if not _is_host(value):
+            refuse("HOST", "an address or a host name to listen on, such as 127.0.0.1")
+        return value
+
     def base_url(self, host: str, port: int) -> str:
         value = self.url("DARAJA_BASE_URL", ("http", "https"))
         if value is not None:
@@ -275,7 +281,7 @@ class _Reader:
         value = self.url("PUBLIC_URL", ("http", "https"))
         if self._env is not DarajaEnv.SIMULATOR and (value is None or value[:6] != "https:"):
             refuse("PUBLIC_URL", "the https:// address where Safaricom and shoppers reach you")
-        if value is not None and urlsplit(value).path.strip("/"):
+        if value is not None and not _is_bare(value):
             refuse("PUBLIC_URL", "an address without a path, such as https://pay.example.com")
         return (value or _own_address(host, port)).rstrip("/")
 
@@ -305,7 +311,7 @@ class _Reader:
         if not re.match(r"(postgres(ql)?(\+psycopg2)?://|sqlite:///)", value):
             refuse("DATABASE_URL", "postgresql://user:password@host/name or sqlite:///file")
         # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which blocks the event loop.
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value)
+        return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
     def api_keys(self) -> tuple[str, ...]:
         keys = self.names("API_KEYS")
@@ -385,6 +391,20 @@ def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
         return parts.scheme in schemes and named and (parts.port or 1) > 0
     except ValueError:
         return False
+
+
+def _is_bare(url: str) -> bool:
+    """Nothing but scheme, host and port: paths are put behind it."""
+    parts = urlsplit(url)
+    return not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
+    return True
 
 
 def _is_webhook_secret(secret: str) -> bool:

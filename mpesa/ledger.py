@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
-from mpesa.domain import settlement, snapshot
+from mpesa.domain import schedule, settlement, snapshot
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import Decision
 from mpesa.domain.snapshot import OPEN_FOR, Newest, OrderStatus, Picture, Snapshot
@@ -76,6 +76,23 @@ def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw
     return replace(raw, stored_id=row.id)
 
 
+def claim_question(session: Session, transaction_id: str, due: datetime, now: datetime) -> bool:
+    """Take the next question about a transaction, unless another worker took it.
+
+    Args:
+        due: its `next_ask_at` as it was read; the next one is planned before Daraja is asked, so
+            that a crash costs one question and no more.
+    """
+    with writing(session):
+        transaction = _lock(session, transaction_id)
+        if transaction.next_ask_at != due:
+            return False
+        transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
+        transaction.ask_urgently = False
+        transaction.times_asked += 1
+    return True
+
+
 def lock_order(session: Session, order_id: str) -> Order | None:
     """The order's row, locked until the commit. Nobody ever holds two of these locks."""
     statement = select(Order).where(Order.id == order_id).with_for_update()
@@ -123,6 +140,17 @@ def snapshots_of_order(session: Session, order: Order, now: datetime) -> list[Sn
 def status_of_order(session: Session, order: Order, now: datetime) -> OrderStatus:
     """The order's status at `now`, its expiry considered."""
     return order_status(order, attempts_of(session, order.id), now)
+
+
+def expire_order(session: Session, order_id: str, now: datetime) -> list[str]:
+    """Write down that an order has expired; returns its transactions, which hear of it."""
+    with writing(session):
+        order = lock_order(session, order_id)
+        if order is None or order.status != OrderStatus.OPEN:
+            return []
+        if status_of_order(session, order, now) is not OrderStatus.EXPIRED:
+            return []
+        return end_order(session, order, OrderStatus.EXPIRED, now)
 
 
 def end_order(session: Session, order: Order, status: OrderStatus, now: datetime) -> list[str]:
@@ -267,7 +295,7 @@ def _apply(
     session: Session, transaction: Transaction, decision: Decision, now: datetime
 ) -> list[str]:
     """Write the decision into the row; returns the ids whose snapshot changed."""
-    before = _visible(transaction)
+    before, was = _visible(transaction), _standing(transaction)
     siblings: list[str] = []
     if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
         siblings = _settle_order(session, transaction, now)
@@ -282,12 +310,25 @@ def _apply(
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
+    if decision.replan or _standing(transaction) != was:
+        transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
+        transaction.ask_urgently = False
     if decision.ask_now:
-        transaction.next_ask_at = now
+        transaction.next_ask_at, transaction.ask_urgently = now, True
     if _visible(transaction) == before:
         return []
     _raise_seq(transaction, now)
     return [transaction.id, *siblings]
+
+
+def _standing(transaction: Transaction) -> schedule.Standing:
+    return schedule.Standing(
+        status=Status(transaction.status),
+        final=transaction.final,
+        has_id=transaction.checkout_request_id is not None,
+        created_at=transaction.created_at,
+        settled_at=transaction.settled_at,
+    )
 
 
 def _visible(transaction: Transaction) -> tuple[object, ...]:

@@ -94,6 +94,12 @@ class Order(Base):
         CheckConstraint(
             _one_of("status", ("OPEN", "PAID", "CANCELLED", "EXPIRED")), "status_known"
         ),
+        Index(
+            "ix_orders_expiring",
+            "expires_at",
+            sqlite_where=text("status = 'OPEN'"),
+            postgresql_where=text("status = 'OPEN'"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -120,8 +126,8 @@ class Transaction(Base):
         is_open: unsettled and young enough for its prompt to be answered; a column that the
             clock clears, so that silence blocks neither order nor line for ever.
         settles_order: it is the success that paid its order.
-        next_ask_at: when Daraja is to be asked about it.
-        announced_seq: the newest `seq` that its room has heard of.
+        next_ask_at: when Daraja is to be asked about it; None: not any more.
+        ask_urgently: something was heard that makes the question more pressing than others.
     """
 
     __tablename__ = "transactions"
@@ -156,12 +162,6 @@ class Transaction(Base):
             postgresql_where=text("settles_order"),
         ),
         Index(
-            "ix_transactions_unannounced",
-            "id",
-            sqlite_where=text("seq > announced_seq"),
-            postgresql_where=text("seq > announced_seq"),
-        ),
-        Index(
             "ix_transactions_pending",
             "created_at",
             sqlite_where=text("status = 'PENDING'"),
@@ -170,6 +170,7 @@ class Transaction(Base):
         UniqueConstraint("order_id", "attempt"),
         Index("ix_transactions_created_at", "created_at"),
         Index("ix_transactions_next_ask_at", "next_ask_at"),
+        Index("ix_transactions_updated_at", "updated_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -188,10 +189,10 @@ class Transaction(Base):
     needs_review: Mapped[bool] = mapped_column(server_default=false(), index=True)
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
-    announced_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     retry_at: Mapped[datetime | None]
     next_ask_at: Mapped[datetime | None]
     times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
+    ask_urgently: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
@@ -259,11 +260,12 @@ class IdempotencyKey(Base):
 
 
 class DarajaAccess(Base):
-    """One row a consumer key: the OAuth token that all processes share.
+    """One row a consumer key: the OAuth token and the query budget that all processes share.
 
     Attributes:
         id: hash of consumer key and base address.
         fetching_until: somebody is fetching a new token; a lease, since they may die.
+        next_query_at: no status query may be sent before.
     """
 
     __tablename__ = "daraja_access"
@@ -272,6 +274,7 @@ class DarajaAccess(Base):
     token: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime | None]
     fetching_until: Mapped[datetime | None]
+    next_query_at: Mapped[datetime | None]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The OAuth token that all processes share, kept in the database and handed to the client."""
+"""The OAuth token and the query budget that all processes share, kept in the database."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mpesa.config import Rate
 from mpesa.daraja import AccessToken
 from mpesa.models import DarajaAccess, writing
 from mpesa.tokens import hash_token
@@ -83,18 +84,9 @@ class DatabaseToken:
             .returning(DarajaAccess.id)
         )
         with self._session() as session:
-            self._make_row(session)
+            _make_row(session, self._id)
             with writing(session):
                 return session.scalars(claim).one_or_none() is not None
-
-    def _make_row(self, session: Session) -> None:
-        if session.scalars(select(DarajaAccess.id).where(DarajaAccess.id == self._id)).first():
-            return
-        try:
-            with writing(session):
-                session.add(DarajaAccess(id=self._id))
-        except IntegrityError:
-            pass  # another process made it at the same moment
 
     def _fetched(self, fetch: Callable[[], AccessToken]) -> str:
         try:
@@ -111,3 +103,47 @@ class DatabaseToken:
             session.execute(
                 update(DarajaAccess).where(DarajaAccess.id == self._id).values(**values)
             )
+
+
+class QueryBudget:
+    """How often Daraja may be asked about transactions, by all workers together.
+
+    Queries are spaced evenly, as the sandbox allows them: five a minute with a burst of one.
+
+    Args:
+        session, key, now: as for `DatabaseToken`; the two share a row.
+        rate: queries allowed.
+    """
+
+    def __init__(
+        self, session: Callable[[], Session], key: str, now: Callable[[], datetime], rate: Rate
+    ) -> None:
+        self._session = session
+        self._id = hash_token(key)
+        self._now = now
+        self._pause = timedelta(seconds=rate.seconds / rate.count)
+
+    def take(self) -> bool:
+        """Whether a query may be sent now; it is then counted."""
+        now = self._now()
+        free = or_(DarajaAccess.next_query_at.is_(None), DarajaAccess.next_query_at <= now)
+        take = (
+            update(DarajaAccess)
+            .where(DarajaAccess.id == self._id, free)
+            .values(next_query_at=now + self._pause)
+            .returning(DarajaAccess.id)
+        )
+        with self._session() as session:
+            _make_row(session, self._id)
+            with writing(session):
+                return session.scalars(take).one_or_none() is not None
+
+
+def _make_row(session: Session, row_id: str) -> None:
+    if session.scalars(select(DarajaAccess.id).where(DarajaAccess.id == row_id)).first():
+        return
+    try:
+        with writing(session):
+            session.add(DarajaAccess(id=row_id))
+    except IntegrityError:
+        pass  # another process made it at the same moment

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-24 10:36:49.165198
+Create Date: 2026-11-24 10:46:31.647348
 
 """
 
@@ -24,6 +24,7 @@ def upgrade():
         sa.Column("token", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fetching_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next_query_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_daraja_access")),
     )
     op.create_table(
@@ -45,6 +46,13 @@ def upgrade():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_orders_expiring",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("status = 'OPEN'"),
+            postgresql_where=sa.text("status = 'OPEN'"),
+        )
         batch_op.create_index(batch_op.f("ix_orders_reference"), ["reference"], unique=False)
 
     op.create_table(
@@ -65,15 +73,20 @@ def upgrade():
         sa.Column("needs_review", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("receipt", sa.String(length=10), nullable=True),
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("announced_seq", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_ask_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("times_asked", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("ask_urgently", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "(status = 'PENDING' AND reason IN ('awaiting_pin', 'overdue', 'push_unconfirmed')) OR (status = 'SUCCESS' AND reason IN ('paid', 'paid_late')) OR (status = 'FAILED' AND reason IN ('cancelled', 'closed_by_operator', 'declined', 'expired', 'insufficient_funds', 'line_busy', 'misconfigured', 'over_limit', 'pin_locked', 'push_refused', 'system_busy', 'unknown_code', 'unreachable', 'wrong_pin'))",
+            "(status = 'PENDING' AND reason IN ('awaiting_pin', 'overdue', 'push_unconfirmed'))"
+            " OR (status = 'SUCCESS' AND reason IN ('paid', 'paid_late'))"
+            " OR (status = 'FAILED' AND reason IN ('cancelled', 'closed_by_operator', 'declined',"
+            " 'expired', 'insufficient_funds', 'line_busy', 'misconfigured', 'over_limit',"
+            " 'pin_locked', 'push_refused', 'system_busy', 'unknown_code', 'unreachable',"
+            " 'wrong_pin'))",
             name=op.f("ck_transactions_reason_fits_status"),
         ),
         sa.CheckConstraint(
@@ -108,13 +121,7 @@ def upgrade():
             sqlite_where=sa.text("status = 'PENDING'"),
             postgresql_where=sa.text("status = 'PENDING'"),
         )
-        batch_op.create_index(
-            "ix_transactions_unannounced",
-            ["id"],
-            unique=False,
-            sqlite_where=sa.text("seq > announced_seq"),
-            postgresql_where=sa.text("seq > announced_seq"),
-        )
+        batch_op.create_index("ix_transactions_updated_at", ["updated_at"], unique=False)
         batch_op.create_index(
             "uq_transactions_open_line",
             ["msisdn"],
@@ -232,11 +239,7 @@ def downgrade():
             sqlite_where=sa.text("is_open"),
             postgresql_where=sa.text("is_open"),
         )
-        batch_op.drop_index(
-            "ix_transactions_unannounced",
-            sqlite_where=sa.text("seq > announced_seq"),
-            postgresql_where=sa.text("seq > announced_seq"),
-        )
+        batch_op.drop_index("ix_transactions_updated_at")
         batch_op.drop_index(
             "ix_transactions_pending",
             sqlite_where=sa.text("status = 'PENDING'"),
@@ -250,6 +253,11 @@ def downgrade():
     op.drop_table("transactions")
     with op.batch_alter_table("orders", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_orders_reference"))
+        batch_op.drop_index(
+            "ix_orders_expiring",
+            sqlite_where=sa.text("status = 'OPEN'"),
+            postgresql_where=sa.text("status = 'OPEN'"),
+        )
 
     op.drop_table("orders")
     op.drop_table("daraja_access")

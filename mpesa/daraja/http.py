@@ -198,8 +198,6 @@ class Transport:
         line.request(request.method, self._prefix + request.path, request.body, request.headers)
         with closing(line.getresponse()) as response:
             body = _read(call, request, response)
-            if not response.isclosed():
-                line.close()
         call.let_go()
         return Answer(response.status, body)
 

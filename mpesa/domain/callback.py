@@ -71,7 +71,10 @@ def parse_receipt(value: object) -> str | None:
 def _load(body: bytes) -> Any:
     try:
         return json.loads(
-            body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique_pairs
+            body.decode("utf-8"),
+            parse_constant=_refuse,
+            parse_float=_number,
+            object_pairs_hook=_unique_pairs,
         )
     except UnreadableCallback:
         raise
@@ -81,6 +84,13 @@ def _load(body: bytes) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise UnreadableCallback(f"{constant} is not JSON")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not number and re.search("[1-9]", text.lower().partition("e")[0]):
+        raise UnreadableCallback("too small to be told from 0")  # and 0 claims a payment
+    return number
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

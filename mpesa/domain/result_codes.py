@@ -88,6 +88,8 @@ RULES: dict[Reason, FailureRule] = {
 }
 
 PAID_CODE = "0"
+# "The transaction is still under processing": never a result, wherever it stands.
+UNDER_WAY_CODE = "4999"
 # Sandbox queries answer it for a payment that succeeds later, in its first seconds.
 UNRESOLVED_CODE = "2029"
 UNRESOLVED_TRUSTED_AFTER = timedelta(seconds=30)
@@ -110,8 +112,14 @@ _REASON_OF_CODE: dict[str, Reason] = {
 }
 
 
-def reason_of_callback(code: str) -> Reason:
-    """The reason behind a failure code in a callback; `unknown_code` where nobody knows it."""
+def reason_of_callback(code: str) -> Reason | None:
+    """The reason behind a failure code in a callback.
+
+    Returns:
+        `unknown_code` where nobody knows it; None for 4999, which is no result.
+    """
+    if code == UNDER_WAY_CODE:
+        return None
     return _REASON_OF_CODE.get(code, Reason.UNKNOWN_CODE)
 
 

@@ -93,6 +93,11 @@ class QueryAnswered:
 
 
 @dataclass(frozen=True)
+class QueryUnanswered:
+    """Daraja was asked and told nothing: still under processing, busy, or no answer at all."""
+
+
+@dataclass(frozen=True)
 class WaitOver:
     """The shopper's wait is over and nothing was heard."""
 
@@ -100,6 +105,11 @@ class WaitOver:
 @dataclass(frozen=True)
 class PromptOver:
     """The prompt's longest life has passed: order and line are free for another push."""
+
+
+@dataclass(frozen=True)
+class SilenceTooLong:
+    """Nothing was heard for so long that only a person can find out."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +136,10 @@ Evidence = (
     | PushUnconfirmed
     | CallbackReceived
     | QueryAnswered
+    | QueryUnanswered
     | WaitOver
     | PromptOver
+    | SilenceTooLong
     | CodeTyped
     | OperatorSaysPaid
     | OperatorSaysNotPaid
@@ -144,6 +156,7 @@ class Decision:
         needs_review: a person must look; never takes an earlier flag away.
         ask_now: Daraja is to be asked at once.
         closes: the attempt is no longer open.
+        replan: when Daraja is asked next is to be worked out anew.
         why: one line for the decision row.
     """
 
@@ -157,6 +170,7 @@ class Decision:
     needs_review: bool = False
     ask_now: bool = False
     closes: bool = False
+    replan: bool = False
 
 
 def decide(attempt: Attempt, evidence: Evidence, now: datetime) -> Decision:
@@ -210,7 +224,9 @@ def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
     if result is None:
         return _ask(attempt, "the callback could not be read")
     if not evidence.listed:
-        return _ask(attempt, "the callback came from an address that is not listed")
+        doubtful = result.code == PAID_CODE or _ids_disagree(attempt, result)
+        why = "the callback came from an address that is not listed"
+        return _ask(attempt, why, needs_review=doubtful)
     if evidence.ids_taken or _ids_disagree(attempt, result):
         return _unchanged(attempt, "the callback's ids disagree", needs_review=True)
     if result.code == PAID_CODE:
@@ -232,6 +248,11 @@ def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
 
 
 @_decide.register
+def _(evidence: QueryUnanswered, attempt: Attempt, now: datetime) -> Decision:
+    return _unchanged(attempt, "the query told nothing")
+
+
+@_decide.register
 def _(evidence: WaitOver, attempt: Attempt, now: datetime) -> Decision:
     if attempt.status is not Status.PENDING:
         return _unchanged(attempt, "the wait ended after the result")
@@ -241,6 +262,16 @@ def _(evidence: WaitOver, attempt: Attempt, now: datetime) -> Decision:
 @_decide.register
 def _(evidence: PromptOver, attempt: Attempt, now: datetime) -> Decision:
     return replace(_unchanged(attempt, "no prompt lives this long"), closes=True)
+
+
+@_decide.register
+def _(evidence: SilenceTooLong, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.status is Status.SUCCESS and attempt.receipt is None:
+        missing = _unchanged(attempt, "the receipt never came", needs_review=True)
+        return replace(missing, final=True, replan=True)
+    silent = attempt.status is Status.PENDING
+    heard = _unchanged(attempt, "nothing was heard; a person has to look", needs_review=silent)
+    return replace(heard, replan=True)
 
 
 @_decide.register
@@ -279,6 +310,8 @@ def _callback_success(attempt: Attempt, result: StkResult, *, receipt_taken: boo
 
 def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Decision:
     reason = reason_of_callback(result.code)
+    if reason is None:
+        return _unchanged(attempt, "the callback says that nothing is decided yet")
     if attempt.status is Status.SUCCESS:
         return _unchanged(attempt, "a failure after the success", needs_review=True)
     if attempt.status is Status.FAILED and attempt.final:

@@ -28,6 +28,7 @@ def post_callback(url: str, body: bytes, shortcode: str) -> None:
         session.trust_env = False
         try:
             session.post(url, body, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
-        except requests.RequestException as problem:
+        except (requests.RequestException, ValueError) as problem:
+            # A host name that cannot be one ends as a ValueError of urllib3, not of requests.
             # The URL holds the merchant's secret token, so only the kind of problem is told.
             _log.warning("a callback was not delivered: %s", type(problem).__name__)

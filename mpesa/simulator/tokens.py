@@ -5,20 +5,14 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from threading import Lock
 
 from mpesa.simulator.ids import access_token
 from mpesa.simulator.refusals import UnknownConsumer, dead_token, no_bearer, wrong_authentication
 
 LIFETIME = 3599  # seconds, as Daraja announces it
-
-
-@dataclass(frozen=True)
-class _Grant:
-    consumer_key: str
-    expires_at: datetime
 
 
 class Tokens:
@@ -27,7 +21,8 @@ class Tokens:
     def __init__(self, now: Callable[[], datetime], chance: Random) -> None:
         self._now = now
         self._chance = chance
-        self._grants: dict[str, _Grant] = {}
+        self._lock = Lock()
+        self._expiries: dict[str, datetime] = {}
         self._newest: dict[str, str] = {}
 
     def give(self, authorization: str) -> str:
@@ -37,9 +32,10 @@ class Tokens:
         """
         consumer_key = _consumer_key(authorization)
         token = access_token(self._chance)
-        self._grants.pop(self._newest.get(consumer_key, ""), None)
-        self._newest[consumer_key] = token
-        self._grants[token] = _Grant(consumer_key, self._now() + timedelta(seconds=LIFETIME))
+        with self._lock:
+            self._expiries.pop(self._newest.get(consumer_key, ""), None)
+            self._newest[consumer_key] = token
+            self._expiries[token] = self._now() + timedelta(seconds=LIFETIME)
         return token
 
     def check(self, authorization: str) -> None:
@@ -47,14 +43,15 @@ class Tokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise no_bearer()
-        grant = self._grants.get(token.strip())
-        if grant is None or self._now() >= grant.expires_at:
+        expires_at = self._expiries.get(token.strip())
+        if expires_at is None or self._now() >= expires_at:
             raise dead_token()
 
     def forget(self) -> None:
         """Kill every token."""
-        self._grants.clear()
-        self._newest.clear()
+        with self._lock:
+            self._expiries.clear()
+            self._newest.clear()
 
 
 def _consumer_key(authorization: str) -> str:

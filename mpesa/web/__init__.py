@@ -1,20 +1,37 @@
 """The only place that sees requests and sockets."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from flask import Flask
 from flask_socketio import SocketIO
 
 from mpesa.config import Settings
+from mpesa.daraja import Daraja
 from mpesa.web import background, errors, pages, realtime, security, welcome, words
 from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
+from mpesa.web.limits import PushLimits
 from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
-from mpesa.web.services import Services, build_daraja, services, utc_now
+from mpesa.web.services import Services, build_line, services, utc_now
 from mpesa.web.shop import shop
 
 
-def register(app: Flask, settings: Settings, async_mode: str) -> SocketIO:
-    """Add routes, rooms, errors, words and headers to an application whose database is open."""
+def register(
+    app: Flask,
+    settings: Settings,
+    async_mode: str,
+    *,
+    daraja: Daraja | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> SocketIO:
+    """Add routes, rooms, errors, words and headers to an application whose database is open.
+
+    Args:
+        daraja: the client; None for the one that the settings describe.
+        now: the time, aware UTC.
+    """
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
     security.register(app, settings)
     words.register(app)
@@ -24,13 +41,14 @@ def register(app: Flask, settings: Settings, async_mode: str) -> SocketIO:
         app.register_blueprint(blueprint)
     if settings.demo_shop:
         app.register_blueprint(shop)
-    socketio = realtime.create(app, async_mode)
+    socketio, rooms = realtime.create(app, async_mode, now)
     app.extensions["mpesa"] = Services(
         settings=settings,
-        daraja=build_daraja(app, settings),
+        line=build_line(app, settings, now, daraja),
+        limits=PushLimits(app, settings),
         socketio=socketio,
-        announce=lambda ids: realtime.announce(socketio, ids),
-        now=utc_now,
+        announce=rooms.announce,
+        now=now,
     )
     return socketio
 

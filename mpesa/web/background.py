@@ -1,4 +1,4 @@
-"""What runs beside the requests: the clock, and callbacks that a crash left unjudged."""
+"""What runs beside the requests: clock, outbox, reconciler, and what a crash left unjudged."""
 
 import logging
 from collections.abc import Callable
@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from flask import Flask
 
-from mpesa import clock, inbox
+from mpesa import clock, inbox, outbox, reconciler
 from mpesa.models import db
 from mpesa.web.callbacks import seams
 from mpesa.web.services import Services, services
 
 log = logging.getLogger(__name__)
 
-# A shopper who watches the countdown reach zero sees the next state within a second.
+# A shopper who watches the countdown reach zero sees the next state within a second; a change that
+# another process made is announced within two.
 TICK = 1.0
 # Rare: only a database that failed between storing and judging leaves something (seconds).
 LOOK_FOR_UNJUDGED = 30.0
@@ -21,16 +22,29 @@ LOOK_FOR_UNJUDGED = 30.0
 
 def start(app: Flask, ours: Services) -> None:
     """Start the loops; they end with the process."""
-    ours.socketio.start_background_task(_forever, app, _tick, TICK)
-    ours.socketio.start_background_task(_forever, app, _judge, LOOK_FOR_UNJUDGED)
+    for work, pause in (
+        (_clock, TICK),
+        (_outbox, TICK),
+        (_reconciler, TICK),
+        (_unjudged, LOOK_FOR_UNJUDGED),
+    ):
+        ours.socketio.start_background_task(_forever, app, work, pause)
 
 
-def _tick(ours: Services) -> None:
+def _clock(ours: Services) -> None:
     wait = timedelta(seconds=ours.settings.payment_wait_seconds)
     clock.run_once(db.session(), ours.now(), wait, ours.announce)
 
 
-def _judge(ours: Services) -> None:
+def _outbox(ours: Services) -> None:
+    outbox.run_once(db.session(), ours.now(), ours.announce)
+
+
+def _reconciler(ours: Services) -> None:
+    reconciler.run_until_idle(db.session(), ours.line, ours.announce)
+
+
+def _unjudged(ours: Services) -> None:
     inbox.judge_waiting(db.session(), seams())
 
 

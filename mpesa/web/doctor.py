@@ -47,7 +47,7 @@ def _from_trouble(what: str, trouble: list[str], well: str) -> Iterator[Finding]
 
 def _daraja(ours: Services) -> Finding:
     try:
-        ours.daraja.check_credentials()
+        ours.line.daraja.check_credentials()
     except DarajaError as error:
         refused = getattr(error, "reason", None) is Reason.MISCONFIGURED
         mend = (

@@ -94,10 +94,9 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
 def _seams() -> checkout.Seams:
     ours = services()
     return checkout.Seams(
-        daraja=ours.daraja,
-        now=ours.now,
+        line=ours.line,
         callback_url=lambda token: f"{ours.settings.public_url}/callback/{token}",
-        check_limits=lambda msisdn: None,
+        check_limits=ours.limits.check,
         announce=ours.announce,
     )
 

@@ -1,7 +1,8 @@
 """The SocketIO object, who enters which room, and announce()."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, request
@@ -9,11 +10,11 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger
+from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
 from mpesa.web import words
 from mpesa.web.bodies import is_id
-from mpesa.web.rooms import Rooms
-from mpesa.web.services import utc_now
+from mpesa.web.rooms import AcknowledgingManager
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,78 @@ _ROOM = "mpesa.room"
 _ENTERED = "mpesa.entered"
 
 
-def create(app: Flask, async_mode: str) -> SocketIO:
+class Rooms:
+    """Who is in which room, and what each room has heard.
+
+    One transaction and one language is a room; the server alone puts sockets there. Nothing older
+    is ever sent after something newer, and nothing twice.
+
+    Args:
+        now: the time, aware UTC.
+    """
+
+    def __init__(self, socketio: SocketIO, now: Callable[[], datetime]) -> None:
+        self._socketio = socketio
+        self._now = now
+        self._told: dict[str, int] = {}
+
+    def announce(self, transaction_ids: Iterable[str]) -> None:
+        """Tell the rooms of transactions what these are now, each in its own language."""
+        for transaction_id in transaction_ids:
+            rooms = [lang for lang in words.LANGUAGES if self._is_here(transaction_id, lang)]
+            if not rooms:
+                self._told.pop(transaction_id, None)
+                continue
+            snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
+            if snapshot is not None:
+                self._tell(snapshot, rooms)
+
+    def enter(self, sid: str, transaction_id: str, lang: str) -> None:
+        """Put a socket into its room first and read then, so that no change falls in between."""
+        room = room_of(transaction_id, lang)
+        self._socketio.server.enter_room(sid, room, namespace="/")
+        snapshot = self._newest(transaction_id)
+        if snapshot is not None:
+            self._socketio.emit("status", words.with_message(snapshot, lang), to=sid)
+
+    def _tell(self, snapshot: Snapshot, langs: list[str]) -> None:
+        transaction_id, seq = snapshot["transaction_id"], snapshot["seq"]
+        if seq <= self._told.get(transaction_id, 0):
+            return
+        # No greenlet is switched between this line and the emits: their order is that of `seq`.
+        self._told[transaction_id] = seq
+        for lang in langs:
+            told = words.with_message(snapshot, lang)
+            self._socketio.emit("status", told, to=room_of(transaction_id, lang))
+
+    def _newest(self, transaction_id: str) -> Snapshot | None:
+        """The snapshot, read once more where a newer one was announced meanwhile."""
+        snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
+        while snapshot is not None and snapshot["seq"] < self._told.get(transaction_id, 0):
+            snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
+        return snapshot
+
+    def _is_here(self, transaction_id: str, lang: str) -> bool:
+        rooms = self._socketio.server.manager.rooms.get("/", {})
+        return room_of(transaction_id, lang) in rooms
+
+
+def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[SocketIO, Rooms]:
     """Make the SocketIO object: WebSocket only, same origin only, one room a socket."""
     socketio = SocketIO()
-    rooms = Rooms(lambda sid, namespace: _connected(app, socketio, sid, namespace))
+    rooms = Rooms(socketio, now)
+
+    def connected(sid: str, namespace: str) -> None:
+        environ = socketio.server.get_environ(sid, namespace)
+        environ[_ENTERED] = True
+        if namespace == "/":
+            with app.app_context():
+                rooms.enter(sid, *environ[_ROOM])
+
     socketio.init_app(
         app,
         async_mode=async_mode,
-        client_manager=rooms,
+        client_manager=AcknowledgingManager(connected),
         transports=["websocket"],
         cors_allowed_origins=None,  # the request's own origin only
         max_http_buffer_size=LARGEST_MESSAGE,
@@ -44,32 +109,21 @@ def create(app: Flask, async_mode: str) -> SocketIO:
         serve_client=False,
         http_compression=False,
     )
-    socketio.on_event("connect", lambda auth=None: _admit(socketio, auth))
+    socketio.on_event("connect", lambda auth=None: _admit(socketio, auth, now()))
     _watch_silent_connections(socketio)
-    return socketio
+    return socketio, rooms
 
 
-def announce(socketio: SocketIO, transaction_ids: Iterable[str]) -> None:
-    """Tell the rooms of transactions what these are now, each in its own language."""
-    for transaction_id in transaction_ids:
-        snapshot = ledger.snapshot_of(db.session(), transaction_id, utc_now())
-        if snapshot is None:
-            continue
-        for lang in words.LANGUAGES:
-            told = words.with_message(snapshot, lang)
-            socketio.emit("status", told, to=_room(transaction_id, lang))
-
-
-def _room(transaction_id: str, lang: str) -> str:
-    """One transaction, one language: the server alone puts sockets there."""
+def room_of(transaction_id: str, lang: str) -> str:
+    """The name of a room."""
     return f"{transaction_id}:{lang}"
 
 
-def _admit(socketio: SocketIO, auth: Any) -> None:
+def _admit(socketio: SocketIO, auth: Any, now: datetime) -> None:
     """Check what a socket asks for; its room is remembered until the connection stands."""
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
-    if not _host_is_ours() or not _exists(transaction_id):
+    if not _host_is_ours() or not _exists(transaction_id, now):
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
     request.environ[_ROOM] = (transaction_id, words.chosen(fields.get("lang")))
@@ -83,24 +137,10 @@ def _host_is_ours() -> bool:
         return False
 
 
-def _exists(transaction_id: Any) -> bool:
+def _exists(transaction_id: Any, now: datetime) -> bool:
     if not is_id(transaction_id):
         return False
-    return ledger.snapshot_of(db.session(), transaction_id, utc_now()) is not None
-
-
-def _connected(app: Flask, socketio: SocketIO, sid: str, namespace: str) -> None:
-    """Enter the room first and read then, so that no change falls between the two."""
-    environ = socketio.server.get_environ(sid, namespace)
-    environ[_ENTERED] = True
-    if namespace != "/":
-        return
-    transaction_id, lang = environ[_ROOM]
-    socketio.server.enter_room(sid, _room(transaction_id, lang), namespace=namespace)
-    with app.app_context():
-        snapshot = ledger.snapshot_of(db.session(), transaction_id, utc_now())
-        if snapshot is not None:
-            socketio.emit("status", words.with_message(snapshot, lang), to=sid)
+    return ledger.snapshot_of(db.session(), transaction_id, now) is not None
 
 
 def _watch_silent_connections(socketio: SocketIO) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from socketio import Manager
 
 
-class Rooms(Manager):
+class AcknowledgingManager(Manager):
     """Calls back once a socket is fully connected.
 
     What a connect handler emits overtakes the acknowledgement of the connection, so the first

@@ -8,11 +8,13 @@ from typing import cast
 from flask import Flask, current_app
 from flask_socketio import SocketIO
 
+from mpesa.asking import Line
 from mpesa.config import Settings
 from mpesa.daraja import Daraja, Merchant
 from mpesa.models import db
-from mpesa.quota import DatabaseToken
+from mpesa.quota import DatabaseToken, QueryBudget
 from mpesa.web.database import own_sessions
+from mpesa.web.limits import PushLimits
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class Services:
     """One application's parts.
 
     Attributes:
+        line: the way to Daraja.
         announce: tells the rooms about transactions that changed.
         now: the time, aware UTC.
     """
 
     settings: Settings
-    daraja: Daraja
+    line: Line
+    limits: PushLimits
     socketio: SocketIO
     announce: Callable[[Iterable[str]], None]
     now: Callable[[], datetime]
@@ -41,9 +45,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_daraja(app: Flask, settings: Settings) -> Daraja:
-    """The client of the merchant that the settings describe, its token kept in the database."""
-    merchant = Merchant(
+def build_line(
+    app: Flask, settings: Settings, now: Callable[[], datetime], daraja: Daraja | None = None
+) -> Line:
+    """The way to Daraja for the merchant that the settings describe.
+
+    Token and query budget are kept in the database, one of each a consumer key.
+    """
+    with app.app_context():
+        sessions = own_sessions(db.engine)
+    key = f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
+    tokens = DatabaseToken(sessions, key, now)
+    budget = QueryBudget(sessions, key, now, settings.daraja_query_rate)
+    client = daraja or Daraja(_merchant(settings), settings.daraja_base_url, tokens, now=now)
+    return Line(client, budget, now)
+
+
+def _merchant(settings: Settings) -> Merchant:
+    return Merchant(
         consumer_key=settings.daraja_consumer_key,
         consumer_secret=settings.daraja_consumer_secret,
         short_code=settings.daraja_shortcode,
@@ -51,8 +70,3 @@ def build_daraja(app: Flask, settings: Settings) -> Daraja:
         account_type=settings.daraja_account_type,
         till=settings.daraja_till,
     )
-    with app.app_context():
-        sessions = own_sessions(db.engine)
-    token_of = f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
-    tokens = DatabaseToken(sessions, token_of, utc_now)
-    return Daraja(merchant, settings.daraja_base_url, tokens, now=utc_now)

@@ -1,4 +1,5 @@
 /* The checkout page: what happens when somebody types, presses, leaves and comes back. */
+import "./copying.js";
 import { askForPhone, askNow, resume, turnTo } from "./following.js";
 import { byId, clearProblem, showProblem, stage, word, write } from "./page.js";
 import { understood } from "./phone_format.js";

@@ -7,7 +7,7 @@ import { listen } from "./live.js";
 import { drawMessages } from "./messages.js";
 import { kes, spoken } from "./numbers.js";
 import { drawPrompt, promptCard, question } from "./prompt.js";
-import { say, startClock } from "./say.js";
+import { say, startClock, tell } from "./say.js";
 import { clearSwitches, drawSwitches, switches } from "./switches.js";
 
 const CONNECTION = {
@@ -16,7 +16,7 @@ const CONNECTION = {
   gone: "The simulator does not answer. Trying again…",
 };
 const ENDINGS = {
-  0: "Paid. M-PESA sends you an SMS.",
+  0: "Paid. The SMS is in your messages.",
   1: "There is not enough money on this line.",
   1032: "Cancelled. Nothing was paid.",
   2001: "Wrong PIN. Nothing was paid.",
@@ -56,8 +56,8 @@ function draw(line) {
   drawPrompt(prompt, line.pin);
   drawSwitches(line);
   const fresh = drawMessages(line.messages);
-  if (fresh.length && !isNewHere) say(`SMS: ${fresh.at(-1).text}`, true);
-  else if (prompt && prompt.id !== lastPrompt) say(question(prompt), true);
+  if (fresh.length && !isNewHere) tell(`SMS: ${fresh.at(-1).text}`);
+  else if (prompt && prompt.id !== lastPrompt) tell(question(prompt));
   lastPrompt = prompt?.id ?? null;
   isNewHere = false;
 }

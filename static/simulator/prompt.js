@@ -10,17 +10,19 @@ const dots = document.querySelector("[data-dots]");
 const problem = document.querySelector("[data-pin-problem]");
 const device = document.querySelector("[data-device]");
 let shown = null;
+let isSending = false;
 
 /** Calls onAnswered(result) after an answer got through, onLost() when the prompt was gone. */
 export function promptCard({ onAnswered, onLost }) {
   async function send(body) {
-    form.inert = true;
+    if (isSending) return;
+    isSending = true;
     try {
       onAnswered(await answer(shown.id, body));
     } catch (trouble) {
       onLost(trouble.message);
     } finally {
-      form.inert = false;
+      isSending = false;
     }
   }
 
@@ -46,15 +48,25 @@ export function drawPrompt(prompt, pin) {
   dialog.hidden = !shown;
   home.inert = Boolean(shown);
   device.classList.toggle("asking", Boolean(shown));
-  if (!shown) return void (hadFocus && document.querySelector("[data-messages]").focus());
-  form.querySelector("[data-question]").textContent = question(shown);
-  if (document.activeElement !== document.body && !hadFocus) return; // busy elsewhere on the page
+  if (!shown) return void (hadFocus && home.focus());
+  drawQuestion(shown);
+  const isFree = [document.body, home].includes(document.activeElement);
+  if (!isFree && !hadFocus) return; // somebody is busy elsewhere on the page
   form.pin.focus({ preventScroll: true });
   device.scrollIntoView({ block: "nearest" });
 }
 
+/** Returns what the prompt asks, ending with the reference. */
 export function question({ amount, business, reference }) {
   return `Do you want to pay ${kes(amount)} to ${business}, account no. ${reference}?`;
+}
+
+function drawQuestion(prompt) {
+  const reference = document.createElement("span");
+  reference.className = "whole";
+  reference.textContent = `${prompt.reference}?`;
+  const before = question(prompt).slice(0, -reference.textContent.length);
+  form.querySelector("[data-question]").replaceChildren(before, reference);
 }
 
 function press(key) {

@@ -1,17 +1,21 @@
-// The phone's own words: a toast, which is also the page's live region, and the clock.
+// The phone's own words: a toast, what only a screen reader needs to hear, and the clock.
 
 import { day, hour } from "./numbers.js";
 
 const at = (name) => document.querySelector(`[data-${name}]`);
 let timer = 0;
 
-/** Says it to a screen reader; on the screen too unless it can be seen there anyway. */
-export function say(text, isSeenAnyway = false) {
+/** Shows it on the phone for a while; a screen reader says it too. */
+export function say(text) {
   const toast = at("toast");
-  toast.classList.toggle("unseen", isSeenAnyway);
   toast.textContent = text;
   clearTimeout(timer);
-  timer = setTimeout(() => (toast.textContent = ""), 6000);
+  timer = setTimeout(() => (toast.textContent = ""), 4500);
+}
+
+/** Says what everybody else can see on the screen. */
+export function tell(text) {
+  at("heard").textContent = text;
 }
 
 /** Keeps the phone's clocks going, in Nairobi time. */

@@ -52,6 +52,8 @@ class Asked:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Header and body are two writes, and the second would wait 40 ms for the client's ACK.
+    disable_nagle_algorithm = True
     server: "Server"
 
     def do_GET(self) -> None:
@@ -60,6 +62,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.fake.next_step(asked)(self)
 
     do_POST = do_GET
+
+    def finish(self) -> None:
+        super().finish()
+        self.server.fake.hung_up.set()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -88,6 +94,7 @@ class FakeDaraja:
     asked: list[Asked] = field(default_factory=list)
     arrived: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     tokens: int = 0

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from mpesa.daraja import Daraja, DarajaError, NoAnswer, NotSent, Push, SharedToken, UnknownOutcome
+from mpesa.daraja import (
+    AccessToken,
+    Daraja,
+    DarajaError,
+    NoAnswer,
+    NotSent,
+    Push,
+    SharedToken,
+    UnknownOutcome,
+)
 from mpesa.domain.result_codes import Reason
 from tests.daraja.conftest import MERCHANT
 from tests.daraja.fake_daraja import (
@@ -203,6 +212,52 @@ def test_a_token_source_that_hangs_means_not_sent(fake: FakeDaraja, push: Push) 
     assert fake.asked == []
 
 
+@pytest.mark.usefixtures("no_waiting")
+def test_a_push_that_did_not_run_counts_as_not_sent_while_others_fetch_its_token(
+    fake: FakeDaraja, push: Push
+) -> None:
+    class RenewedByOthers:
+        def token(self, fetch: object, *, dead: str | None = None) -> str:
+            if dead:
+                fake.release.wait(30)
+            return "a-token-of-twenty-eight-char"
+
+    fake.script[PUSH] = [reply(404, refusal("404.001.03", "Invalid Access Token"))]
+
+    with pytest.raises(NotSent):
+        Daraja(MERCHANT, fake.base_url, RenewedByOthers()).push(push, budget=1.0)
+
+    assert len(fake.to(PUSH)) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_the_end_of_a_call_spares_a_connection_that_it_no_longer_uses(
+    fake: FakeDaraja, push: Push
+) -> None:
+    fetched, ended = threading.Event(), threading.Event()
+
+    class SlowToShare:
+        def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
+            if not fetched.is_set():
+                fetch()
+                fetched.set()
+                fake.release.wait(30)
+            return "a-token-of-twenty-eight-char"
+
+    daraja = Daraja(MERCHANT, fake.base_url, SlowToShare())
+    fake.script[PUSH] = [lambda handler: (ended.wait(5), reply(200, ACCEPTED)(handler))]
+    thread, errors = in_background(lambda: daraja.push(push, budget=1.0))
+    assert fetched.wait(5)
+    other, others_errors = in_background(lambda: daraja.push(push))
+    thread.join(10)
+    ended.set()
+    other.join(10)
+
+    assert [type(error) for error in errors] == [NotSent]
+    assert others_errors == []
+    assert len({asked.connection for asked in fake.asked}) == 1
+
+
 def test_without_any_time_left_nothing_is_sent(
     fake: FakeDaraja, daraja: Daraja, push: Push
 ) -> None:
@@ -210,6 +265,15 @@ def test_without_any_time_left_nothing_is_sent(
         daraja.push(push, budget=0)
 
     assert fake.asked == []
+
+
+def test_a_connection_is_used_again(peer: tuple[FakeDaraja, Daraja], push: Push) -> None:
+    fake, daraja = peer
+
+    daraja.push(push)
+    daraja.push(push)
+
+    assert len({asked.connection for asked in fake.asked}) == 1
 
 
 def test_one_whose_time_is_over_leaves_the_others_alone(
@@ -267,6 +331,15 @@ def test_after_a_cut_nothing_is_sent(fake: FakeDaraja, daraja: Daraja, push: Pus
         daraja.push(push)
 
     assert fake.asked == []
+
+
+def test_a_cut_hangs_up_idle_connections(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+    daraja.push(push)
+    assert not fake.hung_up.is_set()
+
+    daraja.cut()
+
+    assert fake.hung_up.wait(5)
 
 
 def test_no_connection_is_left_open_by_broken_calls(

@@ -287,3 +287,22 @@ def test_forgetting_ends_what_is_under_way(shop):
 
     assert is_silent(shop)
     assert shop.get("/ledger") == []
+
+
+def test_forgetting_drops_a_callback_that_is_on_its_way(shop):
+    shop.script(callback_after=0.1)
+    payment = shop.asked_to_pay()
+    shop.answer(payment, cancel=True)
+
+    shop.http.post("/reset")
+
+    assert is_silent(shop)
+
+
+def test_a_prompt_that_is_ignored_stays_for_its_whole_life_whatever_after_says(shop):
+    shop.script(answer="ignore", after=0.01)
+
+    payment = shop.asked_to_pay()
+
+    assert is_silent(shop)
+    assert shop.query(payment).json["ResultCode"] == "4999"

@@ -1,0 +1,67 @@
+"""Ask Daraja about one transaction and record the answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from mpesa import ledger
+from mpesa.daraja import Daraja, DarajaError, QueryAnswer
+from mpesa.domain.settlement import Evidence, QueryAnswered, QueryUnanswered
+from mpesa.ledger import Kind, Raw
+from mpesa.quota import QueryBudget
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a question goes through.
+
+    Attributes:
+        now: the time, aware UTC.
+    """
+
+    daraja: Daraja
+    budget: QueryBudget
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        sets_wait: False where a shopper asks for the next push right now.
+        patience: seconds.
+    """
+
+    transaction_id: str
+    checkout_request_id: str
+    sets_wait: bool = True
+    patience: float = 20.0
+
+
+def ask(session: Session, question: Question, line: Line) -> list[str]:
+    """Ask; the budget was taken before. Nothing is held while Daraja thinks.
+
+    Returns:
+        Ids of the transactions whose snapshot changed.
+    """
+    session.rollback()
+    evidence, body = _put(question, line.daraja)
+    raw = Raw(Kind.QUERY, body)
+    return ledger.record(session, question.transaction_id, evidence, raw, line.now())
+
+
+def _put(question: Question, daraja: Daraja) -> tuple[Evidence, bytes]:
+    try:
+        answer = daraja.query(question.checkout_request_id, budget=question.patience)
+    except DarajaError as error:
+        return QueryUnanswered(), error.body or str(error).encode()
+    return _understood(question, answer), answer.body
+
+
+def _understood(question: Question, answer: QueryAnswer) -> Evidence:
+    if answer.checkout_request_id != question.checkout_request_id:
+        return QueryUnanswered()  # it speaks of another payment, or of none
+    return QueryAnswered(answer.result_code, sets_wait=question.sets_wait)

@@ -1,0 +1,62 @@
+"""When Daraja is asked about a transaction that stays silent, and when a person must look."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mpesa.domain.result_codes import Status
+
+# Most payments are over 10 to 18 s after the push, and a query can know 12 s before the callback.
+# Earlier than about 12 s a query tells nothing, or something wrong (sandbox runs of 2026).
+FIRST_QUESTION = timedelta(seconds=15)
+_SECONDS = (15, 35, 65, 95, 155)
+_MINUTES = (5, 15, 60)
+_HOURS = (2, 4, 8, 16, 24, 36, 48, 60)
+_PENDING = (
+    *(timedelta(seconds=each) for each in _SECONDS),
+    *(timedelta(minutes=each) for each in _MINUTES),
+    *(timedelta(hours=each) for each in _HOURS),
+)
+# A success after a failure is reported, if rarely: looked for a few times, after everybody else.
+_FAILED = (*(timedelta(minutes=each) for each in (3, 15, 60)), timedelta(hours=24))
+
+# After this only the merchant's statement can tell.
+SILENT_WITH_ID = timedelta(hours=72)
+# Without an id there is nothing to ask with; a callback that comes at all comes within minutes.
+SILENT_WITHOUT_ID = timedelta(hours=1)
+RECEIPT_EXPECTED = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What of a transaction decides when it is asked about.
+
+    Attributes:
+        settled_at: None while PENDING.
+    """
+
+    status: Status
+    final: bool
+    has_id: bool
+    created_at: datetime
+    settled_at: datetime | None = None
+
+
+def next_question(standing: Standing, after: datetime) -> datetime | None:
+    """The first planned moment later than `after`; None: nothing is planned any more.
+
+    For a SUCCESS without its receipt, and at the end of a silence, the moment is the one at which
+    a person takes over.
+    """
+    if standing.status is Status.PENDING:
+        plan = (*_PENDING, SILENT_WITH_ID) if standing.has_id else (SILENT_WITHOUT_ID,)
+        return _first(standing.created_at, plan, after)
+    settled_at = standing.settled_at or standing.created_at
+    if standing.final:
+        return None
+    if standing.status is Status.FAILED:
+        return _first(settled_at, _FAILED if standing.has_id else (), after)
+    return _first(settled_at, (RECEIPT_EXPECTED,), after)
+
+
+def _first(start: datetime, plan: tuple[timedelta, ...], after: datetime) -> datetime | None:
+    return next((start + each for each in plan if start + each > after), None)

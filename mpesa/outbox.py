@@ -1,0 +1,31 @@
+"""Announce committed changes to the rooms, also those of a process that died, or of another one."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mpesa.models import Transaction
+
+# A change carries the time before its commit, and workers' clocks differ a little: what was
+# written this long ago is looked at again. Announcing twice the same `seq` is not done elsewhere.
+OVERLAP = timedelta(seconds=10)
+
+
+def run_once(session: Session, now: datetime, announce: Callable[[Iterable[str]], None]) -> int:
+    """Announce what changed lately; whoever announces leaves out what its rooms know already.
+
+    A socket is shown the present snapshot when it enters its room, so nothing older is needed.
+
+    Args:
+        now: aware UTC.
+        announce: tells rooms about transactions that changed.
+
+    Returns:
+        How many transactions changed lately.
+    """
+    lately = select(Transaction.id).where(Transaction.updated_at >= now - OVERLAP)
+    changed = session.scalars(lately.order_by(Transaction.updated_at)).all()
+    announce(changed)
+    return len(changed)

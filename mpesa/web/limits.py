@@ -1,0 +1,68 @@
+"""How often a line, and an address, may ask for a push."""
+
+import hmac
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flask import Flask, g
+from flask_babel import ngettext
+from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter.util import get_remote_address
+
+from mpesa.config import Rate, Settings
+from mpesa.web.errors import Problem
+
+# Redis is on the same network; a request that waited longer would make a payment wait for a limit.
+_REDIS_PATIENCE: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+
+
+class PushLimits:
+    """The limits of POST /stk-push; in memory, or in Redis with memory as the fallback."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._secret = settings.secret_key.encode()
+        redis = settings.redis_url
+        self._limiter = Limiter(
+            get_remote_address,
+            app=app,
+            strategy="moving-window",
+            storage_uri=redis or "memory://",
+            storage_options=dict(_REDIS_PATIENCE) if redis else {},
+            in_memory_fallback_enabled=bool(redis),
+        )
+        self._limits = [
+            *self._limit(settings.stk_push_limit_per_phone, "line", lambda: g.limited_line),
+            *self._limit(settings.stk_push_limit_per_ip, "address", get_remote_address),
+        ]
+
+    def check(self, msisdn: str) -> None:
+        """Count a push of this line, and of the request's address.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        # A keyed hash: whoever reads Redis learns no phone numbers.
+        g.limited_line = hmac.digest(self._secret, msisdn.encode(), "sha256").hex()
+        try:
+            for limit in self._limits:
+                with limit:
+                    pass
+        except RateLimitExceeded:
+            raise self._problem() from None
+
+    def _limit(self, rate: Rate | None, scope: str, key: Any) -> list[AbstractContextManager[None]]:
+        if rate is None:
+            return []
+        text = f"{rate.count} per {rate.seconds} second"
+        return [self._limiter.shared_limit(text, scope=f"stk-push:{scope}", key_func=key)]
+
+    def _problem(self) -> Problem:
+        current = self._limiter.current_limit
+        seconds = max(1, round(current.reset_at - time.time())) if current else 60
+        detail = ngettext(
+            "Too many requests. Try again in %(num)d second.",
+            "Too many requests. Try again in %(num)d seconds.",
+            seconds,
+        )
+        return Problem(429, "rate_limited", detail, retry_after=seconds)

@@ -1,0 +1,124 @@
+"""Fixtures: an application with a clock and a Daraja of its own, and real servers."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from app import create_app
+from mpesa.models import db
+from mpesa.web import database
+from tests.factories import API_KEY, make_settings, order_fields
+from tests.fakes import Clock, FakeDaraja
+from tests.servers import Postgres, Server, redis_server, running
+
+BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One throw-away cluster for the whole run."""
+    # Its socket's path must be short, and its user must be able to enter the folder.
+    folder = Path(tempfile.mkdtemp(prefix="mpesa-pg-"))
+    cluster = Postgres(folder).create()
+    yield cluster
+    cluster.stop("immediate")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis for one test."""
+    with redis_server(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite, or by indirect parameter `postgresql`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path}/mpesa.sqlite"
+    cluster: Postgres = request.getfixturevalue("postgres")
+    return cluster.new_database()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at noon in Nairobi until it is moved."""
+    return Clock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def daraja() -> FakeDaraja:
+    """A Daraja that takes every push and remembers it."""
+    return FakeDaraja()
+
+
+@pytest.fixture
+def make_app(database_url: str, clock: Clock, daraja: FakeDaraja) -> Iterator[Callable[..., Flask]]:
+    """Make a migrated application with the fake Daraja; named arguments are settings."""
+    apps: list[Flask] = []
+
+    def make(**settings: str) -> Flask:
+        named = {"STK_PUSH_LIMIT_PER_PHONE": "", "STK_PUSH_LIMIT_PER_IP": "", **settings}
+        app = create_app(
+            make_settings(DATABASE_URL=database_url, **named), daraja=daraja, now=clock
+        )
+        app.testing = True
+        # Errors are answered as in production, so that a test can see that none is a 500.
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        with app.app_context():
+            database.migrate()
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """A migrated application on the default settings."""
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """HTTP without a network."""
+    return app.test_client()
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    """The application's database, in an application context."""
+    with app.app_context():
+        yield db.session()
+
+
+@pytest.fixture
+def make_order(client: FlaskClient) -> Callable[..., str]:
+    """Make an order through the API; returns its id."""
+
+    def make(**fields: object) -> str:
+        answer = client.post("/api/orders", json=order_fields(**fields), headers=API_KEY)
+        assert answer.status_code == 201, answer.text
+        order_id: str = answer.get_json()["order_id"]
+        return order_id
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our server with the simulator, as a process: real HTTP, real sockets."""
+    with running(tmp_path_factory.mktemp("server")) as started:
+        yield started

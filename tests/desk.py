@@ -1,0 +1,154 @@
+"""The middle without the web: orders, pushes, callbacks, each on a session of its own."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select
+
+from mpesa import checkout, clock, inbox, ledger, orders
+from mpesa.checkout import PushRequest, Started
+from mpesa.domain.settlement import Evidence as Heard
+from mpesa.domain.snapshot import Snapshot
+from mpesa.ledger import Kind, Raw
+from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
+from mpesa.orders import NewOrder
+from mpesa.web.database import own_sessions
+from tests.factories import PAYER_MSISDN, raw
+from tests.fakes import Clock, FakeDaraja
+
+# A crowd that does not finish in this time hangs (seconds).
+_PATIENCE = 60.0
+
+
+class Desk:
+    """One merchant's desk on an application's database; safe to use from many threads."""
+
+    def __init__(self, app: Flask, now: Clock, daraja: FakeDaraja) -> None:
+        with app.app_context():
+            self.engine = db.engine
+        self.sessions = own_sessions(self.engine)
+        self.now = now
+        self.daraja = daraja
+        self.announced: list[str] = []
+        self.limited: list[str] = []
+
+    def order(self, **fields: Any) -> str:
+        """Make an order; returns its id."""
+        new = NewOrder(
+            **{"amount": 150, "reference": "INV-1", "description": "Two coffees", **fields}
+        )
+        with self.sessions() as session:
+            return orders.create(session, new, self.now()).id
+
+    def cancel(self, order_id: str) -> list[str]:
+        """Cancel an order; returns the transactions that hear of it."""
+        with self.sessions() as session:
+            return orders.cancel(session, order_id, self.now())
+
+    def start(
+        self,
+        order_id: str,
+        msisdn: str = PAYER_MSISDN,
+        key: str | None = None,
+        check_limits: Callable[[str], None] | None = None,
+    ) -> Started:
+        """Ask for a push."""
+        seams = checkout.Seams(
+            daraja=self.daraja,
+            now=self.now,
+            callback_url=lambda token: f"https://pay.example/callback/{token}",
+            check_limits=check_limits or self.limited.append,
+            announce=self.announce,
+        )
+        with self.sessions() as session:
+            return checkout.start(session, PushRequest(order_id, msisdn, key), seams)
+
+    def attempt(self, msisdn: str = PAYER_MSISDN, **fields: Any) -> str:
+        """An order of its own with an open attempt; returns the transaction's id."""
+        return self.start(self.order(**fields), msisdn).transaction_id
+
+    def inbox_seams(self, listed: Callable[[str | None], bool] = lambda _: True) -> inbox.Seams:
+        """What the inbox needs."""
+        return inbox.Seams(now=self.now, announce=self.announce, listed=listed)
+
+    def callback(self, push: int, document: object, source: str = "196.201.212.69") -> None:
+        """Let a callback arrive at the address that the n-th push named, from 1."""
+        body = document if isinstance(document, bytes) else raw(document)
+        arrival = inbox.Arrival(self.daraja.token_of(push), body, source)
+        with self.sessions() as session:
+            inbox.receive(session, arrival, self.inbox_seams())
+
+    def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
+        """Record evidence; returns the transactions that changed."""
+        with self.sessions() as session:
+            return ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now())
+
+    def tick(self, wait: float = 60) -> int:
+        """Let the clock look once; returns how many were due."""
+        with self.sessions() as session:
+            return clock.run_once(session, self.now(), timedelta(seconds=wait), self.announce)
+
+    def announce(self, ids: Iterable[str]) -> None:
+        """Remember who was told."""
+        self.announced.extend(ids)
+
+    def transaction(self, transaction_id: str) -> Transaction:
+        """Its row, as another connection sees it."""
+        with self.sessions() as session:
+            return session.get_one(Transaction, transaction_id)
+
+    def snapshot(self, transaction_id: str) -> Snapshot:
+        """What everybody is shown of it."""
+        with self.sessions() as session:
+            found = ledger.snapshot_of(session, transaction_id, self.now())
+            assert found is not None
+            return found
+
+    def order_row(self, order_id: str) -> Order:
+        """Its row, as another connection sees it."""
+        with self.sessions() as session:
+            return session.get_one(Order, order_id)
+
+    def transactions(self) -> Sequence[Transaction]:
+        """Every transaction, oldest first."""
+        with self.sessions() as session:
+            statement = select(Transaction).order_by(Transaction.created_at, Transaction.attempt)
+            return session.scalars(statement).all()
+
+    def evidence(self, transaction_id: str) -> Sequence[Evidence]:
+        """Everything that was heard of it, oldest first."""
+        with self.sessions() as session:
+            statement = select(Evidence).where(Evidence.transaction_id == transaction_id)
+            return session.scalars(statement.order_by(Evidence.id)).all()
+
+    def decisions(self, transaction_id: str) -> Sequence[DecisionRow]:
+        """Everything that was decided on it, oldest first."""
+        with self.sessions() as session:
+            statement = select(DecisionRow).where(DecisionRow.transaction_id == transaction_id)
+            return session.scalars(statement.order_by(DecisionRow.id)).all()
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run them all in threads that start together; returns results, or exceptions as they are."""
+    together = threading.Barrier(len(works))
+    outcomes: list[Any] = [None] * len(works)
+
+    def run(place: int, work: Callable[[], Any]) -> None:
+        together.wait(_PATIENCE)
+        try:
+            outcomes[place] = work()
+        except Exception as error:  # noqa: BLE001 (the test says which ones it expects)
+            outcomes[place] = error
+
+    threads = [
+        threading.Thread(target=run, args=each, daemon=True) for each in enumerate(works)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_PATIENCE)
+    assert not any(thread.is_alive() for thread in threads), "still running"
+    return outcomes

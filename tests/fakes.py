@@ -1,0 +1,82 @@
+"""Things with a memory that stand in for the outside, and can misbehave."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from mpesa.daraja import AccessToken, DarajaError, Push, PushAccepted, QueryAnswer
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, start: datetime) -> None:
+        self.time = start
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_(self, **duration: float) -> None:
+        self.time += timedelta(**duration)
+
+
+class FakeDaraja:
+    """Takes every push and remembers it; `answers` may hold errors to raise, or calls to make.
+
+    A callable in `answers` is called with the push before it is accepted, as when a callback
+    overtakes the answer.
+    """
+
+    def __init__(self) -> None:
+        self.pushes: list[Push] = []
+        self.queries: list[str] = []
+        self.answers: deque[DarajaError | Callable[[Push], Any]] = deque()
+        self.query_answers: deque[DarajaError | str] = deque()
+
+    def push(self, push: Push, *, budget: float = 20.0) -> PushAccepted:
+        self.pushes.append(push)
+        number = len(self.pushes)
+        if self.answers:
+            answer = self.answers.popleft()
+            if isinstance(answer, DarajaError):
+                raise answer
+            answer(push)
+        return PushAccepted(self.merchant_id(number), self.checkout_id(number), b'{"accepted": 1}')
+
+    def query(self, checkout_request_id: str, *, budget: float = 20.0) -> QueryAnswer:
+        self.queries.append(checkout_request_id)
+        answer = self.query_answers.popleft() if self.query_answers else "4999"
+        if isinstance(answer, DarajaError):
+            raise answer
+        return QueryAnswer(answer, "", None, checkout_request_id, b'{"asked": 1}')
+
+    def check_credentials(self) -> None:
+        """Every credential will do."""
+
+    def cut(self) -> None:
+        """Nothing is under way."""
+
+    def merchant_id(self, number: int) -> str:
+        """The MerchantRequestID of the n-th push, from 1."""
+        return f"2654-4b64-97ff-b827b542881d{number}"
+
+    def checkout_id(self, number: int) -> str:
+        """The CheckoutRequestID of the n-th push, from 1."""
+        return f"ws_CO_24112026120000{number:03d}712345678"
+
+    def token_of(self, number: int) -> str:
+        """The secret at the end of the n-th push's callback address."""
+        return self.pushes[number - 1].callback_url.rsplit("/", 1)[1]
+
+
+class CountingFetch:
+    """A token fetch that counts; each token is another."""
+
+    def __init__(self, expires_in: int = 3599) -> None:
+        self.count = 0
+        self.expires_in = expires_in
+
+    def __call__(self) -> AccessToken:
+        self.count += 1
+        return AccessToken(f"token-{self.count}", self.expires_in)

@@ -1,0 +1,208 @@
+"""Real processes on loopback: our server, PostgreSQL, Redis. Each test ends what it started."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parents[1]
+# Machines that run tests are slow and shared; this only bounds a failure.
+PATIENCE = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Server:
+    """One of our programs as a process of its own.
+
+    Args:
+        folder: for its log and its SQLite file.
+        settings: environment on top of the defaults; PORT is chosen.
+        program: arguments to Python.
+    """
+
+    def __init__(
+        self, folder: Path, program: tuple[str, ...] = ("app.py",), **settings: str
+    ) -> None:
+        self.port = int(settings.pop("PORT", "0")) or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"server-{self.port}.log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "DATABASE_URL": f"sqlite:///{folder}/mpesa-{self.port}.sqlite",
+            # A payer in a test pays more often than a person.
+            "STK_PUSH_LIMIT_PER_PHONE": "",
+            "STK_PUSH_LIMIT_PER_IP": "",
+            **settings,
+        }
+        self.program = program
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Server":
+        """Start it and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.program],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self.answers, self.why)
+        return self
+
+    def answers(self) -> bool:
+        """Whether it takes connections; fails at once where it ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.why()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def why(self) -> str:
+        """What it wrote, for the failure's message."""
+        return self.log.read_text(errors="replace")[-4000:]
+
+    def stop(self, number: int = 15) -> int:
+        """Send a signal, wait, and return the exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+
+    def url(self, path: str) -> str:
+        """An address on it."""
+        return f"{self.address}{path}"
+
+    def get(self, path: str, **more: object) -> requests.Response:
+        """GET one of its addresses."""
+        return requests.get(self.url(path), timeout=PATIENCE, **more)  # type: ignore[arg-type]
+
+    def post(self, path: str, **more: object) -> requests.Response:
+        """POST to one of its addresses."""
+        return requests.post(self.url(path), timeout=PATIENCE, **more)  # type: ignore[arg-type]
+
+
+@contextmanager
+def running(
+    folder: Path, program: tuple[str, ...] = ("app.py",), **settings: str
+) -> Iterator[Server]:
+    """A server that is up, and ended afterwards."""
+    server = Server(folder, program, **settings)
+    try:
+        yield server.start()
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
+
+
+def wait_until(condition: object, why: object = lambda: "", seconds: float = PATIENCE) -> None:
+    """Look until a condition holds; an assertion error with `why()` where it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, why()  # type: ignore[operator]
+        time.sleep(0.02)
+
+
+class Postgres:
+    """A throw-away PostgreSQL cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.programs = _postgres_programs()
+        # PostgreSQL refuses to run as root.
+        self.user = "postgres" if os.geteuid() == 0 else None
+        self.databases = 0
+
+    def create(self) -> "Postgres":
+        """Make the cluster and start it."""
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        self._run("initdb", "-D", str(self.folder / "data"), "-U", "mpesa", "-A", "trust")
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the cluster."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -N 200"
+        log = str(self.folder / "log")
+        self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", log, "-o", options, "start"
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; `immediate` is a power cut."""
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", mode, "stop")
+
+    def new_database(self) -> str:
+        """An empty database; returns its address."""
+        self.databases += 1
+        name = f"mpesa_{self.databases}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mpesa", name)
+        return f"postgresql://mpesa@127.0.0.1:{self.port}/{name}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / program), *arguments]
+        done = subprocess.run(
+            command,
+            user=self.user,
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+def _postgres_programs() -> Path:
+    """Where the server's programs lie: Debian keeps them off the PATH."""
+    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if packaged:
+        return packaged[-1].parent
+    found = shutil.which("initdb")
+    assert found, "PostgreSQL's initdb is not installed"
+    return Path(found).parent
+
+
+@contextmanager
+def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    """A Redis without persistence; yields its address."""
+    port = port or free_port()
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed"
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: _listens(port))
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
