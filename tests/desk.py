@@ -9,12 +9,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from mpesa import checkout, clock, inbox, ledger, orders
+from mpesa.asking import Line
 from mpesa.checkout import PushRequest, Started
+from mpesa.config import Rate
 from mpesa.domain.settlement import Evidence as Heard
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
 from mpesa.orders import NewOrder
+from mpesa.quota import QueryBudget
 from mpesa.web.database import own_sessions
 from tests.factories import PAYER_MSISDN, raw
 from tests.fakes import Clock, FakeDaraja
@@ -32,6 +35,7 @@ class Desk:
         self.sessions = own_sessions(self.engine)
         self.now = now
         self.daraja = daraja
+        self.budget = QueryBudget(self.sessions, "the merchant", now, Rate(5, 60))
         self.announced: list[str] = []
         self.limited: list[str] = []
 
@@ -57,8 +61,7 @@ class Desk:
     ) -> Started:
         """Ask for a push."""
         seams = checkout.Seams(
-            daraja=self.daraja,
-            now=self.now,
+            line=Line(self.daraja, self.budget, self.now),
             callback_url=lambda token: f"https://pay.example/callback/{token}",
             check_limits=check_limits or self.limited.append,
             announce=self.announce,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa import clock, inbox, outbox, reconciler
 from mpesa.models import db
@@ -52,8 +53,15 @@ def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None
     while True:
         with app.app_context():
             ours = services()
-            try:
-                work(ours)
-            except Exception:
-                log.exception("%s failed; it is tried again in %s s", work.__name__, pause)
+            _try(work, ours)
         ours.socketio.sleep(pause)
+
+
+def _try(work: Callable[[Services], None], ours: Services) -> None:
+    """Whatever fails now, the next round tries again."""
+    try:
+        work(ours)
+    except SQLAlchemyError as error:
+        log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
+    except Exception:
+        log.exception("%s failed", work.__name__)

@@ -42,7 +42,8 @@ def connect(app: Flask, settings: Settings) -> None:
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         _make_folder(Path(parsed.database).absolute())
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = dict(_POOL)
+    # Parameters hold phone numbers and tokens, so they stay out of error texts and logs.
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**_POOL, "hide_parameters": True}
     db.init_app(app)
     with app.app_context():
         prepare_sqlite(db.engine)

@@ -48,31 +48,31 @@ class Rooms:
     def announce(self, transaction_ids: Iterable[str]) -> None:
         """Tell the rooms of transactions what these are now, each in its own language."""
         for transaction_id in transaction_ids:
-            rooms = [lang for lang in words.LANGUAGES if self._is_here(transaction_id, lang)]
-            if not rooms:
+            if not self._langs(transaction_id):
                 self._told.pop(transaction_id, None)
                 continue
             snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
             if snapshot is not None:
-                self._tell(snapshot, rooms)
+                self._tell(snapshot)
 
     def enter(self, sid: str, transaction_id: str, lang: str) -> None:
         """Put a socket into its room first and read then, so that no change falls in between."""
-        room = room_of(transaction_id, lang)
-        self._socketio.server.enter_room(sid, room, namespace="/")
+        self._socketio.server.enter_room(sid, room_of(transaction_id, lang), namespace="/")
         snapshot = self._newest(transaction_id)
-        if snapshot is not None:
+        if snapshot is not None and not self._tell(snapshot):
             self._socketio.emit("status", words.with_message(snapshot, lang), to=sid)
 
-    def _tell(self, snapshot: Snapshot, langs: list[str]) -> None:
+    def _tell(self, snapshot: Snapshot) -> bool:
+        """Emit to the whole room, unless it heard as much before; returns whether it was told."""
         transaction_id, seq = snapshot["transaction_id"], snapshot["seq"]
         if seq <= self._told.get(transaction_id, 0):
-            return
+            return False
         # No greenlet is switched between this line and the emits: their order is that of `seq`.
         self._told[transaction_id] = seq
-        for lang in langs:
+        for lang in self._langs(transaction_id):
             told = words.with_message(snapshot, lang)
             self._socketio.emit("status", told, to=room_of(transaction_id, lang))
+        return True
 
     def _newest(self, transaction_id: str) -> Snapshot | None:
         """The snapshot, read once more where a newer one was announced meanwhile."""
@@ -81,9 +81,10 @@ class Rooms:
             snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
         return snapshot
 
-    def _is_here(self, transaction_id: str, lang: str) -> bool:
+    def _langs(self, transaction_id: str) -> list[str]:
+        """The languages in which somebody here listens to a transaction."""
         rooms = self._socketio.server.manager.rooms.get("/", {})
-        return room_of(transaction_id, lang) in rooms
+        return [lang for lang in words.LANGUAGES if room_of(transaction_id, lang) in rooms]
 
 
 def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[SocketIO, Rooms]:

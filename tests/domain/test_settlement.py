@@ -1,0 +1,554 @@
+"""The whole table of decisions, cell by cell, against an expectation that is written out."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+
+from mpesa.domain import settlement
+from mpesa.domain.callback import StkResult
+from mpesa.domain.result_codes import (
+    FAILED_REASONS,
+    PENDING_REASONS,
+    SUCCESS_REASONS,
+    Reason,
+    Status,
+)
+from mpesa.domain.settlement import Attempt, Decision, decide
+
+PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+NOW = PUSHED_AT + timedelta(seconds=45)
+EARLIER_WAIT = PUSHED_AT + timedelta(seconds=77)
+OURS = ("2654-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000712345678")
+OTHERS = ("9999-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000722000111")
+RECEIPT = "UKO1ABCDEF"
+SECOND_RECEIPT = "UKO2GHIJKL"
+
+# -- what may arrive ---------------------------------------------------------------------------
+
+
+def success(
+    ids: tuple[str | None, str | None] = OURS,
+    *,
+    amount: int | None = 150,
+    receipt: str | None = RECEIPT,
+    **flags: bool,
+) -> settlement.CallbackReceived:
+    return settlement.CallbackReceived(StkResult("0", *ids, amount, receipt), **flags)
+
+
+def failure(
+    code: str, ids: tuple[str | None, str | None] = OURS, **flags: bool
+) -> settlement.CallbackReceived:
+    return settlement.CallbackReceived(StkResult(code, *ids), **flags)
+
+
+@dataclass(frozen=True)
+class Early:
+    """Evidence that is heard 29 s after the push, not 45 s."""
+
+    evidence: settlement.Evidence
+
+
+EVIDENCE: dict[str, settlement.Evidence | Early] = {
+    "success": success(),
+    "success, second receipt": success(receipt=SECOND_RECEIPT),
+    "success, other amount": success(amount=1),
+    "success, no amount": success(amount=None),
+    "success, no receipt": success(receipt=None),
+    "success, no amount or receipt": success(amount=None, receipt=None),
+    "success, both ids other": success(OTHERS),
+    "success, merchant id other": success((OTHERS[0], OURS[1])),
+    "success, checkout id other": success((OURS[0], OTHERS[1])),
+    "success, no ids": success((None, None)),
+    "success, other ids, no amount": success(OTHERS, amount=None),
+    "success, ids taken": success(OTHERS, ids_taken=True),
+    "success, receipt taken": success(receipt=SECOND_RECEIPT, receipt_taken=True),
+    "success, unlisted": success(listed=False),
+    "failure, unlisted": failure("1032", listed=False),
+    "unknown code, unlisted": failure("7777", listed=False),
+    "other ids, unlisted": failure("1032", OTHERS, listed=False),
+    "unreadable": settlement.CallbackReceived(None),
+    "unreadable, unlisted": settlement.CallbackReceived(None, listed=False),
+    "failure, both ids other": failure("1032", OTHERS),
+    "failure, no ids": failure("1032", (None, None)),
+    "failure, ids taken": failure("1032", OTHERS, ids_taken=True),
+    "callback 4999": failure("4999"),
+    "callback 7777": failure("7777"),
+    "callback 1032": failure("1032"),
+    "callback 1": failure("1"),
+    "callback 2001": failure("2001"),
+    "callback 8006": failure("8006"),
+    "callback 1037": failure("1037"),
+    "callback 1019": failure("1019"),
+    "callback 1001": failure("1001"),
+    "callback 4": failure("4"),
+    "callback E3008": failure("E3008"),
+    "callback 9999": failure("9999"),
+    "callback 2029": failure("2029"),
+    "callback SFC_IC0003": failure("SFC_IC0003"),
+    "callback 2029, early": Early(failure("2029")),
+    "query 0": settlement.QueryAnswered("0"),
+    "query 0, early": Early(settlement.QueryAnswered("0")),
+    "query 4999": settlement.QueryAnswered("4999"),
+    "query 7777": settlement.QueryAnswered("7777"),
+    "query, empty code": settlement.QueryAnswered(""),
+    "query 1032": settlement.QueryAnswered("1032"),
+    "query 1032, no wait": settlement.QueryAnswered("1032", sets_wait=False),
+    "query 1": settlement.QueryAnswered("1"),
+    "query 2001": settlement.QueryAnswered("2001"),
+    "query 8006": settlement.QueryAnswered("8006"),
+    "query 1037": settlement.QueryAnswered("1037"),
+    "query 1019": settlement.QueryAnswered("1019"),
+    "query 17": settlement.QueryAnswered("17"),
+    "query 3": settlement.QueryAnswered("3"),
+    "query E3008": settlement.QueryAnswered("E3008"),
+    "query 26": settlement.QueryAnswered("26"),
+    "query 2029": settlement.QueryAnswered("2029"),
+    "query 2029, early": Early(settlement.QueryAnswered("2029")),
+    "query unanswered": settlement.QueryUnanswered(),
+    "push answered": settlement.PushAnswered(*OURS),
+    "push answered, other ids": settlement.PushAnswered(*OTHERS),
+    "push answered, ids taken": settlement.PushAnswered(*OTHERS, ids_taken=True),
+    "push refused": settlement.PushFailed(Reason.PUSH_REFUSED),
+    "push refused, line busy": settlement.PushFailed(Reason.LINE_BUSY),
+    "push refused, credentials": settlement.PushFailed(Reason.MISCONFIGURED),
+    "push never sent": settlement.PushFailed(Reason.SYSTEM_BUSY),
+    "push unconfirmed": settlement.PushUnconfirmed(),
+    "wait over": settlement.WaitOver(),
+    "prompt over": settlement.PromptOver(),
+    "silence": settlement.SilenceTooLong(),
+    "code typed": settlement.CodeTyped(),
+    "operator: paid": settlement.OperatorSaysPaid(RECEIPT),
+    "operator: paid, second": settlement.OperatorSaysPaid(SECOND_RECEIPT),
+    "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, receipt_taken=True),
+    "operator: not paid": settlement.OperatorSaysNotPaid(),
+}
+
+# -- where it may find a transaction -----------------------------------------------------------
+
+
+def attempt(status: Status, reason: Reason, *, final: bool, receipt: str | None = None) -> Attempt:
+    waits = EARLIER_WAIT if status is Status.FAILED else None
+    return Attempt(status, reason, final, 150, PUSHED_AT, retry_at=waits, receipt=receipt)
+
+
+def pending(reason: Reason) -> list[Attempt]:
+    return [attempt(Status.PENDING, reason, final=False)]
+
+
+def failed(*, final: bool) -> list[Attempt]:
+    return [attempt(Status.FAILED, each, final=final) for each in sorted(FAILED_REASONS)]
+
+
+def paid(receipt: str | None, *finals: bool) -> list[Attempt]:
+    return [
+        attempt(Status.SUCCESS, each, final=final, receipt=receipt)
+        for each in sorted(SUCCESS_REASONS)
+        for final in finals
+    ]
+
+
+SITUATIONS: dict[str, list[Attempt]] = {
+    "awaiting": pending(Reason.AWAITING_PIN),
+    "unsure": pending(Reason.PUSH_UNCONFIRMED),
+    "overdue": pending(Reason.OVERDUE),
+    "failed": failed(final=False),
+    "failed for good": failed(final=True),
+    # Final without a receipt: 24 h have passed.
+    "paid, no receipt": paid(None, False, True),
+    "paid": paid(RECEIPT, True),
+}
+
+# -- what is expected --------------------------------------------------------------------------
+# `.` nothing changes; `!` a person must look; `?` Daraja is asked at once.
+# `A/B`: A where our row knows its ids, B where it does not yet.
+# `paid`, `late`: SUCCESS with that reason. `fill`: SUCCESS stays and gets its receipt.
+# `pin`, `unsure`, `overdue`: PENDING with that reason. `give up`: SUCCESS, final, no receipt.
+# `over`: unchanged, but not open any more.
+# Any other word: FAILED with that reason, final; after `~` not final.
+
+TABLE = """
+                              | awaiting            | unsure              | overdue             | failed        | failed for good     | paid, no receipt | paid
+success                       | paid                | paid                | paid                | late          | late                | fill             | .
+success, second receipt       | paid                | paid                | paid                | late          | late                | fill             | !
+success, other amount         | !                   | !                   | !                   | !             | !                   | !                | !
+success, no amount            | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
+success, no receipt           | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
+success, no amount or receipt | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
+success, both ids other       | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
+success, merchant id other    | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
+success, checkout id other    | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
+success, no ids               | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
+success, other ids, no amount | !                   | !                   | !                   | !             | !                   | !                | !
+success, ids taken            | !                   | !                   | !                   | !             | !                   | !                | !
+success, receipt taken        | !                   | !                   | !                   | !             | !                   | !                | !
+success, unlisted             | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
+failure, unlisted             | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+unknown code, unlisted        | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+other ids, unlisted           | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
+unreadable                    | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+unreadable, unlisted          | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+failure, both ids other       | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled  | !/.                 | !                | !
+failure, no ids               | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled  | !/.                 | !                | !
+failure, ids taken            | !                   | !                   | !                   | !             | !                   | !                | !
+callback 4999                 | .                   | .                   | .                   | .             | .                   | .                | .
+callback 7777                 | ~unknown_code!      | ~unknown_code!      | ~unknown_code!      | ~unknown_code!| .                   | !                | !
+callback 1032                 | ~cancelled          | ~cancelled          | ~cancelled          | ~cancelled    | .                   | !                | !
+callback 1                    | insufficient_funds  | insufficient_funds  | insufficient_funds  | insufficient_funds | .              | !                | !
+callback 2001                 | wrong_pin           | wrong_pin           | wrong_pin           | wrong_pin     | .                   | !                | !
+callback 8006                 | pin_locked          | pin_locked          | pin_locked          | pin_locked    | .                   | !                | !
+callback 1037                 | ~unreachable        | ~unreachable        | ~unreachable        | ~unreachable  | .                   | !                | !
+callback 1019                 | ~expired            | ~expired            | ~expired            | ~expired      | .                   | !                | !
+callback 1001                 | line_busy           | line_busy           | line_busy           | line_busy     | .                   | !                | !
+callback 4                    | over_limit          | over_limit          | over_limit          | over_limit    | .                   | !                | !
+callback E3008                | declined            | declined            | declined            | declined      | .                   | !                | !
+callback 9999                 | ~system_busy        | ~system_busy        | ~system_busy        | ~system_busy  | .                   | !                | !
+callback 2029                 | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
+callback SFC_IC0003           | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
+callback 2029, early          | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
+query 0                       | paid                | paid                | paid                | late          | late                | .                | .
+query 0, early                | paid                | paid                | paid                | late          | late                | .                | .
+query 4999                    | .                   | .                   | .                   | .             | .                   | .                | .
+query 7777                    | .                   | .                   | .                   | .             | .                   | .                | .
+query, empty code             | .                   | .                   | .                   | .             | .                   | .                | .
+query 1032                    | ~cancelled          | ~cancelled          | ~cancelled          | .             | .                   | .                | .
+query 1032, no wait           | ~cancelled          | ~cancelled          | ~cancelled          | .             | .                   | .                | .
+query 1                       | ~insufficient_funds | ~insufficient_funds | ~insufficient_funds | .             | .                   | .                | .
+query 2001                    | ~wrong_pin          | ~wrong_pin          | ~wrong_pin          | .             | .                   | .                | .
+query 8006                    | ~pin_locked         | ~pin_locked         | ~pin_locked         | .             | .                   | .                | .
+query 1037                    | ~unreachable        | ~unreachable        | ~unreachable        | .             | .                   | .                | .
+query 1019                    | ~expired            | ~expired            | ~expired            | .             | .                   | .                | .
+query 17                      | ~line_busy          | ~line_busy          | ~line_busy          | .             | .                   | .                | .
+query 3                       | ~over_limit         | ~over_limit         | ~over_limit         | .             | .                   | .                | .
+query E3008                   | ~declined           | ~declined           | ~declined           | .             | .                   | .                | .
+query 26                      | ~system_busy        | ~system_busy        | ~system_busy        | .             | .                   | .                | .
+query 2029                    | ~misconfigured      | ~misconfigured      | ~misconfigured      | .             | .                   | .                | .
+query 2029, early             | .                   | .                   | .                   | .             | .                   | .                | .
+query unanswered              | .                   | .                   | .                   | .             | .                   | .                | .
+push answered                 | .                   | pin                 | .                   | .             | .                   | .                | .
+push answered, other ids      | !/.                 | !/pin               | !/.                 | !/.           | !/.                 | !/.              | !/.
+push answered, ids taken      | !                   | !                   | !                   | !             | !                   | !                | !
+push refused                  | push_refused        | push_refused        | push_refused        | .             | .                   | .                | .
+push refused, line busy       | line_busy           | line_busy           | line_busy           | .             | .                   | .                | .
+push refused, credentials     | misconfigured       | misconfigured       | misconfigured       | .             | .                   | .                | .
+push never sent               | system_busy         | system_busy         | system_busy         | .             | .                   | .                | .
+push unconfirmed              | ./unsure            | .                   | .                   | .             | .                   | .                | .
+wait over                     | overdue             | overdue             | .                   | .             | .                   | .                | .
+prompt over                   | over                | over                | over                | over          | over                | over             | over
+silence                       | !                   | !                   | !                   | .             | .                   | give up!         | .
+code typed                    | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+operator: paid                | paid                | paid                | paid                | late          | late                | fill             | .
+operator: paid, second        | paid                | paid                | paid                | late          | late                | fill             | !
+operator: paid, taken         | !                   | !                   | !                   | !             | !                   | !                | !
+operator: not paid            | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | .          | .
+"""  # noqa: E501 - a table that wraps cannot be read
+
+
+def read_table() -> dict[tuple[str, str], tuple[str, str]]:
+    """From (evidence, situation) to what is expected with known and with unknown ids."""
+    header, *lines = (
+        [cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()
+    )
+    cells = {}
+    for name, *words in lines:
+        assert len(words) == len(header) - 1, f"the row {name!r} lacks a cell"
+        for situation, word in zip(header[1:], words, strict=True):
+            known, _, unknown = word.partition("/")
+            cells[name, situation] = (known, unknown or known)
+    return cells
+
+
+EXPECTED = read_table()
+CELLS = [
+    pytest.param(name, situation, ids_known, id=f"{name} - {situation}, ids {shown}")
+    for name in EVIDENCE
+    for situation in SITUATIONS
+    for ids_known, shown in ((True, "known"), (False, "unknown"))
+]
+PENDING_WORDS = {
+    "pin": Reason.AWAITING_PIN,
+    "unsure": Reason.PUSH_UNCONFIRMED,
+    "overdue": Reason.OVERDUE,
+}
+SUCCESS_WORDS = {"paid": Reason.PAID, "late": Reason.PAID_LATE}
+
+
+def test_the_table_has_an_expectation_for_every_cell_and_no_other() -> None:
+    cells = {(name, situation) for name in EVIDENCE for situation in SITUATIONS}
+
+    assert set(EXPECTED) == cells
+    assert all(known and unknown for known, unknown in EXPECTED.values())
+
+
+def test_the_table_walks_every_kind_of_evidence_and_every_reason() -> None:
+    kinds = {type(e.evidence if isinstance(e, Early) else e) for e in EVIDENCE.values()}
+    reasons = {each.reason for attempts in SITUATIONS.values() for each in attempts}
+
+    assert kinds == set(get_args(settlement.Evidence))
+    assert reasons == set(Reason) == PENDING_REASONS | SUCCESS_REASONS | FAILED_REASONS
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_each_cell_of_the_table_is_decided_as_written(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence, now = (
+        (entry.evidence, PUSHED_AT + timedelta(seconds=29, milliseconds=999))
+        if isinstance(entry, Early)
+        else (entry, NOW)
+    )
+    word = EXPECTED[name, situation][0 if ids_known else 1]
+    for before in SITUATIONS[situation]:
+        known = identified(before) if ids_known else before
+
+        decision = decide(known, evidence, now)
+
+        assert outcome(decision) == expected(word, known, evidence), decision.why
+        assert decision.why
+
+
+def identified(before: Attempt) -> Attempt:
+    return replace(before, merchant_request_id=OURS[0], checkout_request_id=OURS[1])
+
+
+def outcome(decision: Decision) -> tuple[object, ...]:
+    return (
+        decision.status,
+        decision.reason,
+        decision.final,
+        decision.receipt,
+        decision.needs_review,
+        decision.ask_now,
+    )
+
+
+def expected(word: str, before: Attempt, evidence: settlement.Evidence) -> tuple[object, ...]:
+    review, ask = "!" in word, "?" in word
+    word = word.strip("!?.")
+    status, reason, final, receipt = before.status, before.reason, before.final, before.receipt
+    if word in PENDING_WORDS:
+        reason = PENDING_WORDS[word]
+    elif word in SUCCESS_WORDS or word == "fill":
+        status, reason = Status.SUCCESS, SUCCESS_WORDS.get(word, reason)
+        receipt = named_receipt(evidence)
+        final = receipt is not None
+    elif word == "give up":
+        final = True
+    elif word and word != "over":
+        status, reason, final = Status.FAILED, Reason(word.lstrip("~")), not word.startswith("~")
+    return (status, reason, final, receipt, review, ask)
+
+
+def named_receipt(evidence: settlement.Evidence) -> str | None:
+    if isinstance(evidence, settlement.CallbackReceived) and evidence.result:
+        return evidence.result.receipt
+    return getattr(evidence, "receipt", None)
+
+
+# -- what the table's words leave out ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_an_attempt_stays_open_until_it_is_settled_or_its_prompt_is_over(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+
+        settled = before.status is Status.PENDING and decision.status is not Status.PENDING
+        if settled or isinstance(evidence, settlement.PromptOver):
+            assert decision.closes
+        if decision.status is Status.PENDING and not isinstance(evidence, settlement.PromptOver):
+            assert not decision.closes
+
+
+@pytest.mark.parametrize("evidence", [success(), failure("1032"), settlement.PushAnswered(*OURS)])
+@pytest.mark.parametrize("before", pending(Reason.AWAITING_PIN) + failed(final=False))
+def test_the_first_to_name_the_ids_brings_them(
+    evidence: settlement.Evidence, before: Attempt
+) -> None:
+    decision = decide(before, evidence, NOW)
+
+    assert decision.adopts == OURS
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        success(OTHERS, ids_taken=True),
+        success(amount=1),
+        success(receipt_taken=True),
+        success(listed=False),
+        failure("1032", OTHERS, ids_taken=True),
+        failure("1032", listed=False),
+        settlement.PushAnswered(*OTHERS, ids_taken=True),
+    ],
+)
+def test_ids_are_never_taken_from_evidence_that_is_not_believed(
+    evidence: settlement.Evidence,
+) -> None:
+    before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
+
+    decision = decide(before, evidence, NOW)
+
+    assert decision.adopts is None
+
+
+def test_the_push_answer_fills_in_the_id_that_a_callback_left_out() -> None:
+    before = attempt(Status.SUCCESS, Reason.PAID, final=True, receipt=RECEIPT)
+    half_known = replace(before, checkout_request_id=OURS[1])
+
+    decision = decide(half_known, settlement.PushAnswered(*OURS), NOW)
+
+    assert decision.adopts == OURS
+    assert not decision.needs_review
+
+
+def test_a_push_answer_with_other_ids_than_the_callback_needs_review() -> None:
+    before = identified(attempt(Status.SUCCESS, Reason.PAID, final=True, receipt=RECEIPT))
+
+    decision = decide(before, settlement.PushAnswered(*OTHERS), NOW)
+
+    assert decision.needs_review
+    assert decision.adopts is None
+
+
+def test_a_callback_that_names_half_of_the_known_ids_is_not_believed() -> None:
+    before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
+
+    decision = decide(before, success((None, OURS[1])), NOW)
+
+    assert decision.status is Status.PENDING
+    assert decision.needs_review
+
+
+# Seconds from the push (P) or from the failure (F) until the next push; None: at once.
+WAITS = {
+    "1032": None,
+    "1": None,
+    "2001": None,
+    "8006": None,
+    "1037": ("P", 120),
+    "1019": ("P", 60),
+    "1001": ("F", 120),
+    "3": None,
+    "11": None,
+    "9999": ("F", 60),
+    "2028": ("F", 600),
+    "7777": ("P", 180),
+}
+
+
+@pytest.mark.parametrize(("code", "wait"), WAITS.items())
+def test_a_failure_says_from_when_on_the_next_push_may_go_out(
+    code: str, wait: tuple[str, int] | None
+) -> None:
+    before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
+
+    decision = decide(before, failure(code), NOW)
+
+    assert decision.retry_at == moment(wait)
+
+
+@pytest.mark.parametrize(
+    ("reason", "wait"),
+    [
+        (Reason.PUSH_REFUSED, None),
+        (Reason.LINE_BUSY, ("F", 120)),
+        (Reason.SYSTEM_BUSY, ("F", 60)),
+        (Reason.MISCONFIGURED, ("F", 600)),
+    ],
+)
+def test_a_push_that_failed_says_so_too(reason: Reason, wait: tuple[str, int] | None) -> None:
+    before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
+
+    decision = decide(before, settlement.PushFailed(reason), NOW)
+
+    assert decision.retry_at == moment(wait)
+
+
+def moment(wait: tuple[str, int] | None) -> datetime | None:
+    if wait is None:
+        return None
+    start = PUSHED_AT if wait[0] == "P" else NOW
+    return start + timedelta(seconds=wait[1])
+
+
+def test_an_operator_who_found_no_money_has_the_next_push_wait_for_the_prompt() -> None:
+    before = identified(attempt(Status.PENDING, Reason.OVERDUE, final=False))
+
+    decision = decide(before, settlement.OperatorSaysNotPaid(), NOW)
+
+    assert decision.retry_at == PUSHED_AT + timedelta(seconds=180)
+
+
+def test_a_failure_told_twice_is_waited_for_once() -> None:
+    told = identified(attempt(Status.FAILED, Reason.SYSTEM_BUSY, final=False))
+
+    decision = decide(told, failure("9999"), NOW + timedelta(seconds=30))
+
+    assert decision.retry_at == EARLIER_WAIT
+
+
+def test_another_failure_is_waited_for_anew() -> None:
+    told = identified(attempt(Status.FAILED, Reason.CANCELLED, final=False))
+
+    decision = decide(told, failure("9999"), NOW)
+
+    assert decision.retry_at == NOW + timedelta(seconds=60)
+
+
+def test_a_failure_found_for_an_impatient_shopper_sets_no_wait() -> None:
+    before = identified(attempt(Status.PENDING, Reason.OVERDUE, final=False))
+
+    decision = decide(before, settlement.QueryAnswered("1037", sets_wait=False), NOW)
+
+    assert (decision.status, decision.retry_at) == (Status.FAILED, None)
+
+
+@pytest.mark.parametrize("name", ["success", "query 0", "operator: paid"])
+def test_late_money_ends_the_wait_for_another_push(name: str) -> None:
+    entry = EVIDENCE[name]
+    assert not isinstance(entry, Early)
+    before = identified(attempt(Status.FAILED, Reason.UNREACHABLE, final=False))
+
+    decision = decide(before, entry, NOW)
+
+    assert decision.retry_at is None
+
+
+@pytest.mark.parametrize("word", [".", "!", "?", "?!"])
+def test_what_changes_nothing_leaves_the_wait_as_it_was(word: str) -> None:
+    unchanged = [name for (name, at), words in EXPECTED.items() if at == "failed" and word in words]
+    before = identified(attempt(Status.FAILED, Reason.UNREACHABLE, final=False))
+
+    for name in unchanged:
+        entry = EVIDENCE[name]
+        evidence = entry.evidence if isinstance(entry, Early) else entry
+        known = before if EXPECTED[name, "failed"][0] == word else replace(before, **NO_IDS)
+        assert decide(known, evidence, NOW).retry_at == EARLIER_WAIT, name
+
+
+NO_IDS = {"merchant_request_id": None, "checkout_request_id": None}
+
+
+def test_a_query_is_believed_about_2029_from_30_s_after_the_push_on() -> None:
+    before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
+
+    decision = decide(
+        before, settlement.QueryAnswered("2029"), PUSHED_AT + timedelta(seconds=30)
+    )
+
+    assert (decision.status, decision.reason) == (Status.FAILED, Reason.MISCONFIGURED)
+
+
+def test_something_that_is_no_evidence_is_refused() -> None:
+    before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
+
+    with pytest.raises(TypeError, match="no rule for str"):
+        decide(before, "paid, trust me", NOW)  # type: ignore[arg-type]
