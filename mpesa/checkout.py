@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -115,74 +115,114 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
     Raises:
         PushNotStarted: one of the classes above.
     """
-    _free_what_is_over(session, request, seams)
-    started = _checks(session, request, seams.line.now(), lock=False)
-    if started is not None and not _needs_key(session, request):
-        return started
-    if started is None:
+    earlier = _earlier(session, request)
+    if earlier is not None:
+        return earlier
+    seen = _look(session, request)
+    if _close_what_is_over(session, seen, seams):
+        seen = _look(session, request)
+    joined = _check(seen, request, seams.line.now())
+    if joined is not None and request.idempotency_key is None:
+        return joined
+    if joined is None:
         seams.check_limits(request.msisdn)
-        _ask_about_silence(session, request, seams)
-    token = new_callback_token()
-    outcome, push = _write_row(session, request, seams, token)
+        _ask_about_silence(session, seen, seams)
+    started, push = _write_row(session, request, seams)
     if push is not None:
-        seams.announce(_ask_daraja(session, outcome.transaction_id, push, seams))
-    return outcome
+        seams.announce(_ask_daraja(session, started.transaction_id, push, seams))
+    return started
 
 
 # -- before the push ---------------------------------------------------------------------------
 
 
-def _write_row(
-    session: Session, request: PushRequest, seams: Seams, token: str
-) -> tuple[Started, Push | None]:
-    try:
-        return _write_row_once(session, request, seams, token)
-    except IntegrityError:
-        # Another order took the line at the same moment: now the checks can see it.
-        return _write_row_once(session, request, seams, token)
+@dataclass(frozen=True)
+class _Seen:
+    """What decides about a push.
+
+    Attributes:
+        attempts: the order's, newest first.
+        on_line: other orders' attempts that are marked open on the same line.
+    """
+
+    order: Order
+    attempts: Sequence[Transaction]
+    on_line: Sequence[Transaction]
+
+
+class _PromptsOver(Exception):
+    """The clock has not closed an attempt yet that is too old to be answered."""
+
+
+def _write_row(session: Session, request: PushRequest, seams: Seams) -> tuple[Started, Push | None]:
+    for _try in range(_TRIES):
+        try:
+            return _write_row_once(session, request, seams)
+        except IntegrityError:
+            pass  # another order took the line at the same moment: now the checks can see it
+        except _PromptsOver:
+            _close_what_is_over(session, _look(session, request), seams)
+    raise RetryLater(1)
 
 
 def _write_row_once(
-    session: Session, request: PushRequest, seams: Seams, token: str
+    session: Session, request: PushRequest, seams: Seams
 ) -> tuple[Started, Push | None]:
     """The checks once more under the order's lock, then the row."""
-    now = seams.line.now()
+    now, token = seams.line.now(), new_callback_token()
     with writing(session):
-        joined = _checks(session, request, now, lock=True)
+        seen = _look(session, request, lock=True)
+        earlier = _earlier(session, request)
+        if earlier is not None:
+            return earlier, None
+        joined = _check(seen, request, now)
         if joined is not None:
             _keep_key(session, request, joined, now)
             return joined, None
-        order = session.get_one(Order, request.order_id)
-        transaction = _new_row(session, order, request, token, now)
+        if _over(seen, now):
+            raise _PromptsOver
+        transaction = _new_row(seen, request, token, now)
         session.add(transaction)
         session.flush()
         started = Started(transaction.id, 202)
         _keep_key(session, request, started, now)
-        push = _push(order, request, seams.callback_url(token))
+        push = _push(seen.order, request, seams.callback_url(token))
     return started, push
 
 
-def _checks(session: Session, request: PushRequest, now: datetime, *, lock: bool) -> Started | None:
-    """Everything that may stop a push, in the order in which it is told.
-
-    Returns:
-        What was started before by the same key, or the open attempt to join; None: push.
-    """
+def _look(session: Session, request: PushRequest, *, lock: bool = False) -> _Seen:
     order = (
         ledger.lock_order(session, request.order_id)
         if lock
-        else session.get(Order, request.order_id)
+        else session.get(Order, request.order_id, populate_existing=True)
     )
     if order is None:
         raise OrderNotFound
-    earlier = _earlier(session, request)
-    if earlier is not None:
-        return earlier
-    attempts = ledger.attempts_of(session, order.id)
-    _check_order(ledger.order_status(order, attempts, now))
-    joined = _check_attempts(attempts, request, now)
+    on_line = and_(Transaction.msisdn == request.msisdn, Transaction.is_open)
+    statement = (
+        select(Transaction)
+        .where(or_(Transaction.order_id == order.id, on_line))
+        .order_by(Transaction.attempt.desc())
+        .execution_options(populate_existing=True)
+    )
+    found = session.scalars(statement).all()
+    return _Seen(
+        order,
+        attempts=[each for each in found if each.order_id == order.id],
+        on_line=[each for each in found if each.order_id != order.id],
+    )
+
+
+def _check(seen: _Seen, request: PushRequest, now: datetime) -> Started | None:
+    """Everything that may stop a push, in the order in which it is told.
+
+    Returns:
+        The open attempt to join; None: push.
+    """
+    _check_order(ledger.order_status(seen.order, seen.attempts, now))
+    joined = _check_attempts(seen.attempts, request, now)
     if joined is None:
-        _check_line(session, request, now)
+        _check_line(seen.on_line, now)
     return joined
 
 
@@ -207,32 +247,34 @@ def _check_attempts(
     return None
 
 
-def _check_line(session: Session, request: PushRequest, now: datetime) -> None:
-    statement = select(Transaction).where(Transaction.msisdn == request.msisdn, Transaction.is_open)
-    for attempt in session.scalars(statement.execution_options(populate_existing=True)):
-        if attempt.order_id != request.order_id and ledger.prompt_may_live(attempt, now):
+def _check_line(on_line: Sequence[Transaction], now: datetime) -> None:
+    for attempt in on_line:
+        if ledger.prompt_may_live(attempt, now):
             raise LineBusy(seconds_left(attempt.created_at + OPEN_FOR, now) or 1)
 
 
-def _free_what_is_over(session: Session, request: PushRequest, seams: Seams) -> None:
-    """Close attempts of this order or line that the clock should have closed by now."""
+def _over(seen: _Seen, now: datetime) -> list[str]:
+    """Attempts that are marked open and are too old to be answered."""
+    marked = [each for each in (*seen.attempts, *seen.on_line) if each.is_open]
+    return [each.id for each in marked if not ledger.prompt_may_live(each, now)]
+
+
+def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
+    """Do what the clock should have done by now, each under its own order's lock."""
     now = seams.line.now()
-    over = select(Transaction.id).where(
-        Transaction.is_open,
-        (Transaction.msisdn == request.msisdn) | (Transaction.order_id == request.order_id),
-        Transaction.created_at <= now - OPEN_FOR,
-    )
-    for transaction_id in session.scalars(over).all():
+    over = _over(seen, now)
+    for transaction_id in over:
         raw = Raw(Kind.CLOCK)
         seams.announce(ledger.record(session, transaction_id, settlement.PromptOver(), raw, now))
+    return bool(over)
 
 
-def _ask_about_silence(session: Session, request: PushRequest, seams: Seams) -> None:
+def _ask_about_silence(session: Session, seen: _Seen, seams: Seams) -> None:
     """A silent attempt may have been paid: Daraja is asked before the shopper is asked again."""
     now = seams.line.now()
     silent = [
         Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
-        for each in ledger.attempts_of(session, request.order_id)
+        for each in seen.attempts
         if each.status == Status.PENDING
         and each.checkout_request_id is not None
         and not ledger.prompt_may_live(each, now)
@@ -243,16 +285,13 @@ def _ask_about_silence(session: Session, request: PushRequest, seams: Seams) -> 
         seams.announce(asking.ask(session, question, seams.line))
 
 
-def _new_row(
-    session: Session, order: Order, request: PushRequest, token: str, now: datetime
-) -> Transaction:
-    attempts = ledger.attempts_of(session, order.id)
+def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Transaction:
     return Transaction(
         id=new_id(),
-        order_id=order.id,
-        attempt=1 + max((each.attempt for each in attempts), default=0),
+        order_id=seen.order.id,
+        attempt=1 + max((each.attempt for each in seen.attempts), default=0),
         msisdn=request.msisdn,
-        amount=order.amount,
+        amount=seen.order.amount,
         callback_token_hash=hash_token(token),
         status=Status.PENDING.value,
         reason=Reason.AWAITING_PIN.value,
@@ -300,13 +339,9 @@ def _earlier(session: Session, request: PushRequest) -> Started | None:
     return Started(row.transaction_id, row.status_code)
 
 
-def _needs_key(session: Session, request: PushRequest) -> bool:
-    """A request that joined keeps its key too."""
-    return request.idempotency_key is not None and _earlier(session, request) is None
-
-
 def _keep_key(session: Session, request: PushRequest, started: Started, now: datetime) -> None:
-    if not _needs_key(session, request):
+    """A request that joined keeps its key too."""
+    if request.idempotency_key is None:
         return
     session.add(
         IdempotencyKey(
@@ -348,6 +383,8 @@ def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
     return settlement.PushAnswered(accepted.merchant_request_id, accepted.checkout_request_id)
 
 
+# Two orders that meet on one line need two; each further one, an attempt that has just grown old.
+_TRIES = 4
 # A person waits for it, and a prompt that takes longer to arrive is not expected any more.
 PUSH_BUDGET = timedelta(seconds=20)
 # Seconds for a question that a shopper waits for before the next push; no answer: go on.

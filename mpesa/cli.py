@@ -12,7 +12,7 @@ from mpesa import ledger, orders, reconciler
 from mpesa.domain.phone import mask_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web import doctor
-from mpesa.web.api import parse_order
+from mpesa.web.api import make_order, parse_order
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
 
@@ -38,11 +38,11 @@ def create_order(**fields: Any) -> None:
     ours = services()
     try:
         with current_app.test_request_context():
-            new = parse_order(fields, ours.settings, ours.now())
+            new = parse_order(fields, ours.settings)
+            order = make_order(new)
     except Problem as problem:
         option = (problem.field or "").replace("_", "-")
         raise click.BadParameter(problem.detail, param_hint=f"--{option}") from None
-    order = orders.create(db.session(), new, ours.now())
     click.echo(f"{ours.settings.public_url}/checkout/{order.id}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
@@ -64,8 +64,9 @@ def record(
     try:
         return _record(session, transaction_id, evidence, raw, now)
     except IntegrityError:
-        # Another transaction took the receipt or the id at the same moment: now it can be seen.
-        return _record(session, transaction_id, evidence, raw, now)
+        # The receipt or the id is another transaction's. The constraint says so without being
+        # asked; only then is it looked up, and decided with that knowledge.
+        return _record(session, transaction_id, evidence, raw, now, look_up=True)
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
@@ -84,7 +85,7 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: da
             that a crash costs one question and no more.
     """
     with writing(session):
-        transaction = _lock(session, transaction_id)
+        transaction = _hold(session, transaction_id).transaction
         if transaction.next_ask_at != due:
             return False
         transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
@@ -95,8 +96,7 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: da
 
 def lock_order(session: Session, order_id: str) -> Order | None:
     """The order's row, locked until the commit. Nobody ever holds two of these locks."""
-    statement = select(Order).where(Order.id == order_id).with_for_update()
-    return session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    return session.scalars(_locking(Order.id == order_id)).one_or_none()
 
 
 def attempts_of(session: Session, order_id: str) -> Sequence[Transaction]:
@@ -205,25 +205,40 @@ def _record(
     evidence: settlement.Evidence,
     raw: Raw,
     now: datetime,
+    *,
+    look_up: bool = False,
 ) -> list[str]:
     with writing(session):
-        transaction = _lock(session, transaction_id)
+        held = _hold(session, transaction_id)
         row_id = raw.stored_id or _add_evidence(session, transaction_id, raw, now)
-        decision = settlement.decide(
-            _attempt(transaction), _look_up(session, transaction, evidence), now
-        )
-        changed = _apply(session, transaction, decision, now)
-        session.add(_decision_row(transaction, row_id, decision, now))
+        if look_up:
+            evidence = _look_up(session, held.transaction, evidence)
+        decision = settlement.decide(_attempt(held.transaction), evidence, now)
+        changed = _apply(held, decision, now)
+        session.add(_decision_row(held.transaction, row_id, decision, now))
     return changed
 
 
-def _lock(session: Session, transaction_id: str) -> Transaction:
-    order_id = session.scalars(
-        select(Transaction.order_id).where(Transaction.id == transaction_id)
-    ).one()
-    lock_order(session, order_id)
-    statement = select(Transaction).where(Transaction.id == transaction_id)
-    return session.scalars(statement.execution_options(populate_existing=True)).one()
+@dataclass(frozen=True)
+class _Held:
+    """A transaction whose order is locked, with all attempts of that order, newest first."""
+
+    order: Order
+    transaction: Transaction
+    attempts: Sequence[Transaction]
+
+
+def _hold(session: Session, transaction_id: str) -> _Held:
+    order_id = select(Transaction.order_id).where(Transaction.id == transaction_id)
+    order = session.scalars(_locking(Order.id == order_id.scalar_subquery())).one()
+    attempts = attempts_of(session, order.id)
+    transaction = next(each for each in attempts if each.id == transaction_id)
+    return _Held(order, transaction, attempts)
+
+
+def _locking(condition: ColumnElement[bool]) -> Select[Order]:
+    statement = select(Order).where(condition).with_for_update()
+    return statement.execution_options(populate_existing=True)
 
 
 def _evidence_row(transaction_id: str, raw: Raw, now: datetime) -> Evidence:
@@ -291,14 +306,26 @@ def _receipt_taken(session: Session, transaction: Transaction, receipt: str | No
     return session.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
-def _apply(
-    session: Session, transaction: Transaction, decision: Decision, now: datetime
-) -> list[str]:
+def _apply(held: _Held, decision: Decision, now: datetime) -> list[str]:
     """Write the decision into the row; returns the ids whose snapshot changed."""
+    transaction = held.transaction
     before, was = _visible(transaction), _standing(transaction)
     siblings: list[str] = []
     if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
-        siblings = _settle_order(session, transaction, now)
+        siblings = _settle_order(held, now)
+    _write(transaction, decision, now)
+    if decision.replan or _standing(transaction) != was:
+        transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
+        transaction.ask_urgently = False
+    if decision.ask_now:
+        transaction.next_ask_at, transaction.ask_urgently = now, True
+    if _visible(transaction) == before:
+        return []
+    _raise_seq(transaction, now)
+    return [transaction.id, *siblings]
+
+
+def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     if decision.status != transaction.status:
         transaction.settled_at = now
     transaction.status = decision.status.value
@@ -310,15 +337,6 @@ def _apply(
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
-    if decision.replan or _standing(transaction) != was:
-        transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
-        transaction.ask_urgently = False
-    if decision.ask_now:
-        transaction.next_ask_at, transaction.ask_urgently = now, True
-    if _visible(transaction) == before:
-        return []
-    _raise_seq(transaction, now)
-    return [transaction.id, *siblings]
 
 
 def _standing(transaction: Transaction) -> schedule.Standing:
@@ -351,10 +369,10 @@ def _keep_ids(transaction: Transaction, decision: Decision) -> None:
     transaction.checkout_request_id = transaction.checkout_request_id or checkout_id
 
 
-def _settle_order(session: Session, transaction: Transaction, now: datetime) -> list[str]:
+def _settle_order(held: _Held, now: datetime) -> list[str]:
     """The first success pays the order; returns the other attempts, which hear of it."""
-    order, attempts = transaction.order, attempts_of(session, transaction.order_id)
-    status = order_status(order, attempts, now)
+    order, transaction = held.order, held.transaction
+    status = order_status(order, held.attempts, now)
     if status is not OrderStatus.OPEN:
         # Paid twice, or paid after its end: taken all the same, and a person gives it back.
         transaction.needs_review = True
@@ -363,7 +381,7 @@ def _settle_order(session: Session, transaction: Transaction, now: datetime) -> 
     transaction.settles_order = True
     order.status = OrderStatus.PAID.value
     order.updated_at = now
-    siblings = [each for each in attempts if each.id != transaction.id]
+    siblings = [each for each in held.attempts if each.id != transaction.id]
     for sibling in siblings:
         _raise_seq(sibling, now)
     return [sibling.id for sibling in siblings]

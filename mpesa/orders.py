@@ -35,6 +35,10 @@ class OrderHasOpenAttempt(OrderError):
     """A prompt may still be answered."""
 
 
+class EndsInThePast(OrderError):
+    """Its end has passed before it began."""
+
+
 class KeyReused(OrderError):
     """The idempotency key came before with other fields."""
 
@@ -74,6 +78,7 @@ def create(session: Session, new: NewOrder, now: datetime, key: Key | None = Non
 
     Raises:
         KeyReused: the key came before with other fields.
+        EndsInThePast: asked after the key, so that a repeated request is answered as before.
     """
     try:
         return _create(session, new, now, key)
@@ -129,6 +134,8 @@ def _create(session: Session, new: NewOrder, now: datetime, key: Key | None) -> 
         earlier = _earlier(session, new, key) if key else None
         if earlier is not None:
             return earlier
+        if new.expires_at is not None and new.expires_at <= now:
+            raise EndsInThePast
         order = _row(new, now)
         session.add(order)
         session.flush()

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,14 +37,9 @@ _REDIS_PATIENCE = 1.0
 def create_order() -> Response:
     """Make an order."""
     api_key = _authorised()
-    new = parse_order(json_object(), services().settings, services().now())
+    new = parse_order(json_object(), services().settings)
     value = idempotency_key()
-    key = Key(api_key, value) if value else None
-    try:
-        order = orders.create(db.session(), new, services().now(), key)
-    except orders.KeyReused:
-        detail = _("This Idempotency-Key was used before with other fields.")
-        raise Problem(422, "idempotency_mismatch", detail) from None
+    order = make_order(new, Key(api_key, value) if value else None)
     response = jsonify(_shown(order))
     response.status_code = 201
     response.headers["Location"] = f"/api/orders/{order.id}"
@@ -100,8 +95,23 @@ def readyz() -> Response:
     return jsonify(status="ready")
 
 
-def parse_order(fields: dict[str, Any], settings: Settings, now: datetime) -> NewOrder:
-    """Check the fields of a new order.
+def make_order(new: NewOrder, key: Key | None = None) -> Order:
+    """Create the order, or find the one that the same key made before.
+
+    Raises:
+        Problem: 422 where the key came with other fields, 400 where the order's end has passed.
+    """
+    try:
+        return orders.create(db.session(), new, services().now(), key)
+    except orders.KeyReused:
+        detail = _("This Idempotency-Key was used before with other fields.")
+        raise Problem(422, "idempotency_mismatch", detail) from None
+    except orders.EndsInThePast:
+        raise _wrong_expiry() from None
+
+
+def parse_order(fields: dict[str, Any], settings: Settings) -> NewOrder:
+    """Check the fields of a new order; whether its end lies in the future is seen on creation.
 
     Raises:
         Problem: 400 that names the field.
@@ -111,7 +121,7 @@ def parse_order(fields: dict[str, Any], settings: Settings, now: datetime) -> Ne
         reference=_reference(fields.get("reference")),
         description=_description(fields.get("description")),
         return_url=_return_url(fields.get("return_url"), settings),
-        expires_at=_expires_at(fields.get("expires_at"), now),
+        expires_at=_expires_at(fields.get("expires_at")),
     )
 
 
@@ -156,25 +166,29 @@ def _may_return(url: str, settings: Settings) -> bool:
     if "\\" in url or "@" in parts.netloc or not host:
         return False
     own = parts.scheme == "http" and settings.simulated and is_loopback(host)
-    listed = not settings.return_url_hosts or host in settings.return_url_hosts
+    hosts = [each.lower() for each in settings.return_url_hosts]
+    listed = not hosts or host in hosts
     return (parts.scheme == "https" or own) and listed
 
 
-def _expires_at(value: Any, now: datetime) -> datetime | None:
+def _wrong_expiry() -> Problem:
+    detail = _("A time in the future, ISO 8601 with its zone, such as 2030-01-31T12:00:00Z.")
+    return invalid("expires_at", detail)
+
+
+def _expires_at(value: Any) -> datetime | None:
     if value is None:
         return None
-    detail = _("A time in the future, ISO 8601 with its zone, such as 2030-01-31T12:00:00Z.")
+    # Python's own reader stops at a NUL and takes other scripts' digits.
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        raise _wrong_expiry()
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise invalid("expires_at", detail) from None
-    try:
-        in_future = moment.tzinfo is not None and moment > now
-    except OverflowError:
-        in_future = False
-    if not in_future:
-        raise invalid("expires_at", detail)
-    return moment
+        if moment.tzinfo is None:
+            raise _wrong_expiry()
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _wrong_expiry() from None
 
 
 def _authorised() -> str:

@@ -1,0 +1,91 @@
+"""What one whole payment costs the database, exactly, so that it cannot grow unnoticed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from mpesa.models import db
+from tests.conftest import BOTH_DATABASES
+from tests.factories import PAYER, success_callback
+from tests.fakes import FakeDaraja
+
+pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+
+
+class Meter:
+    """Counts statements and commits since it was last read."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def statement(self, *_: object) -> None:
+        self._counts["statements"] += 1
+
+    def commit(self, *_: object) -> None:
+        self._counts["commits"] += 1
+
+    def read(self) -> tuple[int, int]:
+        """(statements, commits)"""
+        counts, self._counts = self._counts, Counter()
+        return counts["statements"], counts["commits"]
+
+
+@pytest.fixture
+def meter(app: Flask) -> Iterator[Meter]:
+    """A meter on the application's database."""
+    with app.app_context():
+        engine = db.engine
+    counted = Meter()
+    # SQLite's BEGIN is a statement of ours as well; PostgreSQL's is the driver's.
+    event.listen(engine, "before_cursor_execute", _without_begin(counted.statement))
+    event.listen(engine, "commit", counted.commit)
+    yield counted
+
+
+def _without_begin(count: Callable[..., None]) -> Callable[..., None]:
+    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if not statement.startswith("BEGIN"):
+            count()
+
+    return listen
+
+
+def test_a_whole_payment_costs_this_many_statements_and_commits(
+    client: FlaskClient, make_order: Callable[..., str], daraja: FakeDaraja, meter: Meter
+) -> None:
+    order = make_order()
+    meter.read()
+
+    pushed = client.post(
+        "/stk-push",
+        json={"order_id": order, "phone": PAYER},
+        headers={"Idempotency-Key": "press-1"},
+    ).get_json()
+    # Twice: key, order, attempts. Row and key. Lock, attempts, evidence, decision, row. Snapshot.
+    assert meter.read() == (14, 2)
+
+    body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
+    client.post(f"/callback/{daraja.token_of(1)}", json=body)
+    # Token, evidence; then lock, attempts, order, row, decision.
+    assert meter.read() == (7, 2)
+
+    client.get(f"/check-status?tx_id={pushed['transaction_id']}")
+    assert meter.read() == (1, 0)
+
+
+def test_a_repeated_callback_changes_no_row(
+    client: FlaskClient, make_order: Callable[..., str], daraja: FakeDaraja, meter: Meter
+) -> None:
+    client.post("/stk-push", json={"order_id": make_order(), "phone": PAYER})
+    body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
+    client.post(f"/callback/{daraja.token_of(1)}", json=body)
+    meter.read()
+
+    client.post(f"/callback/{daraja.token_of(1)}", json=body)
+
+    # Token, evidence; then lock, attempts, decision.
+    assert meter.read() == (5, 2)
