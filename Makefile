@@ -23,7 +23,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format bench clean broken-venv
+.PHONY: help run setup test check format messages bench clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -48,11 +48,20 @@ format: $(READY_DEV) ## rewrite the code in the project's format
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
 
+PYBABEL := $(PY) -m babel.messages.frontend --quiet
+POT := .setup/messages.pot
+
+messages: $(READY_DEV) ## take new texts into the catalogues, and compile them
+	@mkdir -p $(dir $(POT))
+	$(PYBABEL) extract --mapping-file babel.cfg --keywords _l --add-location file --sort-by-file --output-file $(POT) .
+	$(PYBABEL) update --input-file $(POT) --output-dir mpesa/translations --locale sw --width 100 --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	$(PYBABEL) compile --directory mpesa/translations
+
 bench: $(READY_DEV) $(CATALOGUES) ## measure throughput and latency
 	$(PY) -m tests.bench
 
 clean: ## remove what make made; the database in instance/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(CATALOGUES)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt

@@ -20,6 +20,7 @@ from mpesa.web import database, realtime
 ROOT = Path(__file__).resolve().parent
 
 
+@cli.one_line_for_wrong_settings()
 def create_app(
     settings: Settings | None = None, *, async_mode: str = "threading", **seams: Any
 ) -> Flask:

@@ -1,14 +1,19 @@
 """The flask commands."""
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import ledger, orders, reconciler
+from mpesa import ledger, reconciler
+from mpesa.config import SettingsError
 from mpesa.domain.phone import mask_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web import doctor
@@ -16,8 +21,22 @@ from mpesa.web.api import make_order, parse_order
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
 
-orders_group = AppGroup("orders", help="Make orders.")
-transactions_group = AppGroup("transactions", help="Look at transactions.")
+
+class _Group(AppGroup):
+    """Commands that end with one line, rather than a traceback, where the database fails."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SQLAlchemyError:
+            raise click.ClickException(
+                "the database does not answer, or is not migrated: check DATABASE_URL, run"
+                " `flask db upgrade`; `flask doctor` says more"
+            ) from None
+
+
+orders_group = _Group("orders", help="Make orders.")
+transactions_group = _Group("transactions", help="Look at transactions.")
 
 
 def register(app: Flask) -> None:
@@ -25,6 +44,17 @@ def register(app: Flask) -> None:
     app.cli.add_command(orders_group)
     app.cli.add_command(transactions_group)
     app.cli.add_command(doctor_command)
+
+
+@contextmanager
+def one_line_for_wrong_settings() -> Iterator[None]:
+    """Let a `flask` command end with the line that names the setting, rather than a traceback."""
+    try:
+        yield
+    except SettingsError as problem:
+        if click.get_current_context(silent=True) is None:
+            raise
+        sys.exit(f"mpesa: {problem}")
 
 
 @orders_group.command("create")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from sqlalchemy import select
@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from mpesa import counters, ledger
 from mpesa.config import IPNetwork
 from mpesa.domain.callback import UnreadableCallback, parse_callback
-from mpesa.domain.settlement import CallbackReceived
+from mpesa.domain.settlement import CallbackReceived, CodeTyped
+from mpesa.domain.snapshot import seconds_left
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction
 from mpesa.tokens import hash_token
@@ -23,6 +24,21 @@ log = logging.getLogger(__name__)
 
 class UnknownToken(Exception):
     """No transaction has this callback token."""
+
+
+@dataclass
+class TooManyCodes(Exception):
+    """Codes were typed too often for one transaction.
+
+    Attributes:
+        seconds: until the next one is taken.
+    """
+
+    seconds: int
+
+
+_MOST_CODES = 5
+_CODES_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,28 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
     _judge_or_leave(session, transaction_id, stored, seams)
 
 
+def take_code(session: Session, transaction_id: str, code: str, seams: Seams) -> None:
+    """Keep the receipt that a shopper typed out of an SMS, and have Daraja asked at once.
+
+    Args:
+        code: ten upper-case letters and digits; a claim, which is never believed by itself.
+
+    Raises:
+        TooManyCodes: five an hour are enough for an honest shopper.
+    """
+    now = seams.now()
+    typed = select(Evidence.received_at).where(
+        Evidence.transaction_id == transaction_id,
+        Evidence.kind == Kind.SMS_CODE.value,
+        Evidence.received_at > now - _CODES_WITHIN,
+    )
+    times = session.scalars(typed.order_by(Evidence.received_at)).all()
+    if len(times) >= _MOST_CODES:
+        raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
+    raw = Raw(Kind.SMS_CODE, code.encode())
+    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, now))
+
+
 def judge_waiting(session: Session, seams: Seams) -> int:
     """Judge what was stored and not judged, because the process ended in between.
 
@@ -88,19 +126,23 @@ def judge_waiting(session: Session, seams: Seams) -> int:
         .where(DecisionRow.id.is_(None), Evidence.kind == Kind.CALLBACK.value)
         .order_by(Evidence.id)
     )
-    rows = session.execute(waiting).all()
-    for evidence_id, transaction_id, body, source in rows:
-        raw = Raw(Kind.CALLBACK, body, source, stored_id=evidence_id)
-        _judge(session, transaction_id, raw, seams)
-    return len(rows)
+    return sum(
+        _judge_or_leave(
+            session, transaction_id, Raw(Kind.CALLBACK, body, source, stored_id=evidence_id), seams
+        )
+        for evidence_id, transaction_id, body, source in session.execute(waiting).all()
+    )
 
 
-def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
+def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> bool:
+    """Judge, and tell whether it worked: one that cannot be judged keeps no other one waiting."""
     try:
         _judge(session, transaction_id, raw, seams)
     except SQLAlchemyError:
         counters.count("callback_left_unjudged")
         log.exception("callback stored but not judged; it will be, transaction=%s", transaction_id)
+        return False
+    return True
 
 
 def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
@@ -132,4 +174,6 @@ def _within(source: str | None, allowed: tuple[IPNetwork, ...]) -> bool:
         address = ip_address(source or "")
     except ValueError:
         return False
-    return any(address in network for network in allowed)
+    # A socket that takes both IPv4 and IPv6 shows the former as ::ffff:196.201.212.69.
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return any(plain in network for network in allowed)

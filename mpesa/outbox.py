@@ -13,19 +13,19 @@ from mpesa.models import Transaction
 OVERLAP = timedelta(seconds=10)
 
 
-def run_once(session: Session, now: datetime, announce: Callable[[Iterable[str]], None]) -> int:
-    """Announce what changed lately; whoever announces leaves out what its rooms know already.
+def run_once(session: Session, since: datetime, announce: Callable[[Iterable[str]], None]) -> int:
+    """Announce what changed since; whoever announces leaves out what its rooms know already.
 
     A socket is shown the present snapshot when it enters its room, so nothing older is needed.
 
     Args:
-        now: aware UTC.
+        since: when this began the last time that it went through, aware UTC.
         announce: tells rooms about transactions that changed.
 
     Returns:
-        How many transactions changed lately.
+        How many transactions changed.
     """
-    lately = select(Transaction.id).where(Transaction.updated_at >= now - OVERLAP)
+    lately = select(Transaction.id).where(Transaction.updated_at >= since - OVERLAP)
     changed = session.scalars(lately.order_by(Transaction.updated_at)).all()
     announce(changed)
     return len(changed)

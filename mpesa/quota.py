@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa.config import Rate
-from mpesa.daraja import AccessToken
+from mpesa.daraja import AccessToken, NotSent
+from mpesa.domain.result_codes import Reason
 from mpesa.models import DarajaAccess, writing
 from mpesa.tokens import hash_token
 
@@ -50,8 +51,17 @@ class DatabaseToken:
             dead: one that Daraja just refused; a different one is returned.
 
         Raises:
+            NotSent: the database failed, so there is no token to send anything with.
             whatever `fetch` raises.
         """
+        try:
+            return self._stored(dead) or self._fetched_by_one(fetch, dead)
+        except SQLAlchemyError as error:
+            raise NotSent(
+                Reason.SYSTEM_BUSY, f"no token: the database failed ({type(error).__name__})"
+            ) from None
+
+    def _fetched_by_one(self, fetch: Callable[[], AccessToken], dead: str | None) -> str:
         with self._one_at_a_time:
             while True:
                 stored = self._stored(dead)

@@ -23,7 +23,7 @@ import time  # noqa: E402
 from collections.abc import Callable, Iterable  # noqa: E402
 from typing import Any  # noqa: E402
 
-from eventlet import wsgi  # noqa: E402
+from eventlet import websocket, wsgi  # noqa: E402
 from werkzeug.wsgi import ClosingIterator  # noqa: E402
 
 # Every open WebSocket holds one place for as long as a shopper waits. Eventlet's own 1,024 would
@@ -103,6 +103,18 @@ def _accept(listener: socket.socket, app: Any) -> None:
     )
 
 
+class _BoundedMessage(websocket.RFC6455WebSocket.Message):
+    """Holds a message together to the length of one frame: eventlet bounds each fragment only."""
+
+    def push(self, fragment: bytes, final: bool = False) -> None:
+        super().push(fragment, final)
+        if sum(map(len, self.data)) > self.max_frame_length:
+            raise websocket.FailedConnectionError(1009, "The message is too long.")
+
+
+websocket.RFC6455WebSocket.Message = _BoundedMessage
+
+
 class _UnderWay:
     """Counts requests that are not WebSockets, so that a stop can wait for them."""
 
@@ -114,6 +126,10 @@ class _UnderWay:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+                # Eventlet would speak drafts of 2010, in which a message has no bound at all.
+                start_response("426 Upgrade Required", [("Sec-WebSocket-Version", "13")])
+                return []
             answer: Iterable[bytes] = self._app(environ, start_response)
             return answer
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":

@@ -32,6 +32,7 @@ class Desk:
     def __init__(self, app: Flask, now: Clock, daraja: FakeDaraja) -> None:
         with app.app_context():
             self.engine = db.engine
+        self.app = app
         self.sessions = own_sessions(self.engine)
         self.now = now
         self.daraja = daraja
@@ -146,9 +147,7 @@ def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
         except Exception as error:  # noqa: BLE001 (the test says which ones it expects)
             outcomes[place] = error
 
-    threads = [
-        threading.Thread(target=run, args=each, daemon=True) for each in enumerate(works)
-    ]
+    threads = [threading.Thread(target=run, args=each, daemon=True) for each in enumerate(works)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -136,7 +136,7 @@ class Postgres:
         """Make the cluster and start it."""
         if self.user:
             shutil.chown(self.folder, self.user)
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "mpesa", "-A", "trust")
+        self._run("initdb", "-D", str(self.folder / "data"), "-U", "mpesa", "-A", "trust", "-E", "UTF8")
         self.start()
         return self
 

@@ -73,7 +73,11 @@ def test_a_change_is_committed_together_with_its_evidence_and_its_decision(desk:
     assert changed == [transaction]
     assert (row.status, row.receipt, row.is_open) == ("SUCCESS", RECEIPT, False)
     assert (evidence.kind, evidence.body) == ("callback", b"{}")
-    assert (decision.evidence_id, decision.status, decision.seq) == (evidence.id, "SUCCESS", 3)
+    assert (decision.evidence_id, decision.status, decision.seq) == (
+        evidence.id,
+        "SUCCESS",
+        row.seq,
+    )
     assert decision.why
 
 
@@ -375,9 +379,7 @@ def test_one_checkout_id_claimed_by_two_orders_at_once_is_adopted_once(desk: Des
         for receipt in (f"UKO1AAAAA{number}" for number in range(6))
     ]
 
-    outcomes = at_once(
-        [lambda n=n: desk.callback(n + 1, claims[n]) for n in range(6)]
-    )
+    outcomes = at_once([lambda n=n: desk.callback(n + 1, claims[n]) for n in range(6)])
 
     rows = [desk.transaction(each) for each in mine]
     assert outcomes == [None] * 6

@@ -7,11 +7,11 @@ plain_text.py  AccountReference and TransactionDesc
 answers.py     what the answers mean: accepted, refused, unknown
 token.py       one token for everybody
 calls.py       the hard limit of a call
-http.py        connections and bytes
+http.py        requests and urllib3, and what they must not do
 """
 
 from mpesa.daraja.answers import AccessToken, PushAccepted, QueryAnswer
-from mpesa.daraja.bodies import AccountType, Merchant, Push
+from mpesa.daraja.bodies import Merchant, Push
 from mpesa.daraja.client import Daraja
 from mpesa.daraja.errors import (
     DarajaError,
@@ -26,7 +26,6 @@ from mpesa.daraja.token import SharedToken, TokenSource
 
 __all__ = [
     "AccessToken",
-    "AccountType",
     "Daraja",
     "DarajaError",
     "Merchant",

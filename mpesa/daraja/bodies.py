@@ -3,20 +3,12 @@
 import base64
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from enum import StrEnum
 
+from mpesa.config import AccountType
 from mpesa.daraja.plain_text import account_reference, transaction_desc
 
 # Kenya has kept UTC+3 all year since 1960, so no time zone database is needed.
 NAIROBI = timezone(timedelta(hours=3), "EAT")
-
-
-class AccountType(StrEnum):
-    """What the merchant is paid into."""
-
-    PAYBILL = "paybill"
-    TILL = "till"
-
 
 _TRANSACTION_TYPES = {
     AccountType.PAYBILL: "CustomerPayBillOnline",

@@ -8,22 +8,17 @@ Whether a call was sent is decided under the lock that also ends it. So one that
 not sent can never send afterwards, and one that was sent is never reported as not sent.
 """
 
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mpesa.daraja.errors import DarajaError, NotSent, OutOfTime, UnknownOutcome
 from mpesa.domain.result_codes import Reason
 
 T = TypeVar("T")
-
-
-class Shuttable(Protocol):
-    """Something that blocks its thread until another thread shuts it."""
-
-    def shut(self) -> None: ...
 
 
 class Call(Generic[T]):
@@ -32,20 +27,30 @@ class Call(Generic[T]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outcome: Future[T] = Future()
-        self._held: Shuttable | None = None
+        self._held: socket.socket | None = None
         self._sent = False
 
-    def hold(self, held: Shuttable) -> None:
-        """Name what has to be shut when the call is ended. Raises OutOfTime after the end."""
+    def hold(self, handle: socket.socket) -> None:
+        """Take over a handle on what blocks this call, to shut it when the call is ended.
+
+        Raises OutOfTime after the end.
+        """
+        self.let_go()
         with self._lock:
-            self._go_on()
-            self._held = held
+            self._held = handle
+            self.go_on()
 
     def let_go(self) -> None:
-        """From here on, another call may use what was held. Raises OutOfTime after the end."""
+        """Close the handle: from here on, another call may use what was held."""
         with self._lock:
-            self._held = None
-            self._go_on()
+            held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+    def go_on(self) -> None:
+        """Raises OutOfTime after the end."""
+        if self._outcome.done():
+            raise OutOfTime
 
     def about_to_send(self, *, counts: bool) -> None:
         """Announce the first byte of a request. Raises OutOfTime after the end.
@@ -54,7 +59,7 @@ class Call(Generic[T]):
             counts: it is the push or query itself, not the fetching of a token.
         """
         with self._lock:
-            self._go_on()
+            self.go_on()
             self._sent = counts
 
     def did_not_run(self) -> None:
@@ -65,7 +70,7 @@ class Call(Generic[T]):
     def broken(self, message: str, body: bytes = b"") -> DarajaError:
         """The error for a connection that broke by itself. Raises OutOfTime after the end."""
         with self._lock:
-            self._go_on()
+            self.go_on()
             return self._failure(message, body)
 
     def end(self, message: str) -> None:
@@ -75,7 +80,8 @@ class Call(Generic[T]):
                 return
             self._outcome.set_exception(self._failure(message))
             if self._held is not None:
-                self._held.shut()
+                with suppress(OSError):
+                    self._held.shutdown(socket.SHUT_RDWR)
 
     def start(self, work: Callable[["Call[T]"], T]) -> None:
         """Let `work` run in a thread of its own, which the process does not wait for."""
@@ -105,10 +111,6 @@ class Call(Generic[T]):
         if self._sent:
             return UnknownOutcome(f"sent, but {message}", body)
         return NotSent(Reason.SYSTEM_BUSY, f"not sent: {message}", body)
-
-    def _go_on(self) -> None:
-        if self._outcome.done():
-            raise OutOfTime
 
 
 class Calls:
@@ -151,9 +153,3 @@ class Calls:
             if budget <= 0:
                 raise NotSent(Reason.SYSTEM_BUSY, "not sent: no time was left")
             self._under_way.add(call)
-
-
-def quietly(close: Callable[[], None]) -> None:
-    """Close something that may be broken or closed already."""
-    with suppress(OSError):
-        close()

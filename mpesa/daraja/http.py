@@ -1,22 +1,27 @@
-"""HTTP to one server: connections that are kept alive, never a retry, never a redirect.
+"""HTTP to one server, on requests: connections are kept alive; nothing is repeated or followed.
 
-Built on http.client rather than on a session that does more: here no layer resends, follows,
-reconnects, keeps cookies, unpacks, or reads proxies and passwords from the environment, and it is
-known exactly when the first byte of a request leaves.
+What requests and urllib3 do by themselves elsewhere is turned off. Two things are added, by
+connection and pool classes of our own, which urllib3 is told to use: a call learns when the first
+byte of its request leaves, and holds the connection, so that it can be shut at any time.
 """
 
-import http.client
 import socket
 import ssl
-import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
 from mpesa.daraja.answers import Answer, excerpt
-from mpesa.daraja.calls import Call, quietly
+from mpesa.daraja.calls import Call
 
 # Daraja's answers have less than 1 KiB and a firewall's page a few; more is not for us.
 LARGEST_ANSWER = 64 * 1024
@@ -28,7 +33,11 @@ MOST_IDLE = 10
 # A token has 28 characters; one of a few would be found in an answer by chance.
 SHORTEST_SECRET = 16
 
-_COMMON_HEADERS = {"Accept": "application/json", "User-Agent": "checkout/1.0"}
+_COMMON_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "checkout/1.0",
+}
 
 
 @dataclass(frozen=True)
@@ -68,73 +77,114 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """All but those that follow from the connection and the body."""
+        """All but those that every request has."""
         # Without the type, Daraja reports an invalid BusinessShortCode (Daraja docs, M-PESA
         # Express, FAQ 9).
         kind = {"Content-Type": "application/json"} if self.body is not None else {}
-        return {"Authorization": self.authorization, **_COMMON_HEADERS, **kind}
+        return {"Authorization": self.authorization, **kind}
 
-    def blank(self, answer: bytes) -> bytes:
+    def blank(self, answer: bytearray) -> bytes:
         """The answer without our own secret in it."""
         secret = self.authorization.rpartition(" ")[2].encode()
-        return answer.replace(secret, b"[secret]") if len(secret) >= SHORTEST_SECRET else answer
+        if len(secret) < SHORTEST_SECRET:
+            return bytes(answer)
+        return bytes(answer.replace(secret, b"[secret]"))
 
 
-class Line(http.client.HTTPConnection):
-    """One connection, which another thread can shut at any time, TLS handshake included."""
+@dataclass(frozen=True)
+class _Exchange:
+    """What a connection has to know about the request that it carries."""
 
-    # Without this, http.client would connect again by itself after the peer has closed.
+    call: Call[Any]
+    counts: bool
+    monotonic: Callable[[], float]
+
+    def hold(self, connected: socket.socket) -> None:
+        # A second handle on the same TCP socket, since the first one, once TLS has taken it over,
+        # must not be spoken to from two threads.
+        self.call.hold(socket.fromfd(connected.fileno(), connected.family, connected.type))
+
+
+# Nothing of ours is handed down through requests to a connection; but a call has a thread, and so
+# a context, of its own.
+_under_way: ContextVar[_Exchange] = ContextVar("exchange")
+
+
+class _Connection(HTTPConnection):
+    """A connection that tells the call that uses it what it does."""
+
+    # Without this, http.client would connect again by itself in the middle of a request.
     auto_open = 0
+    _used_at = 0.0
 
-    def __init__(self, host: str, port: int | None, timeouts: Timeouts, tls: ssl.SSLContext | None):
-        self.default_port = 443 if tls else 80
-        super().__init__(host, port)
-        self._timeouts = timeouts
+    @property
+    def is_connected(self) -> bool:
+        """Whether an idle connection may be used again."""
+        unused = _under_way.get().monotonic() - self._used_at
+        return unused < LONGEST_IDLE and super().is_connected
+
+    def _new_conn(self) -> socket.socket:
+        # Kept before it is held, so that it gets closed where the call is over already.
+        self.sock: socket.socket = super()._new_conn()
+        _under_way.get().hold(self.sock)
+        return self.sock
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Announce the first byte, and send it."""
+        exchange = _under_way.get()
+        if self.is_closed:
+            self.connect()
+        exchange.hold(self.sock)
+        exchange.call.about_to_send(counts=exchange.counts)
+        self._used_at = exchange.monotonic()
+        super().request(*args, **options)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same with TLS, which starts after `_new_conn`."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+    def _put_conn(self, conn: Any) -> None:
+        # Another call may use it at once, and must not be cut off by the end of this one.
+        _under_way.get().call.let_go()
+        super()._put_conn(conn)
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Pools of our own; `tls` alone says who is trusted."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
-        # A second handle on the same TCP socket: TLS takes over the first one for its handshake,
-        # and must not be spoken to from two threads.
-        self._raw: socket.socket | None = None
-        self.last_used = 0.0
+        super().__init__(pool_maxsize=MOST_IDLE, max_retries=0)
 
-    def dial(self) -> None:
-        """Look the name up and connect; a no-op on an open line. Raises OSError."""
-        if self.sock is None:
-            address = (self.host, self.port)
-            self.sock = socket.create_connection(address, timeout=self._timeouts.connect)
-            self._raw = self.sock.dup()
-            self._raw.setblocking(False)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._tls)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
-    def secure(self) -> None:
-        """Do the TLS handshake where one is due. Raises OSError."""
-        if self._tls is not None and not isinstance(self.sock, ssl.SSLSocket):
-            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
-        self.sock.settimeout(self._timeouts.read)
+    def cert_verify(self, *args: object) -> None:
+        """Do not let requests load its own list of authorities into `tls`, once a connection."""
 
-    def is_quiet(self) -> bool:
-        """Whether an idle line is still open: closed by the peer, it would have an end to read."""
-        try:
-            self._raw_socket().recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
 
-    def shut(self) -> None:
-        """Wake whoever is blocked on this line, with an end of file."""
-        quietly(lambda: self._raw_socket().shutdown(socket.SHUT_RDWR))
+class _Session(requests.Session):
+    """A session that remembers nothing and takes nothing from the environment."""
 
-    def drop(self) -> None:
-        """Close everything."""
-        quietly(self.close)
-        if self._raw is not None:
-            quietly(self._raw.close)
+    def __init__(self, scheme: str, tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.headers.clear()
+        self.headers.update(_COMMON_HEADERS)
+        self.mount(f"{scheme}://", _Adapter(tls))
 
-    def _raw_socket(self) -> socket.socket:
-        if self._raw is None:
-            raise OSError("not connected")
-        return self._raw
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: else requests reads the whole answer and the target, even if not to follow."""
 
 
 class Transport:
@@ -155,13 +205,14 @@ class Transport:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("a base URL is http:// or https:// and a host")
-        self._host, self._port = parts.hostname, parts.port
-        self._prefix = parts.path.rstrip("/")
+        # Without a user and password, which requests would prefer to our own credentials.
+        host = parts.netloc.rpartition("@")[2]
+        self._base_url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self._timeouts = timeouts
         self._monotonic = monotonic
-        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
-        self._lock = threading.Lock()
-        self._idle: list[Line] = []
+        if parts.scheme == "https":
+            tls = tls or ssl.create_default_context()
+        self._session = _Session(parts.scheme, tls)
 
     def exchange(self, call: Call[Any], request: Request) -> Answer:
         """Send once, and read the whole answer.
@@ -169,63 +220,38 @@ class Transport:
         Raises:
             NotSent, UnknownOutcome: by what had been sent when it broke.
         """
-        line = self._idle_line() or Line(self._host, self._port, self._timeouts, self._tls)
-        keep = False
+        _under_way.set(_Exchange(call, request.counts, self._monotonic))
+        body = bytearray()
         try:
-            answer = self._talk(call, line, request)
-            keep = line.sock is not None
-        except (OSError, http.client.HTTPException) as error:
-            raise call.broken(f"the connection broke ({type(error).__name__})") from error
+            status = self._talk(request, body)
+        except (OSError, HTTPError) as error:
+            message = f"the connection broke ({type(error).__name__})"
+            raise call.broken(message, excerpt(request.blank(body))) from error
         finally:
-            if keep:
-                self._keep(line)
-            else:
-                line.drop()
-        return answer
+            call.let_go()
+        call.go_on()
+        blanked = request.blank(body)
+        if len(body) > LARGEST_ANSWER:
+            raise call.broken("the answer was too large", excerpt(blanked))
+        return Answer(status, blanked)
 
     def close(self) -> None:
         """Drop the idle connections."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for line in idle:
-            line.drop()
+        self._session.close()
 
-    def _talk(self, call: Call[Any], line: Line, request: Request) -> Answer:
-        line.dial()
-        call.hold(line)
-        line.secure()
-        call.about_to_send(counts=request.counts)
-        line.request(request.method, self._prefix + request.path, request.body, request.headers)
-        with closing(line.getresponse()) as response:
-            body = _read(call, request, response)
-        call.let_go()
-        return Answer(response.status, body)
-
-    def _idle_line(self) -> Line | None:
-        while True:
-            with self._lock:
-                line = self._idle.pop() if self._idle else None
-            if line is None:
-                return None
-            if self._monotonic() - line.last_used < LONGEST_IDLE and line.is_quiet():
-                return line
-            line.drop()
-
-    def _keep(self, line: Line) -> None:
-        line.last_used = self._monotonic()
-        with self._lock:
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(line)
-                return
-        line.drop()
-
-
-def _read(call: Call[Any], request: Request, response: http.client.HTTPResponse) -> bytes:
-    body = response.read(LARGEST_ANSWER + 1)
-    blanked = request.blank(body)
-    if len(body) > LARGEST_ANSWER:
-        raise call.broken("the answer was too large", excerpt(blanked))
-    # With a size given, http.client does not complain about an answer that ends too early.
-    if response.length:
-        raise call.broken("the answer was cut short", excerpt(blanked))
-    return blanked
+    def _talk(self, request: Request, body: bytearray) -> int:
+        with self._session.request(
+            request.method,
+            self._base_url + request.path,
+            data=request.body,
+            headers=request.headers,
+            timeout=(self._timeouts.connect, self._timeouts.read),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            # Not iter_content(), which keeps to itself the end of an answer that is cut short.
+            while piece := response.raw.read1(LARGEST_ANSWER, decode_content=True):
+                body += piece
+                if len(body) > LARGEST_ANSWER:
+                    break
+            return response.status_code

@@ -42,6 +42,7 @@ def register(
     if settings.demo_shop:
         app.register_blueprint(shop)
     socketio, rooms = realtime.create(app, async_mode, now)
+    security.believe_proxies(app, settings)
     app.extensions["mpesa"] = Services(
         settings=settings,
         line=build_line(app, settings, now, daraja),

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +25,7 @@ def start(app: Flask, ours: Services) -> None:
     """Start the loops; they end with the process."""
     for work, pause in (
         (_clock, TICK),
-        (_outbox, TICK),
+        (_outbox(), TICK),
         (_reconciler, TICK),
         (_unjudged, LOOK_FOR_UNJUDGED),
     ):
@@ -37,8 +37,17 @@ def _clock(ours: Services) -> None:
     clock.run_once(db.session(), ours.now(), wait, ours.announce)
 
 
-def _outbox(ours: Services) -> None:
-    outbox.run_once(db.session(), ours.now(), ours.announce)
+def _outbox() -> Callable[[Services], None]:
+    """The outbox looks back to when it last went through, however long the database was away."""
+    since: datetime | None = None
+
+    def announce_changes(ours: Services) -> None:
+        nonlocal since
+        now = ours.now()
+        outbox.run_once(db.session(), since or now, ours.announce)
+        since = now
+
+    return announce_changes
 
 
 def _reconciler(ours: Services) -> None:

@@ -13,6 +13,7 @@ from mpesa.web.services import services
 callbacks = Blueprint("callbacks", __name__)
 
 _TOKEN = re.compile(r"[0-9a-f]{64}")
+_SOURCE_LONGEST = 64
 
 
 @callbacks.post("/callback/<token>")
@@ -20,7 +21,9 @@ def callback(token: str) -> Response:
     """Take in a callback: 200 once its raw body is committed, whatever it says."""
     if not _TOKEN.fullmatch(token):
         raise _unknown()
-    arrival = inbox.Arrival(token, request.get_data(), request.remote_addr or "")
+    # An address that a proxy passed on may be anything; too long a one must not lose the callback.
+    source = (request.remote_addr or "")[:_SOURCE_LONGEST]
+    arrival = inbox.Arrival(token, request.get_data(), source)
     try:
         inbox.receive(db.session(), arrival, seams())
     except inbox.UnknownToken:

@@ -58,6 +58,7 @@ def migrate() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         with db.engine.connect() as connection, _turn(connection):
+            _check_encoding(connection)
             if missing_migrations(connection):
                 flask_migrate.upgrade(directory=str(MIGRATIONS))
     except SQLAlchemyError as error:
@@ -73,6 +74,14 @@ def missing_migrations(connection: Connection) -> bool:
 def own_sessions(engine: Engine) -> sessionmaker[Session]:
     """Sessions apart from the request's, for what has to be committed by itself."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _check_encoding(connection: Connection) -> None:
+    """Another encoding refuses some descriptions, or counts their bytes as characters."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise _wrong(f"the database's encoding is {encoding}; create it WITH ENCODING 'UTF8'")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify, render_template, request
+from flask.globals import request_ctx
 from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
@@ -86,7 +87,8 @@ def register(app: Flask) -> None:
 
 
 def _answer(problem: Problem) -> Response:
-    if _wants_page():
+    # Nobody can build addresses for a page at a host name that is none.
+    if wants_page() and request_ctx.url_adapter is not None:
         return _page(problem)
     return problem_response(problem)
 
@@ -124,7 +126,7 @@ def _detail(status: int) -> str:
     return str(details.get(status) or _("The request cannot be understood."))
 
 
-def _wants_page() -> bool:
+def wants_page() -> bool:
     """A browser that shows a page says so; `*/*` alone is a program."""
     accepted = request.accept_mimetypes
     json = max(accepted["application/json"], accepted["application/problem+json"])

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
 from flask_babel import format_datetime
 from flask_babel import gettext as _
+from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, orders
 from mpesa.config import Settings
@@ -65,7 +66,7 @@ def checkout_page(
     attempts = ledger.snapshots_of_order(session, order, now)
     status = ledger.status_of_order(session, order, now)
     newest = _to_show(attempts)
-    other = "other" in request.args or (problem is not None and problem.field == "phone")
+    other = "other" in request.args or problem is not None
     page = render_template(
         "checkout.html",
         order=_shown_order(order, status),
@@ -77,7 +78,8 @@ def checkout_page(
         paid_at=_paid_at(newest),
         wait_seconds=services().settings.payment_wait_seconds,
         refresh_after=_refresh_after(newest, other=other),
-        use_other_number=other,
+        sms_code_form=True,
+        manual_payment=_manual_payment(services().settings, order),
     )
     response = make_response(page, problem.status if problem else 200)
     if problem and problem.retry_after is not None:
@@ -104,7 +106,6 @@ def register(app: Flask) -> None:
             "simulator": settings.simulated,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
             "other_lang_url": _other_language(),
-            "manual_payment": None,
         }
 
 
@@ -128,14 +129,14 @@ def _view(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> str:
         return "paid"
     if status is OrderStatus.PAID:
         return "closed"
+    if newest is not None and other and newest["can_retry"]:
+        return "phone"
     if newest is not None and newest["status"] == Status.PENDING:
         late = newest["reason"] == Reason.OVERDUE
         return "overdue" if late else "waiting"
     if status is not OrderStatus.OPEN:
         return "closed"
-    if newest is None or (other and newest["can_retry"]):
-        return "phone"
-    return "failed"
+    return "phone" if newest is None else "failed"
 
 
 def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
@@ -150,14 +151,25 @@ def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
     }
 
 
+def _manual_payment(settings: Settings, order: Order) -> dict[str, str] | None:
+    """The PayBill or till to pay by hand; None where the merchant does not want it."""
+    if not settings.manual_payment:
+        return None
+    return {
+        "kind": settings.daraja_account_type.value,
+        "number": settings.daraja_till or settings.daraja_shortcode,
+        "account": order.reference,
+    }
+
+
 def _return_link(order: Order, status: OrderStatus) -> str | None:
     """The merchant's address with the order's id and status, which prove nothing."""
     if order.return_url is None:
         return None
     parts = urlsplit(order.return_url)
-    query = [*parse_qsl(parts.query, keep_blank_values=True)]
-    query += [("order_id", order.id), ("status", status.value)]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    # Appended, not parsed and written anew: a merchant's own query may be signed.
+    query = [parts.query, urlencode({"order_id": order.id, "status": status.value})]
+    return urlunsplit(parts._replace(query="&".join(filter(None, query))))
 
 
 def _paid_at(snapshot: Snapshot | None) -> str | None:
@@ -182,10 +194,17 @@ def _other_language() -> str:
     other = "en" if words.language() == "sw" else "sw"
     kept = {name: value for name, value in request.args.items() if name != "lang"}
     path = request.path if request.method == "GET" else ""
-    order_id = request.form.get("order_id", "")
+    order_id = _posted_order_id()
     if not path and is_id(order_id):
         path = url_for("pages.checkout", order_id=order_id)
     return f"{path or '/'}?{urlencode({**kept, 'lang': other})}"
+
+
+def _posted_order_id() -> str:
+    try:
+        return request.form.get("order_id", "")
+    except HTTPException:
+        return ""  # the page tells that this very body is too large
 
 
 def _merchant(settings: Settings) -> Merchant:

@@ -1,4 +1,4 @@
-"""POST /stk-push and GET /check-status."""
+"""POST /stk-push, GET /check-status and POST /sms-code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,15 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from mpesa import checkout, ledger
+from mpesa import checkout, inbox, ledger
 from mpesa.checkout import PushNotStarted, PushRequest, Started
+from mpesa.domain.callback import parse_receipt
 from mpesa.domain.phone import InvalidPhone, parse_msisdn
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
-from mpesa.web import pages, words
+from mpesa.web import callbacks, pages, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
-from mpesa.web.errors import Problem, invalid
+from mpesa.web.errors import Problem, invalid, wants_page
 from mpesa.web.services import services
 
 payments = Blueprint("payments", __name__)
@@ -32,10 +33,7 @@ def stk_push() -> Response:
         response = jsonify(_told(started.transaction_id))
         response.status_code = started.status_code
         return response
-    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        detail = _("Send JSON with Content-Type: application/json, or a form.")
-        raise Problem(415, "unsupported_media_type", detail)
-    return _from_form(request.form)
+    return _from_form(_form())
 
 
 @payments.get("/check-status")
@@ -52,6 +50,41 @@ def check_status() -> Response:
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Accept-Language"
     return response.make_conditional(request)
+
+
+@payments.post("/sms-code")
+def sms_code() -> Response:
+    """Take the receipt that a shopper typed out of an SMS; a browser's form gets its page."""
+    fields = json_object() if request.is_json else _form()
+    transaction_id = fields.get("tx_id")
+    if not isinstance(transaction_id, str) or not transaction_id:
+        raise invalid("tx_id", _("Say which transaction the code is for."))
+    code = parse_receipt(fields.get("code"))
+    if code is None:
+        raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
+    order_id = _snapshot(transaction_id)["order_id"]
+    try:
+        inbox.take_code(db.session(), transaction_id, code, callbacks.seams())
+    except inbox.TooManyCodes as refusal:
+        detail = _("Too many codes. Please wait before you send another.")
+        raise Problem(429, "rate_limited", detail, retry_after=refusal.seconds) from None
+    if not request.is_json and wants_page():
+        return redirect(pages.checkout_path(order_id), 303)
+    response = jsonify(_told(transaction_id))
+    response.status_code = 202
+    return response
+
+
+def _form() -> Mapping[str, str]:
+    """The request's form.
+
+    Raises:
+        Problem: 415 where it is none.
+    """
+    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        detail = _("Send JSON with Content-Type: application/json, or a form.")
+        raise Problem(415, "unsupported_media_type", detail)
+    return request.form
 
 
 def _from_form(form: Mapping[str, str]) -> Response:

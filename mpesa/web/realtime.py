@@ -1,5 +1,6 @@
 """The SocketIO object, who enters which room, and announce()."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -7,7 +8,6 @@ from typing import Any
 
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError, SocketIO
-from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
@@ -15,6 +15,7 @@ from mpesa.models import db
 from mpesa.web import words
 from mpesa.web.bodies import is_id
 from mpesa.web.rooms import AcknowledgingManager
+from mpesa.web.security import host_is_ours
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ LARGEST_MESSAGE = 4096
 SILENT_FOR = 10.0
 # Long enough for the refusal to be read, short enough to be gone within a second.
 REFUSED_FOR = 0.3
+
+# The first letters of Socket.IO's CONNECT and DISCONNECT packets (Socket.IO protocol 5).
+_CLIENTS_MAY_SEND = ("0", "1")
 
 # Keys of our own in a connection's environ.
 _ROOM = "mpesa.room"
@@ -112,6 +116,7 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
     )
     socketio.on_event("connect", lambda auth=None: _admit(socketio, auth, now()))
     _watch_silent_connections(socketio)
+    _take_connects_only(socketio)
     return socketio, rooms
 
 
@@ -124,18 +129,10 @@ def _admit(socketio: SocketIO, auth: Any, now: datetime) -> None:
     """Check what a socket asks for; its room is remembered until the connection stands."""
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
-    if not _host_is_ours() or not _exists(transaction_id, now):
+    if not host_is_ours() or not _exists(transaction_id, now):
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
     request.environ[_ROOM] = (transaction_id, words.chosen(fields.get("lang")))
-
-
-def _host_is_ours() -> bool:
-    """Another name that leads to this server (DNS rebinding) would pass as the same origin."""
-    try:
-        return bool(request.host)
-    except HTTPException:
-        return False
 
 
 def _exists(transaction_id: Any, now: datetime) -> bool:
@@ -160,6 +157,25 @@ def _close_if_silent(socketio: SocketIO, eio_sid: str, environ: dict[str, Any]) 
     socketio.sleep(SILENT_FOR)
     if _ENTERED not in environ:
         socketio.server.eio.disconnect(eio_sid)
+
+
+def _take_connects_only(socketio: SocketIO) -> None:
+    """Close a connection that sends anything but CONNECT and DISCONNECT: no page of ours does.
+
+    python-socketio writes a traceback for each frame that is no protocol, and would run our
+    connect handler for an event of that name.
+    """
+    engine = socketio.server.eio
+    take = engine.handlers["message"]
+
+    def take_or_close(eio_sid: str, message: Any) -> None:
+        if isinstance(message, str) and message[:1] in _CLIENTS_MAY_SEND:
+            with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
+                take(eio_sid, message)
+                return
+        engine.disconnect(eio_sid)
+
+    engine.on("message", take_or_close)
 
 
 def _close_later(socketio: SocketIO, seconds: float) -> None:

@@ -1,6 +1,9 @@
 """Headers, proxies and host names, for every answer."""
 
-from flask import Flask, Response, request
+import re
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mpesa.config import Settings
@@ -19,13 +22,13 @@ def register(app: Flask, settings: Settings) -> None:
     """Bound bodies, answer our own host names only, and send the headers with everything."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
-    app.config["TRUSTED_HOSTS"] = list(settings.allowed_hosts)
-    hops = settings.trusted_proxies
-    if hops:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
-        )
+    app.config["OWN_HOSTS"] = {_bare(host) for host in settings.allowed_hosts}
     policy = _policy(settings)
+
+    @app.before_request
+    def refuse_other_hosts() -> None:
+        if not host_is_ours():
+            raise SecurityError
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -35,11 +38,36 @@ def register(app: Flask, settings: Settings) -> None:
         # Whoever holds an order's address may look at it, so the address goes nowhere else.
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if request.endpoint != "static":
+        if request.path.startswith("/static/vendor/") and response.status_code < 400:
+            # The version is in the name, so what lies there never changes.
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        elif request.endpoint != "static":
             response.headers.setdefault("Cache-Control", "no-store")
         if settings.public_url.startswith("https:"):
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response
+
+
+def believe_proxies(app: Flask, settings: Settings) -> None:
+    """Take address, scheme and host from TRUSTED_PROXIES; the last to wrap, so for sockets too."""
+    hops = settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+        )
+
+
+def host_is_ours() -> bool:
+    """Whether the request, or a socket's, names one of ALLOWED_HOSTS, whatever its port.
+
+    Another name that leads to this server (DNS rebinding) would pass as the same origin. Not
+    Flask's TRUSTED_HOSTS, which compares case and knows no IPv6 address (Werkzeug 3.1).
+    """
+    return _bare(re.sub(r":[0-9]+$", "", request.host)) in current_app.config["OWN_HOSTS"]
+
+
+def _bare(host: str) -> str:
+    return host.strip("[]").lower()
 
 
 def _policy(settings: Settings) -> str:

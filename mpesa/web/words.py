@@ -13,50 +13,32 @@ from mpesa.domain.snapshot import OrderStatus, Snapshot
 
 LANGUAGES = ("en", "sw")
 
+# Whether money was taken is not said here: `final` tells it, and what a query alone reported never
+# is. The page adds that and the next step beside the sentence.
 _SENTENCES: dict[Reason, Any] = {
     Reason.AWAITING_PIN: _l("Enter your M-PESA PIN on your phone."),
     Reason.PUSH_UNCONFIRMED: _l(
-        "If an M-PESA request appears on your phone, enter your PIN there. We are still checking."
+        "If an M-PESA request appears on your phone, enter your PIN there."
     ),
     Reason.OVERDUE: _l(
-        "We have not heard from M-PESA yet. If you got an M-PESA SMS, do not pay again."
+        "We have not heard from M-PESA yet; if you got an M-PESA SMS, do not pay again."
     ),
-    Reason.PAID: _l("Payment received. Thank you."),
-    Reason.PAID_LATE: _l("Your payment arrived after all. Thank you, you have paid."),
-    Reason.CANCELLED: _l("The request was cancelled. No money was taken."),
-    Reason.INSUFFICIENT_FUNDS: _l(
-        "There was not enough money in your M-PESA. No money was taken. Top up and try again."
-    ),
-    Reason.WRONG_PIN: _l("The PIN was wrong. No money was taken. Try again with the right PIN."),
-    Reason.PIN_LOCKED: _l(
-        "Your M-PESA PIN is locked. No money was taken. Call Safaricom on 100, or use another"
-        " number."
-    ),
-    Reason.UNREACHABLE: _l(
-        "We could not reach your phone, or nobody answered. Check for an M-PESA SMS before you"
-        " try again."
-    ),
-    Reason.EXPIRED: _l("The request timed out. Check for an M-PESA SMS before you try again."),
-    Reason.LINE_BUSY: _l(
-        "Another M-PESA request is open on your phone. No money was taken. Close it, wait two"
-        " minutes and try again."
-    ),
-    Reason.OVER_LIMIT: _l(
-        "This payment is above your M-PESA limit. No money was taken. Use another number."
-    ),
-    Reason.DECLINED: _l("M-PESA declined this payment. No money was taken. Use another number."),
-    Reason.SYSTEM_BUSY: _l("M-PESA is busy. Wait a minute, then try again."),
-    Reason.MISCONFIGURED: _l(
-        "M-PESA is not set up correctly here. No money was taken. Please pay another way."
-    ),
-    Reason.PUSH_REFUSED: _l(
-        "M-PESA did not accept the request. No money was taken. Check the number and try again."
-    ),
-    Reason.UNKNOWN_CODE: _l(
-        "M-PESA could not complete this payment. If you got an M-PESA SMS, do not pay again:"
-        " we are checking."
-    ),
-    Reason.CLOSED_BY_OPERATOR: _l("We checked, and found no payment. You can try again."),
+    Reason.PAID: _l("Payment received, thank you."),
+    Reason.PAID_LATE: _l("Your payment came through after all, thank you."),
+    Reason.CANCELLED: _l("The request was cancelled or closed on your phone."),
+    Reason.INSUFFICIENT_FUNDS: _l("There was not enough money in your M-PESA account."),
+    Reason.WRONG_PIN: _l("The M-PESA PIN was wrong."),
+    Reason.PIN_LOCKED: _l("Your M-PESA PIN is locked."),
+    Reason.UNREACHABLE: _l("We could not reach your phone, or the request was not answered."),
+    Reason.EXPIRED: _l("The time to answer the request ran out."),
+    Reason.LINE_BUSY: _l("Your number was still busy with another M-PESA request."),
+    Reason.OVER_LIMIT: _l("This payment is above your M-PESA limit."),
+    Reason.DECLINED: _l("M-PESA declined this payment."),
+    Reason.SYSTEM_BUSY: _l("M-PESA is busy or cannot be reached right now."),
+    Reason.MISCONFIGURED: _l("M-PESA is not set up correctly here."),
+    Reason.PUSH_REFUSED: _l("M-PESA did not accept the request."),
+    Reason.UNKNOWN_CODE: _l("M-PESA gave no clear answer, so we are checking this payment."),
+    Reason.CLOSED_BY_OPERATOR: _l("We checked and found no payment."),
 }
 _PAID_OTHERWISE = _l("Already paid. If a prompt is still on your phone, cancel it.")
 

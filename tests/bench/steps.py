@@ -23,8 +23,12 @@ PATIENCE = 5.0
 WARM_UP = 20
 
 STORE, RECORD = "store the raw callback (commit)", "decide and record it (commit)"
-READ, EMIT = "read the snapshot", "emit to the room, in both languages"
-REST, EMITTED, ANSWERED = "everything else", "= received until emitted", "received until answered 200"
+READ, EMIT = "read the snapshot", "emit to the room"
+REST, EMITTED, ANSWERED = (
+    "everything else",
+    "= received until emitted",
+    "received until answered 200",
+)
 
 
 class Stopwatch:

@@ -1,5 +1,8 @@
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +48,38 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pem = tmp_path_factory.mktemp("tls") / "loopback.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        f" -subj /CN=loopback -addext subjectAltName=IP:127.0.0.1 -keyout {pem} -out {pem}.crt"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
+    return pem
+
+
+@pytest.fixture(params=["plain", "tls"])
+def server(
+    request: pytest.FixtureRequest, certificate: Path
+) -> Iterator[tuple[FakeDaraja, ssl.SSLContext | None]]:
+    server_tls = client_tls = None
+    if request.param == "tls":
+        server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_tls.load_cert_chain(certificate)
+        client_tls = ssl.create_default_context(cafile=str(certificate))
+    with running_daraja(server_tls) as fake:
+        yield fake, client_tls
+
+
+@pytest.fixture
+def peer(
+    server: tuple[FakeDaraja, ssl.SSLContext | None],
+) -> Iterator[tuple[FakeDaraja, Daraja]]:
+    fake, tls = server
+    daraja = Daraja(MERCHANT, fake.base_url, SharedToken(), tls=tls)
+    yield fake, daraja
+    daraja.cut()

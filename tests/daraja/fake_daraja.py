@@ -5,10 +5,11 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 
 OAUTH = "/oauth/v1/generate"
 PUSH = "/mpesa/stkpush/v1/processrequest"
@@ -55,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     # Header and body are two writes, and the second would wait 40 ms for the client's ACK.
     disable_nagle_algorithm = True
     server: "Server"
+    extra_headers: Mapping[str, str] = MappingProxyType({})
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -62,10 +64,6 @@ class Handler(BaseHTTPRequestHandler):
         self.server.fake.next_step(asked)(self)
 
     do_POST = do_GET
-
-    def finish(self) -> None:
-        super().finish()
-        self.server.fake.hung_up.set()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -77,6 +75,10 @@ class Server(ThreadingHTTPServer):
     # Twenty at once must not wait for a lost SYN to be sent again.
     request_queue_size = 64
     fake: "FakeDaraja"
+
+    def shutdown_request(self, request: object) -> None:
+        super().shutdown_request(request)
+        self.fake.hung_up.set()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is what some tests are about."""
@@ -148,6 +150,8 @@ def reply(
         handler.send_response(status)
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(raw)))
+        for name, value in handler.extra_headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(raw)
         handler.close_connection = close

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from mpesa.daraja import AccountType, Merchant, Push
+from mpesa.config import AccountType
+from mpesa.daraja import Merchant, Push
 from mpesa.daraja.bodies import push_body, query_body
 from tests.daraja.conftest import MERCHANT
 

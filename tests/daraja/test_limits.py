@@ -2,10 +2,10 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,14 @@ from mpesa.daraja import (
     DarajaError,
     NoAnswer,
     NotSent,
+    OutOfTime,
     Push,
     SharedToken,
+    Timeouts,
     UnknownOutcome,
 )
+from mpesa.daraja.calls import Call, Calls
+from mpesa.daraja.http import DEFAULT_TIMEOUTS, Request, Transport
 from mpesa.domain.result_codes import Reason
 from tests.daraja.conftest import MERCHANT
 from tests.daraja.fake_daraja import (
@@ -28,6 +32,7 @@ from tests.daraja.fake_daraja import (
     PUSH,
     QUERY,
     FakeDaraja,
+    Handler,
     refusal,
     reply,
     running_daraja,
@@ -39,31 +44,6 @@ SHORT = 0.3
 LONG_BEFORE_THE_TIMEOUTS = 8.0
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pem = tmp_path_factory.mktemp("tls") / "loopback.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-        f" -subj /CN=loopback -addext subjectAltName=IP:127.0.0.1 -keyout {pem} -out {pem}.crt"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
-    return pem
-
-
-@pytest.fixture(params=["plain", "tls"])
-def peer(request: pytest.FixtureRequest, certificate: Path) -> Iterator[tuple[FakeDaraja, Daraja]]:
-    server_tls = client_tls = None
-    if request.param == "tls":
-        server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server_tls.load_cert_chain(certificate)
-        client_tls = ssl.create_default_context(cafile=str(certificate))
-    with running_daraja(server_tls) as fake:
-        daraja = Daraja(MERCHANT, fake.base_url, SharedToken(), tls=client_tls)
-        yield fake, daraja
-        daraja.cut()
-
-
 @pytest.fixture
 def no_waiting() -> Iterator[None]:
     started = time.monotonic()
@@ -72,10 +52,10 @@ def no_waiting() -> Iterator[None]:
 
 
 @pytest.fixture
-def mute_port() -> Iterator[int]:
+def mute() -> Iterator[socket.socket]:
     """Accepts connections, by its backlog, and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
+        yield listener
 
 
 def open_files() -> int:
@@ -128,6 +108,24 @@ def test_a_call_whose_time_is_over_hangs_up(
 
 
 @pytest.mark.usefixtures("no_waiting")
+def test_a_call_whose_time_is_over_hangs_up_although_its_answer_closes_the_connection(
+    peer: tuple[FakeDaraja, Daraja], push: Push
+) -> None:
+    fake, daraja = peer
+    daraja.check_credentials()
+
+    def drip_without_a_length(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        fake.drip(handler)
+
+    fake.script[PUSH] = [drip_without_a_length]
+    with pytest.raises(UnknownOutcome):
+        daraja.push(push, budget=SHORT)
+
+    assert fake.left.wait(5)
+
+
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("manner", ["silence", "drip"])
 def test_a_push_whose_token_does_not_come_in_time_is_not_sent(
     peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
@@ -170,13 +168,30 @@ def test_a_push_that_did_not_run_and_then_waits_for_a_token_too_long_was_not_sen
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_tls_handshake_that_never_ends_means_not_sent(mute_port: int, push: Push) -> None:
-    daraja = Daraja(MERCHANT, f"https://127.0.0.1:{mute_port}", SharedToken())
+def test_a_tls_handshake_that_never_ends_means_not_sent(mute: socket.socket, push: Push) -> None:
+    daraja = Daraja(MERCHANT, f"https://127.0.0.1:{mute.getsockname()[1]}", SharedToken())
 
     with pytest.raises(NotSent) as not_sent:
         daraja.push(push, budget=SHORT)
 
     assert not_sent.value.reason is Reason.SYSTEM_BUSY
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_call_whose_time_is_over_hangs_up_in_the_tls_handshake(
+    mute: socket.socket, push: Push
+) -> None:
+    base_url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+    daraja = Daraja(MERCHANT, base_url, SharedToken(), timeouts=Timeouts(connect=60.0))
+
+    with pytest.raises(NotSent):
+        daraja.push(push, budget=SHORT)
+    connection, _ = mute.accept()
+    connection.settimeout(LONG_BEFORE_THE_TIMEOUTS)
+
+    with connection, suppress(ConnectionResetError):
+        while connection.recv(4096):
+            pass
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -192,6 +207,17 @@ def test_a_certificate_that_nobody_vouches_for_means_not_sent(
             daraja.push(push)
 
     assert fake.asked == []
+
+
+def test_nobody_is_trusted_beyond_those_who_were_named(
+    server: tuple[FakeDaraja, ssl.SSLContext | None], push: Push
+) -> None:
+    fake, tls = server
+    trusted = tls and tls.cert_store_stats()
+
+    Daraja(MERCHANT, fake.base_url, SharedToken(), tls=tls).push(push)
+
+    assert (tls and tls.cert_store_stats()) == trusted
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -256,6 +282,42 @@ def test_the_end_of_a_call_spares_a_connection_that_it_no_longer_uses(
     assert [type(error) for error in errors] == [NotSent]
     assert others_errors == []
     assert len({asked.connection for asked in fake.asked}) == 1
+
+
+def test_nothing_leaves_before_it_is_announced(
+    server: tuple[FakeDaraja, ssl.SSLContext | None],
+) -> None:
+    class TooLate(Call[None]):
+        def about_to_send(self, *, counts: bool) -> None:
+            raise OutOfTime
+
+    fake, tls = server
+    transport = Transport(fake.base_url, DEFAULT_TIMEOUTS, time.monotonic, tls)
+
+    with pytest.raises(OutOfTime):
+        transport.exchange(TooLate(), Request("POST", PUSH, "Bearer x", b"{}"))
+
+    assert fake.hung_up.wait(5)
+    assert fake.asked == []
+
+
+def test_a_connection_is_let_go_of_before_another_call_can_have_it(
+    server: tuple[FakeDaraja, ssl.SSLContext | None],
+) -> None:
+    fake, tls = server
+    transport = Transport(fake.base_url, DEFAULT_TIMEOUTS, time.monotonic, tls)
+    request = Request("POST", PUSH, "Bearer x", b"{}")
+
+    class SlowToLetGo(Call[None]):
+        def let_go(self) -> None:
+            if len(fake.asked) == 1:
+                Calls(time.monotonic).run(lambda call: transport.exchange(call, request), 5)
+            super().let_go()
+
+    transport.exchange(SlowToLetGo(), request)
+
+    first, second = fake.asked
+    assert first.connection != second.connection
 
 
 def test_without_any_time_left_nothing_is_sent(

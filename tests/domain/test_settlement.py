@@ -540,11 +540,15 @@ NO_IDS = {"merchant_request_id": None, "checkout_request_id": None}
 def test_a_query_is_believed_about_2029_from_30_s_after_the_push_on() -> None:
     before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
 
-    decision = decide(
-        before, settlement.QueryAnswered("2029"), PUSHED_AT + timedelta(seconds=30)
-    )
+    decision = decide(before, settlement.QueryAnswered("2029"), PUSHED_AT + timedelta(seconds=30))
 
     assert (decision.status, decision.reason) == (Status.FAILED, Reason.MISCONFIGURED)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_after_too_long_a_silence_the_next_question_is_planned_anew(situation: str) -> None:
+    for before in SITUATIONS[situation]:
+        assert decide(before, settlement.SilenceTooLong(), NOW).replan
 
 
 def test_something_that_is_no_evidence_is_refused() -> None:

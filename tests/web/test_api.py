@@ -196,7 +196,11 @@ BODIES = [
     (b"null", "application/json", 400),
     (b"\xff\xfe", "application/json", 400),
     (b"[" * 60_000, "application/json", 400),
-    (b'{"amount": 150, "amount": 1, "reference": "A", "description": "x"}', "application/json", 400),
+    (
+        b'{"amount": 150, "amount": 1, "reference": "A", "description": "x"}',
+        "application/json",
+        400,
+    ),
     (b'{"amount": ' + b"9" * 5000 + b"}", "application/json", 400),
     (b"amount=150&reference=A&description=x", "application/x-www-form-urlencoded", 415),
     (b'{"amount": 150, "reference": "A", "description": "x"}', "text/plain", 415),
@@ -471,7 +475,9 @@ def test_a_reference_that_nobody_used_finds_nothing(client):
     assert (answer.status_code, answer.get_json()) == (200, {"orders": []})
 
 
-@pytest.mark.parametrize("query", ["", "?reference=", "?reference=%25", "?reference=A%00", "?ref=A"])
+@pytest.mark.parametrize(
+    "query", ["", "?reference=", "?reference=%25", "?reference=A%00", "?ref=A"]
+)
 def test_nothing_is_listed_without_a_reference(client, make_order, query):
     make_order()
 

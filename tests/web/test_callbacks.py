@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from mpesa.models import Evidence, db
 from tests.conftest import BOTH_DATABASES
-from tests.factories import failure_callback, raw, success_callback
+from tests.factories import API_KEY, failure_callback, order_fields, raw, success_callback
 from tests.web.steps import call_back, problem, pushed, rows, status_of
 
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
@@ -198,9 +198,7 @@ def test_a_callback_that_cannot_be_stored_is_503_and_not_200(make_app, daraja):
     assert answer.headers["Retry-After"]
 
 
-def test_from_an_address_that_is_not_listed_it_is_kept_but_not_believed(
-    make_app, daraja
-):
+def test_from_an_address_that_is_not_listed_it_is_kept_but_not_believed(make_app, daraja):
     app = make_app(CALLBACK_ALLOWED_IPS="196.201.212.0/24")
     client = app.test_client()
     transaction_id = order_and_push(client)
@@ -248,7 +246,5 @@ def test_an_absurd_forwarded_address_loses_no_callback(make_app, daraja):
 
 
 def order_and_push(client):
-    from tests.factories import API_KEY, order_fields
-
     order = client.post("/api/orders", json=order_fields(), headers=API_KEY).get_json()
     return pushed(client, order["order_id"])["transaction_id"]

@@ -242,9 +242,7 @@ def test_a_clear_refusal_is_202_and_the_snapshot_says_failed(client, make_order,
     assert snapshot["can_retry"]
 
 
-def test_a_push_that_was_never_sent_is_202_and_may_be_tried_in_a_minute(
-    client, make_order, daraja
-):
+def test_a_push_that_was_never_sent_is_202_and_may_be_tried_in_a_minute(client, make_order, daraja):
     daraja.answers.append(NotSent(Reason.SYSTEM_BUSY, "no connection"))
 
     snapshot = pushed(client, make_order())

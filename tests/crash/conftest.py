@@ -1,0 +1,25 @@
+"""One world for all points of a module: only the server in it dies."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.world import World, a_world
+from tests.servers import Postgres
+
+
+@pytest.fixture(scope="session")
+def standing_world(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[World]:
+    """Kept between tests, since a start takes longer than a test."""
+    with a_world(tmp_path_factory.mktemp("crash"), postgres, ("-m", "tests.crash.doomed")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(standing_world: World) -> World:
+    """A world in which nothing has happened yet, and whose server lives."""
+    process = standing_world.server.process
+    if process is None or process.poll() is not None:
+        standing_world.come_back()
+    standing_world.forget()
+    return standing_world

@@ -1,0 +1,133 @@
+"""`python -m tests.crash.doomed`: app.py, but it can be told to end itself with -9 at a point.
+
+The file that DOOM names is read at every point. It says `die POINT`, or `hold POINT` to let the
+point take HOLD_FOR seconds, once. Points are called after what the process does there: what a
+commit writes, which address of Daraja is called, what is emitted or answered. Nothing is killed
+while the file is missing, so the same process can set a stage, and survive as the restarted one.
+"""
+
+from mpesa import serving  # isort: skip - first, as in app.py: it patches what all else imports
+
+import os
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request
+from flask_socketio import SocketIO
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+
+from mpesa.daraja.http import Transport
+from mpesa.ledger import Kind
+
+ROOT = Path(__file__).resolve().parents[2]
+# Long enough for a test to do something meanwhile (seconds).
+HOLD_FOR = 1.5
+KINDS = {kind.value for kind in Kind}
+
+
+def reach(point: str) -> None:
+    """Do here what the file says."""
+    doom = Path(os.environ["DOOM"])
+    try:
+        word, _, wanted = doom.read_text().partition(" ")
+    except FileNotFoundError:
+        return
+    if wanted != point:
+        return
+    doom.unlink()
+    sys.stderr.write(f"{word} {point}\n")
+    sys.stderr.flush()
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(HOLD_FOR)
+
+
+def around(owner: type, method: str, name: Callable[..., str | None]) -> None:
+    """Make points `before …` and `after …` of a method; no name, no point."""
+    original = getattr(owner, method)
+
+    def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
+        step = name(self, *arguments)
+        if step is None:
+            return original(self, *arguments, **named)
+        reach(f"before {step}")
+        result = original(self, *arguments, **named)
+        reach(f"after {step}")
+        return result
+
+    setattr(owner, method, wrapped)
+
+
+# What each connection wrote since its last commit, by the address of psycopg2's connection.
+_written: dict[int, dict[str, str]] = {}
+
+
+def note_writes(_conn: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+    """Remember a write until its commit."""
+    verb, *words = statement.split()[:5]
+    if verb not in ("INSERT", "UPDATE"):
+        return
+    table = words[1] if verb == "INSERT" else words[0]
+    kinds = KINDS & {each for each in parameters.values() if isinstance(each, str)}
+    detail = kinds.pop() if table == "evidence" and kinds else f"{verb} {' '.join(words)}"
+    _written.setdefault(id(cursor.connection), {})[table] = detail
+
+
+def commit_name(_dialect: Any, connection: Any) -> str | None:
+    """What a commit is called, after what it writes; None for one that writes nothing."""
+    wrote = _written.pop(id(connection.dbapi_connection), {})
+    if "decisions" in wrote:
+        return f"the judgement of a {wrote.get('evidence', 'callback')}"
+    if "evidence" in wrote:
+        return "the raw callback"
+    if wrote.get("transactions", "").startswith("INSERT"):
+        return "the row"
+    if "transactions" in wrote:
+        return "the claim of a question"
+    return _access_name(wrote.get("daraja_access", ""))
+
+
+def _access_name(change: str) -> str | None:
+    """Token and budget share a row; the first column that is set tells which it is."""
+    if not change.startswith("UPDATE"):
+        return None
+    column = change.split("SET ")[1].partition("=")[0]
+    return {"fetching_until": "the lease of the token", "token": "the token"}.get(
+        column, "the query budget"
+    )
+
+
+def call_name(_transport: Any, _call: Any, asked: Any) -> str:
+    """Which address of Daraja is called."""
+    if "oauth" in asked.path:
+        return "asking for a token"
+    return "asking what became of it" if "query" in asked.path else "asking for a push"
+
+
+def emit_name(_socketio: Any, name: str, *_more: Any) -> str | None:
+    """Only what rooms are told."""
+    return "the emit" if name == "status" else None
+
+
+def answer_name(_app: Any, _response: Any) -> str | None:
+    """Only the routes that money goes through."""
+    known = {"payments.stk_push": "answering the page", "callbacks.callback": "answering Daraja"}
+    return known.get(request.endpoint or "")
+
+
+event.listen(Engine, "before_cursor_execute", note_writes)
+around(DefaultDialect, "do_commit", commit_name)
+around(Transport, "exchange", call_name)
+around(SocketIO, "emit", emit_name)
+around(Flask, "process_response", answer_name)
+
+if __name__ == "__main__":
+    runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
+
+__all__ = ["serving"]

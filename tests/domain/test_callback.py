@@ -1,0 +1,400 @@
+"""Anybody can POST anything to a public address: what is read out of it, and what is not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpesa.domain.callback import StkResult, UnreadableCallback, parse_callback, parse_receipt
+from tests.factories import RECEIPT, failure_callback, raw, success_callback
+
+MERCHANT_ID = "2654-4b64-97ff-b827b542881d3130"
+CHECKOUT_ID = "ws_CO_241120261200000712345678"
+
+
+def with_code(code_json: str) -> bytes:
+    """A failure's body whose ResultCode is this JSON text."""
+    text = raw(failure_callback(CHECKOUT_ID, MERCHANT_ID, "HERE")).decode()
+    return text.replace('"HERE"', code_json).encode()
+
+
+def with_items(items: object) -> bytes:
+    """A success whose metadata has these items."""
+    return raw(success_callback(CHECKOUT_ID, MERCHANT_ID, CallbackMetadata={"Item": items}))
+
+
+def amount_of(value: object) -> int | None:
+    return parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID, amount=value))).amount
+
+
+# -- what Daraja sends -------------------------------------------------------------------------
+
+
+def test_a_payment_is_read_with_its_ids_amount_and_receipt() -> None:
+    result = parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID)))
+
+    assert result == StkResult("0", MERCHANT_ID, CHECKOUT_ID, 150, RECEIPT)
+
+
+def test_a_failure_is_read_without_metadata() -> None:
+    result = parse_callback(raw(failure_callback(CHECKOUT_ID, MERCHANT_ID, 1032)))
+
+    assert result == StkResult("1032", MERCHANT_ID, CHECKOUT_ID)
+
+
+@pytest.mark.parametrize(
+    ("code_json", "code"),
+    [
+        ("0", "0"),
+        ("-0", "0"),
+        ("0.0", "0"),
+        ("0e5", "0"),
+        ('"0"', "0"),
+        ('" 0 "', "0"),
+        ("1", "1"),
+        ("1037", "1037"),
+        ("1037.0", "1037"),
+        ('"1037"', "1037"),
+        ('"SFC_IC0003"', "SFC_IC0003"),
+        ('"E3008"', "E3008"),
+        # Not the number 0, so not a payment: an unknown code.
+        ('"00"', "00"),
+        ('"0.0"', "0.0"),
+        ('"-0"', "-0"),
+        ("-1", "-1"),
+    ],
+)
+def test_a_code_is_read_as_number_or_as_text(code_json: str, code: str) -> None:
+    assert parse_callback(with_code(code_json)).code == code
+
+
+@pytest.mark.parametrize(
+    "code_json",
+    [
+        "false",
+        "true",
+        "null",
+        '""',
+        '" "',
+        "[]",
+        "[0]",
+        "{}",
+        '{"0": 0}',
+        "0.5",
+        # Both become 0.0 as a float.
+        "1e-400",
+        "-0.000001e-320",
+        "1e999",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1" + 20 * "0",
+        "9" * 5000,
+        '"0; DROP TABLE"',
+        '"0\\u0000"',
+        '"\\u0660"',
+        '"\\uff10"',
+        '"\\ud800"',
+        '"' + 33 * "1" + '"',
+    ],
+)
+def test_what_is_no_code_is_never_0(code_json: str) -> None:
+    with pytest.raises(UnreadableCallback):
+        parse_callback(with_code(code_json))
+
+
+def test_a_missing_code_is_never_0() -> None:
+    body = success_callback(CHECKOUT_ID, MERCHANT_ID)
+    del body["Body"]["stkCallback"]["ResultCode"]
+
+    with pytest.raises(UnreadableCallback):
+        parse_callback(raw(body))
+
+
+# -- bodies that are none ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x00",
+        b"\xff\xfe\x00garbage",
+        b"<html>Request unsuccessful. Incapsula incident ID</html>",
+        b"ResultCode=0&Amount=150",
+        b"null",
+        b"0",
+        b'"Body"',
+        b"[]",
+        b"{}",
+        b'{"Body": null}',
+        b'{"Body": []}',
+        b'{"Body": {"stkCallback": null}}',
+        b'{"Body": {"stkCallback": []}}',
+        b'{"Body": {"stkCallback": {}}}',
+        b'{"Body": {"stkCallback": {"resultcode": 0}}}',
+        b'{"stkCallback": {"ResultCode": 0}}',
+        b'{"Body": {"stkCallback": {"ResultCode": 0}}} trailing',
+        b'\xef\xbb\xbf{"Body": {"stkCallback": {"ResultCode": 0}}}',
+        '{"Body": {"stkCallback": {"ResultCode": 0}}}'.encode("utf-16"),
+    ],
+)
+def test_a_body_that_is_no_callback_is_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableCallback):
+        parse_callback(body)
+
+
+def test_a_body_cut_anywhere_is_unreadable() -> None:
+    body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID))
+
+    for length in range(len(body)):
+        with pytest.raises(UnreadableCallback):
+            parse_callback(body[:length])
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"Body":', b'{"Body":{"stkCallback":'])
+def test_nesting_without_end_is_unreadable(opening: bytes) -> None:
+    with pytest.raises(UnreadableCallback):
+        parse_callback(opening * 10_000)
+
+
+def test_deep_nesting_in_an_item_never_overflows() -> None:
+    for depth in range(1, 1200, 7):
+        nested = "[" * depth + "]" * depth
+        item = f'{{"Name": "Amount", "Value": {nested}}}'
+        body = with_items("HERE").replace(b'"HERE"', f"[{item}, {item}]".encode())
+
+        assert is_unreadable(body) or parse_callback(body).amount is None
+
+
+def is_unreadable(body: bytes) -> bool:
+    try:
+        parse_callback(body)
+    except UnreadableCallback:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Body": {"stkCallback": {"ResultCode": 1032, "ResultCode": 0}}}',
+        b'{"Body": {"stkCallback": {"ResultCode": 0}, "stkCallback": {"ResultCode": 1}}}',
+        b'{"Body": {}, "Body": {"stkCallback": {"ResultCode": 0}}}',
+        b'{"Body": {"stkCallback": {"ResultCode": 0, "x": {"y": 1, "y": 1}}}}',
+    ],
+)
+def test_a_key_that_stands_twice_makes_the_body_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableCallback, match="twice"):
+        parse_callback(body)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_makes_the_body_unreadable(constant: str) -> None:
+    body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID, amount="HERE"))
+
+    with pytest.raises(UnreadableCallback):
+        parse_callback(body.replace(b'"HERE"', constant.encode()))
+
+
+# -- amounts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "shillings"),
+    [(1, 1), (1.0, 1), ("1.00", 1), ("1", 1), (" 150 ", 150), (150, 150), ("1e3", 1000)],
+)
+def test_an_amount_is_read_in_every_form_that_daraja_writes(value: object, shillings: int) -> None:
+    assert amount_of(value) == shillings
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        False,
+        "",
+        "KES 150",
+        "1,500",
+        "1_500",
+        1.5,
+        "1.50",
+        0,
+        0.0,
+        -150,
+        "-150",
+        10**9,
+        10**400,
+        "1e300",
+        "1e-3",
+        "1e999999999999999999",
+        "NaN",
+        "sNaN",
+        "Infinity",
+        "١٥٠",  # noqa: RUF001 - other scripts' digits
+        "１５０",  # noqa: RUF001
+        "1" * 25,
+        [150],
+        {"Value": 150},
+    ],
+)
+def test_an_amount_that_is_no_whole_sum_is_none(value: object) -> None:
+    assert amount_of(value) is None
+
+
+# -- items -------------------------------------------------------------------------------------
+
+
+def test_items_are_read_by_name_whatever_their_order_and_company() -> None:
+    items = [
+        {"Name": "PhoneNumber", "Value": "2547*****678"},
+        {"Name": "Balance"},
+        {"Name": "MpesaReceiptNumber", "Value": RECEIPT},
+        {"Name": "SomethingNew", "Value": {"nested": []}},
+        {"Name": "Amount", "Value": 1.0},
+    ]
+
+    result = parse_callback(with_items(items))
+
+    assert (result.amount, result.receipt) == (1, RECEIPT)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        None,
+        "Amount",
+        {},
+        [],
+        [None, 0, "Amount", [], {}],
+        [{"Name": "Amount"}, {"Name": "MpesaReceiptNumber"}],
+        [{"Value": 150}],
+        [{"Name": None, "Value": 150}],
+        [{"Name": ["Amount"], "Value": 150}],
+        [{"name": "Amount", "value": 150}],
+    ],
+)
+def test_items_without_name_or_value_tell_nothing(items: object) -> None:
+    result = parse_callback(with_items(items))
+
+    assert (result.code, result.amount, result.receipt) == ("0", None, None)
+
+
+@pytest.mark.parametrize("metadata", [None, 0, "x", [], {}, [{"Item": []}], True])
+def test_metadata_of_another_type_tells_nothing(metadata: object) -> None:
+    body = success_callback(CHECKOUT_ID, MERCHANT_ID, CallbackMetadata=metadata)
+
+    result = parse_callback(raw(body))
+
+    assert (result.code, result.amount, result.receipt) == ("0", None, None)
+
+
+@pytest.mark.parametrize("second", [151, "x", None, [150]])
+def test_an_item_that_contradicts_itself_tells_nothing(second: object) -> None:
+    items = [{"Name": "Amount", "Value": 150}, {"Name": "Amount", "Value": second}]
+
+    assert parse_callback(with_items(items)).amount is None
+    assert parse_callback(with_items(items[::-1])).amount is None
+
+
+def test_an_item_that_repeats_itself_is_read() -> None:
+    item = {"Name": "Amount", "Value": 150}
+
+    assert parse_callback(with_items([item, item])).amount == 150
+
+
+def test_an_item_contradicted_once_stays_so() -> None:
+    values: list[Any] = [150, 151, 150]
+    items = [{"Name": "Amount", "Value": value} for value in values]
+
+    assert parse_callback(with_items(items)).amount is None
+
+
+# -- ids and receipts --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", 0, 12345, True, [], ["x"], {}, "x" * 65, "a\nb", "a\x00b", "\ud800"]
+)
+def test_an_id_of_another_form_is_none(value: object) -> None:
+    result = parse_callback(raw(success_callback(value, value)))  # type: ignore[arg-type]
+
+    assert (result.merchant_request_id, result.checkout_request_id) == (None, None)
+
+
+def test_an_id_may_have_64_characters() -> None:
+    longest = "x" * 64
+
+    assert parse_callback(raw(success_callback(longest, longest))).checkout_request_id == longest
+
+
+@pytest.mark.parametrize("typed", [RECEIPT, RECEIPT.lower(), f"  {RECEIPT}\n", "1234567890"])
+def test_a_receipt_is_trimmed_and_upper_cased(typed: str) -> None:
+    assert parse_receipt(typed) == typed.strip().upper()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0,
+        1234567890,
+        True,
+        [],
+        "",
+        "UKO1ABCDE",
+        "UKO1ABCDEFG",
+        "UKO1 BCDEF",
+        "UKO1-BCDEF",
+        "UKO1ÀBCDEF",
+        "UKO١ABCDEF",  # noqa: RUF001 - another script's digit
+        "UKO1ABCDEF\x00",
+        "<script>10",
+    ],
+)
+def test_what_is_no_receipt_is_none(value: object) -> None:
+    assert parse_receipt(value) is None
+
+
+# -- whatever else ------------------------------------------------------------------------------
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+item = st.fixed_dictionaries(
+    {}, optional={"Name": st.sampled_from(["Amount", "MpesaReceiptNumber"]), "Value": anything}
+)
+shaped = st.fixed_dictionaries(
+    {},
+    optional={
+        "ResultCode": anything | st.sampled_from([0, 0.0, "0", False, "", None, -0.0]),
+        "MerchantRequestID": anything,
+        "CheckoutRequestID": anything,
+        "CallbackMetadata": anything | st.fixed_dictionaries({"Item": st.lists(item | anything)}),
+    },
+)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
+    assert is_unreadable(body) or parse_callback(body)
+
+
+@given(anything)
+def test_any_json_is_read_or_unreadable(document: object) -> None:
+    assert is_unreadable(raw(document)) or parse_callback(raw(document))
+
+
+@given(shaped)
+def test_only_a_code_that_is_0_reads_as_0(callback: dict[str, Any]) -> None:
+    body = json.dumps({"Body": {"stkCallback": callback}}).encode()
+    code = callback.get("ResultCode")
+    a_number = isinstance(code, int | float) and not isinstance(code, bool)
+    is_zero = (a_number and code == 0) or (isinstance(code, str) and code.strip() == "0")
+
+    assert is_unreadable(body) or (parse_callback(body).code == "0") == is_zero

@@ -1,0 +1,231 @@
+"""What everybody is shown of a transaction, and when another push is offered."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpesa.domain.result_codes import FAILED_REASONS, Reason, Status
+from mpesa.domain.snapshot import (
+    OPEN_FOR,
+    Newest,
+    OrderStatus,
+    Picture,
+    Retry,
+    draw,
+    may_retry,
+    order_status,
+    poll_after,
+    seconds_left,
+    utc_text,
+)
+
+PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+NOW = PUSHED_AT + timedelta(seconds=45)
+PICTURE = Picture(
+    transaction_id="t" * 22,
+    order_id="o" * 22,
+    order_status="OPEN",
+    status=Status.PENDING,
+    reason=Reason.AWAITING_PIN,
+    final=False,
+    amount=150,
+    msisdn="254712345678",
+    receipt=None,
+    created_at=PUSHED_AT,
+    updated_at=PUSHED_AT + timedelta(seconds=1),
+    seq=2,
+)
+
+
+def newest(
+    reason: Reason, *, status: Status = Status.FAILED, wait: timedelta | None = None
+) -> Newest:
+    return Newest(status, reason, NOW + wait if wait is not None else None)
+
+
+def retry_after(attempt: Newest) -> Retry:
+    return may_retry(order_open=True, attempt_open=False, newest=attempt, now=NOW)
+
+
+# -- another push ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", sorted(FAILED_REASONS))
+def test_a_failure_without_a_wait_offers_another_push_at_once(reason: Reason) -> None:
+    assert retry_after(newest(reason)) == Retry(allowed=True, after=None)
+
+
+@pytest.mark.parametrize("reason", sorted(FAILED_REASONS - {Reason.MISCONFIGURED}))
+def test_a_wait_is_counted_down_beside_the_offer(reason: Reason) -> None:
+    attempt = newest(reason, wait=timedelta(seconds=30))
+
+    assert retry_after(attempt) == Retry(allowed=True, after=30)
+
+
+def test_a_shop_that_is_misconfigured_offers_nothing_until_its_wait_is_over() -> None:
+    waiting = newest(Reason.MISCONFIGURED, wait=timedelta(seconds=600))
+    over = newest(Reason.MISCONFIGURED, wait=timedelta(0))
+
+    assert retry_after(waiting) == Retry(allowed=False, after=None)
+    assert retry_after(over) == Retry(allowed=True, after=None)
+
+
+@pytest.mark.parametrize("reason", [Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE])
+def test_silence_offers_another_push_at_once_when_no_prompt_can_be_open(reason: Reason) -> None:
+    attempt = newest(reason, status=Status.PENDING)
+
+    assert retry_after(attempt) == Retry(allowed=True, after=None)
+
+
+@pytest.mark.parametrize(("order_open", "attempt_open"), [(False, False), (True, True)])
+@pytest.mark.parametrize("wait", [None, timedelta(seconds=30)])
+def test_a_closed_order_and_an_open_attempt_offer_nothing(
+    order_open: bool, attempt_open: bool, wait: timedelta | None
+) -> None:
+    attempt = newest(Reason.LINE_BUSY, wait=wait)
+
+    retry = may_retry(order_open=order_open, attempt_open=attempt_open, newest=attempt, now=NOW)
+
+    assert retry == Retry(allowed=False, after=None)
+
+
+@pytest.mark.parametrize("reason", [Reason.PAID, Reason.PAID_LATE])
+def test_a_payment_offers_nothing(reason: Reason) -> None:
+    assert not retry_after(newest(reason, status=Status.SUCCESS)).allowed
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [
+        (timedelta(seconds=30), 30),
+        (timedelta(seconds=29, microseconds=1), 30),
+        (timedelta(microseconds=1), 1),
+        (timedelta(0), None),
+        (timedelta(seconds=-1), None),
+    ],
+)
+def test_a_wait_is_told_in_whole_seconds_rounded_up(left: timedelta, seconds: int | None) -> None:
+    assert seconds_left(NOW + left, NOW) == seconds
+
+
+def test_no_wait_leaves_no_seconds() -> None:
+    assert seconds_left(None, NOW) is None
+
+
+# -- the order ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "attempt_open", "status"),
+    [
+        (None, False, OrderStatus.OPEN),
+        (timedelta(seconds=1), False, OrderStatus.OPEN),
+        (timedelta(0), False, OrderStatus.EXPIRED),
+        (timedelta(days=-1), False, OrderStatus.EXPIRED),
+        (timedelta(0), True, OrderStatus.OPEN),
+        (timedelta(days=-1), True, OrderStatus.OPEN),
+    ],
+)
+def test_an_order_expires_unless_a_prompt_may_still_be_answered(
+    expires_in: timedelta | None, attempt_open: bool, status: OrderStatus
+) -> None:
+    expires_at = NOW + expires_in if expires_in is not None else None
+
+    assert order_status("OPEN", expires_at, attempt_open=attempt_open, now=NOW) is status
+
+
+@pytest.mark.parametrize("stored", ["PAID", "CANCELLED", "EXPIRED"])
+@pytest.mark.parametrize("attempt_open", [True, False])
+def test_an_order_that_ended_does_not_expire(stored: str, attempt_open: bool) -> None:
+    long_ago = NOW - timedelta(days=1)
+
+    assert order_status(stored, long_ago, attempt_open=attempt_open, now=NOW) == stored
+
+
+def test_a_fifth_word_for_an_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="REFUNDED"):
+        order_status("REFUNDED", None, attempt_open=False, now=NOW)
+
+
+# -- the picture -------------------------------------------------------------------------------
+
+
+def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
+    snapshot = draw(PICTURE, Retry(allowed=False), NOW)
+
+    assert list(snapshot.items()) == [
+        ("transaction_id", "t" * 22),
+        ("order_id", "o" * 22),
+        ("order_status", "OPEN"),
+        ("status", "PENDING"),
+        ("reason", "awaiting_pin"),
+        ("final", False),
+        ("can_retry", False),
+        ("retry_after", None),
+        ("amount", 150),
+        ("currency", "KES"),
+        ("phone", "0712•••678"),
+        ("receipt", None),
+        ("created_at", "2026-11-24T09:00:00Z"),
+        ("updated_at", "2026-11-24T09:00:01Z"),
+        ("seq", 2),
+        ("poll_after", 3),
+    ]
+
+
+def test_the_snapshot_holds_plain_values_that_json_can_write() -> None:
+    snapshot = draw(PICTURE, Retry(allowed=True, after=7), NOW)
+
+    assert {type(value) for value in snapshot.values()} <= {str, int, bool, type(None)}
+    assert (snapshot["can_retry"], snapshot["retry_after"]) == (True, 7)
+
+
+def test_a_forgotten_phone_number_leaves_an_empty_one() -> None:
+    assert draw(replace(PICTURE, msisdn=None), Retry(allowed=False), NOW)["phone"] == ""
+
+
+def test_the_phone_number_is_never_shown_whole() -> None:
+    snapshot = draw(PICTURE, Retry(allowed=False), NOW)
+
+    assert "712345678" not in str(snapshot)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 11, 24, 9, 0, tzinfo=UTC),
+        datetime(2026, 11, 24, 9, 0, 0, 999_999, tzinfo=UTC),
+        datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=3))),
+    ],
+)
+def test_a_time_is_told_in_utc_and_whole_seconds(moment: datetime) -> None:
+    assert utc_text(moment) == "2026-11-24T09:00:00Z"
+
+
+# -- the next poll -----------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(sorted(Status)),
+    st.booleans(),
+    st.timedeltas(timedelta(0), timedelta(days=3)),
+)
+def test_a_client_polls_every_few_seconds_and_never_without_a_pause(
+    status: Status, final: bool, age: timedelta
+) -> None:
+    assert 1 <= poll_after(status, final=final, age=age) <= 60
+
+
+def test_a_client_polls_less_when_less_is_to_be_expected() -> None:
+    young = poll_after(Status.PENDING, final=False, age=timedelta(seconds=5))
+    silent = poll_after(Status.PENDING, final=False, age=OPEN_FOR)
+    over = poll_after(Status.FAILED, final=True, age=timedelta(seconds=5))
+
+    assert young < silent < over
+
+
+def test_a_prompt_lives_three_minutes_at_most() -> None:
+    assert timedelta(seconds=180) == OPEN_FOR

@@ -1,0 +1,328 @@
+"""How a process begins and ends: what it says, how long it takes, and what it leaves behind."""
+
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+import requests
+
+from tests.integration.steps import new_line, new_order, phone, push, started, watching
+from tests.servers import PATIENCE, ROOT, Server, free_port, running, wait_until
+
+# Promised are 5 s, and 10 s with a push under way; machines that run tests are slow and shared.
+SOON = 15
+
+
+def timed_stop(server, number):
+    """Stop it; returns the exit status and how long it took, in seconds."""
+    begin = time.monotonic()
+    status = server.stop(number)
+    took = time.monotonic() - begin
+    print(f"stopped by {signal.Signals(number).name} after {took:.2f} s")  # noqa: T201 - pytest -s
+    return status, took
+
+
+# -- stopping ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
+    with running(tmp_path) as server:
+        _, transaction_id = started(server)
+        pages = [watching(server, transaction_id) for _ in range(20)]
+        keep_alive = requests.Session()
+        keep_alive.get(server.url("/healthz"), timeout=10)
+
+        status, took = timed_stop(server, number)
+
+        assert status == 0
+        assert took < SOON
+        assert all(page.closed_after() < 1 for page in pages)
+        assert "Traceback" not in server.why()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_soon_with_status_0_while_nothing_happens(tmp_path, number):
+    with running(tmp_path) as server:
+        status, took = timed_stop(server, number)
+
+    assert (status, took < SOON) == (0, True)
+    assert "Traceback" not in server.why()
+
+
+def test_more_signals_change_nothing(tmp_path):
+    with running(tmp_path) as server:
+        _, transaction_id = started(server)
+        watching(server, transaction_id)
+        for _ in range(5):
+            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(signal.SIGINT)
+
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_client_that_reads_nothing_does_not_delay_the_end(tmp_path):
+    with running(tmp_path) as server:
+        _, transaction_id = started(server)
+        deaf = watching(server, transaction_id)
+        half = socket.create_connection(("127.0.0.1", server.port))
+        half.sendall(b"POST /stk-push HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+
+        status, took = timed_stop(server, signal.SIGTERM)
+
+        half.close()
+        deaf.close()
+    assert (status, took < SOON) == (0, True)
+
+
+class MuteDaraja:
+    """A Daraja that gives a token, takes the push and never answers it."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.pushed = threading.Event()
+        self.open = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.open.append(connection)
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        while asked := connection.recv(65_536):
+            if b"/oauth/" in asked.split(b"\r\n")[0]:
+                body = b'{"access_token": "token", "expires_in": "3599"}'
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+                connection.sendall(head.encode() + b"\r\n\r\n" + body)
+            elif b"/stkpush/" in asked.split(b"\r\n")[0]:
+                self.pushed.set()
+
+    def close(self):
+        for each in [self.listener, *self.open]:
+            each.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_push_under_way_is_recorded_as_unconfirmed_before_the_end(tmp_path, number):
+    with closing(MuteDaraja()) as mute, running(tmp_path, DARAJA_BASE_URL=mute.address) as server:
+        order_id = new_order(server)
+        answers = []
+        payer = threading.Thread(
+            target=lambda: answers.append(
+                server.post("/stk-push", json={"order_id": order_id, "phone": new_line()})
+            )
+        )
+        payer.start()
+        assert mute.pushed.wait(PATIENCE)
+
+        status, took = timed_stop(server, number)
+        payer.join(PATIENCE)
+
+    with closing(sqlite3.connect(tmp_path / f"mpesa-{server.port}.sqlite")) as database:
+        (row,) = database.execute("SELECT status, reason FROM transactions").fetchall()
+    assert row == ("PENDING", "push_unconfirmed")
+    assert (status, took < SOON) == (0, True)
+    assert [each.status_code for each in answers] == [202]
+    assert answers[0].json()["reason"] == "push_unconfirmed"
+
+
+def test_the_simulators_slow_push_ends_as_unconfirmed_too(tmp_path):
+    with running(tmp_path) as server:
+        msisdn, order_id = new_line(), new_order(server)
+        phone(server, msisdn).script(push="timeout")
+        payer = threading.Thread(target=lambda: try_push(server, order_id, msisdn))
+        payer.start()
+        wait_until(phone(server, msisdn).prompts)
+
+        status, took = timed_stop(server, signal.SIGTERM)
+        payer.join(PATIENCE)
+
+    with closing(sqlite3.connect(tmp_path / f"mpesa-{server.port}.sqlite")) as database:
+        rows = database.execute("SELECT status, reason FROM transactions").fetchall()
+    assert rows == [("PENDING", "push_unconfirmed")]
+    assert (status, took < SOON) == (0, True)
+
+
+def try_push(server, order_id, msisdn):
+    try:
+        push(server, order_id, msisdn)
+    except (requests.RequestException, AssertionError):
+        return
+
+
+# -- starting ----------------------------------------------------------------------------------
+
+
+def refusal(tmp_path, program=("app.py",), **settings):
+    """Start what cannot start; returns its exit status and what it wrote."""
+    server = Server(tmp_path, program, **settings)
+    done = subprocess.run(
+        [sys.executable, *program],
+        cwd=ROOT,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def assert_one_line(outcome, *words):
+    status, lines = outcome
+    assert status == 1
+    assert len(lines) == 1, lines
+    assert all(word in lines[0] for word in words), lines
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        assert_one_line(refusal(tmp_path, PORT=port), "PORT", port)
+
+
+def test_the_simulator_too_says_in_one_line_that_its_port_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        assert_one_line(refusal(tmp_path, ("-m", "mpesa.simulator", "--port", port)), port)
+
+
+def test_an_address_that_is_not_ours_is_said_in_one_line(tmp_path):
+    outcome = refusal(tmp_path, HOST="192.0.2.1", SIMULATOR_PUBLIC="1")
+
+    assert_one_line(outcome, "192.0.2.1", "HOST")
+
+
+@pytest.mark.parametrize("beyond", ["mpesa.sqlite", "deeper/mpesa.sqlite"])
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, beyond):
+    file = tmp_path / "no-folder"
+    file.write_text("")
+
+    outcome = refusal(tmp_path, DATABASE_URL=f"sqlite:///{file}/{beyond}")
+
+    assert_one_line(outcome, "DATABASE_URL", str(file))
+
+
+def test_a_file_that_is_no_database_is_said_in_one_line(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("these are notes, and no database, of more than a hundred bytes " * 30)
+
+    assert_one_line(refusal(tmp_path, DATABASE_URL=f"sqlite:///{file}"), "DATABASE_URL")
+
+
+def test_a_postgresql_that_does_not_answer_is_said_in_one_line_without_its_password(tmp_path):
+    url = f"postgresql://mpesa:s3cret@127.0.0.1:{free_port()}/mpesa"
+
+    outcome = refusal(tmp_path, DATABASE_URL=url)
+
+    assert_one_line(outcome, "DATABASE_URL")
+    assert "s3cret" not in outcome[1][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("DARAJA_ENV", "live"),
+        ("PUBLIC_URL", "pay.example.com"),
+        ("PUBLIC_URL", "https://pay.example.com"),
+        ("DATABASE_URL", "mysql://x/y"),
+        ("REDIS_URL", "http://x"),
+        ("STK_PUSH_LIMIT_PER_PHONE", "often"),
+        ("DARAJA_QUERY_RATE", "0/minute"),
+        ("CALLBACK_ALLOWED_IPS", "nowhere"),
+        ("MERCHANT_COLOUR", "green"),
+        ("DARAJA_BASE_URL", "http://example.com"),
+        ("WEBHOOK_SECRET", "hunter2"),
+        ("TRUSTED_PROXIES", "-1"),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(tmp_path, name, value):
+    outcome = refusal(tmp_path, **{name: value})
+
+    assert_one_line(outcome, name)
+    assert "hunter2" not in outcome[1][0]
+
+
+def test_production_does_not_start_on_development_secrets(tmp_path):
+    outcome = refusal(tmp_path, DARAJA_ENV="production")
+
+    status, lines = outcome
+    assert (status, len(lines)) == (1, 1)
+
+
+@pytest.mark.postgres
+def test_a_postgresql_of_another_encoding_is_said_in_one_line(tmp_path, postgres):
+    url = postgres.new_database()
+    base, name = url.rsplit("/", 1)
+    import psycopg2
+
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"CREATE DATABASE {name}_ascii TEMPLATE template0 ENCODING 'SQL_ASCII'"
+                " LC_COLLATE 'C' LC_CTYPE 'C'"
+            )
+
+    outcome = refusal(tmp_path, DATABASE_URL=f"{base}/{name}_ascii")
+
+    assert_one_line(outcome, "DATABASE_URL", "UTF8")
+
+
+def test_a_second_start_finds_the_database_as_it_was(tmp_path):
+    with running(tmp_path) as server:
+        order_id = new_order(server)
+        port, url = server.port, server.environment["DATABASE_URL"]
+        assert server.stop() == 0
+
+    with running(tmp_path, PORT=str(port), DATABASE_URL=url) as again:
+        assert push(again, order_id, new_line())["status"] == "PENDING"
+        assert "Traceback" not in again.why()
+
+
+def test_a_killed_server_starts_again_on_the_same_port_and_database(tmp_path):
+    with running(tmp_path) as server:
+        _, transaction_id = started(server)
+        server.process.kill()
+        server.process.wait(PATIENCE)
+        port, url = server.port, server.environment["DATABASE_URL"]
+
+    with (
+        running(tmp_path, PORT=str(port), DATABASE_URL=url) as again,
+        watching(again, transaction_id) as page,
+    ):
+        assert page.first["status"] == "PENDING"
+
+
+def test_what_it_says_at_the_start_leads_to_what_it_serves(tmp_path):
+    with running(tmp_path) as server:
+        wait_until(lambda: server.address in server.why())
+        said = server.why()
+
+        assert f"{server.address}/simulator/" in said
+        assert server.get("/simulator/").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_it_listens_on_other_names_of_this_machine(tmp_path, host):
+    with running(tmp_path, HOST=host) as server:
+        bare = f"[{host}]" if ":" in host else host
+        base = f"http://{bare}:{server.port}"
+
+        assert requests.get(f"{base}/readyz", timeout=10).status_code == 200

@@ -1,0 +1,396 @@
+"""The flask commands, as an operator types them: what they print, refuse and keep to themselves."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from app import create_app
+from mpesa.config import SettingsError
+from mpesa.daraja import NotSent
+from mpesa.domain.result_codes import Reason
+from tests.desk import Desk
+from tests.factories import (
+    RECEIPT,
+    SECOND_PAYER_MSISDN,
+    failure_callback,
+    make_settings,
+    success_callback,
+)
+from tests.fakes import Clock, FakeDaraja
+from tests.servers import PATIENCE, ROOT, free_port
+
+Flask_ = Callable[..., Result]
+GOOD = {"amount": "150", "reference": "INV-1", "description": "Two coffees"}
+
+
+@pytest.fixture
+def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    return Desk(app, clock, daraja)
+
+
+@pytest.fixture
+def flask(app: Flask) -> Flask_:
+    """Run a command in the application."""
+    return lambda *arguments: app.test_cli_runner().invoke(args=arguments)
+
+
+def create(flask: Flask_, **changed: str) -> Result:
+    options = {**GOOD, **changed}
+    return flask("orders", "create", *(f"--{name}={value}" for name, value in options.items()))
+
+
+def pay(desk: Desk, push: int = 1) -> None:
+    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
+    desk.callback(push, success_callback(*ids))
+
+
+# -- flask orders create -------------------------------------------------------------------------
+
+
+def test_creating_an_order_prints_its_checkout_address(desk: Desk, flask: Flask_) -> None:
+    result = create(flask)
+
+    address = result.output.strip()
+    order = desk.order_row(address.rsplit("/", 1)[1])
+    assert result.exit_code == 0
+    assert address == f"http://127.0.0.1:5000/checkout/{order.id}"
+    assert (order.amount, order.reference, order.description) == (150, "INV-1", "Two coffees")
+
+
+def test_the_printed_address_shows_the_checkout_page(app: Flask, flask: Flask_) -> None:
+    address = create(flask).output.strip()
+
+    page = app.test_client().get(address)
+
+    assert page.status_code == 200
+    assert "150" in page.text
+
+
+def test_an_order_may_have_an_end_and_a_way_back(desk: Desk, flask: Flask_, clock: Clock) -> None:
+    until = clock() + timedelta(hours=1)
+
+    result = create(
+        flask, **{"expires-at": until.isoformat(), "return-url": "https://shop.example/back"}
+    )
+
+    order = desk.order_row(result.output.strip().rsplit("/", 1)[1])
+    assert (order.expires_at, order.return_url) == (until, "https://shop.example/back")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("amount", "0"),
+        ("amount", "-1"),
+        ("amount", "1.5"),
+        ("amount", "250001"),
+        ("amount", "many"),
+        ("reference", "with space"),
+        ("reference", "thirteen-long"),
+        ("reference", ""),
+        ("description", " "),
+        ("description", "x" * 201),
+        ("return-url", "http://shop.example/"),
+        ("return-url", "javascript:alert(1)"),
+        ("expires-at", "yesterday"),
+        ("expires-at", "2020-01-01T00:00:00Z"),
+        ("expires-at", "2030-01-01T00:00:00"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_option(
+    flask: Flask_, option: str, value: str
+) -> None:
+    result = create(flask, **{option: value})
+
+    assert result.exit_code == 2
+    assert f"--{option}" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_option_is_named(flask: Flask_) -> None:
+    result = flask("orders", "create", "--amount=1", "--reference=A")
+
+    assert result.exit_code == 2
+    assert "--description" in result.output
+
+
+# -- flask transactions list | show --------------------------------------------------------------
+
+
+def test_the_list_shows_the_newest_first(desk: Desk, flask: Flask_, clock: Clock) -> None:
+    first = desk.attempt(reference="INV-1")
+    clock.pass_(seconds=1)
+    second = desk.attempt(SECOND_PAYER_MSISDN, reference="INV-2", amount=1500)
+    pay(desk, 1)
+
+    newer, older = flask("transactions", "list").output.splitlines()
+
+    assert newer.startswith(second)
+    assert "awaiting_pin" in newer
+    assert "KES   1,500" in newer
+    assert newer.endswith("INV-2")
+    assert older.startswith(first)
+    assert "SUCCESS" in older
+    assert RECEIPT in older
+
+
+def test_the_list_says_what_a_person_must_look_at(desk: Desk, flask: Flask_) -> None:
+    desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, failure_callback(*ids, "NEW_CODE"))
+
+    assert "needs review" in flask("transactions", "list").output
+
+
+def test_the_list_is_as_long_as_asked(desk: Desk, flask: Flask_) -> None:
+    for number in range(3):
+        desk.attempt(f"25470000000{number}")
+
+    output = flask("transactions", "list", "--limit", "2").output
+
+    assert len(output.splitlines()) == 2
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x"])
+def test_a_senseless_limit_is_refused(flask: Flask_, limit: str) -> None:
+    assert flask("transactions", "list", "--limit", limit).exit_code == 2
+
+
+def test_a_transaction_is_shown_with_its_evidence_and_why(desk: Desk, flask: Flask_) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+
+    output = flask("transactions", "show", transaction).output
+
+    assert '"status": "SUCCESS"' in output
+    assert "push_answer" in output
+    assert "callback" in output
+    assert "196.201.212.69" in output
+    for decision in desk.decisions(transaction):
+        assert decision.why in output
+
+
+def test_an_unknown_transaction_is_one_clear_line(flask: Flask_) -> None:
+    result = flask("transactions", "show", "nobody")
+
+    assert result.exit_code == 1
+    assert result.output == "Error: there is no transaction nobody\n"
+
+
+def test_neither_number_nor_id_nor_token_is_printed(desk: Desk, flask: Flask_) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+
+    printed = "".join(
+        flask("transactions", *arguments).output for arguments in (["list"], ["show", transaction])
+    )
+
+    assert "0712•••678" in printed
+    assert "712345678" not in printed
+    assert "ws_CO" not in printed
+    assert desk.daraja.token_of(1) not in printed
+    assert desk.transaction(transaction).callback_token_hash not in printed
+
+
+def test_a_transaction_whose_number_was_forgotten_is_still_listed(
+    desk: Desk, flask: Flask_
+) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    with desk.sessions() as session:
+        session.get_one(type(desk.transaction(transaction)), transaction).msisdn = None
+        session.commit()
+
+    results = [flask("transactions", "list"), flask("transactions", "show", transaction)]
+
+    assert [result.exit_code for result in results] == [0, 0]
+    assert all(RECEIPT in result.output for result in results)
+
+
+# -- flask transactions reconcile ----------------------------------------------------------------
+
+
+def test_reconciling_asks_about_what_is_silent(desk: Desk, flask: Flask_, clock: Clock) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    desk.daraja.query_answers.append("0")
+
+    result = flask("transactions", "reconcile")
+
+    assert result.output == "asked about 1 of the transactions that are due\n"
+    assert desk.transaction(transaction).status == "SUCCESS"
+
+
+# -- flask doctor --------------------------------------------------------------------------------
+
+
+def of(result: Result, what: str) -> str:
+    """The doctor's line about one thing."""
+    (line,) = [line for line in result.output.splitlines() if line[5:].startswith(what)]
+    return line
+
+
+def test_the_doctor_says_what_is_well(flask: Flask_) -> None:
+    result = flask("doctor")
+
+    assert of(result, "settings").startswith("ok")
+    assert of(result, "database").startswith("ok")
+    assert of(result, "daraja").startswith("ok")
+
+
+def test_the_doctor_says_that_nobody_serves_at_the_public_address(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(PORT=str(free_port()))
+
+    result = app.test_cli_runner().invoke(args=["doctor"])
+
+    assert result.exit_code == 1
+    assert of(result, "PUBLIC_URL").startswith("BAD")
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (NotSent(Reason.MISCONFIGURED), "DARAJA_CONSUMER_KEY"),
+        (NotSent(Reason.SYSTEM_BUSY, "no connection"), "DARAJA_BASE_URL"),
+    ],
+)
+def test_the_doctor_says_what_to_mend_about_daraja(
+    flask: Flask_, daraja: FakeDaraja, error: NotSent, mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(daraja, "check_credentials", refuse)
+
+    result = flask("doctor")
+
+    assert result.exit_code == 1
+    assert of(result, "daraja").startswith("BAD")
+    assert mend in of(result, "daraja")
+
+
+def test_the_doctor_says_that_redis_is_gone(make_app: Callable[..., Flask]) -> None:
+    app = make_app(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+
+    result = app.test_cli_runner().invoke(args=["doctor"])
+
+    assert result.exit_code == 1
+    assert "REDIS_URL" in of(result, "redis")
+
+
+# -- as a process of its own, with an environment that is wrong ----------------------------------
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `flask …` as a process, with only the settings that are named."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        named: dict[str, Any] = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": f"sqlite:///{tmp_path}/shell.sqlite",
+            "PORT": str(free_port()),
+            **settings,
+        }
+        command = [sys.executable, "-m", "flask", *arguments]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=named,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "named"),
+    [
+        (["transactions", "list"], {"DARAJA_ENV": "nonsense"}, "DARAJA_ENV"),
+        (["orders", "create"], {"DARAJA_ENV": "production"}, "PUBLIC_URL"),
+        (["doctor"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        (["doctor"], {"DATABASE_URL": "sqlite:////proc/no/such.sqlite"}, "DATABASE_URL"),
+        (["--help"], {"PAYMENT_WAIT_SECONDS": "soon"}, "PAYMENT_WAIT_SECONDS"),
+    ],
+)
+def test_a_wrong_setting_ends_a_command_with_the_one_line_that_names_it(
+    shell: Callable[..., Any], arguments: list[str], settings: dict[str, str], named: str
+) -> None:
+    done = shell(*arguments, **settings)
+
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith(f"mpesa: {named}: ")
+
+
+def test_a_wrong_setting_is_still_an_error_to_a_program() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        create_app(make_settings(DATABASE_URL="sqlite:////proc/no/such.sqlite"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["orders", "create", "--amount=1", "--reference=A", "--description=x"],
+        ["transactions", "list"],
+        ["transactions", "show", "x"],
+    ],
+    ids=" ".join,
+)
+def test_a_database_that_is_not_migrated_is_one_clear_line(
+    shell: Callable[..., Any], arguments: list[str]
+) -> None:
+    done = shell(*arguments)
+
+    assert done.returncode == 1
+    assert "flask db upgrade" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_doctor_says_what_to_mend_when_nothing_answers(shell: Callable[..., Any]) -> None:
+    port = free_port()
+
+    done = shell(
+        "doctor",
+        DATABASE_URL=f"postgresql://nobody:secret@127.0.0.1:{port}/none",
+        DARAJA_BASE_URL=f"http://127.0.0.1:{port}",
+    )
+
+    assert done.returncode == 1
+    assert "check DATABASE_URL" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_the_doctor_says_that_daraja_cannot_be_reached(shell: Callable[..., Any]) -> None:
+    assert shell("db", "upgrade").returncode == 0
+
+    done = shell("doctor", DARAJA_BASE_URL=f"http://127.0.0.1:{free_port()}")
+
+    assert done.returncode == 1
+    assert "ok   database" in done.stdout
+    assert "check DARAJA_BASE_URL" in done.stdout
+
+
+def test_an_order_is_made_from_a_shell(shell: Callable[..., Any]) -> None:
+    assert shell("db", "upgrade").returncode == 0
+
+    done = shell("orders", "create", "--amount=150", "--reference=INV-1", "--description=Kahawa")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("http://127.0.0.1:")
+    assert "/checkout/" in done.stdout

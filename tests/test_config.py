@@ -1,0 +1,567 @@
+"""Every setting: its default, good values, and the one line that refuses a bad one."""
+
+import base64
+import dataclasses
+import ipaddress
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpesa.config import (
+    DEVELOPMENT_API_KEY,
+    DEVELOPMENT_SECRET_KEY,
+    SANDBOX_PASSKEY,
+    SANDBOX_SHORT_CODE,
+    AccountType,
+    AsyncMode,
+    DarajaEnv,
+    LogFormat,
+    Rate,
+    Settings,
+    SettingsError,
+    is_loopback,
+    parse_rate,
+)
+from tests.factories import make_settings
+
+SANDBOX = {
+    "DARAJA_ENV": "sandbox",
+    "DARAJA_CONSUMER_KEY": "our-consumer-key",
+    "DARAJA_CONSUMER_SECRET": "our-consumer-secret",
+    "PUBLIC_URL": "https://pay.example.com",
+    "SECRET_KEY": "our-secret-key",
+    "API_KEYS": "our-api-key",
+}
+PRODUCTION = {
+    **SANDBOX,
+    "DARAJA_ENV": "production",
+    "DARAJA_SHORTCODE": "600000",
+    "DARAJA_PASSKEY": "our-passkey",
+}
+
+
+def whsec(size: int) -> str:
+    return "whsec_" + base64.b64encode(b"k" * size).decode()
+
+
+def refusal(**named: str) -> str:
+    """The line that refuses these settings."""
+    with pytest.raises(SettingsError) as refused:
+        make_settings(**named)
+    return str(refused.value)
+
+
+# -- nothing set -------------------------------------------------------------------------------
+
+DEFAULTS: dict[str, Any] = {
+    "daraja_env": DarajaEnv.SIMULATOR,
+    "daraja_base_url": "http://127.0.0.1:5000/simulator",
+    "daraja_consumer_key": "simulator-key",
+    "daraja_consumer_secret": "simulator-secret",
+    "daraja_shortcode": SANDBOX_SHORT_CODE,
+    "daraja_passkey": SANDBOX_PASSKEY,
+    "daraja_account_type": AccountType.PAYBILL,
+    "daraja_till": None,
+    "daraja_max_amount": 250_000,
+    "daraja_query_rate": Rate(5, 60),
+    "simulator_public": False,
+    "public_url": "http://127.0.0.1:5000",
+    "allowed_hosts": ("127.0.0.1", "localhost", "[::1]"),
+    "database_url": None,
+    "redis_url": None,
+    "secret_key": DEVELOPMENT_SECRET_KEY,
+    "api_keys": (DEVELOPMENT_API_KEY,),
+    "host": "127.0.0.1",
+    "port": 5000,
+    "demo_shop": True,
+    "merchant_name": "Duka la Mfano",
+    "merchant_colour": "#0b7a4b",
+    "merchant_logo": None,
+    "return_url_hosts": (),
+    "manual_payment": False,
+    "payment_wait_seconds": 60,
+    "trusted_proxies": 0,
+    "stk_push_limit_per_phone": Rate(5, 600),
+    "stk_push_limit_per_ip": Rate(30, 60),
+    "callback_allowed_ips": (),
+    "async_mode": AsyncMode.EVENTLET,
+    "webhook_url": None,
+    "webhook_secret": (),
+    "metrics_token": None,
+    "retention_days": 400,
+    "log_format": LogFormat.CONSOLE,
+}
+NAMES = sorted(name.upper() for name in DEFAULTS)
+LIMITS = ["STK_PUSH_LIMIT_PER_IP", "STK_PUSH_LIMIT_PER_PHONE"]
+
+
+def test_nothing_set_is_a_simulator_on_this_machine() -> None:
+    assert dataclasses.asdict(make_settings()) == {
+        name: dataclasses.asdict(value) if isinstance(value, Rate) else value
+        for name, value in DEFAULTS.items()
+    }
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\t"])
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(LIMITS)))
+def test_an_empty_value_is_the_default(name: str, value: str) -> None:
+    assert make_settings(**{name: value}) == make_settings()
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("name", LIMITS)
+def test_an_empty_limit_is_no_limit(name: str, value: str) -> None:
+    settings = make_settings(**{name: value})
+
+    assert getattr(settings, name.lower()) is None
+
+
+def test_settings_cannot_be_changed_later() -> None:
+    settings = make_settings()
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]
+
+
+# -- good values -------------------------------------------------------------------------------
+
+GOOD: list[tuple[str, str, Any]] = [
+    ("DARAJA_ENV", "Simulator", DarajaEnv.SIMULATOR),
+    ("DARAJA_BASE_URL", "https://proxy.example.com/daraja/", "https://proxy.example.com/daraja"),
+    ("DARAJA_BASE_URL", "http://127.0.0.1:5001", "http://127.0.0.1:5001"),
+    ("DARAJA_BASE_URL", "http://[::1]:5001", "http://[::1]:5001"),
+    ("DARAJA_CONSUMER_KEY", " key ", "key"),
+    ("DARAJA_CONSUMER_SECRET", "secret", "secret"),
+    ("DARAJA_SHORTCODE", "12345", "12345"),
+    ("DARAJA_SHORTCODE", "1234567", "1234567"),
+    ("DARAJA_PASSKEY", "passkey", "passkey"),
+    ("DARAJA_TILL", "500001", "500001"),
+    ("DARAJA_MAX_AMOUNT", "1", 1),
+    ("DARAJA_MAX_AMOUNT", "150000", 150_000),
+    ("DARAJA_QUERY_RATE", "1/12seconds", Rate(1, 12)),
+    ("PUBLIC_URL", "http://localhost:8080/", "http://localhost:8080"),
+    ("PUBLIC_URL", "https://127.0.0.1", "https://127.0.0.1"),
+    ("PUBLIC_URL", "http://[::1]:5000", "http://[::1]:5000"),
+    ("ALLOWED_HOSTS", "a.example.com, b.example.com,", ("a.example.com", "b.example.com")),
+    ("DATABASE_URL", "sqlite:////tmp/x.sqlite", "sqlite:////tmp/x.sqlite"),
+    ("DATABASE_URL", "postgresql://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("DATABASE_URL", "postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("DATABASE_URL", "postgresql+psycopg2://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("DATABASE_URL", "postgres+psycopg2://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
+    ("REDIS_URL", "redis://localhost:6379/0", "redis://localhost:6379/0"),
+    ("REDIS_URL", "rediss://:pw@redis.example.com", "rediss://:pw@redis.example.com"),
+    ("REDIS_URL", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ("SECRET_KEY", "mine", "mine"),
+    ("API_KEYS", "one, two", ("one", "two")),
+    ("HOST", "localhost", "localhost"),
+    ("HOST", "::1", "::1"),
+    ("HOST", "[::1]", "::1"),
+    ("HOST", "127.0.0.2", "127.0.0.2"),
+    ("PORT", "1", 1),
+    ("PORT", "65535", 65_535),
+    ("DEMO_SHOP", "off", False),
+    ("DEMO_SHOP", "0", False),
+    ("MERCHANT_NAME", "Mama Njeri's", "Mama Njeri's"),
+    ("MERCHANT_COLOUR", "#ABCDEF", "#abcdef"),
+    ("MERCHANT_LOGO", "https://cdn.example.com/l.svg", "https://cdn.example.com/l.svg"),
+    ("MERCHANT_LOGO", "/static/img/logo.svg", "/static/img/logo.svg"),
+    ("RETURN_URL_HOSTS", "shop.example.com", ("shop.example.com",)),
+    ("MANUAL_PAYMENT", "YES", True),
+    ("MANUAL_PAYMENT", "1", True),
+    ("PAYMENT_WAIT_SECONDS", "90", 90),
+    ("TRUSTED_PROXIES", "2", 2),
+    ("STK_PUSH_LIMIT_PER_PHONE", "1/day", Rate(1, 86_400)),
+    ("STK_PUSH_LIMIT_PER_IP", "100 / 2 hours", Rate(100, 7200)),
+    (
+        "CALLBACK_ALLOWED_IPS",
+        "196.201.214.0/24, 196.201.213.44, 2001:db8::/32",
+        (
+            ipaddress.ip_network("196.201.214.0/24"),
+            ipaddress.ip_network("196.201.213.44/32"),
+            ipaddress.ip_network("2001:db8::/32"),
+        ),
+    ),
+    ("ASYNC_MODE", "gevent", AsyncMode.GEVENT),
+    ("METRICS_TOKEN", "token", "token"),
+    ("RETENTION_DAYS", "30", 30),
+    ("LOG_FORMAT", "JSON", LogFormat.JSON),
+    ("SIMULATOR_PUBLIC", "1", True),
+    ("WEBHOOK_SECRET", whsec(24), (whsec(24),)),
+    ("WEBHOOK_SECRET", f"{whsec(32)} {whsec(64)}", (whsec(32), whsec(64))),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), GOOD)
+def test_a_good_value_is_taken(name: str, value: str, meant: Any) -> None:
+    assert getattr(make_settings(**{name: value}), name.lower()) == meant
+
+
+def test_every_setting_is_tried_with_a_good_and_with_a_bad_value() -> None:
+    tried = {name for name, _, _ in GOOD} | {"DARAJA_ACCOUNT_TYPE", "WEBHOOK_URL"}
+    # Any text is a good name, key, secret or token.
+    free = {
+        "MERCHANT_NAME",
+        "DARAJA_CONSUMER_KEY",
+        "DARAJA_CONSUMER_SECRET",
+        "DARAJA_PASSKEY",
+        "SECRET_KEY",
+        "API_KEYS",
+        "METRICS_TOKEN",
+        "ALLOWED_HOSTS",
+        "RETURN_URL_HOSTS",
+    }
+
+    assert tried == set(NAMES)
+    assert {name for name, _ in BAD} | free == set(NAMES)
+
+
+# -- bad values --------------------------------------------------------------------------------
+
+BAD: list[tuple[str, str]] = [
+    ("DARAJA_ENV", "live"),
+    ("DARAJA_ENV", "simulator,sandbox"),
+    ("DARAJA_BASE_URL", "sandbox.safaricom.co.ke"),
+    ("DARAJA_BASE_URL", "ftp://example.com"),
+    ("DARAJA_BASE_URL", "http://proxy.example.com"),
+    ("DARAJA_BASE_URL", "https://"),
+    ("DARAJA_SHORTCODE", "1234"),
+    ("DARAJA_SHORTCODE", "12345678"),
+    ("DARAJA_SHORTCODE", "١٧٤٣٧٩"),
+    ("DARAJA_ACCOUNT_TYPE", "buygoods"),
+    ("DARAJA_TILL", "12a45"),
+    ("DARAJA_MAX_AMOUNT", "0"),
+    ("DARAJA_MAX_AMOUNT", "-1"),
+    ("DARAJA_MAX_AMOUNT", "1e5"),
+    ("DARAJA_MAX_AMOUNT", "150.5"),
+    ("DARAJA_MAX_AMOUNT", "99999999999"),
+    ("DARAJA_QUERY_RATE", "often"),
+    ("DARAJA_QUERY_RATE", "0/minute"),
+    ("SIMULATOR_PUBLIC", "maybe"),
+    ("PUBLIC_URL", "127.0.0.1:5000"),
+    ("PUBLIC_URL", "http://127.0.0.1/shop"),
+    ("PUBLIC_URL", "http://127.0.0.1?x=1"),
+    ("PUBLIC_URL", "http://127.0.0.1#x"),
+    ("PUBLIC_URL", "http://me:pw@127.0.0.1"),
+    ("PUBLIC_URL", "http://127.0.0.1:99999"),
+    ("PUBLIC_URL", "http://[::1"),
+    ("DATABASE_URL", "mysql://u:p@h/d"),
+    ("DATABASE_URL", "postgresql+psycopg://u:p@h/d"),
+    ("DATABASE_URL", "sqlite://"),
+    ("DATABASE_URL", "mpesa.sqlite"),
+    ("REDIS_URL", "localhost:6379"),
+    ("REDIS_URL", "http://localhost"),
+    ("HOST", "127.0.0.1:5000"),
+    ("HOST", "http://127.0.0.1"),
+    ("HOST", "local host"),
+    ("HOST", "::1]:5000"),
+    ("PORT", "0"),
+    ("PORT", "65536"),
+    ("PORT", "http"),
+    ("PORT", "\u0665000"),
+    ("DEMO_SHOP", "2"),
+    ("MERCHANT_COLOUR", "green"),
+    ("MERCHANT_COLOUR", "#fff"),
+    ("MERCHANT_COLOUR", "#0b7a4b;}"),
+    ("MERCHANT_LOGO", "http://cdn.example.com/l.svg"),
+    ("MERCHANT_LOGO", "javascript:alert(1)"),
+    ("MANUAL_PAYMENT", "on please"),
+    ("PAYMENT_WAIT_SECONDS", "0"),
+    ("PAYMENT_WAIT_SECONDS", "60s"),
+    ("TRUSTED_PROXIES", "-1"),
+    ("TRUSTED_PROXIES", "11"),
+    ("STK_PUSH_LIMIT_PER_PHONE", "5"),
+    ("STK_PUSH_LIMIT_PER_PHONE", "off"),
+    ("STK_PUSH_LIMIT_PER_IP", "30/0minutes"),
+    ("STK_PUSH_LIMIT_PER_IP", "30/fortnight"),
+    ("CALLBACK_ALLOWED_IPS", "196.201.214"),
+    ("CALLBACK_ALLOWED_IPS", "196.201.214.1/24"),
+    ("CALLBACK_ALLOWED_IPS", "196.201.214.0/24 196.201.213.0/24"),
+    ("CALLBACK_ALLOWED_IPS", "safaricom.co.ke"),
+    ("ASYNC_MODE", "threading"),
+    ("WEBHOOK_URL", "example.com/hook"),
+    ("WEBHOOK_SECRET", "a-secret"),
+    ("WEBHOOK_SECRET", base64.b64encode(b"k" * 32).decode()),
+    ("WEBHOOK_SECRET", whsec(23)),
+    ("WEBHOOK_SECRET", whsec(65)),
+    ("WEBHOOK_SECRET", "whsec_" + "!" * 32),
+    ("WEBHOOK_SECRET", f"{whsec(32)},{whsec(32)}"),
+    ("WEBHOOK_SECRET", f"{whsec(32)} short"),
+    ("RETENTION_DAYS", "0"),
+    ("RETENTION_DAYS", "for ever"),
+    ("LOG_FORMAT", "xml"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_is_refused_with_one_line_that_names_it(name: str, value: str) -> None:
+    line = refusal(**{name: value})
+
+    assert line.startswith(f"{name}: expected ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://shop:hunter2@db/shop"),
+        ("REDIS_URL", "http://:hunter2@redis"),
+        ("WEBHOOK_SECRET", "hunter2"),
+        ("WEBHOOK_URL", "ftp://hunter2.example.com"),
+        ("DARAJA_BASE_URL", "http://me:hunter2@proxy.example.com"),
+        ("PUBLIC_URL", "http://me:hunter2@127.0.0.1"),
+        ("DARAJA_SHORTCODE", "hunter2"),
+    ],
+)
+def test_a_refusal_never_shows_the_value(name: str, value: str) -> None:
+    assert "hunter2" not in refusal(**{name: value})
+
+
+urls = st.text("[]:@#?/%.0123ab\\ ", max_size=24).map("http://".__add__)
+
+
+@given(
+    st.sampled_from(NAMES), st.text(max_size=40) | st.text("[]:@#?/%.0123ab", max_size=24) | urls
+)
+@settings(deadline=None)  # a busy machine is slow now and then
+def test_whatever_is_set_is_taken_or_refused_by_name(name: str, value: str) -> None:
+    line = refusal_if_any(**{name: value})
+
+    assert line is None or line.partition(":")[0] in NAMES
+    assert line is None or "\n" not in line
+
+
+def refusal_if_any(**named: str) -> str | None:
+    try:
+        make_settings(**named)
+    except SettingsError as refused:
+        return str(refused)
+    return None
+
+
+def test_settings_written_out_show_no_secret() -> None:
+    named = {
+        **PRODUCTION,
+        "DATABASE_URL": "postgresql://shop:our-db-password@db/shop",
+        "REDIS_URL": "redis://:our-redis-password@redis",
+        "METRICS_TOKEN": "our-metrics-token",
+        "WEBHOOK_URL": "https://shop.example.com/hook",
+        "WEBHOOK_SECRET": whsec(32),
+    }
+
+    written = repr(make_settings(**named))
+
+    secrets = ["our-", whsec(32)]
+    assert [each for each in secrets if each in written] == []
+
+
+# -- the simulator -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "shop.example.com"])  # noqa: S104
+def test_a_simulator_listens_on_loopback_only(host: str) -> None:
+    line = refusal(HOST=host)
+
+    assert line.startswith("HOST: ")
+    assert "SIMULATOR_PUBLIC" in line
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://shop.example.com",
+        "http://0.0.0.0:5000",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://2130706433",
+    ],
+)
+def test_a_simulator_is_reached_on_loopback_only(address: str) -> None:
+    line = refusal(PUBLIC_URL=address)
+
+    assert line.startswith("PUBLIC_URL: ")
+    assert "SIMULATOR_PUBLIC" in line
+
+
+def test_a_simulator_is_public_where_somebody_says_so() -> None:
+    settings = make_settings(
+        SIMULATOR_PUBLIC="1",
+        HOST="0.0.0.0",  # noqa: S104
+        PUBLIC_URL="https://demo.example.com",
+    )
+
+    assert settings.simulator_public
+    assert settings.allowed_hosts[0] == "demo.example.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("localhost", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("[::1]", "http://[::1]:8000"),
+    ],
+)
+def test_the_own_address_follows_host_and_port(host: str, own: str) -> None:
+    settings = make_settings(HOST=host, PORT="8000")
+
+    assert settings.public_url == own
+    assert settings.daraja_base_url == f"{own}/simulator"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+def test_an_address_that_means_every_one_is_no_destination(host: str) -> None:
+    settings = make_settings(HOST=host, SIMULATOR_PUBLIC="1")
+
+    assert settings.public_url == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
+def test_loopback_is_known(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "10.0.0.1", "::", "local", "127.1", "localhost.x"])  # noqa: S104
+def test_what_is_no_loopback_is_known_too(host: str) -> None:
+    assert not is_loopback(host)
+
+
+# -- sandbox and production --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("named", "simulated"), [({}, True), (SANDBOX, False)])
+def test_only_the_simulator_moves_no_money(named: dict[str, str], simulated: bool) -> None:
+    assert make_settings(**named).simulated is simulated
+
+
+def test_the_sandbox_has_a_shortcode_and_a_passkey_of_its_own() -> None:
+    settings = make_settings(**SANDBOX)
+
+    assert settings.daraja_base_url == "https://sandbox.safaricom.co.ke"
+    assert settings.daraja_shortcode == SANDBOX_SHORT_CODE
+    assert settings.daraja_passkey == SANDBOX_PASSKEY
+
+
+def test_production_speaks_to_safaricom() -> None:
+    settings = make_settings(**PRODUCTION)
+
+    assert settings.daraja_base_url == "https://api.safaricom.co.ke"
+    assert settings.allowed_hosts == ("pay.example.com",)
+    assert settings.demo_shop is False
+
+
+@pytest.mark.parametrize("name", sorted(set(SANDBOX) - {"DARAJA_ENV"}))
+@pytest.mark.parametrize("value", ["", " ", None])
+def test_the_sandbox_refuses_to_start_without(name: str, value: str | None) -> None:
+    named = {**SANDBOX, name: value or ""}
+    if value is None:
+        del named[name]
+
+    assert refusal(**named).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", sorted(set(PRODUCTION) - {"DARAJA_ENV"}))
+@pytest.mark.parametrize("value", ["", " ", None])
+def test_production_refuses_to_start_without(name: str, value: str | None) -> None:
+    named = {**PRODUCTION, name: value or ""}
+    if value is None:
+        del named[name]
+
+    assert refusal(**named).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("named", [SANDBOX, PRODUCTION])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "http://pay.example.com"),
+        ("PUBLIC_URL", "http://127.0.0.1:5000"),
+        ("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
+        ("API_KEYS", DEVELOPMENT_API_KEY),
+        ("API_KEYS", f"our-api-key,{DEVELOPMENT_API_KEY}"),
+        ("API_KEYS", ","),
+        ("WEBHOOK_URL", "http://shop.example.com/hook"),
+    ],
+)
+def test_what_will_do_for_development_is_refused_elsewhere(
+    named: dict[str, str], name: str, value: str
+) -> None:
+    line = refusal(**{**named, name: value})
+
+    assert line.startswith(f"{name}: ")
+    assert DEVELOPMENT_API_KEY not in line
+    assert DEVELOPMENT_SECRET_KEY not in line
+
+
+def test_any_host_may_be_listened_on_outside_the_simulator() -> None:
+    assert make_settings(**SANDBOX, HOST="0.0.0.0").host == "0.0.0.0"  # noqa: S104
+
+
+# -- settings that belong together -------------------------------------------------------------
+
+
+def test_a_till_needs_its_number() -> None:
+    assert refusal(DARAJA_ACCOUNT_TYPE="till").startswith("DARAJA_TILL: ")
+
+    settings = make_settings(DARAJA_ACCOUNT_TYPE="TILL", DARAJA_TILL="500001")
+
+    assert settings.daraja_account_type is AccountType.TILL
+    assert settings.daraja_till == "500001"
+
+
+def test_webhooks_need_a_secret() -> None:
+    line = refusal(WEBHOOK_URL="http://127.0.0.1:9000/hook")
+
+    assert line.startswith("WEBHOOK_SECRET: ")
+
+
+def test_webhooks_go_to_plain_http_with_the_simulator_only() -> None:
+    settings = make_settings(WEBHOOK_URL="http://127.0.0.1:9/hook", WEBHOOK_SECRET=whsec(24))
+
+    assert settings.webhook_url == "http://127.0.0.1:9/hook"
+
+
+def test_a_secret_may_be_set_before_the_webhooks_are() -> None:
+    assert make_settings(WEBHOOK_SECRET=whsec(24)).webhook_url is None
+
+
+def test_allowed_hosts_replace_the_default() -> None:
+    assert make_settings(ALLOWED_HOSTS="shop.test").allowed_hosts == ("shop.test",)
+
+
+# -- rates -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("5/second", Rate(5, 1)),
+        ("5/minute", Rate(5, 60)),
+        ("5/10minutes", Rate(5, 600)),
+        ("5/10minute", Rate(5, 600)),
+        ("5 / 10 minutes", Rate(5, 600)),
+        ("1/hour", Rate(1, 3600)),
+        ("1/2days", Rate(1, 172_800)),
+    ],
+)
+def test_a_rate_is_so_many_in_such_a_time(text: str, rate: Rate) -> None:
+    assert parse_rate("ANY", text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "5", "5/", "/minute", "-5/minute", "5.5/minute", "5/1.5minutes", "\u0665/minute"],
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="ANY"):
+        parse_rate("ANY", text)
+
+
+def test_settings_are_read_from_what_is_given_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "6000")
+
+    assert Settings.from_env({}).port == 5000
+    assert json.dumps(Settings.from_env({"PORT": "7000"}).port) == "7000"

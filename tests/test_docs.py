@@ -1,0 +1,354 @@
+"""The documents and the code say the same, in both directions."""
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import pytest
+from flask import Flask
+
+from app import create_app
+from mpesa.config import Settings
+from mpesa.domain.result_codes import FAILED_REASONS, SUCCESS_REASONS, Reason
+from mpesa.domain.snapshot import Snapshot
+from mpesa.simulator.script import Script
+from mpesa.web.words import message_of
+from tests.factories import make_settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ENV_EXAMPLE = (ROOT / ".env.example").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+CODE = [ROOT / "app.py", *sorted((ROOT / "mpesa").rglob("*.py"))]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?`]*)")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def section(title: str) -> str:
+    """What stands below a heading, up to the next one."""
+    after = README.split(f"\n## {title}\n", 1)[1]
+    return after.split("\n## ", 1)[0]
+
+
+def rows(text: str, header: str) -> list[list[str]]:
+    """The cells of the table whose first column has this header."""
+    table = text.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0]
+    lines = table.splitlines()[2:]
+    return [re.split(r"\s*(?<!\\)\|\s*", line.strip("| ")) for line in lines]
+
+
+def first_words(text: str, header: str) -> list[str]:
+    return [row[0].strip("`") for row in rows(text, header)]
+
+
+def code_in(text: str) -> str:
+    """Code spans and shell fences, where commands stand; prose is left out."""
+    fences = [match[2] for match in FENCE.finditer(text) if match[1] == "sh"]
+    return "\n".join([*fences, *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))])
+
+
+# -- settings ------------------------------------------------------------------------------------
+
+SETTINGS = [field.name.upper() for field in dataclasses.fields(Settings)]
+
+
+class Noted(dict[str, str]):
+    """An environment that notes what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        self.asked.add(name)
+        return default
+
+
+# Read where settings are checked, and nowhere else: it only lifts a refusal.
+CHECKED_ONLY = {"SIMULATOR_PUBLIC"}
+
+
+def examples() -> Mapping[str, str]:
+    """`.env.example` with every line switched on."""
+    return dict(re.findall(r"^#([A-Z][A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
+
+
+def used_in_code() -> set[str]:
+    """Names of attributes that any module but the settings' own reads."""
+    trees = [ast.parse(path.read_text()) for path in CODE if path.name != "config.py"]
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.attr.upper() for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def test_every_setting_that_is_read_is_in_the_readme_and_no_other():
+    environment = Noted()
+
+    Settings.from_env(environment)
+
+    assert sorted(first_words(section("Settings"), "name")) == sorted(environment.asked)
+
+
+def test_every_setting_is_in_the_example_and_no_other():
+    assert sorted(examples()) == sorted(SETTINGS)
+
+
+def test_the_example_shows_the_defaults():
+    assert make_settings(**examples()) == make_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        pytest.param(row[0].strip("`"), row[1].strip("`"), id=row[0].strip("`"))
+        for row in rows(section("Settings"), "name")
+        if re.fullmatch(r"`[^`]+`", row[1])
+    ],
+)
+def test_the_default_in_the_readme_is_the_default(name, default):
+    assert make_settings(**{name: default}) == make_settings()
+
+
+def test_the_readme_calls_reserved_what_nothing_reads_yet_and_nothing_else():
+    table = rows(section("Settings"), "name")
+    reserved = {row[0].strip("`") for row in table if "*reserved*" in row[2]}
+
+    assert reserved == set(SETTINGS) - used_in_code() - CHECKED_ONLY
+
+
+# -- routes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Flask:
+    """An application with everything that can be switched on."""
+    folder = tmp_path_factory.mktemp("docs")
+    return create_app(make_settings(DATABASE_URL=f"sqlite:///{folder}/mpesa.sqlite"))
+
+
+def routes_of(app: Flask) -> dict[str, set[str]]:
+    """Path to methods. The simulator's catch-alls only say "no such path", as Daraja does."""
+    found: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint != "static" and "<path:" not in rule.rule:
+            methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            found.setdefault(rule.rule, set()).update(methods)
+    return found
+
+
+def test_every_route_is_in_the_readme(served):
+    documented = set(ROUTE.findall(README))
+
+    missing = [
+        f"{method} {path}"
+        for path, methods in routes_of(served).items()
+        # Daraja's own paths answer every method, all but one with a refusal.
+        for method in (methods if len(methods) < 5 else ())
+        if (method, path) not in documented
+    ]
+
+    assert missing == []
+    assert set(routes_of(served)) <= {path for _method, path in documented}
+
+
+def test_every_route_in_the_readme_exists(served):
+    routes = routes_of(served)
+
+    unknown = [each for each in ROUTE.findall(README) if each[0] not in routes.get(each[1], ())]
+
+    # The sequence diagram writes the token without angle brackets, which Mermaid cannot draw.
+    assert set(unknown) <= {("POST", "/callback/token")}
+
+
+def test_every_address_to_paste_leads_somewhere(served):
+    adapter = served.url_map.bind("127.0.0.1")
+    addresses = re.findall(r"http://127\.0\.0\.1:5000[^\s'\"<>`),]*", README)
+
+    paths = {urlsplit(address).path or "/" for address in addresses}
+
+    assert len(paths) > 5
+    for path in paths:
+        assert adapter.allowed_methods(path), path
+
+
+def test_every_static_file_in_the_readme_exists():
+    mentioned = re.findall(r"[\"'(](/static/[^\s\"')]+\.\w+)", README)
+
+    assert mentioned
+    assert [each for each in mentioned if not (ROOT / each.lstrip("/")).is_file()] == []
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+def commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with its words, groups left out."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def test_every_command_of_ours_is_in_the_readme(served):
+    ours = {
+        name
+        for name, command in commands_of(served.cli)
+        if inspect.unwrap(command.callback or print).__module__.startswith("mpesa.")
+    }
+
+    documented = {
+        name.removeprefix("flask ") for name in first_words(section("Commands"), "flask command")
+    }
+
+    assert ours <= documented
+
+
+def test_every_flask_command_in_the_readme_exists(served):
+    known = {name for name, _command in commands_of(served.cli)} | {"run"}
+    mentioned = re.findall(r"(?<!/)\bflask ((?:[a-z]+ ?){1,2})", code_in(README))
+
+    assert mentioned
+    for words in mentioned:
+        first, both = words.split()[0], " ".join(words.split()[:2])
+        assert {first, both} & known, f"flask {words}"
+
+
+def test_every_make_target_is_in_the_readme_and_no_other():
+    targets = re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
+
+    mentioned = re.findall(r"\bmake ([a-z-]+)", code_in(README))
+
+    assert set(mentioned) == set(targets)
+
+
+# -- words of the API ----------------------------------------------------------------------------
+
+
+def codes_in_code() -> set[str]:
+    """The machine words of every Problem that the web raises."""
+    found = {"invalid_request"}  # what invalid() says unless told otherwise
+    for path in sorted((ROOT / "mpesa" / "web").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                place = {"Problem": 1, "invalid": 2}.get(ast.unparse(node.func))
+                found |= constant_at(node, place)
+    return found
+
+
+def test_every_error_code_in_the_readme_is_said_somewhere():
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "mpesa" / "web").rglob("*.py"))]
+    said = {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+    assert set(first_words(section("Errors"), "code")) <= said
+
+
+def constant_at(call: ast.Call, place: int | None) -> set[str]:
+    if place is None or len(call.args) <= place:
+        return set()
+    argument = call.args[place]
+    return {argument.value} if isinstance(argument, ast.Constant) else set()
+
+
+def test_every_error_code_is_in_the_readme():
+    documented = first_words(section("Errors"), "code")
+
+    assert codes_in_code() <= set(documented)
+    assert len(documented) == len(set(documented))
+
+
+def test_every_field_of_the_snapshot_is_in_the_readme_and_no_other():
+    fields = [*Snapshot.__annotations__, "message"]
+
+    assert sorted(first_words(section("The snapshot"), "field")) == sorted(fields)
+
+
+def test_the_example_of_a_snapshot_is_a_whole_one():
+    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot"))))
+
+    assert sorted(example) == sorted([*Snapshot.__annotations__, "message"])
+
+
+def test_the_example_of_a_snapshot_says_what_a_shopper_is_told(served):
+    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot"))))
+
+    with served.test_request_context():
+        assert example["message"] == message_of(example, "en")
+
+
+def test_every_reason_is_in_the_readme_with_its_status():
+    documented = {row[0].strip("`"): row[1] for row in rows(section("The snapshot"), "reason")}
+
+    assert documented == {
+        reason.value: "FAILED"
+        if reason in FAILED_REASONS
+        else "SUCCESS"
+        if reason in SUCCESS_REASONS
+        else "PENDING"
+        for reason in Reason
+    }
+
+
+def test_the_simulators_switches_are_in_the_readme_with_their_defaults():
+    example = json.loads(
+        next(m[2] for m in FENCE.finditer(section("The simulator")) if m[1] == "json")
+    )
+
+    assert example == dataclasses.asdict(Script())
+
+
+# -- form ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_json_in_documents_can_be_read(document):
+    for match in FENCE.finditer(document.read_text()):
+        if match[1] == "json":
+            json.loads(match[2])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_links_between_documents_lead_somewhere(document):
+    text = FENCE.sub("", document.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if urlsplit(target).scheme:
+            continue
+        linked = document.parent / path if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def anchors(document: Path) -> set[str]:
+    """Headings as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
+
+
+def test_the_map_of_the_code_names_every_module_and_no_other():
+    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives")))
+    mapped = set(re.findall(r"^  (\w+(?:\.py|/))\s", drawn, re.MULTILINE))
+
+    modules = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in (ROOT / "mpesa").iterdir()
+        if (path / "__init__.py").exists() or (path.suffix == ".py" and path.stem != "__init__")
+    }
+
+    assert mapped == modules

@@ -1,0 +1,195 @@
+"""Migrations: up, down and up again on both databases, and never apart from the models."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from sqlalchemy import Column, Connection, Index, MetaData, String, inspect, text
+
+from app import create_app
+from mpesa.models import UTCDateTime, db
+from mpesa.web import database
+from tests.conftest import BOTH_DATABASES
+from tests.desk import Desk, at_once
+from tests.factories import make_settings
+from tests.fakes import Clock, FakeDaraja
+
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+OURS = {table.name for table in db.metadata.sorted_tables}
+MIGRATIONS = str(database.MIGRATIONS)
+
+
+@pytest.fixture
+def bare_app(database_url: str) -> Iterator[Flask]:
+    """An application whose database is empty."""
+    app = create_app(make_settings(DATABASE_URL=database_url))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+def tables() -> set[str]:
+    return set(inspect(db.engine).get_table_names()) - {"alembic_version"}
+
+
+def differences(connection: Connection, metadata: MetaData = db.metadata) -> list[Any]:
+    """What a migration would have to change, server defaults and types included."""
+    options = {"compare_type": True, "compare_server_default": True}
+    context = MigrationContext.configure(connection, opts=options)
+    return compare_metadata(context, metadata)
+
+
+@on_both
+def test_an_empty_database_gets_every_table(bare_app: Flask) -> None:
+    assert tables() == set()
+
+    database.migrate()
+
+    assert tables() == OURS
+
+
+@on_both
+def test_migrations_and_models_agree(bare_app: Flask) -> None:
+    database.migrate()
+
+    with db.engine.connect() as connection:
+        assert differences(connection) == []
+
+
+@on_both
+def test_a_model_that_parts_from_the_migrations_is_noticed(bare_app: Flask) -> None:
+    database.migrate()
+    changed = MetaData(naming_convention=db.metadata.naming_convention)
+    for table in db.metadata.sorted_tables:
+        table.to_metadata(changed)
+    changed.tables["orders"].append_column(Column("colour", String(7)))
+    Index("ix_orders_colour", changed.tables["orders"].c.colour)
+
+    with db.engine.connect() as connection:
+        found = differences(connection, changed)
+
+    assert {each[0] for each in found} == {"add_column", "add_index"}
+
+
+@on_both
+def test_checks_and_partial_indexes_are_the_models_own(bare_app: Flask) -> None:
+    """Alembic compares neither checks nor the conditions of indexes, so they are compared here."""
+    database.migrate()
+    migrated = rules(db.engine)
+    flask_migrate.downgrade(MIGRATIONS, revision="base")
+    db.metadata.create_all(db.engine)
+
+    assert migrated == rules(db.engine)
+    assert any("is_open" in condition for condition in migrated.values())
+
+
+def rules(engine: Any) -> dict[str, str]:
+    """Check constraints and indexes by name, as the database tells them."""
+    found: dict[str, str] = {}
+    engine.dispose()  # SQLite's PRAGMAs tell an old connection its old schema
+    inspector = inspect(engine)
+    for table in OURS:
+        for check in inspector.get_check_constraints(table):
+            found[f"{table}.{check['name']}"] = " ".join(str(check["sqltext"]).split())
+        for index in inspector.get_indexes(table):
+            where = {k: str(v) for k, v in index.get("dialect_options", {}).items() if "where" in k}
+            found[f"{table}.{index['name']}"] = (
+                f"{index['column_names']} {bool(index['unique'])} {where}"
+            )
+    return found
+
+
+@on_both
+def test_every_migration_can_be_taken_back_and_made_again(bare_app: Flask) -> None:
+    database.migrate()
+    flask_migrate.downgrade(MIGRATIONS, revision="base")
+    after = tables()
+
+    database.migrate()
+
+    assert after == set()
+    with db.engine.connect() as connection:
+        assert differences(connection) == []
+
+
+@on_both
+def test_migrating_again_changes_nothing(desk: Desk) -> None:
+    order = desk.order()
+
+    with desk.app.app_context():
+        database.migrate()
+
+    assert desk.order_row(order).reference == "INV-1"
+
+
+@on_both
+def test_a_database_that_was_not_migrated_is_noticed(bare_app: Flask) -> None:
+    with db.engine.connect() as connection:
+        before = database.missing_migrations(connection)
+    database.migrate()
+    with db.engine.connect() as connection:
+        after = database.missing_migrations(connection)
+
+    assert (before, after) == (True, False)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_workers_that_start_at_once_migrate_once(
+    database_url: str, make_bare: Callable[[], Flask]
+) -> None:
+    workers = [make_bare() for _ in range(4)]
+
+    def migrate(app: Flask) -> None:
+        with app.app_context():
+            database.migrate()
+
+    outcomes = at_once([lambda app=app: migrate(app) for app in workers])
+
+    assert outcomes == [None] * 4
+    with workers[0].app_context():
+        assert tables() == OURS
+
+
+def test_a_failed_migration_leaves_no_half_table_behind(bare_app: Flask, tmp_path: Path) -> None:
+    with db.engine.connect() as connection:
+        connection.execute(text("CREATE TABLE evidence (id INTEGER)"))
+        connection.commit()
+
+    with pytest.raises(database.SettingsError):
+        database.migrate()
+
+    assert tables() == {"evidence"}
+
+
+def test_migrations_name_plain_types(bare_app: Flask) -> None:
+    written = [path.read_text() for path in (database.MIGRATIONS / "versions").glob("*.py")]
+
+    assert written
+    assert not [text for text in written if UTCDateTime.__name__ in text or "mpesa" in text]
+
+
+@pytest.fixture
+def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    return Desk(app, clock, daraja)
+
+
+@pytest.fixture
+def make_bare(database_url: str) -> Iterator[Callable[[], Flask]]:
+    """Make applications on one empty database, as many workers would."""
+    apps: list[Flask] = []
+
+    def make() -> Flask:
+        apps.append(create_app(make_settings(DATABASE_URL=database_url)))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        with app.app_context():
+            db.engine.dispose()

@@ -1,0 +1,382 @@
+"""What the tables themselves refuse, and how a write begins and ends."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.orm import Session
+
+from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
+from mpesa.ledger import lock_order
+from mpesa.models import Order, Transaction, writing
+from mpesa.tokens import new_id
+from tests.conftest import BOTH_DATABASES
+from tests.desk import Desk
+from tests.fakes import Clock, FakeDaraja
+
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    return Desk(app, clock, daraja)
+
+
+@pytest.fixture
+def reader(desk: Desk) -> Iterator[Session]:
+    """Another connection."""
+    with desk.sessions() as session:
+        yield session
+
+
+def order(**changed: Any) -> Order:
+    fields = {"amount": 150, "reference": "INV-1", "description": "x", "status": "OPEN"}
+    times = {"created_at": NOON, "updated_at": NOON}
+    return Order(**{"id": new_id(), **fields, **times, **changed})
+
+
+def transaction(order_id: str, **changed: Any) -> Transaction:
+    fields = {
+        "id": new_id(),
+        "order_id": order_id,
+        "attempt": 1,
+        "msisdn": "254712345678",
+        "amount": 150,
+        "callback_token_hash": new_id(),
+        "status": "PENDING",
+        "reason": "awaiting_pin",
+        "is_open": False,
+        "seq": 1,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    return Transaction(**{**fields, **changed})
+
+
+def add(desk: Desk, *rows: Any) -> None:
+    for row in rows:
+        with desk.sessions() as session, writing(session):
+            session.add(row)
+
+
+def two_orders(desk: Desk) -> tuple[str, str]:
+    first, second = order(), order()
+    add(desk, first, second)
+    return first.id, second.id
+
+
+# -- what is unique ------------------------------------------------------------------------------
+
+
+@on_both
+def test_an_order_has_one_open_attempt(desk: Desk) -> None:
+    mine, _other = two_orders(desk)
+    add(desk, transaction(mine, is_open=True))
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(mine, attempt=2, is_open=True, msisdn="254722000111"))
+
+
+@on_both
+def test_a_line_has_one_open_attempt(desk: Desk) -> None:
+    mine, other = two_orders(desk)
+    add(desk, transaction(mine, is_open=True))
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(other, is_open=True))
+
+
+@on_both
+def test_closed_attempts_stand_in_nobodys_way(desk: Desk) -> None:
+    mine, other = two_orders(desk)
+
+    add(
+        desk,
+        transaction(mine),
+        transaction(mine, attempt=2),
+        transaction(other),
+        transaction(mine, attempt=3, is_open=True),
+    )
+
+    assert len(desk.transactions()) == 4
+
+
+@on_both
+def test_an_order_is_settled_once(desk: Desk) -> None:
+    mine, other = two_orders(desk)
+    success = {"status": "SUCCESS", "reason": "paid", "settles_order": True}
+    add(desk, transaction(mine, **success), transaction(other, **success))
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(mine, attempt=2, **success))
+
+
+@on_both
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"receipt": "UKO1ABCDEF", "status": "SUCCESS", "reason": "paid"},
+        {"checkout_request_id": "ws_CO_1"},
+        {"callback_token_hash": "0" * 64},
+    ],
+    ids=lambda same: next(iter(same)),
+)
+def test_what_names_a_payment_names_one(desk: Desk, same: dict[str, str]) -> None:
+    mine, other = two_orders(desk)
+    add(desk, transaction(mine, **same))
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(other, **same))
+
+
+@on_both
+def test_attempts_of_an_order_are_numbered_apart(desk: Desk) -> None:
+    mine, _other = two_orders(desk)
+    add(desk, transaction(mine))
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(mine))
+
+
+# -- what must fit -------------------------------------------------------------------------------
+
+_FITS = [
+    *(("PENDING", reason) for reason in PENDING_REASONS),
+    *(("SUCCESS", reason) for reason in SUCCESS_REASONS),
+    *(("FAILED", reason) for reason in FAILED_REASONS),
+]
+
+
+@on_both
+def test_every_reason_fits_its_state(desk: Desk) -> None:
+    mine, _other = two_orders(desk)
+
+    add(
+        desk,
+        *(
+            transaction(mine, attempt=number, status=status, reason=reason.value)
+            for number, (status, reason) in enumerate(sorted(_FITS), 1)
+        ),
+    )
+
+    assert len(desk.transactions()) == len(_FITS)
+
+
+@on_both
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "SUCCESS", "reason": "awaiting_pin"},
+        {"status": "FAILED", "reason": "paid"},
+        {"status": "PENDING", "reason": "cancelled"},
+        {"status": "PAID", "reason": "paid"},
+        {"reason": "made_up"},
+        {"status": "FAILED", "reason": "cancelled", "is_open": True},
+        {"status": "FAILED", "reason": "cancelled", "settles_order": True},
+        {"order_id": "nowhere"},
+        {"amount": None},
+    ],
+    ids=str,
+)
+def test_a_transaction_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
+    mine, _other = two_orders(desk)
+
+    with pytest.raises(IntegrityError):
+        add(desk, transaction(**{"order_id": mine, **wrong}))
+
+
+@on_both
+@pytest.mark.parametrize("wrong", [{"amount": 0}, {"amount": -5}, {"status": "DONE"}], ids=str)
+def test_an_order_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        add(desk, order(**wrong))
+
+
+# -- times ---------------------------------------------------------------------------------------
+
+
+def test_a_time_without_a_zone_is_refused(desk: Desk) -> None:
+    with pytest.raises(StatementError, match="a time without a zone"):
+        add(desk, order(created_at=datetime(2026, 11, 24, 12, 0)))  # noqa: DTZ001
+
+
+@on_both
+def test_a_time_comes_back_as_aware_utc(desk: Desk) -> None:
+    nairobi = timezone(timedelta(hours=3))
+    mine = order(expires_at=datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=nairobi))
+    add(desk, mine)
+
+    found = desk.order_row(mine.id)
+
+    assert found.expires_at == datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=UTC)
+    assert found.expires_at is not None
+    assert found.expires_at.utcoffset() == timedelta(0)
+
+
+@on_both
+def test_times_are_compared_as_moments(desk: Desk, reader: Session) -> None:
+    mine = order(created_at=datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=3))))
+    add(desk, mine)
+
+    found = select(Order.id).where(Order.created_at <= NOON)
+
+    assert reader.scalars(found).all() == [mine.id]
+
+
+# -- a write -------------------------------------------------------------------------------------
+
+
+@on_both
+def test_a_write_is_seen_by_others_when_it_is_over(desk: Desk, reader: Session) -> None:
+    mine = order()
+    with desk.sessions() as session:
+        with writing(session):
+            session.add(mine)
+            session.flush()
+            during = reader.scalars(select(Order.id)).all()
+        reader.rollback()
+
+        assert during == []
+        assert reader.scalars(select(Order.id)).all() == [mine.id]
+
+
+@on_both
+def test_a_write_that_fails_leaves_nothing(desk: Desk, reader: Session) -> None:
+    class Stumble(BaseException):
+        pass
+
+    def write_and_stumble(session: Session) -> None:
+        with writing(session):
+            session.add(order())
+            session.flush()
+            raise Stumble
+
+    with desk.sessions() as session:
+        with pytest.raises(Stumble):
+            write_and_stumble(session)
+
+        assert not session.in_transaction()
+        assert reader.scalars(select(Order.id)).all() == []
+
+
+@on_both
+def test_a_session_with_forgotten_changes_is_not_written_with(desk: Desk) -> None:
+    def write(session: Session) -> None:
+        with writing(session):
+            pass
+
+    with desk.sessions() as session:
+        session.add(order())
+
+        with pytest.raises(RuntimeError, match="uncommitted changes"):
+            write(session)
+
+
+def test_a_changed_row_is_a_forgotten_change_too(desk: Desk) -> None:
+    mine = order()
+    add(desk, mine)
+
+    def write(session: Session) -> None:
+        with writing(session):
+            pass
+
+    with desk.sessions() as session:
+        session.get_one(Order, mine.id).description = "changed"
+
+        with pytest.raises(RuntimeError, match="uncommitted changes"):
+            write(session)
+
+
+@on_both
+def test_a_write_ends_what_the_session_was_reading(desk: Desk) -> None:
+    mine = order()
+    add(desk, mine)
+    with desk.sessions() as session:
+        before = session.get_one(Order, mine.id).description
+        with desk.sessions() as other, writing(other):
+            other.get_one(Order, mine.id).description = "changed meanwhile"
+
+        with writing(session):
+            inside = session.get_one(Order, mine.id).description
+
+    assert (before, inside) == ("x", "changed meanwhile")
+
+
+# -- SQLite --------------------------------------------------------------------------------------
+
+
+def test_sqlite_keeps_its_promises(desk: Desk) -> None:
+    with desk.engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("foreign_keys", "journal_mode", "synchronous", "busy_timeout")
+        }
+
+    # 2 is FULL: what was committed outlives a power cut.
+    assert pragmas == {
+        "foreign_keys": 1,
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "busy_timeout": 5000,
+    }
+
+
+def test_every_sqlite_connection_keeps_them(desk: Desk) -> None:
+    with desk.engine.connect() as first, desk.engine.connect() as second:
+        found = [each.exec_driver_sql("PRAGMA foreign_keys").scalar() for each in (first, second)]
+
+    assert found == [1, 1]
+
+
+def test_a_write_takes_sqlites_lock_at_its_beginning(desk: Desk) -> None:
+    begun: list[str] = []
+
+    def listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    event.listen(desk.engine, "before_cursor_execute", listen)
+    with desk.sessions() as session, writing(session), desk.engine.connect() as other:
+        other.exec_driver_sql("PRAGMA busy_timeout = 0")
+        with pytest.raises(OperationalError, match="locked"):
+            other.execute(text("UPDATE orders SET amount = 1"))
+    event.remove(desk.engine, "before_cursor_execute", listen)
+
+    assert begun[0] == "BEGIN IMMEDIATE"
+
+
+def test_reading_blocks_no_writer(desk: Desk) -> None:
+    mine = order()
+    add(desk, mine)
+    with desk.sessions() as reading:
+        reading.get_one(Order, mine.id)
+
+        add(desk, order())
+
+        assert len(reading.scalars(select(Order.id)).all()) == 1
+
+
+def test_a_connection_that_wrote_reads_without_the_lock_afterwards(desk: Desk) -> None:
+    with desk.sessions() as session:
+        with writing(session):
+            session.add(order())
+        session.scalars(select(Order.id)).all()
+
+        add(desk, order())
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_orders_lock_keeps_a_second_writer_waiting_on_postgresql(desk: Desk) -> None:
+    mine = order()
+    add(desk, mine)
+    with desk.sessions() as session, writing(session):
+        lock_order(session, mine.id)
+
+        with desk.engine.connect() as other, pytest.raises(DBAPIError, match="lock"):
+            other.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))

@@ -1,0 +1,108 @@
+"""Errors are problem details for programs and pages for people, and never a 500."""
+
+import pytest
+
+from mpesa.models import db
+from tests.web.steps import problem, push_form
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_an_address_with_nothing_behind_it_is_not_found(client):
+    problem(client.get("/nothing"), 404, "not_found")
+
+
+def test_a_wrong_method_is_told_with_the_right_ones(client):
+    answer = client.get("/stk-push")
+
+    problem(answer, 405, "method_not_allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/problem+json"])
+def test_a_program_gets_a_problem(client, accept):
+    headers = {"Accept": accept} if accept else {}
+
+    problem(client.get("/nothing", headers=headers), 404, "not_found")
+
+
+def test_a_browser_gets_a_page(client):
+    answer = client.get("/nothing", headers=BROWSER)
+
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "There is nothing at this address." in answer.text
+
+
+def test_a_browser_gets_the_page_in_its_language(client):
+    answer = client.get("/nothing", headers=BROWSER | {"Accept-Language": "sw"})
+
+    assert '<html lang="sw">' in answer.text
+    assert "There is nothing at this address." not in answer.text
+
+
+def test_a_problem_is_told_in_the_language_of_the_request(client):
+    english = problem(client.get("/nothing"), 404, "not_found")
+    swahili = problem(client.get("/nothing?lang=sw"), 404, "not_found")
+
+    assert english["detail"] != swahili["detail"]
+    assert english["code"] == swahili["code"]
+
+
+def test_a_browsers_form_that_is_too_large_gets_a_page(client):
+    answer = client.post("/stk-push", data={"phone": "0" * 70_000}, headers=BROWSER)
+
+    assert (answer.status_code, answer.mimetype) == (413, "text/html")
+
+
+def test_a_form_with_very_many_fields_is_refused(client, make_order):
+    fields = {f"field{number}": "1" for number in range(1200)}
+
+    answer = client.post("/stk-push", data=fields, content_type="multipart/form-data")
+
+    problem(answer, 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "", "a b", "127.0.0.1:99999999"])
+def test_a_browser_at_a_wrong_host_gets_a_page(client, host):
+    answer = client.get("/", headers=BROWSER | {"Host": host})
+
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
+
+
+def test_a_host_that_is_no_name_at_all_is_no_server_error(client):
+    answer = client.get("/", headers=BROWSER | {"Host": "x" * 300})
+
+    problem(answer, 400, "invalid_request")
+
+
+def test_a_wrong_host_with_a_form_is_no_server_error(client, make_order):
+    answer = push_form(client, make_order(), headers=BROWSER | {"Host": "evil.example"})
+
+    assert answer.status_code == 400
+
+
+def test_a_database_that_fails_is_503_with_a_time_to_come_back(client, app, make_order, caplog):
+    order_id = make_order()
+    with app.app_context():
+        db.session.execute(db.text("DROP TABLE decisions"))
+        db.session.execute(db.text("DROP TABLE evidence"))
+        db.session.execute(db.text("ALTER TABLE transactions RENAME TO gone"))
+        db.session.commit()
+
+    answer = client.post("/stk-push", json={"order_id": order_id, "phone": "0712345678"})
+    for_browser = client.get(f"/checkout/{order_id}", headers=BROWSER)
+
+    problem(answer, 503, "unavailable")
+    assert answer.headers["Retry-After"] == "5"
+    assert (for_browser.status_code, for_browser.mimetype) == (503, "text/html")
+    assert "254712345678" not in caplog.text
+
+
+def test_a_problem_has_no_field_where_no_single_one_is_wrong(client):
+    assert "field" not in client.get("/nothing").get_json()
+
+
+def test_an_error_page_repeats_nothing_unescaped(client):
+    answer = client.get("/<script>alert(1)</script>", headers=BROWSER)
+
+    assert "<script>alert" not in answer.text

@@ -1,0 +1,328 @@
+"""The checkout page: every state, in both languages, without a script."""
+
+import html
+import json
+import re
+
+import pytest
+
+from mpesa.daraja import UnknownOutcome
+from tests.factories import API_KEY, RECEIPT
+from tests.web.steps import call_back, fail, pushed
+
+
+def page(client, order_id, **more):
+    answer = client.get(f"/checkout/{order_id}", **more)
+    assert answer.status_code == 200, answer.text
+    assert answer.mimetype == "text/html"
+    return answer.text
+
+
+def view(text):
+    return re.search(r'data-view="([a-z]+)"', text)[1]
+
+
+def snapshot_in(text):
+    return json.loads(html.unescape(re.search(r'data-snapshot="([^"]*)"', text)[1]))
+
+
+def headline(text):
+    return re.search(r'<h2 id="headline"[^>]*>([^<]*)<', text)[1]
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "Pay KES 1,500"), ("sw", "Lipa KES 1,500")])
+def test_before_the_push_it_asks_for_the_number_and_says_the_amount(
+    client, make_order, lang, words
+):
+    text = page(client, make_order(amount=1500), query_string={"lang": lang})
+
+    assert view(text) == "phone"
+    assert f'<html lang="{lang}">' in text
+    assert words in text
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_while_the_pin_is_awaited_it_shows_the_snapshot_of_the_attempt(client, make_order, lang):
+    order_id = make_order()
+    snapshot = pushed(client, order_id, query_string={"lang": lang})
+
+    text = page(client, order_id, query_string={"lang": lang})
+
+    assert view(text) == "waiting"
+    assert snapshot_in(text) == snapshot
+    assert f'<p id="message" role="status">{snapshot["message"]}</p>' in text
+
+
+def test_without_a_script_a_waiting_page_looks_again_by_itself(client, make_order):
+    order_id = make_order()
+    pushed(client, order_id)
+
+    assert re.search(r'<noscript><meta http-equiv="refresh" content="5">', page(client, order_id))
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_after_the_payment_it_shows_the_receipt_and_the_time_in_nairobi(
+    client, make_order, daraja, lang
+):
+    order_id = make_order()
+    pushed(client, order_id)
+    call_back(client, daraja)
+
+    text = page(client, order_id, query_string={"lang": lang})
+
+    assert view(text) == "paid"
+    assert RECEIPT in text
+    assert re.search(r'data-field="paid_at">24 \w+ 2026, 12:00<', text)
+    assert "refresh" not in text
+
+
+REASONS = {
+    1032: "cancelled",
+    1: "insufficient_funds",
+    2001: "wrong_pin",
+    8006: "pin_locked",
+    1037: "unreachable",
+    1019: "expired",
+    17: "line_busy",
+    3: "over_limit",
+    11: "declined",
+    26: "system_busy",
+    2028: "misconfigured",
+    777: "unknown_code",
+}
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+@pytest.mark.parametrize(("code", "reason"), REASONS.items())
+def test_after_a_failure_it_says_why_and_what_to_do(client, make_order, daraja, code, reason, lang):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, code)
+
+    text = page(client, order_id, query_string={"lang": lang})
+
+    snapshot = snapshot_in(text)
+    assert view(text) == "failed"
+    assert snapshot["reason"] == reason
+    assert f'<p id="message" role="status">{html.escape(snapshot["message"])}</p>' in text
+    assert re.search(rf'<span data-reason="{reason}">[^<]+<', text)
+
+
+def test_every_reason_has_a_sentence_of_its_own_in_each_language(client, make_order, daraja):
+    sentences = {}
+    for number, code in enumerate(REASONS, 1):
+        order_id = make_order()
+        pushed(client, order_id)
+        fail(client, daraja, code, number)
+        for lang in ("en", "sw"):
+            text = page(client, order_id, query_string={"lang": lang})
+            sentences[code, lang] = snapshot_in(text)["message"]
+
+    assert len(set(sentences.values())) == len(sentences)
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_an_unconfirmed_push_is_waited_for(client, make_order, daraja, lang):
+    daraja.answers.append(UnknownOutcome())
+    order_id = make_order()
+    pushed(client, order_id)
+
+    text = page(client, order_id, query_string={"lang": lang})
+
+    assert view(text) == "waiting"
+    assert snapshot_in(text)["reason"] == "push_unconfirmed"
+
+
+@pytest.mark.parametrize(("end", "status"), [("cancel", "CANCELLED"), ("expire", "EXPIRED")])
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_an_order_that_ended_unpaid_says_so(client, make_order, clock, end, status, lang):
+    order_id = make_order(expires_at="2026-11-24T09:10:00Z")
+    if end == "cancel":
+        client.post(f"/api/orders/{order_id}/cancel", headers=API_KEY)
+    clock.pass_(minutes=11)
+
+    text = page(client, order_id, query_string={"lang": lang})
+
+    assert view(text) == "closed"
+    assert f'data-order-status="{status}"' in text
+
+
+def test_a_paid_order_shows_the_payment_also_after_another_attempt_failed(
+    client, make_order, daraja
+):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, 1032)
+    pushed(client, order_id)
+    fail(client, daraja, 1, 2)
+    call_back(client, daraja, 1)
+
+    text = page(client, order_id)
+
+    assert view(text) == "paid"
+    assert snapshot_in(text)["reason"] == "paid_late"
+
+
+def test_another_number_may_be_typed_after_a_failure(client, make_order, daraja):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, 1)
+
+    assert view(page(client, order_id, query_string={"other": "1"})) == "phone"
+
+
+def test_another_number_may_not_be_typed_while_a_prompt_is_open(client, make_order):
+    order_id = make_order()
+    pushed(client, order_id)
+
+    assert view(page(client, order_id, query_string={"other": "1"})) == "waiting"
+
+
+def test_a_second_device_sees_the_same(app, client, make_order):
+    order_id = make_order()
+    pushed(client, order_id)
+
+    assert page(app.test_client(), order_id) == page(client, order_id)
+
+
+@pytest.mark.parametrize(
+    ("accepts", "lang"),
+    [
+        ("sw", "sw"),
+        ("sw-KE,sw;q=0.9,en;q=0.5", "sw"),
+        ("en-GB", "en"),
+        ("fr, sw;q=0.3", "sw"),
+        ("de", "en"),
+        ("", "en"),
+        (";;q=x,,", "en"),
+    ],
+)
+def test_the_language_follows_the_browser(client, make_order, accepts, lang):
+    text = page(client, make_order(), headers={"Accept-Language": accepts})
+
+    assert f'<html lang="{lang}">' in text
+
+
+@pytest.mark.parametrize("asked", ["xx", "", "sw\0", "SW_ke", "../en"])
+def test_a_language_that_we_do_not_speak_is_ignored(client, make_order, asked):
+    text = page(client, make_order(), query_string={"lang": asked})
+
+    assert '<html lang="en">' in text
+
+
+def test_what_a_merchant_wrote_is_shown_as_text(client, make_order):
+    evil = '"><script>alert(1)</script>'
+
+    text = page(client, make_order(description=evil))
+
+    assert "<script>alert(1)" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['lang="><script>alert(1)</script>', '"><script>alert(1)</script>=1', "x=<script>alert(1)"],
+)
+def test_what_stands_in_the_address_is_shown_as_text(client, make_order, query):
+    answer = client.get(f"/checkout/{make_order()}?{query}")
+
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+
+
+def test_the_simulator_says_on_every_page_that_no_real_money_moves(client, make_order):
+    for path in (f"/checkout/{make_order()}", "/"):
+        assert "no real money moves" in client.get(path).text
+
+
+def test_outside_the_simulator_no_page_speaks_of_it(make_app):
+    app = make_app(**SANDBOX)
+    client = app.test_client()
+    order = client.post(
+        "/api/orders",
+        json={"amount": 1, "reference": "A", "description": "x"},
+        headers={"Authorization": "Bearer key-of-mine", "Host": "pay.example.com"},
+    ).get_json()
+
+    text = page(client, order["order_id"], headers={"Host": "pay.example.com"})
+
+    assert "imulator" not in text
+    assert client.get("/simulator/", headers={"Host": "pay.example.com"}).status_code == 404
+    assert client.get("/", headers={"Host": "pay.example.com"}).status_code == 404
+
+
+SANDBOX = {
+    "DARAJA_ENV": "sandbox",
+    "DARAJA_CONSUMER_KEY": "k",
+    "DARAJA_CONSUMER_SECRET": "s",
+    "SECRET_KEY": "mine",
+    "API_KEYS": "key-of-mine",
+    "PUBLIC_URL": "https://pay.example.com",
+}
+
+
+def return_links(text):
+    return {html.unescape(each) for each in re.findall(r'data-return href="([^"]*)"', text)}
+
+
+@pytest.mark.parametrize(
+    ("return_url", "expected"),
+    [
+        ("https://shop.example", "https://shop.example?"),
+        ("https://shop.example/done?cart=1", "https://shop.example/done?cart=1&"),
+        (
+            "https://shop.example/done?sig=a%2Fb+c&flag",
+            "https://shop.example/done?sig=a%2Fb+c&flag&",
+        ),
+        ("https://shop.example/?x=%ff", "https://shop.example/?x=%ff&"),
+    ],
+)
+def test_the_way_back_is_the_merchants_address_with_two_fields_appended(
+    client, make_order, daraja, return_url, expected
+):
+    order_id = make_order(return_url=return_url)
+    pushed(client, order_id)
+    call_back(client, daraja)
+
+    links = return_links(page(client, order_id))
+
+    assert links == {f"{expected}order_id={order_id}&status=PAID"}
+
+
+def test_the_way_back_keeps_its_fragment_at_the_end(client, make_order, daraja):
+    order_id = make_order(return_url="https://shop.example/a#top")
+    pushed(client, order_id)
+    call_back(client, daraja)
+
+    links = return_links(page(client, order_id))
+
+    assert links == {f"https://shop.example/a?order_id={order_id}&status=PAID#top"}
+
+
+def test_an_unknown_order_is_a_page_for_a_browser_and_a_problem_for_a_program(client):
+    path = f"/checkout/{'A' * 22}"
+
+    for_browser = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    for_program = client.get(path)
+
+    assert (for_browser.status_code, for_browser.mimetype) == (404, "text/html")
+    assert for_program.status_code == 404
+    assert for_program.get_json()["code"] == "order_not_found"
+
+
+def test_the_merchants_colours_are_a_style_sheet(make_app):
+    client = make_app(MERCHANT_COLOUR="#ffffff").test_client()
+
+    answer = client.get("/theme.css")
+
+    assert answer.mimetype == "text/css"
+    assert answer.text == ":root{--brand:#ffffff;--on-brand:#000000}"
+
+
+def test_a_merchants_name_is_shown_as_text(make_app):
+    client = make_app(MERCHANT_NAME="<b>Duka</b>").test_client()
+
+    text = client.get("/").text
+
+    assert "<b>Duka</b>" not in text
+    assert "&lt;b&gt;Duka&lt;/b&gt;" in text

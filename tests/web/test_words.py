@@ -1,0 +1,49 @@
+"""One plain sentence for each reason, in the language asked for."""
+
+import pytest
+
+from mpesa.domain.result_codes import Reason
+from mpesa.web import words
+
+
+def said(app, reason, lang, order_status="OPEN", status="FAILED"):
+    told = {"reason": reason.value, "order_status": order_status, "status": status}
+    with app.test_request_context():
+        return words.message_of(told, lang)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_sentence_in_both_languages(app, reason):
+    english, swahili = said(app, reason, "en"), said(app, reason, "sw")
+
+    assert english.endswith(".")
+    assert swahili.endswith(".")
+    assert english != swahili
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_no_sentence_shows_a_placeholder_or_the_machines_word(app, reason):
+    for lang in words.LANGUAGES:
+        sentence = said(app, reason, lang)
+        assert "%" not in sentence
+        assert "{" not in sentence
+        assert "_" not in sentence
+
+
+def test_an_attempt_of_an_order_that_was_paid_otherwise_says_so(app):
+    failed = said(app, Reason.CANCELLED, "en", "PAID")
+    paid = said(app, Reason.PAID, "en", "PAID", "SUCCESS")
+
+    assert failed == "Already paid. If a prompt is still on your phone, cancel it."
+    assert paid != failed
+
+
+@pytest.mark.parametrize("asked", [None, "", "xx", 1, ["sw"], {"lang": "sw"}, "SW"])
+def test_a_language_that_is_not_one_of_ours_leaves_the_choice_to_the_browser(app, asked):
+    with app.test_request_context(headers={"Accept-Language": "sw"}):
+        assert words.chosen(asked) == "sw"
+
+
+def test_the_language_asked_for_wins(app):
+    with app.test_request_context(headers={"Accept-Language": "sw"}):
+        assert words.chosen("en") == "en"
