@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -115,22 +116,17 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
     Raises:
         PushNotStarted: one of the classes above.
     """
-    earlier = _earlier(session, request)
-    if earlier is not None:
-        return earlier
-    seen = _look(session, request)
-    if _close_what_is_over(session, seen, seams):
-        seen = _look(session, request)
-    joined = _check(seen, request, seams.line.now())
-    if joined is not None and request.idempotency_key is None:
-        return joined
-    if joined is None:
-        seams.check_limits(request.msisdn)
-        _ask_about_silence(session, seen, seams)
-    started, push = _write_row(session, request, seams)
-    if push is not None:
-        seams.announce(_ask_daraja(session, started.transaction_id, push, seams))
-    return started
+    # However often the checks are made, one press counts once.
+    seams = replace(seams, check_limits=cache(seams.check_limits))
+    for _try in range(_TRIES):
+        try:
+            started, push = _start_or_join(session, request, seams)
+        except (IntegrityError, _LookAgain):
+            continue  # what was seen had changed when the lock was held
+        if push is not None:
+            seams.announce(_ask_daraja(session, started.transaction_id, push, seams))
+        return started
+    raise RetryLater(1)
 
 
 # -- before the push ---------------------------------------------------------------------------
@@ -150,25 +146,36 @@ class _Seen:
     on_line: Sequence[Transaction]
 
 
-class _PromptsOver(Exception):
-    """The clock has not closed an attempt yet that is too old to be answered."""
+class _LookAgain(Exception):
+    """Under the lock, things are no longer as they were seen before it."""
 
 
-def _write_row(session: Session, request: PushRequest, seams: Seams) -> tuple[Started, Push | None]:
-    for _try in range(_TRIES):
-        try:
-            return _write_row_once(session, request, seams)
-        except IntegrityError:
-            pass  # another order took the line at the same moment: now the checks can see it
-        except _PromptsOver:
-            _close_what_is_over(session, _look(session, request), seams)
-    raise RetryLater(1)
-
-
-def _write_row_once(
+def _start_or_join(
     session: Session, request: PushRequest, seams: Seams
 ) -> tuple[Started, Push | None]:
-    """The checks once more under the order's lock, then the row."""
+    earlier = _earlier(session, request)
+    if earlier is not None:
+        return earlier, None
+    seen = _look(session, request)
+    if _close_what_is_over(session, seen, seams):
+        raise _LookAgain
+    joined = _check(seen, request, seams.line.now())
+    if joined is None:
+        seams.check_limits(request.msisdn)
+        _ask_about_silence(session, seen, seams)
+    elif request.idempotency_key is None:
+        return joined, None
+    return _write_row(session, request, seams, joins=joined is not None)
+
+
+def _write_row(
+    session: Session, request: PushRequest, seams: Seams, *, joins: bool
+) -> tuple[Started, Push | None]:
+    """The checks once more under the order's lock, then the row.
+
+    Args:
+        joins: the checks before found an attempt to join, so that no limit was counted.
+    """
     now, token = seams.line.now(), new_callback_token()
     with writing(session):
         seen = _look(session, request, lock=True)
@@ -179,8 +186,8 @@ def _write_row_once(
         if joined is not None:
             _keep_key(session, request, joined, now)
             return joined, None
-        if _over(seen, now):
-            raise _PromptsOver
+        if joins or _over(seen, now):
+            raise _LookAgain
         transaction = _new_row(seen, request, token, now)
         session.add(transaction)
         session.flush()

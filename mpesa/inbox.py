@@ -135,14 +135,23 @@ def judge_waiting(session: Session, seams: Seams) -> int:
 
 
 def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> bool:
-    """Judge, and tell whether it worked: one that cannot be judged keeps no other one waiting."""
+    """Judge, and tell whether it worked: one that cannot be judged keeps no other one waiting.
+
+    Whatever goes wrong in here, the body is stored, and its sender is to hear so.
+    """
     try:
         _judge(session, transaction_id, raw, seams)
-    except SQLAlchemyError:
-        counters.count("callback_left_unjudged")
-        log.exception("callback stored but not judged; it will be, transaction=%s", transaction_id)
-        return False
-    return True
+    except SQLAlchemyError as error:
+        # Its text may hold ids and numbers, so only its kind is told.
+        log.error(
+            "callback not judged yet, transaction=%s: %s", transaction_id, type(error).__name__
+        )
+    except Exception:
+        log.exception("callback not judged yet, transaction=%s", transaction_id)
+    else:
+        return True
+    counters.count("callback_left_unjudged")
+    return False
 
 
 def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:

@@ -1,6 +1,7 @@
 """record(): the only code that changes a transaction, always with its evidence, always guarded."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -61,12 +62,11 @@ def record(
     Returns:
         Ids of the transactions whose snapshot changed, to be announced after this.
     """
-    try:
+    with suppress(IntegrityError):
         return _record(session, transaction_id, evidence, raw, now)
-    except IntegrityError:
-        # The receipt or the id is another transaction's. The constraint says so without being
-        # asked; only then is it looked up, and decided with that knowledge.
-        return _record(session, transaction_id, evidence, raw, now, look_up=True)
+    # The receipt or the id is another transaction's. The constraint says so without being asked;
+    # only then is it looked up, and decided with that knowledge.
+    return _record(session, transaction_id, evidence, raw, now, look_up=True)
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
@@ -211,10 +211,11 @@ def _record(
     with writing(session):
         held = _hold(session, transaction_id)
         row_id = raw.stored_id or _add_evidence(session, transaction_id, raw, now)
-        if look_up:
+        early = raw.kind is Kind.CALLBACK and held.transaction.checkout_request_id is None
+        if look_up or early:
             evidence = _look_up(session, held.transaction, evidence)
         decision = settlement.decide(_attempt(held.transaction), evidence, now)
-        changed = _apply(held, decision, now)
+        changed, decision = _apply(held, decision, now)
         session.add(_decision_row(held.transaction, row_id, decision, now))
     return changed
 
@@ -306,13 +307,17 @@ def _receipt_taken(session: Session, transaction: Transaction, receipt: str | No
     return session.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
-def _apply(held: _Held, decision: Decision, now: datetime) -> list[str]:
-    """Write the decision into the row; returns the ids whose snapshot changed."""
+def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[str], Decision]:
+    """Write the decision into the row.
+
+    Returns:
+        The ids whose snapshot changed, and the decision with what the order's state adds to it.
+    """
     transaction = held.transaction
     before, was = _visible(transaction), _standing(transaction)
     siblings: list[str] = []
     if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
-        siblings = _settle_order(held, now)
+        siblings, decision = _settle_order(held, decision, now)
     _write(transaction, decision, now)
     if decision.replan or _standing(transaction) != was:
         transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
@@ -320,9 +325,9 @@ def _apply(held: _Held, decision: Decision, now: datetime) -> list[str]:
     if decision.ask_now:
         transaction.next_ask_at, transaction.ask_urgently = now, True
     if _visible(transaction) == before:
-        return []
+        return [], decision
     _raise_seq(transaction, now)
-    return [transaction.id, *siblings]
+    return [transaction.id, *siblings], decision
 
 
 def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
@@ -369,22 +374,25 @@ def _keep_ids(transaction: Transaction, decision: Decision) -> None:
     transaction.checkout_request_id = transaction.checkout_request_id or checkout_id
 
 
-def _settle_order(held: _Held, now: datetime) -> list[str]:
-    """The first success pays the order; returns the other attempts, which hear of it."""
-    order, transaction = held.order, held.transaction
+def _settle_order(held: _Held, decision: Decision, now: datetime) -> tuple[list[str], Decision]:
+    """The first success pays the order; the other attempts hear of it.
+
+    Paid twice, or paid after its end: taken all the same, and a person gives it back.
+    """
+    order = held.order
     status = order_status(order, held.attempts, now)
     if status is not OrderStatus.OPEN:
-        # Paid twice, or paid after its end: taken all the same, and a person gives it back.
-        transaction.needs_review = True
+        why = f"{decision.why}, for an order that was {status.value} already"
+        decision = replace(decision, why=why, needs_review=True)
     if status is OrderStatus.PAID:
-        return []
-    transaction.settles_order = True
+        return [], decision
+    held.transaction.settles_order = True
     order.status = OrderStatus.PAID.value
     order.updated_at = now
-    siblings = [each for each in held.attempts if each.id != transaction.id]
+    siblings = [each for each in held.attempts if each.id != held.transaction.id]
     for sibling in siblings:
         _raise_seq(sibling, now)
-    return [sibling.id for sibling in siblings]
+    return [sibling.id for sibling in siblings], decision
 
 
 def _raise_seq(transaction: Transaction, now: datetime) -> None:

@@ -67,8 +67,9 @@ class DatabaseToken:
                 stored = self._stored(dead)
                 if stored is not None:
                     return stored
-                if self._claim(dead):
-                    return self._fetched(fetch)
+                lease = self._claim(dead)
+                if lease is not None:
+                    return self._fetched(fetch, lease)
                 time.sleep(_LOOK_AGAIN)
 
     def _stored(self, dead: str | None) -> str | None:
@@ -78,8 +79,8 @@ class DatabaseToken:
                 return None
             return row.token if row.expires_at - _EARLY > self._now() else None
 
-    def _claim(self, dead: str | None) -> bool:
-        """Take the lease, unless somebody has it or has just brought a token."""
+    def _claim(self, dead: str | None) -> datetime | None:
+        """Take the lease, unless somebody has it or has just brought a token; returns its end."""
         now = self._now()
         free = or_(DarajaAccess.fetching_until.is_(None), DarajaAccess.fetching_until <= now)
         unusable = or_(
@@ -91,27 +92,29 @@ class DatabaseToken:
             update(DarajaAccess)
             .where(DarajaAccess.id == self._id, free, unusable)
             .values(fetching_until=now + _LEASE)
-            .returning(DarajaAccess.id)
+            .returning(DarajaAccess.fetching_until)
         )
         with self._session() as session:
             _make_row(session, self._id)
             with writing(session):
-                return session.scalars(claim).one_or_none() is not None
+                return session.scalars(claim).one_or_none()
 
-    def _fetched(self, fetch: Callable[[], AccessToken]) -> str:
+    def _fetched(self, fetch: Callable[[], AccessToken], lease: datetime) -> str:
         try:
             fresh = fetch()
         except BaseException:
-            self._keep(fetching_until=None)
+            self._keep(lease)
             raise
         life = timedelta(seconds=fresh.expires_in)
-        self._keep(token=fresh.value, expires_at=self._now() + life, fetching_until=None)
+        self._keep(lease, token=fresh.value, expires_at=self._now() + life)
         return fresh.value
 
-    def _keep(self, **values: object) -> None:
+    def _keep(self, lease: datetime, **values: object) -> None:
+        """Write and give the lease back; one that ran out is another's by now, with its token."""
+        still_ours = (DarajaAccess.id == self._id, DarajaAccess.fetching_until == lease)
         with self._session() as session, writing(session):
             session.execute(
-                update(DarajaAccess).where(DarajaAccess.id == self._id).values(**values)
+                update(DarajaAccess).where(*still_ours).values(fetching_until=None, **values)
             )
 
 

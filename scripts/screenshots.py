@@ -23,7 +23,7 @@ LARGEST = 150 * 1024
 PAYER = "0712 345 678"
 # A small phone, on which most shoppers see the page.
 NARROW = {"width": 390, "height": 760}
-WIDE = {"width": 1120, "height": 700}
+WIDE = {"width": 1120, "height": 770}
 DEVICE = {"width": 440, "height": 820}
 CHROMIUM = (
     "--disable-gpu",

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.books = Books(str(self.folder / "mpesa.sqlite"))
         self.world = World(self.now, self._deliver, self.books.order_is_open)
         self.orders: list[str] = []
+        self.references = count(1)
         self.keys: dict[tuple[str, str], tuple[str, str, int]] = {}
         self.statements_left: int | None = None
         self.sound = True
@@ -347,7 +349,7 @@ class MoneyMachine(RuleBasedStateMachine):
         ends = self.now() + timedelta(seconds=expires) if expires else None
         fields = order_fields(
             amount=amount,
-            reference=f"INV-{len(self.orders) + 1}",
+            reference=f"INV-{next(self.references)}",
             expires_at=ends.isoformat() if ends else None,
         )
         answer = self._lives_through(

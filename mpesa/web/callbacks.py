@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 
 from mpesa import inbox
 from mpesa.models import db
+from mpesa.web.bodies import whole_body
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
 
@@ -23,7 +24,7 @@ def callback(token: str) -> Response:
         raise _unknown()
     # An address that a proxy passed on may be anything; too long a one must not lose the callback.
     source = (request.remote_addr or "")[:_SOURCE_LONGEST]
-    arrival = inbox.Arrival(token, request.get_data(), source)
+    arrival = inbox.Arrival(token, whole_body(), source)
     try:
         inbox.receive(db.session(), arrival, seams())
     except inbox.UnknownToken:

@@ -5,7 +5,8 @@ from mpesa.config import DEVELOPMENT_API_KEY, Settings
 
 def say(settings: Settings) -> None:
     """Print the addresses to open, and how to make an order."""
-    lines = [f"Serving on http://{settings.host}:{settings.port} (Ctrl-C ends it)"]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    lines = [f"Serving on http://{host}:{settings.port} (Ctrl-C ends it)"]
     if settings.demo_shop:
         lines.append(f"  Demo shop       {settings.public_url}/")
     if settings.simulated:

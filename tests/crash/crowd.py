@@ -48,7 +48,9 @@ class Crowd:
             self.world.time_passes(seconds)
             self._wait_for_none("next_ask_at <= now() AND checkout_request_id IS NOT NULL")
         self._wait_for_none("is_open")
-        self._wait_for_none("checkout_request_id IS NULL AND NOT needs_review")
+        self._wait_for_none(
+            "status = 'PENDING' AND checkout_request_id IS NULL AND NOT needs_review"
+        )
 
     def stuck(self) -> list[str]:
         """Orders that are neither paid nor may be paid."""
