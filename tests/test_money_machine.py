@@ -259,7 +259,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 self.now.pass_(seconds=12)
 
     def _every_open_order_can_be_paid(self) -> None:
-        self.world.queries = Queries.HONEST
+        self.world.queries, self.world.next_push = Queries.HONEST, Pushed.ACCEPTED
         for number, order_id in enumerate(self.orders):
             self._pay_as_told(order_id, f"07330000{number:02d}")
 

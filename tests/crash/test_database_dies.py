@@ -20,7 +20,7 @@ OUTAGES = 3
 PAYERS = 24
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Postgres]:
     """A cluster of our own: the others' one stays up."""
     folder = Path(tempfile.mkdtemp(prefix="mpesa-pg-"))
@@ -30,11 +30,11 @@ def cluster() -> Iterator[Postgres]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def world(tmp_path: Path, cluster: Postgres) -> Iterator[World]:
-    """A server on that cluster."""
-    program = ("-m", "tests.crash.doomed")
-    with a_world(tmp_path, cluster, program, DARAJA_QUERY_RATE="60000/minute") as made:
+@pytest.fixture(scope="module")
+def standing_world(tmp_path_factory: pytest.TempPathFactory, cluster: Postgres) -> Iterator[World]:
+    """A server on that cluster; it lives through all of this."""
+    folder, program = tmp_path_factory.mktemp("outages"), ("-m", "tests.crash.doomed")
+    with a_world(folder, cluster, program, DARAJA_QUERY_RATE="60000/minute") as made:
         yield made
 
 

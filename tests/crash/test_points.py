@@ -3,6 +3,9 @@
 What happens after a step and before the next one leaves the same behind, so each is named once.
 """
 
+import signal
+import time
+
 import pytest
 
 from tests.crash.world import SOON, World
@@ -228,6 +231,19 @@ def test_a_committed_result_is_on_the_page_that_comes_back(world: World, point: 
     assert told["final"]
     assert world.questions() == 0
     world.check_promises()
+
+
+def test_no_page_hears_a_result_while_its_commit_is_under_way(world: World) -> None:
+    _, transaction_id = started(world)
+    world.watch(transaction_id).wait_for("PENDING")
+    world.arm("before the judgement of a callback", "hold")
+    world.in_background(lambda: world.pay(PAYER_MSISDN))
+    world.wait_until_held()
+
+    time.sleep(0.5)  # what was emitted too early would be sent by now
+    world.server.stop(signal.SIGKILL)
+
+    world.check_that_what_was_told_is_committed()
 
 
 # -- the clock -------------------------------------------------------------------------------------

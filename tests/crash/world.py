@@ -37,12 +37,18 @@ _TIMES = {
 
 
 class Page:
-    """A checkout page that watches one transaction over a socket."""
+    """A checkout page that watches one transaction over a socket.
+
+    Attributes:
+        told: the newest `seq` that it heard.
+    """
 
     def __init__(self, address: str, transaction_id: str) -> None:
+        self.transaction_id = transaction_id
+        self.told = 0
         self._heard: queue.Queue[dict[str, Any]] = queue.Queue()
         self._client = socketio.Client(reconnection=False)
-        self._client.on("status", self._heard.put)
+        self._client.on("status", self._hear)
         auth = {"tx_id": transaction_id, "lang": "en"}
         self._client.connect(address, auth=auth, transports=["websocket"])
 
@@ -56,9 +62,17 @@ class Page:
                 raise AssertionError(f"{word} was not heard in {seconds} s, but {last}") from None
         return last
 
+    def wait_for_the_end(self) -> None:
+        """Until the connection is gone, and all that was sent on it has been heard."""
+        self._client.wait()
+
     def close(self) -> None:
         """Leave."""
         self._client.disconnect()
+
+    def _hear(self, snapshot: dict[str, Any]) -> None:
+        self.told = max(self.told, snapshot["seq"])
+        self._heard.put(snapshot)
 
 
 class World:
@@ -139,6 +153,7 @@ class World:
         assert process is not None
         wait_until(lambda: process.poll() is not None, self.server.why, 10)
         assert process.returncode == -signal.SIGKILL, self.server.why()
+        self.check_that_what_was_told_is_committed()
 
     def come_back(self) -> None:
         """Start the server; returns when it has answered."""
@@ -218,6 +233,15 @@ class World:
         self._check_every_accepted_callback_is_kept()
         self._check_money()
         assert all(count == 1 for count in self.pushes().values()), "a row was pushed twice"
+
+    def check_that_what_was_told_is_committed(self) -> None:
+        """After a death: no page knows more than the database."""
+        for page in self.pages:
+            page.wait_for_the_end()
+            (row,) = self.rows(
+                "SELECT seq FROM transactions WHERE id = :id", id=page.transaction_id
+            )
+            assert page.told <= row["seq"], "a page was told what was never committed"
 
     def _check_every_accepted_callback_is_kept(self) -> None:
         accepted = Counter(each.body for each in self.to_server.seen if each.status == 200)

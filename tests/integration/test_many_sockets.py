@@ -39,7 +39,9 @@ def waiting_shopper(port, transaction_id):
     connect = b"40" + json.dumps({"tx_id": transaction_id}).encode()
     # A client's frame is masked; a mask of zeros changes nothing.
     frame = bytes([0x81, 0x80 | len(connect), 0, 0, 0, 0]) + connect
-    shopper.sendall(HANDSHAKE.encode() + frame)
+    shopper.sendall(HANDSHAKE.encode())
+    read_until(shopper, b"pingInterval")
+    shopper.sendall(frame)
     return shopper
 
 

@@ -187,7 +187,7 @@ def test_a_field_of_a_push_that_is_missing_is_named(world, missing, left):
 
 # -- bodies ------------------------------------------------------------------------------------
 
-BODY_ROUTES = ["/stk-push", "/api/orders"]
+BODY_ROUTES = ["/stk-push", "/api/orders", "/sms-code"]
 BODIES = st.one_of(
     st.binary(max_size=200),
     st.text(max_size=50).map(lambda text: text.encode("utf-16")),
@@ -290,8 +290,14 @@ def test_any_other_id_in_an_address_is_refused(world, route, segment):
 
 
 @EXAMPLES
+@given(tx_id=json_values, code=json_values)
+def test_any_other_sms_code_is_refused(world, tx_id, code):
+    world.refuses("POST", "/sms-code", json={"tx_id": tx_id, "code": code})
+
+
+@EXAMPLES
 @given(key=header_text.filter(lambda t: not t.isascii() or not t.strip()) | st.just("k" * 256))
-@pytest.mark.parametrize("path", BODY_ROUTES)
+@pytest.mark.parametrize("path", ["/stk-push", "/api/orders"])
 def test_any_other_idempotency_key_is_refused(world, path, key):
     fields = order_fields() | {"order_id": world.order_id, "phone": "0733000111"}
 
@@ -334,6 +340,7 @@ ODD_HEADERS = st.dictionaries(
             ("GET", "/check-status?tx_id=x"),
             ("POST", "/stk-push"),
             ("POST", "/api/orders"),
+            ("POST", "/sms-code"),
             ("GET", "/api/orders"),
             ("GET", f"/checkout/{'A' * 22}"),
             ("POST", f"/callback/{'0' * 64}"),

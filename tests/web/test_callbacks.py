@@ -148,7 +148,7 @@ def test_a_body_above_64_kib_is_refused(client, app, daraja, transaction_id, siz
 
 @pytest.mark.parametrize(
     "token",
-    ["0" * 64, "A" * 64, "0" * 63, "0" * 65, "x", "%00", "٠" * 64, "..%2f..", "0" * 20_000],
+    ["0" * 64, "A" * 64, "0" * 63, "0" * 65, "x", "%00", "\u0660" * 64, "..%2f..", "0" * 20_000],
     ids=range(9),
 )
 def test_an_unknown_token_is_not_found_and_nothing_is_kept(

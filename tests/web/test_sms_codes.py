@@ -1,0 +1,142 @@
+"""POST /sms-code: the receipt that a shopper typed out of an SMS, kept and never believed."""
+
+import pytest
+
+from tests.factories import RECEIPT, SECOND_PAYER
+from tests.web.steps import problem, pushed, rows, status_of
+
+
+def send(client, transaction_id, code=RECEIPT, **more):
+    return client.post("/sms-code", json={"tx_id": transaction_id, "code": code}, **more)
+
+
+@pytest.fixture
+def transaction_id(client, make_order):
+    return pushed(client, make_order())["transaction_id"]
+
+
+def test_a_code_is_kept_and_answered_with_the_snapshot(client, app, transaction_id):
+    before = rows(app)
+
+    answer = send(client, transaction_id)
+
+    assert answer.status_code == 202
+    assert answer.get_json() == status_of(client, transaction_id)
+    assert rows(app)[2] == before[2] + 1
+
+
+def test_a_code_is_believed_by_nobody(client, transaction_id):
+    send(client, transaction_id)
+
+    snapshot = status_of(client, transaction_id)
+    assert (snapshot["status"], snapshot["receipt"]) == ("PENDING", None)
+    assert snapshot["order_status"] == "OPEN"
+
+
+@pytest.mark.parametrize("code", [" uko1abcdef ", "UKO1ABCDEF\n"])
+def test_a_code_may_be_typed_in_small_letters_and_with_blanks(client, transaction_id, code):
+    assert send(client, transaction_id, code).status_code == 202
+
+
+CODES = [
+    "",
+    "UKO1ABCDE",
+    "UKO1ABCDEFG",
+    "UKO1-BCDEF",
+    "UKO1ABCDE\u0660",
+    "\u00dcKO1ABCDEF",
+    "UKO1ABCDEF\0",
+    None,
+    1234567890,
+    True,
+    ["UKO1ABCDEF"],
+    {},
+]
+
+
+@pytest.mark.parametrize("code", CODES, ids=map(ascii, CODES))
+def test_what_is_no_code_is_refused_at_its_field(client, app, transaction_id, code):
+    before = rows(app)
+
+    problem(send(client, transaction_id, code), 400, "invalid_request", "code")
+    assert rows(app) == before
+
+
+@pytest.mark.parametrize("tx_id", ["", None, 7, ["x"], {}])
+def test_a_transaction_id_that_is_no_text_is_refused_at_its_field(client, tx_id):
+    problem(send(client, tx_id), 400, "invalid_request", "tx_id")
+
+
+@pytest.mark.parametrize("tx_id", ["A" * 22, "nope", "\0" * 22])
+def test_an_unknown_transaction_is_not_found(client, tx_id):
+    problem(send(client, tx_id), 404, "transaction_not_found")
+
+
+def test_the_sixth_code_in_an_hour_is_told_when_to_come_back(client, app, transaction_id, clock):
+    for _ in range(5):
+        assert send(client, transaction_id).status_code == 202
+        clock.pass_(minutes=1)
+    before = rows(app)
+
+    answer = send(client, transaction_id)
+
+    problem(answer, 429, "rate_limited")
+    assert int(answer.headers["Retry-After"]) == 55 * 60
+    assert rows(app) == before
+
+
+def test_an_hour_later_a_code_is_taken_again(client, transaction_id, clock):
+    for _ in range(5):
+        send(client, transaction_id)
+    clock.pass_(hours=1)
+
+    assert send(client, transaction_id).status_code == 202
+
+
+def test_the_codes_of_one_payer_do_not_limit_another(client, make_order, transaction_id):
+    other = pushed(client, make_order(), SECOND_PAYER)["transaction_id"]
+    for _ in range(5):
+        send(client, transaction_id)
+
+    assert send(client, other).status_code == 202
+
+
+def test_a_form_gets_the_snapshot_too(client, transaction_id):
+    answer = client.post("/sms-code", data={"tx_id": transaction_id, "code": RECEIPT})
+
+    assert answer.status_code in (202, 303)
+
+
+def test_a_browsers_form_is_sent_to_the_page(client, make_order):
+    order_id = make_order()
+    transaction_id = pushed(client, order_id)["transaction_id"]
+
+    answer = client.post(
+        "/sms-code",
+        data={"tx_id": transaction_id, "code": RECEIPT},
+        headers={"Accept": "text/html,*/*;q=0.8"},
+    )
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"/checkout/{order_id}"
+
+
+def test_a_wrong_code_in_a_browsers_form_comes_back_in_the_checkout_page(client, make_order):
+    order_id = make_order()
+    transaction_id = pushed(client, order_id)["transaction_id"]
+
+    answer = client.post(
+        "/sms-code",
+        data={"tx_id": transaction_id, "code": "x"},
+        headers={"Accept": "text/html,*/*;q=0.8"},
+    )
+
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
+    assert f'data-order="{order_id}"' in answer.text
+    assert "The code has ten letters and digits" in answer.text
+
+
+def test_another_content_type_is_refused(client):
+    answer = client.post("/sms-code", data=b"x", content_type="text/plain")
+
+    problem(answer, 415, "unsupported_media_type")
