@@ -14,7 +14,7 @@ from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
 from mpesa.web import words
 from mpesa.web.bodies import is_id
-from mpesa.web.rooms import AcknowledgingManager
+from mpesa.web.rooms import RoomIndex
 from mpesa.web.security import host_is_ours
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
     socketio.init_app(
         app,
         async_mode=async_mode,
-        client_manager=AcknowledgingManager(connected),
+        client_manager=RoomIndex(connected),
         transports=["websocket"],
         cors_allowed_origins=None,  # the request's own origin only
         max_http_buffer_size=LARGEST_MESSAGE,
