@@ -114,8 +114,13 @@ def take_code(session: Session, transaction_id: str, code: str, seams: Seams) ->
     seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, now))
 
 
-def judge_waiting(session: Session, seams: Seams) -> int:
+def judge_waiting(
+    session: Session, seams: Seams, arrived: tuple[datetime, datetime] | None = None
+) -> int:
     """Judge what was stored and not judged, because the process ended in between.
+
+    Args:
+        arrived: only what arrived between these; None: all.
 
     Returns:
         How many were judged.
@@ -126,6 +131,8 @@ def judge_waiting(session: Session, seams: Seams) -> int:
         .where(DecisionRow.id.is_(None), Evidence.kind == Kind.CALLBACK.value)
         .order_by(Evidence.id)
     )
+    if arrived is not None:
+        waiting = waiting.where(Evidence.received_at.between(*arrived))
     return sum(
         _judge_or_leave(
             session, transaction_id, Raw(Kind.CALLBACK, body, source, stored_id=evidence_id), seams

@@ -17,8 +17,9 @@ from mpesa.tokens import hash_token
 
 # Renewed this long before its end, so that no call starts with a token that dies on the way.
 _EARLY = timedelta(seconds=60)
-# A fetch is bounded by the push's 20 s; whoever holds the lease longer has died.
-_LEASE = timedelta(seconds=21)
+# Daraja answers in about a second. Whoever holds the lease this long has died, or asks a Daraja so
+# slow that a second fetch does no harm; and pushes that wait for the lease have 20 s in all.
+_LEASE = timedelta(seconds=8)
 # How often another process's fetch is looked at; waiting within a process is by lock.
 _LOOK_AGAIN = 0.05
 
@@ -126,6 +127,9 @@ class QueryBudget:
     Args:
         session, key, now: as for `DatabaseToken`; the two share a row.
         rate: queries allowed.
+
+    Attributes:
+        pause: from one query to the next.
     """
 
     def __init__(
@@ -134,7 +138,7 @@ class QueryBudget:
         self._session = session
         self._id = hash_token(key)
         self._now = now
-        self._pause = timedelta(seconds=rate.seconds / rate.count)
+        self.pause = timedelta(seconds=rate.seconds / rate.count)
 
     def take(self) -> bool:
         """Whether a query may be sent now; it is then counted."""
@@ -143,7 +147,7 @@ class QueryBudget:
         take = (
             update(DarajaAccess)
             .where(DarajaAccess.id == self._id, free)
-            .values(next_query_at=now + self._pause)
+            .values(next_query_at=now + self.pause)
             .returning(DarajaAccess.id)
         )
         with self._session() as session:

@@ -17,17 +17,21 @@ log = logging.getLogger(__name__)
 # A shopper who watches the countdown reach zero sees the next state within a second; a change that
 # another process made is announced within two.
 TICK = 1.0
-# Rare: only a database that failed between storing and judging leaves something (seconds).
-LOOK_FOR_UNJUDGED = 30.0
+# Only a database that failed between storing and judging leaves something to a running server.
+LOOK_FOR_UNJUDGED = 5.0
+# What arrived just now is being judged by the request that brought it.
+_BEING_JUDGED = timedelta(seconds=5)
+_FAILED_LATELY = timedelta(hours=1)
 
 
 def start(app: Flask, ours: Services) -> None:
     """Start the loops; they end with the process."""
+    between_queries = ours.line.budget.pause.total_seconds()
     for work, pause in (
         (_clock, TICK),
         (_outbox(), TICK),
-        (_reconciler, TICK),
-        (_unjudged, LOOK_FOR_UNJUDGED),
+        (_reconciler, min(TICK, between_queries)),
+        (_unjudged(), LOOK_FOR_UNJUDGED),
     ):
         ours.socketio.start_background_task(_forever, app, work, pause)
 
@@ -54,8 +58,18 @@ def _reconciler(ours: Services) -> None:
     reconciler.run_until_idle(db.session(), ours.line, ours.announce)
 
 
-def _unjudged(ours: Services) -> None:
-    inbox.judge_waiting(db.session(), seams())
+def _unjudged() -> Callable[[Services], None]:
+    """Everything once, since the last process may have died at any time; then what is recent."""
+    at_start = True
+
+    def judge_what_was_left(ours: Services) -> None:
+        nonlocal at_start
+        now = ours.now()
+        recent = None if at_start else (now - _FAILED_LATELY, now - _BEING_JUDGED)
+        inbox.judge_waiting(db.session(), seams(), recent)
+        at_start = False
+
+    return judge_what_was_left
 
 
 def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None:

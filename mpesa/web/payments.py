@@ -14,8 +14,9 @@ from mpesa.domain.callback import parse_receipt
 from mpesa.domain.phone import InvalidPhone, parse_msisdn
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
-from mpesa.web import callbacks, pages, words
+from mpesa.web import pages, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
+from mpesa.web.callbacks import seams as inbox_seams
 from mpesa.web.errors import Problem, invalid, wants_page
 from mpesa.web.services import services
 
@@ -64,7 +65,7 @@ def sms_code() -> Response:
         raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
     order_id = _snapshot(transaction_id)["order_id"]
     try:
-        inbox.take_code(db.session(), transaction_id, code, callbacks.seams())
+        inbox.take_code(db.session(), transaction_id, code, inbox_seams())
     except inbox.TooManyCodes as refusal:
         detail = _("Too many codes. Please wait before you send another.")
         raise Problem(429, "rate_limited", detail, retry_after=refusal.seconds) from None

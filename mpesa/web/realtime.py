@@ -29,6 +29,9 @@ REFUSED_FOR = 0.3
 # The first letters of Socket.IO's CONNECT and DISCONNECT packets (Socket.IO protocol 5).
 _CLIENTS_MAY_SEND = ("0", "1")
 
+# Rooms that may stand empty before they are forgotten.
+_MOST_EMPTY = 1000
+
 # Keys of our own in a connection's environ.
 _ROOM = "mpesa.room"
 _ENTERED = "mpesa.entered"
@@ -71,6 +74,7 @@ class Rooms:
         transaction_id, seq = snapshot["transaction_id"], snapshot["seq"]
         if seq <= self._told.get(transaction_id, 0):
             return False
+        self._forget_empty_rooms()
         # No greenlet is switched between this line and the emits: their order is that of `seq`.
         self._told[transaction_id] = seq
         for lang in self._langs(transaction_id):
@@ -84,6 +88,12 @@ class Rooms:
         while snapshot is not None and snapshot["seq"] < self._told.get(transaction_id, 0):
             snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
         return snapshot
+
+    def _forget_empty_rooms(self) -> None:
+        """Now and then, so that what shoppers left behind does not pile up."""
+        rooms = self._socketio.server.manager.rooms.get("/", {})
+        if len(self._told) > _MOST_EMPTY + len(rooms):
+            self._told = {each: seq for each, seq in self._told.items() if self._langs(each)}
 
     def _langs(self, transaction_id: str) -> list[str]:
         """The languages in which somebody here listens to a transaction."""
