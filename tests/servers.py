@@ -122,10 +122,15 @@ def wait_until(condition: object, why: object = lambda: "", seconds: float = PAT
 
 
 class Postgres:
-    """A throw-away PostgreSQL cluster."""
+    """A throw-away PostgreSQL cluster.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        durable: commits outlive a power cut, as in production; tests only ever kill processes.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        self.options = "" if durable else "-c fsync=off -c full_page_writes=off "
         self.port = free_port()
         self.programs = _postgres_programs()
         # PostgreSQL refuses to run as root.
@@ -136,13 +141,17 @@ class Postgres:
         """Make the cluster and start it."""
         if self.user:
             shutil.chown(self.folder, self.user)
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "mpesa", "-A", "trust", "-E", "UTF8")
+        self._run(
+            "initdb", "-D", str(self.folder / "data"), "-U", "mpesa", "-A", "trust", "-E", "UTF8"
+        )
         self.start()
         return self
 
     def start(self) -> None:
         """Start the cluster."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -N 200"
+        options = (
+            f"{self.options}-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -N 200"
+        )
         log = str(self.folder / "log")
         self._run(
             "pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", log, "-o", options, "start"

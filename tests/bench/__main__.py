@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import figures, machine, steps, watching
+from tests.bench import answering, figures, machine, steps, watching
 from tests.servers import Postgres, running
 
 
@@ -20,6 +20,8 @@ def main() -> None:
             print(f"== {kind}", end="\n\n", flush=True)
             _watch(url, folder, asked)
         with _folder() as folder, _database(name, folder) as (url, _kind):
+            _answer(url, folder, asked.callbacks, asked.rate)
+        with _folder() as folder, _database(name, folder) as (url, _kind):
             _take_apart(url, asked.callbacks)
     print(f"Load at the end: {machine.load()}")
 
@@ -28,7 +30,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--payments", type=int, default=200, help="watched (%(default)s)")
     parser.add_argument("--per-second", type=float, default=4, help="new ones (%(default)s)")
-    parser.add_argument("--callbacks", type=int, default=300, help="taken apart (%(default)s)")
+    parser.add_argument("--callbacks", type=int, default=300, help="answered (%(default)s)")
+    parser.add_argument("--rate", type=float, default=100, help="callbacks a second (%(default)s)")
     parser.add_argument(
         "--databases",
         nargs="+",
@@ -52,6 +55,16 @@ def _watch(url: str, folder: Path, asked: argparse.Namespace) -> None:
         "poll every 3 s": [each.polled for each in seen],
     }
     print(figures.table("milliseconds", rows), end="\n\n", flush=True)
+
+
+def _answer(url: str, folder: Path, callbacks: int, rate: float) -> None:
+    print(f"Until a callback has its 200, stored and judged, over HTTP: {callbacks} each way.")
+    measured = answering.measure(folder, url, callbacks, rate)
+    rows = {name: each.answers for name, each in measured.items()}
+    print(figures.table("milliseconds", rows))
+    for name, each in measured.items():
+        print(f"  CPU per settled payment, {name}: {1000 * each.cpu:.1f} ms")
+    print(flush=True)
 
 
 def _take_apart(url: str, callbacks: int) -> None:
@@ -78,7 +91,7 @@ def _database(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     folder = folder / "pg"
     folder.mkdir()
     folder.parent.chmod(0o755)
-    cluster = Postgres(folder).create()
+    cluster = Postgres(folder, durable=True).create()
     try:
         url = cluster.new_database()
         yield url, machine.postgres_described(url)
