@@ -16,7 +16,7 @@ from mpesa import ledger, reconciler
 from mpesa.config import SettingsError
 from mpesa.domain.phone import mask_msisdn
 from mpesa.models import Transaction, db
-from mpesa.web import doctor
+from mpesa.web import doctor, qr
 from mpesa.web.api import make_order, parse_order
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
@@ -63,8 +63,9 @@ def one_line_for_wrong_settings() -> Iterator[None]:
 @click.option("--description", required=True, help="What is paid for, 200 characters.")
 @click.option("--return-url", help="Where the shopper goes afterwards.")
 @click.option("--expires-at", help="ISO 8601 with its zone; no push is taken afterwards.")
-def create_order(**fields: Any) -> None:
-    """Make an order and print its checkout address."""
+@click.option("--qr", "with_code", is_flag=True, help="Print it as a QR code too.")
+def create_order(with_code: bool, **fields: Any) -> None:
+    """Make an order and print its checkout address, alone on the first line."""
     ours = services()
     try:
         with current_app.test_request_context():
@@ -73,7 +74,10 @@ def create_order(**fields: Any) -> None:
     except Problem as problem:
         option = (problem.field or "").replace("_", "-")
         raise click.BadParameter(problem.detail, param_hint=f"--{option}") from None
-    click.echo(f"{ours.settings.public_url}/checkout/{order.id}")
+    address = f"{ours.settings.public_url}/checkout/{order.id}"
+    click.echo(address)
+    if with_code:
+        click.echo(qr.terminal(address))
 
 
 @transactions_group.command("list")

@@ -58,7 +58,8 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
     over = select(Transaction.id).where(
         Transaction.is_open, Transaction.created_at <= now - OPEN_FOR
     )
-    unheard = pending.where(Transaction.next_ask_at.is_not(None)).where(
+    # What is to be asked about at once is asked about first, however old.
+    unheard = pending.where(Transaction.next_ask_at.is_not(None), ~Transaction.ask_urgently).where(
         or_(
             Transaction.created_at <= now - SILENT_WITH_ID,
             and_(

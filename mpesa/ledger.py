@@ -88,7 +88,7 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: da
         transaction = _hold(session, transaction_id).transaction
         if transaction.next_ask_at != due:
             return False
-        transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
+        transaction.next_ask_at = schedule.after_question(_standing(transaction), now)
         transaction.ask_urgently = False
         transaction.times_asked += 1
     return True

@@ -155,7 +155,7 @@ def main() -> None:
     """Take every picture, or those named on the command line."""
     wanted = [take for take in ALL if take.__name__ in sys.argv[1:] or len(sys.argv) == 1]
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, _browser() as b:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, chromium() as b:
         studio = Studio(server, b)
         for take in wanted:
             studio.forget()
@@ -163,7 +163,7 @@ def main() -> None:
 
 
 @contextmanager
-def _browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         sys.exit("Chromium was not found. On Debian and Ubuntu: apt-get install chromium")

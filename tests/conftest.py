@@ -39,13 +39,42 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "mpesa.sqlite"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> str:
+    """The name of a migrated database to copy."""
+    address = postgres.new_database()
+    _migrate(address)
+    return address.rsplit("/", 1)[1]
+
+
+def _migrate(address: str) -> None:
+    app = create_app(make_settings(DATABASE_URL=address))
+    with app.app_context():
+        database.migrate()
+        db.session.remove()
+        db.engine.dispose()
+
+
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite, or by indirect parameter `postgresql`."""
+    """A database: SQLite, or by indirect parameter `postgresql`; migrated where an app uses it."""
+    migrated = "make_app" in request.fixturenames
     if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path}/mpesa.sqlite"
+        file = tmp_path / "mpesa.sqlite"
+        if migrated:
+            shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+        return f"sqlite:///{file}"
     cluster: Postgres = request.getfixturevalue("postgres")
-    return cluster.new_database()
+    template = request.getfixturevalue("migrated_postgres") if migrated else "template1"
+    return cluster.new_database(template)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mpesa.tokens import hash_token
 from tests.money_world import Prompt, World
 
 _TRANSACTIONS = """
-    SELECT t.*, o.status AS order_status, o.reference
+    SELECT t.*, o.status AS order_status, o.reference, o.expires_at
     FROM transactions t JOIN orders o ON o.id = t.order_id ORDER BY t.created_at, t.attempt
 """
 _EVIDENCE = """
@@ -26,7 +26,11 @@ Row = dict[str, Any]
 
 
 class Books:
-    """A connection of its own that reads after every commit of the application."""
+    """A connection of its own that reads after every commit of the application.
+
+    Attributes:
+        ended_orders: that were cancelled or expired at some time, whatever they are now.
+    """
 
     def __init__(self, file: str) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
@@ -34,6 +38,7 @@ class Books:
         self._version = -1
         self._evidence: list[tuple[Any, ...]] = []
         self.transactions: dict[str, Row] = {}
+        self.ended_orders: set[str] = set()
         self.broken: list[str] = []
 
     def close(self) -> None:
@@ -49,6 +54,8 @@ class Books:
         for transaction_id, before in self.transactions.items():
             self._compare(before, now[transaction_id])
         self.transactions = now
+        ended = (row for row in now.values() if row["order_status"] in ("CANCELLED", "EXPIRED"))
+        self.ended_orders.update(row["order_id"] for row in ended)
 
     def evidence(self) -> dict[str, list[Row]]:
         """All evidence by transaction; complains where any of it was changed or taken away."""
@@ -156,12 +163,12 @@ def broken_promises(account: Account) -> list[str]:
     row, status = account.row, account.row["status"]
     refused = {hash_token(token) for token in account.world.without_prompt}
     no_prompt = account.prompt is None and row["callback_token_hash"] in refused
-    told_over = account.prompt is not None and account.prompt.told_over
+    told_failed = account.prompt is not None and account.prompt.told_failed
     promises = {
         "a success without a shilling": status != "SUCCESS" or account.paid,
         "a success that nothing proves": status != "SUCCESS" or account.proven,
         "proven money that is no success": status == "SUCCESS" or not account.proven,
-        "a failure that nobody told": status != "FAILED" or told_over or no_prompt,
+        "a failure that nobody told": status != "FAILED" or told_failed or no_prompt,
         "a failure that was told and not taken": status != "PENDING" or not account.told_failed,
         "a claim that nobody looks at": row["needs_review"] or not account.claimed,
         "another's receipt": row["receipt"] in (None, account.prompt and account.prompt.receipt),

@@ -53,6 +53,7 @@ class Queries(StrEnum):
     SILENT = "no answer"
     RATE_LIMITED = "not sent"
     OF_ANOTHER = "speaks of another payment"
+    OVERTAKEN = "says that it failed, while it is paid and told so"
 
 
 class Fate(StrEnum):
@@ -76,7 +77,7 @@ class Prompt:
 
     Attributes:
         code: what ended it; None where nothing will ever be told.
-        told_over: Daraja told us that it ended or failed, true or not.
+        told_over, told_failed: Daraja told us that it ended, or that it failed; true or not.
         odd: something was told of it that an honest Daraja would not.
     """
 
@@ -90,6 +91,7 @@ class Prompt:
     code: object = None
     receipt: str = ""
     told_over: bool = False
+    told_failed: bool = False
     odd: bool = False
 
     @property
@@ -165,6 +167,9 @@ class World:
         if self.queries is Queries.OF_ANOTHER:
             other = f"{checkout_request_id}9"
             return QueryAnswer("0", "", None, other, _answer("0", other))
+        if self.queries is Queries.OVERTAKEN and prompt.fate is Fate.ON_THE_PHONE:
+            self.pay(prompt)
+            self.tell_success(prompt, prompt.amount)
         return self._tell(prompt, self._code(prompt))
 
     def check_credentials(self) -> None:
@@ -191,13 +196,14 @@ class World:
         """Send the callback of a payment."""
         body = prompt.success(amount, code)
         self.proofs[prompt.token].add(body)
+        prompt.told_over = True
         self.deliver(prompt, body)
 
     def tell_failure(self, prompt: Prompt, code: object) -> None:
         """Send a callback that tells of a failure."""
         body = prompt.failure(code)
         self.failures[prompt.token].add(body)
-        prompt.told_over = True
+        prompt.told_over = prompt.told_failed = True
         self.deliver(prompt, body)
 
     def _before_the_answer(self, how: Pushed, prompt: Prompt) -> None:
@@ -232,7 +238,7 @@ class World:
 
     def _code(self, prompt: Prompt) -> str:
         match self.queries:
-            case Queries.LYING:
+            case Queries.LYING | Queries.OVERTAKEN:
                 return "1037"
             case Queries.EARLY:
                 return "2029"
@@ -249,8 +255,9 @@ class World:
         prompt.odd = prompt.odd or self.queries is not Queries.HONEST
         if code == "0":
             self.proofs[prompt.token].add(body)
-        elif code not in ("4999", "7777", "6666") and not self._too_early(prompt, code):
             prompt.told_over = True
+        elif code not in ("4999", "7777", "6666") and not self._too_early(prompt, code):
+            prompt.told_over = prompt.told_failed = True
         return QueryAnswer(code, "", None, prompt.checkout_id, body)
 
     def _too_early(self, prompt: Prompt, code: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg2
 import requests
 
 ROOT = Path(__file__).parents[1]
@@ -161,11 +162,20 @@ class Postgres:
         """Stop it; `immediate` is a power cut."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", mode, "stop")
 
-    def new_database(self) -> str:
-        """An empty database; returns its address."""
+    def new_database(self, template: str = "template1") -> str:
+        """A new database, a copy of another; returns its address."""
         self.databases += 1
         name = f"mpesa_{self.databases}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mpesa", name)
+        connection = psycopg2.connect(self._address("postgres"))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        finally:
+            connection.close()
+        return self._address(name)
+
+    def _address(self, name: str) -> str:
         return f"postgresql://mpesa@127.0.0.1:{self.port}/{name}"
 
     def _run(self, program: str, *arguments: str) -> None:

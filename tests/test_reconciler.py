@@ -91,7 +91,11 @@ def test_a_silent_payment_is_asked_about_ever_more_rarely(desk: Desk, clock: Clo
     asked = seconds_of_questions(desk, clock, [*range(200), *minutes])
 
     assert asked == [
-        15, 35, 65, 95, 155,
+        15,
+        35,
+        65,
+        95,
+        155,
         *(each * MINUTE for each in (5, 15, 60)),
         *(each * HOUR for each in (2, 4, 8, 16, 24, 36, 48, 60)),
     ]
@@ -323,9 +327,7 @@ def test_the_callback_fills_in_the_receipt_later(desk: Desk, clock: Clock) -> No
     assert not desk.transaction(transaction).needs_review
 
 
-def test_a_success_without_its_receipt_needs_a_person_after_a_day(
-    desk: Desk, clock: Clock
-) -> None:
+def test_a_success_without_its_receipt_needs_a_person_after_a_day(desk: Desk, clock: Clock) -> None:
     transaction = desk.attempt()
     desk.daraja.query_answers.append("0")
     clock.pass_(seconds=15)
@@ -343,7 +345,12 @@ def test_a_success_without_its_receipt_needs_a_person_after_a_day(
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [("1032", "cancelled"), ("1", "insufficient_funds"), ("2001", "wrong_pin"), ("17", "line_busy")],
+    [
+        ("1032", "cancelled"),
+        ("1", "insufficient_funds"),
+        ("2001", "wrong_pin"),
+        ("17", "line_busy"),
+    ],
 )
 def test_a_failure_known_from_a_question_is_never_final(
     desk: Desk, clock: Clock, code: str, reason: str
@@ -504,3 +511,47 @@ def test_two_silent_payments_are_told_apart(desk: Desk, clock: Clock) -> None:
     (asked_first, _asked_second) = numbers_asked(desk)
     assert sorted(statuses) == ["PENDING", "SUCCESS"]
     assert statuses[asked_first - 1] == "SUCCESS"
+
+
+@pytest.mark.parametrize("first", ["clock", "reconciler"])
+def test_whoever_looks_first_at_the_end_of_silence_a_person_hears_of_it(
+    desk: Desk, clock: Clock, first: str
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(hours=72)
+
+    for turn in (desk.tick, lambda: reconcile(desk))[:: 1 if first == "clock" else -1]:
+        turn()
+    desk.tick()
+
+    assert desk.transaction(transaction).needs_review
+
+
+def test_what_is_heard_after_the_end_of_silence_is_asked_about_all_the_same(
+    desk: Desk, clock: Clock
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(hours=73)
+    desk.tick()
+    desk.record(transaction, CodeTyped(), Kind.SMS_CODE)
+    desk.daraja.query_answers.append("0")
+    desk.tick()
+
+    asked = reconcile(desk)
+
+    assert (asked, desk.snapshot(transaction)["status"]) == (1, "SUCCESS")
+
+
+def test_what_is_heard_just_before_the_end_of_silence_hides_it_from_nobody(
+    desk: Desk, clock: Clock
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(hours=72, seconds=-1)
+    desk.callback(1, b"<html>")
+    clock.pass_(seconds=2)
+
+    reconcile(desk)
+    desk.tick()
+
+    row = desk.transaction(transaction)
+    assert (row.needs_review, row.next_ask_at, row.times_asked) == (True, None, 1)

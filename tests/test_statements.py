@@ -1,7 +1,7 @@
 """What one whole payment costs the database, exactly, so that it cannot grow unnoticed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -35,7 +35,7 @@ class Meter:
 
 
 @pytest.fixture
-def meter(app: Flask) -> Iterator[Meter]:
+def meter(app: Flask) -> Meter:
     """A meter on the application's database."""
     with app.app_context():
         engine = db.engine
@@ -43,7 +43,7 @@ def meter(app: Flask) -> Iterator[Meter]:
     # SQLite's BEGIN is a statement of ours as well; PostgreSQL's is the driver's.
     event.listen(engine, "before_cursor_execute", _without_begin(counted.statement))
     event.listen(engine, "commit", counted.commit)
-    yield counted
+    return counted
 
 
 def _without_begin(count: Callable[..., None]) -> Callable[..., None]:

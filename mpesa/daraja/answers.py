@@ -14,7 +14,7 @@ from mpesa.domain.result_codes import Reason
 # Enough to recognise a page of a firewall by, and little enough to keep as evidence.
 EXCERPT_BYTES = 500
 # Ids are 20 to 45 characters today; a longer one than this is no id, and fits no column.
-_LONGEST_ID = 128
+_LONGEST_ID = 64
 # Daraja docs, Authorization page: a token lives for 3,600 s and says 3599.
 _USUAL_LIFETIME = 3599
 
@@ -207,7 +207,9 @@ def _lifetime(value: object) -> int:
 
 
 def _identifier(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value.strip()) <= _LONGEST_ID else None
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return value if len(value) <= _LONGEST_ID and value.isprintable() else None
 
 
 def _text(value: object) -> str | None:

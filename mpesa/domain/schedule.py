@@ -58,5 +58,17 @@ def next_question(standing: Standing, after: datetime) -> datetime | None:
     return _first(settled_at, (RECEIPT_EXPECTED,), after)
 
 
+def after_question(standing: Standing, asked_at: datetime) -> datetime | None:
+    """The next planned moment once a question was asked about a transaction that has an id.
+
+    For a PENDING one the end of silence is never passed over: a question that is asked at that
+    very moment would otherwise hide the transaction from the person who takes over then.
+    """
+    planned = next_question(standing, asked_at)
+    if planned is None and standing.status is Status.PENDING:
+        return standing.created_at + SILENT_WITH_ID
+    return planned
+
+
 def _first(start: datetime, plan: tuple[timedelta, ...], after: datetime) -> datetime | None:
     return next((start + each for each in plan if start + each > after), None)

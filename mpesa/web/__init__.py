@@ -8,7 +8,7 @@ from flask_socketio import SocketIO
 
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
-from mpesa.web import background, errors, pages, realtime, security, welcome, words
+from mpesa.web import background, errors, pages, realtime, security, static_files, welcome, words
 from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
 from mpesa.web.limits import PushLimits
@@ -34,6 +34,7 @@ def register(
     """
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
     security.register(app, settings)
+    static_files.register(app)
     words.register(app)
     errors.register(app)
     pages.register(app)

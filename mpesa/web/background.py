@@ -59,15 +59,18 @@ def _reconciler(ours: Services) -> None:
 
 
 def _unjudged() -> Callable[[Services], None]:
-    """Everything once, since the last process may have died at any time; then what is recent."""
-    at_start = True
+    """Everything once, since the last process may have died at any time; then what is recent.
+
+    Recent is counted from the last time that the database answered, however long ago that was.
+    """
+    since: datetime | None = None
 
     def judge_what_was_left(ours: Services) -> None:
-        nonlocal at_start
+        nonlocal since
         now = ours.now()
-        recent = None if at_start else (now - _FAILED_LATELY, now - _BEING_JUDGED)
+        recent = None if since is None else (since, now - _BEING_JUDGED)
         inbox.judge_waiting(db.session(), seams(), recent)
-        at_start = False
+        since = now - _FAILED_LATELY
 
     return judge_what_was_left
 

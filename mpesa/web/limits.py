@@ -32,8 +32,9 @@ class PushLimits:
             in_memory_fallback_enabled=bool(redis),
         )
         self._limits = [
-            *self._limit(settings.stk_push_limit_per_phone, "line", lambda: g.limited_line),
+            # The address first: one that is over its limit must not use up other people's lines.
             *self._limit(settings.stk_push_limit_per_ip, "address", get_remote_address),
+            *self._limit(settings.stk_push_limit_per_phone, "line", lambda: g.limited_line),
         ]
 
     def check(self, msisdn: str) -> None:

@@ -8,19 +8,26 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
 from flask_babel import format_datetime
 from flask_babel import gettext as _
+from markupsafe import Markup
+from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, orders
-from mpesa.config import Settings
+from mpesa.config import Settings, is_loopback
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import OrderStatus, Snapshot
-from mpesa.models import Order, db
-from mpesa.web import words
+from mpesa.models import Evidence, Order, db
+from mpesa.web import qr, words
 from mpesa.web.bodies import is_id
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
+from mpesa.web.static_files import keep_for_ever
 
 pages = Blueprint("pages", __name__)
+
+# What is said of these differs from what their view says.
+_ODD_REASONS = (Reason.PUSH_UNCONFIRMED, Reason.PAID_LATE, Reason.UNKNOWN_CODE)
+_WITH_A_REASON = ("waiting", "paid", "failed")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Merchant:
     on_colour: str
     logo: str | None
 
+    @property
+    def theme(self) -> str:
+        """Names the style sheet's content."""
+        return self.colour.removeprefix("#")
+
 
 @pages.get("/checkout/<order_id>")
 def checkout(order_id: str) -> Response:
@@ -50,13 +62,22 @@ def theme() -> Response:
     css = f":root{{--brand:{merchant.colour};--on-brand:{merchant.on_colour}}}"
     response = Response(css, mimetype="text/css")
     response.headers["Cache-Control"] = "public, max-age=3600"
+    if request.args.get("of") == merchant.theme:
+        keep_for_ever(response)
     return response
 
 
 def checkout_page(
-    order_id: str, *, problem: Problem | None = None, phone_typed: str = ""
+    order_id: str,
+    *,
+    problem: Problem | None = None,
+    phone_typed: str = "",
+    code_problem: Problem | None = None,
+    code_typed: str | None = None,
 ) -> Response:
     """Render the page of an order, with the error of a form that was sent to it.
+
+    Its ETag tells a page that waits for somebody who scanned its code whether anything happened.
 
     Raises:
         Problem: 404 where there is no such order.
@@ -67,23 +88,33 @@ def checkout_page(
     status = ledger.status_of_order(session, order, now)
     newest = _to_show(attempts)
     other = "other" in request.args or problem is not None
+    view = _view(newest, status, other=other)
     page = render_template(
         "checkout.html",
         order=_shown_order(order, status),
         snapshot=words.with_message(newest, words.language()) if newest else None,
-        view=_view(newest, status, other=other),
+        view=view,
+        telling=_telling(newest, view, status),
         phone_value=phone_typed,
         field_error=problem.detail if problem and problem.field == "phone" else None,
         form_error=problem.detail if problem and problem.field != "phone" else None,
+        code_error=code_problem.detail if code_problem else None,
+        code_value=code_typed or "",
+        code_known=_has_code(newest, view),
         paid_at=_paid_at(newest),
+        prompt_left=view == "paid" and any(each["status"] == Status.PENDING for each in attempts),
         wait_seconds=services().settings.payment_wait_seconds,
         refresh_after=_refresh_after(newest, other=other),
-        sms_code_form=True,
         manual_payment=_manual_payment(services().settings, order),
+        code_to_scan=_code_to_scan(order) if view == "phone" else None,
     )
-    response = make_response(page, problem.status if problem else 200)
-    if problem and problem.retry_after is not None:
-        response.headers["Retry-After"] = str(problem.retry_after)
+    refused = problem or code_problem
+    response = make_response(page, refused.status if refused else 200)
+    if refused and refused.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.retry_after)
+    if request.method == "GET":
+        response.add_etag()
+        response.make_conditional(request)
     return response
 
 
@@ -105,6 +136,7 @@ def register(app: Flask) -> None:
             "merchant": _merchant(settings),
             "simulator": settings.simulated,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
+            "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
             "other_lang_url": _other_language(),
         }
 
@@ -137,6 +169,31 @@ def _view(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> str:
     if status is not OrderStatus.OPEN:
         return "closed"
     return "phone" if newest is None else "failed"
+
+
+def _telling(newest: Snapshot | None, view: str, status: OrderStatus) -> str:
+    """Under which name the page keeps the headline; `headlineOf` is the same in its script."""
+    if view == "closed":
+        return f"closed.{status.value}"
+    odd = newest is not None and newest["reason"] in _ODD_REASONS
+    return newest["reason"] if newest and odd and view in _WITH_A_REASON else view
+
+
+def _has_code(newest: Snapshot | None, view: str) -> bool:
+    """Whether the shopper sent a code from an SMS, on whatever device."""
+    if newest is None or view not in ("overdue", "failed"):
+        return False
+    sent = select(Evidence.id).where(
+        Evidence.transaction_id == newest["transaction_id"],
+        Evidence.kind == ledger.Kind.SMS_CODE.value,
+    )
+    return db.session().scalar(sent.limit(1)) is not None
+
+
+def _code_to_scan(order: Order) -> Markup:
+    """The page's address for the shopper's phone, where it goes on in the same language."""
+    lang = words.language()
+    return qr.svg(f"{services().settings.public_url}/checkout/{order.id}?lang={lang}")
 
 
 def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
@@ -182,9 +239,9 @@ def _paid_at(snapshot: Snapshot | None) -> str | None:
 
 def _refresh_after(snapshot: Snapshot | None, *, other: bool) -> int | None:
     """Seconds until a page without a script looks again; None where nothing will change."""
-    if snapshot is None or snapshot["final"] or other:
+    if snapshot is None or snapshot["final"] or other or "typing" in request.args:
         return None
-    if snapshot["status"] == Status.PENDING:
+    if snapshot["reason"] in (Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED):
         return max(5, snapshot["poll_after"])
     return 30
 

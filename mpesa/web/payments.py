@@ -57,23 +57,36 @@ def check_status() -> Response:
 def sms_code() -> Response:
     """Take the receipt that a shopper typed out of an SMS; a browser's form gets its page."""
     fields = json_object() if request.is_json else _form()
+    shows_page = not request.is_json and wants_page()
+    try:
+        transaction_id = _take_code(fields)
+    except Problem as problem:
+        if not shows_page or problem.code == "transaction_not_found" or problem.field == "tx_id":
+            raise
+        order_id = _snapshot(fields["tx_id"])["order_id"]
+        return pages.checkout_page(order_id, code_problem=problem, code_typed=fields.get("code"))
+    if shows_page:
+        return redirect(pages.checkout_path(_snapshot(transaction_id)["order_id"]), 303)
+    response = jsonify(_told(transaction_id))
+    response.status_code = 202
+    return response
+
+
+def _take_code(fields: Mapping[str, Any]) -> str:
+    """Store the code, and return which transaction it is about."""
     transaction_id = fields.get("tx_id")
     if not isinstance(transaction_id, str) or not transaction_id:
         raise invalid("tx_id", _("Say which transaction the code is for."))
     code = parse_receipt(fields.get("code"))
     if code is None:
         raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
-    order_id = _snapshot(transaction_id)["order_id"]
+    _snapshot(transaction_id)
     try:
         inbox.take_code(db.session(), transaction_id, code, inbox_seams())
     except inbox.TooManyCodes as refusal:
         detail = _("Too many codes. Please wait before you send another.")
         raise Problem(429, "rate_limited", detail, retry_after=refusal.seconds) from None
-    if not request.is_json and wants_page():
-        return redirect(pages.checkout_path(order_id), 303)
-    response = jsonify(_told(transaction_id))
-    response.status_code = 202
-    return response
+    return transaction_id
 
 
 def _form() -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError, SocketIO
+from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
@@ -26,8 +27,8 @@ SILENT_FOR = 10.0
 # Long enough for the refusal to be read, short enough to be gone within a second.
 REFUSED_FOR = 0.3
 
-# The first letters of Socket.IO's CONNECT and DISCONNECT packets (Socket.IO protocol 5).
-_CLIENTS_MAY_SEND = ("0", "1")
+# The first letters of Socket.IO's packets (Socket.IO protocol 5).
+_CONNECT, _DISCONNECT, _EVENT, _ACK = "0", "1", "2", "3"
 
 # Rooms that may stand empty before they are forgotten.
 _MOST_EMPTY = 1000
@@ -139,7 +140,13 @@ def _admit(socketio: SocketIO, auth: Any, now: datetime) -> None:
     """Check what a socket asks for; its room is remembered until the connection stands."""
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
-    if not host_is_ours() or not _exists(transaction_id, now):
+    try:
+        admitted = host_is_ours() and _exists(transaction_id, now)
+    except SQLAlchemyError as error:
+        log.error("a socket was refused: the database failed (%s)", type(error).__name__)
+        _close_later(socketio, REFUSED_FOR)
+        raise ConnectionRefusedError("unavailable") from None
+    if not admitted:
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
     request.environ[_ROOM] = (transaction_id, words.chosen(fields.get("lang")))
@@ -170,16 +177,19 @@ def _close_if_silent(socketio: SocketIO, eio_sid: str, environ: dict[str, Any]) 
 
 
 def _take_connects_only(socketio: SocketIO) -> None:
-    """Close a connection that sends anything but CONNECT and DISCONNECT: no page of ours does.
+    """Take CONNECT and DISCONNECT, ignore events, close a connection that sends anything else.
 
-    python-socketio writes a traceback for each frame that is no protocol, and would run our
-    connect handler for an event of that name.
+    There is no event that a client may send. python-socketio would run our connect handler for
+    one of that name, and write a traceback for each frame that is no protocol.
     """
     engine = socketio.server.eio
     take = engine.handlers["message"]
 
     def take_or_close(eio_sid: str, message: Any) -> None:
-        if isinstance(message, str) and message[:1] in _CLIENTS_MAY_SEND:
+        kind = message[:1] if isinstance(message, str) else ""
+        if kind in (_EVENT, _ACK):
+            return
+        if kind in (_CONNECT, _DISCONNECT):
             with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
                 take(eio_sid, message)
                 return

@@ -38,10 +38,7 @@ def register(app: Flask, settings: Settings) -> None:
         # Whoever holds an order's address may look at it, so the address goes nowhere else.
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if request.path.startswith("/static/vendor/") and response.status_code < 400:
-            # The version is in the name, so what lies there never changes.
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        elif request.endpoint != "static":
+        if request.endpoint != "static":
             response.headers.setdefault("Cache-Control", "no-store")
         if settings.public_url.startswith("https:"):
             response.headers["Strict-Transport-Security"] = "max-age=31536000"

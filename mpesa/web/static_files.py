@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-FOR_EVER = "public, max-age=31536000, immutable"
 _VERSION = re.compile(r"[0-9a-f]{12}")
 
 
@@ -38,8 +37,13 @@ def register(app: Flask) -> None:
         named = g.get("static_version") == version
         # Vendored files have their own version in their names.
         if (named or request.path.startswith("/static/vendor/")) and response.status_code < 400:
-            response.headers["Cache-Control"] = FOR_EVER
+            keep_for_ever(response)
         return response
+
+
+def keep_for_ever(response: Response) -> None:
+    """Let everybody keep an answer whose address changes with its content."""
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
 
 
 def version_of(folder: Path) -> str:

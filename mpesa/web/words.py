@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, force_locale, get_locale
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup, escape
 
 from mpesa.domain.money import format_kes
 from mpesa.domain.result_codes import Reason, Status
@@ -44,11 +45,17 @@ _PAID_OTHERWISE = _l("Already paid. If a prompt is still on your phone, cancel i
 
 
 def register(app: Flask) -> None:
-    """Choose the language by `?lang=`, else by Accept-Language; and format money in templates."""
+    """Choose the language by `?lang=`, else by Accept-Language; give templates their filters."""
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"{app.root_path}/mpesa/translations"
     app.config["BABEL_DEFAULT_TIMEZONE"] = "Africa/Nairobi"
     Babel(app, locale_selector=_requested)
     app.add_template_filter(format_kes, "kes")
+    app.add_template_filter(whole)
+
+
+def whole(text: object) -> Markup:
+    """The text with M-PESA in one piece: browsers break lines at its hyphen."""
+    return escape(text).replace("M-PESA", Markup('<b class="whole">M-PESA</b>'))
 
 
 def language() -> str:

@@ -1,10 +1,13 @@
 /* The checkout page: what happens when somebody types, presses, leaves and comes back. */
 import "./copying.js";
-import { askForPhone, askNow, resume, turnTo } from "./following.js";
-import { byId, clearProblem, showProblem, stage, word, write } from "./page.js";
+import { askForPhone, askNow, attend, catchUp, rest, resume, turnTo } from "./following.js";
+import { whileScannable } from "./looking.js";
+import { clearProblem, detailOf, showProblem } from "./page.js";
 import { understood } from "./phone_format.js";
 import { pay } from "./pressing.js";
+import "./sms_code.js";
 import { hold, startTicking } from "./ticking.js";
+import { byId, stage, word, write } from "./wording.js";
 
 const phone = byId("phone");
 const hint = byId("phone-hint").textContent;
@@ -26,9 +29,10 @@ async function press(button) {
   else refused(answer.problem);
 }
 
-function refused(problem) {
+async function refused(problem) {
   // The order ended elsewhere: the server knows the rest.
   if (["order_paid", "order_closed"].includes(problem.code)) return location.reload();
+  if (problem.code === "attempt_open" && (await catchUp(detailOf(problem)))) return;
   askForPhone();
   showProblem(problem);
 }
@@ -60,12 +64,19 @@ byId("retry-actions").addEventListener("click", (event) => {
   if (link.id === "other") askForPhone();
   else if (!link.hasAttribute("aria-disabled")) pressOrAsk(link);
 });
-document.addEventListener("visibilitychange", () => document.hidden || askNow());
+document.addEventListener("visibilitychange", () => {
+  attend();
+  if (!document.hidden) askNow();
+});
+// A page with an open socket is not kept for the back button.
+addEventListener("pagehide", rest);
 addEventListener("pageshow", (event) => {
   showUnderstood();
-  const stale = event.persisted && stage.dataset.view === "phone";
-  if (!askNow() && stale) location.reload();
+  if (!event.persisted) return;
+  attend();
+  if (!askNow()) catchUp();
 });
 
 startTicking();
 resume();
+whileScannable(() => sending || catchUp());

@@ -7,6 +7,9 @@ export const BACKSTOP_MS = 10_000;
 /** Jitter keeps pages that lost one server from asking its successor in one beat. */
 const JITTER = 0.2;
 const SLOWEST_MS = 30_000;
+/** A page that waits for somebody to scan its code looks this often, and gives up after a while. */
+export const LOOK_MS = 10_000;
+const LOOK_FOR_MS = 30 * 60_000;
 
 /** The state before anything was tried; `now` in ms. */
 export function begin(now, online) {
@@ -33,11 +36,11 @@ export function after(state, event) {
   }
 }
 
-/** One word for the quiet line: "live", "connecting", "polling" or "offline". */
+/** One word for the quiet line: "live", "connecting", "polling", "offline" (no network here) or "silent" (no answer). */
 export function linkOf(state, now) {
   if (!state.online) return "offline";
   if (state.socketUp) return "live";
-  if (state.misses > 0) return "offline";
+  if (state.misses > 0) return "silent";
   if (!state.wasUp && now - state.startedAt < GRACE_MS) return "connecting";
   return "polling";
 }
@@ -49,4 +52,9 @@ export function nextPollIn(state, pollAfter, now, chance) {
   if (link === "connecting") return state.startedAt + GRACE_MS - now;
   const pause = pollAfter * 1000 * 2 ** Math.min(state.misses, 4);
   return Math.min(pause, Math.max(SLOWEST_MS, pollAfter * 1000)) * (1 - JITTER + 2 * JITTER * chance);
+}
+
+/** Whether a code that was shown for so long is still looked after. */
+export function looksAgain(shownForMs) {
+  return shownForMs <= LOOK_FOR_MS;
 }

@@ -1,5 +1,5 @@
 /* Copy buttons: shown only where copying works. */
-import { stage, word, write } from "./page.js";
+import { byId, stage, word, write } from "./wording.js";
 
 const BACK_MS = 2000;
 
@@ -11,6 +11,7 @@ for (const button of stage.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.dataset.copy);
     write(label, word("copied"));
+    write(byId("spoken"), word("copied"));
     setTimeout(() => write(label, text), BACK_MS);
   });
 }

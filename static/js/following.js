@@ -1,9 +1,11 @@
 /* The page and the one transaction that it shows. */
-import { byId, showPhoneForm, showSnapshot, stage, word, write } from "./page.js";
-import { isOpenEnded, isResult, isSettledOrder, newest } from "./payment_view.js";
-import { heard } from "./ticking.js";
 import { startLeaving } from "./leaving.js";
+import { look } from "./looking.js";
+import { showPhoneForm, showSnapshot } from "./page.js";
+import { isOpenEnded, isResult, isSettledOrder, mayRest, newest } from "./payment_view.js";
+import { heard } from "./ticking.js";
 import { watch } from "./watching.js";
+import { byId, say, stage, word, write } from "./wording.js";
 
 let shown = null;
 let watcher = null;
@@ -11,12 +13,12 @@ let watcher = null;
 let choosing = stage.dataset.view === "phone";
 
 /** Shows a snapshot unless a newer one stands, and stops listening where no more is expected. */
-function receive(snapshot, serverTime = null) {
+export function take(snapshot, serverTime = null) {
   if (newest(shown, snapshot) !== snapshot) return;
   shown = snapshot;
   heard(snapshot, serverTime);
   if (!choosing || isSettledOrder(snapshot)) turn(snapshot);
-  if (!isOpenEnded(snapshot)) stop();
+  if (watcher && !isOpenEnded(snapshot)) rest();
 }
 
 function turn(snapshot) {
@@ -28,18 +30,21 @@ function turn(snapshot) {
   if (view === "paid") startLeaving();
 }
 
-function stop() {
+/** Stops listening; `attend` takes it up again. */
+export function rest() {
   watcher?.stop();
   watcher = null;
   byId("link").hidden = true;
 }
 
-function listen(snapshot) {
-  stop();
-  if (!isOpenEnded(snapshot)) return;
+/** Listens as long as more may be heard and somebody may want to know it; else rests. */
+export function attend() {
+  if (!shown || !isOpenEnded(shown) || mayRest(shown, document.hidden)) return rest();
+  if (watcher?.txId === shown.transaction_id) return;
+  rest();
   const { pollUrl, socketClient: client } = stage.dataset;
   const { lang } = document.documentElement;
-  watcher = watch({ snapshot, pollUrl, client, lang, onSnapshot: receive, onLink: showLink });
+  watcher = watch({ snapshot: shown, pollUrl, client, lang, onSnapshot: take, onLink: showLink });
 }
 
 function showLink(link) {
@@ -48,11 +53,11 @@ function showLink(link) {
   write(byId("link-words"), word(`link.${link}`));
 }
 
-/** Turns to a transaction that a press just started or joined. */
+/** Turns to a transaction that a press just started or joined, or that began elsewhere. */
 export function turnTo(snapshot, serverTime) {
   choosing = false;
-  receive(snapshot, serverTime);
-  listen(snapshot);
+  take(snapshot, serverTime);
+  attend();
   // The pressed button is gone with its section.
   byId("headline").focus();
 }
@@ -62,7 +67,7 @@ export function resume() {
   if (!stage.dataset.snapshot) return;
   shown = JSON.parse(stage.dataset.snapshot);
   heard(shown);
-  listen(shown);
+  attend();
 }
 
 /** Shows the phone field for the same order. */
@@ -70,6 +75,19 @@ export function askForPhone() {
   choosing = true;
   if (stage.dataset.view !== "phone") showPhoneForm();
   byId("phone").focus();
+}
+
+/** Takes up what began elsewhere; false where there is nothing of that kind. */
+export async function catchUp(notice = "") {
+  const before = shown;
+  const seen = await look();
+  // A press of this page's own came first.
+  if (!seen || seen.view === "phone" || shown !== before) return false;
+  if (seen.snapshot && seen.snapshot.transaction_id === shown?.transaction_id) return false;
+  if (!seen.snapshot) return location.reload();
+  turnTo(seen.snapshot);
+  say("notice", notice);
+  return true;
 }
 
 /** Asks at once; false when nothing is being followed. */

@@ -1,6 +1,6 @@
 /* After the money: the way back to the merchant, and the printed receipt. */
-import { byId, word, write } from "./page.js";
 import { asClock } from "./payment_view.js";
+import { byId, word, write } from "./wording.js";
 
 /** Long enough to see the receipt; only seconds in which somebody can look are counted. */
 const SECONDS = 5;

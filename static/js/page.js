@@ -1,26 +1,13 @@
-/* Writes into the page. Every word comes from the page itself, in the shopper's language. */
-import { firstAction, headlineOf, returnAddress, viewOf } from "./payment_view.js";
+/* Shows in the page what a snapshot or a refusal says. */
+import { firstAction, headlineOf, moneyOf, returnAddress, viewOf } from "./payment_view.js";
+import { byId, say, stage, word, write } from "./wording.js";
 
-export const byId = (id) => document.getElementById(id);
-export const stage = byId("stage");
 const sections = stage.querySelectorAll("[data-section]");
-const words = new Map(
-  Array.from(byId("words").content.querySelectorAll("[data-word]"), (el) => [el.dataset.word, el.textContent]),
-);
-
-/** A text of the page by its name, its {placeholders} filled from `values`. */
-export function word(name, values = {}) {
-  return (words.get(name) ?? "").replace(/\{(\w+)\}/g, (_, key) => values[key]);
-}
-
-/** Sets a text only when it differs, so that a live region speaks once. */
-export function write(element, text) {
-  if (element && element.textContent !== text) element.textContent = text;
-}
 
 function turnTo(view, headline, message) {
   for (const section of sections) section.hidden = section.dataset.section !== view;
   stage.dataset.view = view;
+  say("notice", "");
   write(byId("headline"), headline);
   write(byId("message"), message);
   document.title = headline + stage.dataset.titleTail;
@@ -28,12 +15,15 @@ function turnTo(view, headline, message) {
 
 /** Shows the phone field; the order stays. */
 export function showPhoneForm() {
+  stage.dataset.telling = "phone";
   turnTo("phone", word("headline.phone"), word("message.phone"));
 }
 
 /** Shows what a snapshot says. */
 export function showSnapshot(snapshot) {
   const headline = headlineOf(snapshot);
+  stage.dataset.telling = headline;
+  stage.dataset.orderStatus = snapshot.order_status;
   fill(snapshot);
   turnTo(viewOf(snapshot), word(`headline.${headline}`), word(`message.${headline}`) || snapshot.message);
 }
@@ -47,10 +37,12 @@ function fill(snapshot) {
   const when = {
     "can-retry": snapshot.can_retry,
     "no-receipt": !snapshot.receipt,
-    final: snapshot.final,
     "not-final": !snapshot.final,
+    "paid-otherwise": snapshot.order_status === "PAID",
+    unconfirmed: snapshot.reason === "push_unconfirmed",
   };
   for (const el of stage.querySelectorAll("[data-when]")) el.hidden = !when[el.dataset.when];
+  for (const el of stage.querySelectorAll("[data-money]")) el.hidden = el.dataset.money !== moneyOf(snapshot);
   for (const el of stage.querySelectorAll("[data-reason]")) el.hidden = el.dataset.reason !== snapshot.reason;
   for (const el of stage.querySelectorAll("[data-return]")) {
     el.href = returnAddress(el.href, snapshot.order_status);
@@ -72,9 +64,14 @@ function nairobiTime(iso) {
   }).format(new Date(iso));
 }
 
+/** What a refusal says: the server's words, else ours for one that never came from there. */
+export function detailOf(problem) {
+  return problem.detail || word(problem.code) || word("unavailable");
+}
+
 /** Puts a refusal where it belongs: at the field for a bad number, else above the form. */
 export function showProblem(problem) {
-  const text = problem.code === "network" ? word("network") : problem.detail || word("unavailable");
+  const text = detailOf(problem);
   const atField = problem.code === "invalid_phone" || problem.field === "phone";
   say("phone-error", atField ? text : "");
   say("form-error", atField ? "" : text);
@@ -85,10 +82,6 @@ export function showProblem(problem) {
 export function clearProblem() {
   say("phone-error", "");
   say("form-error", "");
+  say("notice", "");
   byId("phone").removeAttribute("aria-invalid");
-}
-
-function say(id, text) {
-  write(byId(id), text);
-  byId(id).hidden = !text;
 }

@@ -1,6 +1,8 @@
 /* What a snapshot means for the page. Pure: no DOM, no network, the clock is an argument. */
 
 const ANOTHER_NUMBER_FIRST = new Set(["pin_locked", "over_limit", "declined"]);
+/** What is said of these differs from what their view says. */
+const ODD_REASONS = new Set(["push_unconfirmed", "paid_late", "unknown_code"]);
 
 /** The snapshot to show: of one transaction an older `seq` never replaces a newer one. */
 export function newest(shown, incoming) {
@@ -19,12 +21,24 @@ export function viewOf(snapshot) {
 /** The name under which the page keeps a view's headline. */
 export function headlineOf(snapshot) {
   const view = viewOf(snapshot);
-  return view === "closed" ? `closed.${snapshot.order_status}` : view;
+  if (view === "closed") return `closed.${snapshot.order_status}`;
+  return ODD_REASONS.has(snapshot.reason) ? snapshot.reason : view;
 }
 
 /** Whether more may be heard of this transaction. */
 export function isOpenEnded(snapshot) {
   return !snapshot.final;
+}
+
+/** Whether nobody misses anything while this page is hidden: the result is there, what may follow can wait. */
+export function mayRest(snapshot, hidden) {
+  return hidden && snapshot.status !== "PENDING";
+}
+
+/** What is known about the money of a failure: only a final one is sure. */
+export function moneyOf(snapshot) {
+  if (snapshot.final) return "untaken";
+  return snapshot.reason === "unknown_code" ? "unclear" : "untaken-so-far";
 }
 
 /** Whether the result deserves the focus: it ended the wait. "Still checking" must not pull anybody away. */
@@ -49,6 +63,12 @@ export function firstAction(snapshot) {
 export function secondsLeft(snapshot, waitSeconds, now) {
   const passed = (now - Date.parse(snapshot.created_at)) / 1000;
   return Math.ceil(Math.min(waitSeconds, Math.max(0, waitSeconds - passed)));
+}
+
+/** What is said aloud of a countdown, sparsely, as it goes from `before` to `left` seconds: a word's name or null. */
+export function spokenOf(before, left) {
+  if (before > 0 && left === 0) return "still-checking";
+  return before > 30 && left <= 30 ? "spoken-left" : null;
 }
 
 /** Whole seconds until trying again is allowed; `heardAt` and `now` are ms of one clock. */

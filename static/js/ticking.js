@@ -1,12 +1,13 @@
 /* What moves once a second: the wait for the PIN, and buttons that must not be pressed yet. */
-import { byId, stage, word, write } from "./page.js";
-import { asClock, retryWait, secondsLeft } from "./payment_view.js";
+import { asClock, retryWait, secondsLeft, spokenOf } from "./payment_view.js";
+import { byId, stage, word, write } from "./wording.js";
 
 const held = new Map();
 let current = null;
 let heardAt = 0;
 /** Server's clock minus ours in ms: cheap phones are often minutes off. */
 let skew = 0;
+let leftBefore = 0;
 
 /** Remembers the newest snapshot; serverTime in ms, or null where the answer named none. */
 export function heard(snapshot, serverTime) {
@@ -68,6 +69,9 @@ function countDown() {
   const wait = Number(stage.dataset.wait);
   const left = secondsLeft(current, wait, Date.now() + skew);
   byId("fill").style.setProperty("--left", left / wait);
+  const aloud = spokenOf(leftBefore, left);
+  if (aloud) write(byId("spoken"), word(aloud, { seconds: left }));
+  leftBefore = left;
   write(byId("countdown"), left ? word("left", { time: asClock(left) }) : word("still-checking"));
 }
 

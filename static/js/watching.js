@@ -6,7 +6,7 @@ import { openSocket } from "./socket.js";
 /**
  * snapshot: the one to start from; pollUrl, client: addresses; lang: "en" or "sw";
  * onSnapshot(snapshot, serverTime in ms or null); onLink(word for the quiet line).
- * Returns {stop, askNow}.
+ * Returns {stop, askNow, txId}.
  */
 export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   const txId = snapshot.transaction_id;
@@ -42,7 +42,10 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
     },
     onSnapshot: heard,
     onOutcome: happened,
-    onGone: stop,
+    onGone() {
+      stop();
+      onLink("gone");
+    },
   });
 
   const wentOnline = () => {
@@ -71,5 +74,5 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   });
   show();
   poller.reschedule();
-  return { stop, askNow: poller.askNow };
+  return { stop, askNow: poller.askNow, txId };
 }

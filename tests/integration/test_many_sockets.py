@@ -3,8 +3,9 @@
 import json
 import resource
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -14,6 +15,8 @@ from tests.servers import running, wait_until
 # More than eventlet's own bound of 1,024 connections.
 WAITING = 1500
 
+# Masked with zeros, which changes nothing.
+PONG = b"\x81\x81\0\0\0\x003"
 HANDSHAKE = (
     "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -45,6 +48,26 @@ def waiting_shopper(port, transaction_id):
     return shopper
 
 
+@contextmanager
+def staying_alive(shoppers):
+    """Answer Engine.IO's pings, as pages do, before they come."""
+    over = threading.Event()
+
+    def answer():
+        while not over.wait(10):
+            for shopper in list(shoppers):
+                with suppress(OSError):
+                    shopper.sendall(PONG)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def read_until(shopper, text):
     seen = b""
     while text not in seen:
@@ -58,6 +81,7 @@ def test_1500_open_sockets_hinder_no_request_callback_or_push(tmp_path, many_fil
     with running(tmp_path) as server, ExitStack() as cleanup:
         msisdn, transaction_id = started(server)
         shoppers = []
+        cleanup.enter_context(staying_alive(shoppers))
         for _ in range(WAITING):
             shopper = cleanup.enter_context(waiting_shopper(server.port, transaction_id))
             read_until(shopper, b'"seq"')

@@ -112,8 +112,7 @@ def test_no_event_lets_a_client_into_another_room(server, event):
         phone(server, msisdn).answer(pin="1234")
         page.snapshot_with(status="SUCCESS")
 
-        # No page of ours sends events, so the connection ends; "1" is Engine.IO's farewell.
-        assert list(iter(intruder.frame, "")) == ["1"]
+        assert intruder.hears_nothing()
 
 
 def test_what_a_client_emits_reaches_nobody_else(server):
@@ -371,7 +370,6 @@ def test_binary_garbage_is_survived(server, garbage, framed):
         "4",
         "49",
         "4" + "9" * 3000,
-        "40/,",
         '45999-["x"]',
         '451-["x",{"_placeholder":true,"num":0}]',
         "42{}",
@@ -383,7 +381,7 @@ def test_binary_garbage_is_survived(server, garbage, framed):
         '40{"tx_id":' + "9" * 4000,
         "40" + '{"a":' * 700,
     ],
-    ids=range(14),
+    ids=range(13),
 )
 def test_frames_that_are_no_protocol_end_their_own_connection_only(server, frame):
     _, transaction_id = started(server)

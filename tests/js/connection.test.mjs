@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { after, begin, linkOf, nextPollIn } from "../../static/js/connection.js";
+import { after, begin, linkOf, LOOK_MS, looksAgain, nextPollIn } from "../../static/js/connection.js";
 
 const MIDDLE = 0.5;
 const start = begin(0, true);
@@ -34,9 +34,9 @@ test("without the network the page is offline, even if the socket has not notice
   assert.equal(linkOf(following("socket-up", "offline"), 9000), "offline");
 });
 
-test("unanswered questions read as offline and grow apart", () => {
+test("unanswered questions read as a silent server and grow apart", () => {
   const twice = following("no-answer", "no-answer");
-  assert.equal(linkOf(twice, 9000), "offline");
+  assert.equal(linkOf(twice, 9000), "silent");
   assert.equal(nextPollIn(twice, 3, 9000, MIDDLE), 12_000);
 });
 
@@ -56,4 +56,14 @@ test("an answer ends being offline", () => {
 test("chance spreads the questions by a fifth either way", () => {
   assert.equal(nextPollIn(start, 10, 9000, 0), 8000);
   assert.ok(Math.abs(nextPollIn(start, 10, 9000, 0.999) - 12_000) < 10);
+});
+
+test("a device without a network is told so, whatever else was missed", () => {
+  assert.equal(linkOf(following("no-answer", "offline"), 9000), "offline");
+});
+
+test("a code to scan is looked after seldom, and not for ever", () => {
+  assert.ok(LOOK_MS >= 10_000);
+  assert.equal(looksAgain(29 * 60_000), true);
+  assert.equal(looksAgain(31 * 60_000), false);
 });

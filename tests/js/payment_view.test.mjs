@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, firstAction, headlineOf, isOpenEnded, isResult, isSettledOrder, newest, retryWait,
-  returnAddress, secondsLeft, viewOf,
+  asClock, firstAction, headlineOf, isOpenEnded, isResult, isSettledOrder, mayRest, moneyOf, newest,
+  retryWait, returnAddress, secondsLeft, spokenOf, viewOf,
 } from "../../static/js/payment_view.js";
 
 const pending = {
@@ -104,4 +104,42 @@ test("seconds read as a clock", () => {
 test("the merchant's address gets the status of now and keeps the rest", () => {
   const address = returnAddress("https://shop.example/done?a=1&order_id=o1&status=OPEN", "PAID");
   assert.equal(address, "https://shop.example/done?a=1&order_id=o1&status=PAID");
+});
+
+for (const [changes, headline] of [
+  [{ reason: "push_unconfirmed" }, "push_unconfirmed"],
+  [{ status: "SUCCESS", reason: "paid_late", order_status: "PAID" }, "paid_late"],
+  [{ status: "SUCCESS", reason: "paid", order_status: "PAID" }, "paid"],
+  [{ status: "FAILED", reason: "unknown_code" }, "unknown_code"],
+  [{ status: "FAILED", reason: "over_limit" }, "failed"],
+  [{ reason: "push_unconfirmed", order_status: "PAID" }, "closed.PAID"],
+]) {
+  test(`${JSON.stringify(changes)} is told as ${headline}`, () => {
+    assert.equal(headlineOf(with_(changes)), headline);
+  });
+}
+
+test("only a final failure is sure that no money was taken", () => {
+  const failed = with_({ status: "FAILED", reason: "cancelled" });
+  assert.equal(moneyOf({ ...failed, final: true }), "untaken");
+  assert.equal(moneyOf(failed), "untaken-so-far");
+  assert.equal(moneyOf({ ...failed, reason: "unknown_code" }), "unclear");
+});
+
+test("a hidden page rests once there is a result, and no sooner", () => {
+  assert.equal(mayRest(pending, true), false);
+  assert.equal(mayRest(with_({ status: "FAILED", reason: "cancelled" }), true), true);
+  assert.equal(mayRest(with_({ status: "FAILED", reason: "cancelled" }), false), false);
+});
+
+test("the countdown is spoken at half a minute and at nought, once each", () => {
+  const spoken = [];
+  for (let left = 60; left >= 0; left -= 1) spoken.push(spokenOf(left + 1, left));
+  assert.deepEqual(spoken.filter(Boolean), ["spoken-left", "still-checking"]);
+  assert.equal(spoken.indexOf("spoken-left"), 30);
+});
+
+test("a countdown that was asleep speaks of what is left now", () => {
+  assert.equal(spokenOf(41, 22), "spoken-left");
+  assert.equal(spokenOf(0, 0), null);
 });

@@ -3,10 +3,14 @@
 import html
 import json
 import re
+from datetime import timedelta
 
 import pytest
 
+from mpesa.clock import run_once
 from mpesa.daraja import UnknownOutcome
+from mpesa.models import db
+from mpesa.web.words import whole
 from tests.factories import API_KEY, RECEIPT
 from tests.web.steps import call_back, fail, pushed
 
@@ -50,7 +54,7 @@ def test_while_the_pin_is_awaited_it_shows_the_snapshot_of_the_attempt(client, m
 
     assert view(text) == "waiting"
     assert snapshot_in(text) == snapshot
-    assert f'<p id="message" role="status">{snapshot["message"]}</p>' in text
+    assert f'<p id="message" role="status">{whole(snapshot["message"])}</p>' in text
 
 
 def test_without_a_script_a_waiting_page_looks_again_by_itself(client, make_order):
@@ -104,7 +108,7 @@ def test_after_a_failure_it_says_why_and_what_to_do(client, make_order, daraja, 
     snapshot = snapshot_in(text)
     assert view(text) == "failed"
     assert snapshot["reason"] == reason
-    assert f'<p id="message" role="status">{html.escape(snapshot["message"])}</p>' in text
+    assert f'<p id="message" role="status">{whole(snapshot["message"])}</p>' in text
     assert re.search(rf'<span data-reason="{reason}">[^<]+<', text)
 
 
@@ -326,3 +330,147 @@ def test_a_merchants_name_is_shown_as_text(make_app):
 
     assert "<b>Duka</b>" not in text
     assert "&lt;b&gt;Duka&lt;/b&gt;" in text
+
+
+def shown(text, attribute):
+    """The values of a data attribute on elements that are not hidden."""
+    tags = re.findall(rf'<[a-z]+ [^>]*data-{attribute}="[^"]*"[^>]*>', text)
+    return [
+        re.search(rf'data-{attribute}="([^"]*)"', tag)[1] for tag in tags if " hidden" not in tag
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "money"),
+    [(2001, "untaken"), (1032, "untaken-so-far"), (1037, "untaken-so-far"), (777, "unclear")],
+)
+def test_a_failure_says_whether_money_was_taken_as_surely_as_it_is_known(
+    client, make_order, daraja, code, money
+):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, code)
+
+    text = page(client, order_id)
+
+    assert shown(text, "money") == [money]
+    assert ("not-final" in shown(text, "when")) == (money != "untaken")
+
+
+def test_an_unconfirmed_push_has_words_of_its_own(client, make_order, daraja):
+    daraja.answers.append(UnknownOutcome())
+    order_id = make_order()
+    pushed(client, order_id)
+
+    text = page(client, order_id)
+
+    assert headline(text) == "Watch your phone"
+    assert "unconfirmed" in shown(text, "when")
+
+
+def test_late_money_and_no_clear_answer_have_headlines_of_their_own(client, make_order, daraja):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, 777)
+    unclear = headline(page(client, order_id))
+    call_back(client, daraja)
+
+    assert unclear == "No clear answer"
+    assert headline(page(client, order_id)) == "Paid after all"
+
+
+def test_a_paid_page_warns_of_a_prompt_that_another_attempt_left(client, make_order, daraja, clock):
+    order_id = make_order()
+    pushed(client, order_id)
+    clock.pass_(seconds=181)
+    pushed(client, order_id)
+    call_back(client, daraja, 2)
+
+    assert "is still on a phone, cancel it" in page(client, order_id)
+
+
+def test_no_id_stands_on_a_page_twice(make_app, daraja):
+    client = make_app(MANUAL_PAYMENT="on").test_client()
+    order_id = client.post(
+        "/api/orders",
+        json={"amount": 1, "reference": "A", "description": "x"},
+        headers=API_KEY,
+    ).get_json()["order_id"]
+    pushed(client, order_id)
+    fail(client, daraja, 1)
+
+    ids = re.findall(r' id="([^"]+)"', page(client, order_id))
+
+    assert len(ids) == len(set(ids))
+
+
+def test_a_code_that_was_sent_is_remembered_on_every_device(app, client, make_order, clock):
+    order_id = make_order()
+    transaction_id = pushed(client, order_id)["transaction_id"]
+    overdue(app, clock)
+    before = page(client, order_id)
+    client.post("/sms-code", json={"tx_id": transaction_id, "code": RECEIPT})
+
+    after = page(app.test_client(), order_id)
+
+    assert view(before) == view(after) == "overdue"
+    assert "Thank you. We have your code" not in visible(before)
+    assert "Thank you. We have your code" in visible(after)
+
+
+def test_without_a_script_a_code_can_be_typed_in_peace(app, client, make_order, clock):
+    order_id = make_order()
+    pushed(client, order_id)
+    overdue(app, clock)
+
+    restless, still = page(client, order_id), page(client, order_id, query_string={"typing": "1"})
+
+    assert 'http-equiv="refresh" content="30"' in restless
+    assert 'href="?typing=1' in restless
+    assert "refresh" not in still
+
+
+def overdue(app, clock):
+    """The wait passes, and the clock says so."""
+    clock.pass_(seconds=61)
+    with app.app_context():
+        run_once(db.session(), clock(), timedelta(seconds=60), lambda _changed: None)
+
+
+def visible(text):
+    """The page without the words that it keeps for its script."""
+    return re.sub(r"<template.*</template>|<[^>]+>", "", text, flags=re.DOTALL)
+
+
+def test_the_page_has_a_code_to_scan_while_nothing_was_begun(client, make_order):
+    order_id = make_order()
+    before = page(client, order_id)
+    pushed(client, order_id)
+
+    assert 'class="qr-code"' in before
+    assert 'class="qr-code"' not in page(client, order_id)
+
+
+def test_a_page_that_waits_for_a_scan_is_told_only_of_changes(client, make_order):
+    order_id = make_order()
+    etag = client.get(f"/checkout/{order_id}").headers["ETag"]
+    unchanged = client.get(f"/checkout/{order_id}", headers={"If-None-Match": etag})
+    pushed(client, order_id)
+    changed = client.get(f"/checkout/{order_id}", headers={"If-None-Match": etag})
+
+    assert (unchanged.status_code, unchanged.data) == (304, b"")
+    assert unchanged.headers["Cache-Control"] == "no-store"
+    assert changed.status_code == 200
+
+
+def test_m_pesa_is_never_broken_at_its_hyphen():
+    assert whole("<M-PESA> & M-PESA") == (
+        '&lt;<b class="whole">M-PESA</b>&gt; &amp; <b class="whole">M-PESA</b>'
+    )
+
+
+def test_an_unknown_order_says_that_no_money_was_taken(client):
+    answer = client.get(f"/checkout/{'A' * 22}", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 404
+    assert "Opening it took no money." in answer.text

@@ -1,0 +1,34 @@
+/* The box for the code from the SMS, where the shopper believes to have paid. */
+import { take } from "./following.js";
+import { post } from "./posting.js";
+import { hold } from "./ticking.js";
+import { byId, say, stage, word, write } from "./wording.js";
+
+async function send(form) {
+  const field = form.elements.code;
+  const code = field.value.trim().toUpperCase();
+  refuse(field, "");
+  if (!/^[A-Z0-9]{10}$/.test(code)) return refuse(field, word("code-wrong"));
+  const release = hold(form.querySelector("button"), word("sending"));
+  const fields = { tx_id: form.elements.tx_id.value, code };
+  const { answer, serverTime, status, retryAfter } = await post(form.action, fields);
+  release(retryAfter);
+  if (status !== 202 || !answer) return refuse(field, answer?.detail ?? word("unavailable"));
+  write(byId(`${field.id}-thanks`), word("code-sent"));
+  take(answer, serverTime);
+}
+
+function refuse(field, text) {
+  say(`${field.id}-error`, text);
+  if (!text) return field.removeAttribute("aria-invalid");
+  field.setAttribute("aria-invalid", "true");
+  field.focus();
+}
+
+for (const form of stage.querySelectorAll(".sms-code")) {
+  form.noValidate = true;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(form);
+  });
+}

@@ -1,0 +1,105 @@
+"""A browser, servers, and shoppers with pages of their own. No page may end with a script error."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+
+from tests.browser.backstage import Backstage
+from tests.browser.steps import Sale, Shopper
+from tests.servers import Server, running
+
+CHROMIUM = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Machines that run tests are slow and shared; these only bound a failure.
+PATIENCE_MS = 30_000
+# The tests of one minute ask about more payments than a shop of that size.
+SETTINGS = {"DARAJA_QUERY_RATE": "600/minute"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder needs Chromium."""
+    for item in items:
+        if item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.browser)
+
+
+def launch(playwright: Playwright, **more: object) -> Browser:
+    """Start the system's Chromium."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program, "Chromium is not installed"
+    # Chromium's sandbox refuses to run as root.
+    return playwright.chromium.launch(
+        executable_path=program, args=list(CHROMIUM), chromium_sandbox=False, **more
+    )
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    opened = launch(playwright)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server"), **SETTINGS) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on which a silent payment is overdue after two seconds."""
+    folder = tmp_path_factory.mktemp("impatient")
+    with running(folder, PAYMENT_WAIT_SECONDS="2", **SETTINGS) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def backstage() -> Callable[[Server], Backstage]:
+    """What shoppers cannot see of a server: its database."""
+    known: dict[str, Backstage] = {}
+
+    def behind(server: Server) -> Backstage:
+        if server.address not in known:
+            known[server.address] = Backstage(server.environment["DATABASE_URL"])
+        return known[server.address]
+
+    return behind
+
+
+@pytest.fixture
+def sale(server: Server) -> Sale:
+    """An order and a line of its own."""
+    return Sale(server)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Shopper]]:
+    """Open a sale's page in a browser profile of its own; named arguments are the profile's."""
+    shoppers: list[Shopper] = []
+
+    def open_page(sale: Sale, query: str = "", **profile: object) -> Shopper:
+        shopper = Shopper(browser.new_context(**profile))
+        shoppers.append(shopper)
+        shopper.open(sale.url(query))
+        return shopper
+
+    yield open_page
+    for shopper in shoppers:
+        shopper.leave()
+    assert not [problem for each in shoppers for problem in each.problems]

@@ -1,0 +1,92 @@
+"""What holds in every state: nothing that axe-core finds, nothing wider than a small phone."""
+
+import subprocess
+
+import pytest
+
+from tests.browser.gallery import SHOWN, Gallery
+from tests.browser.steps import Shopper
+from tests.servers import ROOT
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The checker's source, installed as package-lock.json has it where it is missing."""
+    if not AXE.exists():
+        subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT, check=True
+        )
+    return AXE.read_text()
+
+
+@pytest.fixture(scope="module")
+def gallery(browser, server, impatient_server, backstage):
+    shoppers = []
+
+    def visit(sale, query=""):
+        shopper = Shopper(browser.new_context(reduced_motion="reduce", bypass_csp=True))
+        shoppers.append(shopper)
+        shopper.open(sale.url(query))
+        return shopper
+
+    yield Gallery(visit, server, impatient_server, backstage)
+    for shopper in shoppers:
+        shopper.leave()
+
+
+# The module's scope groups the tests by state, so that each state is reached once.
+@pytest.fixture(scope="module", params=SHOWN, ids="-".join)
+def shown(request, gallery):
+    return gallery.show(*request.param)
+
+
+def test_axe_finds_nothing(shown, axe):
+    shown.page.emulate_media(color_scheme="light")
+    shown.page.evaluate(axe)
+
+    assert violations(shown, {"type": "tag", "values": TAGS}) == []
+
+
+def test_axe_finds_contrast_enough_in_the_dark(shown, axe):
+    shown.page.emulate_media(color_scheme="dark")
+    shown.page.evaluate(axe)
+
+    # Only colours differ from the light page.
+    assert violations(shown, {"type": "rule", "values": ["color-contrast"]}) == []
+
+
+@pytest.mark.parametrize("width", [320, 640])
+def test_nothing_is_wider_than_the_screen(shown, width):
+    # 320 px is WCAG's narrowest screen; 640 px is 1280 at a zoom of 200 %.
+    shown.page.set_viewport_size({"width": width, "height": 512})
+
+    needed = shown.page.evaluate("document.documentElement.scrollWidth")
+
+    assert needed <= width
+
+
+def test_what_can_be_pressed_is_large_enough(shown):
+    shown.page.set_viewport_size({"width": 390, "height": 844})
+
+    small = shown.page.evaluate(SMALL_TARGETS)
+
+    assert small == []
+
+
+def violations(shopper, rules):
+    return shopper.page.evaluate(
+        "async (runOnly) => (await axe.run({ runOnly })).violations.flatMap(({ id, nodes }) =>"
+        " nodes.map(({ html, failureSummary }) => [id, html, failureSummary]))",
+        rules,
+    )
+
+
+# WCAG 2.2, 2.5.8: 24 px, but for links within a sentence.
+SMALL_TARGETS = """Array.from(document.querySelectorAll("a, button, input, select, summary"))
+  .filter((each) => each.checkVisibility() && !each.closest("[hidden]"))
+  .map((each) => [each, each.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 1 && (box.width < 24 || box.height < 24))
+  .map(([each, box]) => `${each.outerHTML.slice(0, 120)} ${box.width} x ${box.height}`)"""

@@ -1,0 +1,316 @@
+"""Every state of a payment, as a shopper sees it come."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.steps import Sale
+from tests.factories import API_KEY
+from tests.servers import free_port, running
+
+# What a failure says of the money.
+NOT_TAKEN, NOT_SURE = True, False
+
+
+def test_the_number_is_shown_as_it_was_understood_before_anything_is_sent(visit, sale):
+    shopper = visit(sale)
+
+    shopper.field.fill("+254 712-345678")
+
+    shopper.reads("0712 345 678")
+    assert not shopper.asked("/stk-push")
+
+
+def test_a_number_that_is_no_kenyan_one_is_refused_beside_the_field(visit, sale):
+    shopper = visit(sale)
+
+    shopper.pay("0812 345 678")
+
+    expect(shopper.page.get_by_role("alert")).to_contain_text("not a Kenyan mobile number")
+    expect(shopper.field).to_have_attribute("aria-invalid", "true")
+    expect(shopper.field).to_be_focused()
+
+
+def test_the_result_is_pushed_and_needs_no_poll(visit, sale):
+    shopper = visit(sale)
+    shopper.page.route("**/check-status*", lambda route: route.abort())
+    shopper.wait_live(sale)
+
+    sale.phone.answer(pin="1234")
+
+    shopper.sees("paid")
+    shopper.reads(sale.receipt())
+    shopper.reads("KES 150")
+    shopper.reads("INV-1")
+    expect(shopper.page).to_have_title(re.compile("^Paid"))
+
+
+def test_while_waiting_the_page_says_whose_phone_what_to_do_and_how_long(visit, sale):
+    shopper = visit(sale)
+
+    shopper.wait_live(sale)
+
+    shopper.reads(f"0{sale.line[3:6]}•••{sale.line[-3:]}")
+    shopper.reads("never on this page")
+    shopper.reads(re.compile("0:[0-9]{2} left to answer"))
+    expect(shopper.field).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("script", "answer", "sentence", "money", "step"),
+    [
+        ({}, {"cancel": True}, "cancelled or closed on your phone", NOT_SURE, "Try again"),
+        ({}, {"pin": "9999"}, "PIN was wrong", NOT_TAKEN, "Try again with the right PIN"),
+        ({"balance": 149}, {"pin": "1234"}, "not enough money", NOT_TAKEN, "Top up"),
+        ({"answer": "unreachable"}, {}, "could not reach", NOT_SURE, "Unlock the phone"),
+        ({"answer": "busy"}, {}, "still busy", NOT_TAKEN, "other request"),
+        ({"push": "refused"}, {}, "did not accept", NOT_TAKEN, "Check the number"),
+    ],
+)
+def test_a_failure_says_what_happened_where_the_money_is_and_one_next_step(
+    visit, sale, script, answer, sentence, money, step
+):
+    sale.phone.script(**script)
+    shopper = visit(sale)
+    shopper.pay(sale.typed)
+    if answer:
+        sale.phone.answer(**answer)
+
+    shopper.sees("failed")
+
+    shopper.reads(sentence)
+    says_of_the_money(shopper, sure=money)
+    assert len(steps_shown(shopper)) == 1
+    assert step in steps_shown(shopper)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "money", "step"),
+    [
+        ("8006", "PIN is locked", NOT_TAKEN, "another number"),
+        ("1019", "ran out", NOT_SURE, "Keep the phone unlocked"),
+        ("3", "above your M-PESA limit", NOT_TAKEN, "Use another number"),
+        ("2", "declined", NOT_TAKEN, "Use another number"),
+        ("26", "busy", NOT_SURE, "Wait a minute"),
+        ("8", "not set up correctly", NOT_TAKEN, "Tell Duka la Mfano"),
+        ("777", "no clear answer", NOT_SURE, "only if no SMS comes"),
+        ("operator", "found no payment", NOT_SURE, "You can try again"),
+    ],
+)
+def test_a_failure_that_another_worker_heard_of_reaches_the_page(
+    visit, sale, backstage, code, sentence, money, step
+):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+
+    if code == "operator":
+        backstage(sale.server).say_not_paid(sale.transaction_id)
+    else:
+        backstage(sale.server).call_back(sale.transaction_id, code)
+
+    shopper.sees("failed")
+    shopper.reads(sentence)
+    says_of_the_money(shopper, sure=money)
+    assert len(steps_shown(shopper)) == 1
+    assert step in steps_shown(shopper)[0]
+
+
+def test_a_push_that_could_not_be_sent_says_so(visit, tmp_path):
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with running(tmp_path, DARAJA_BASE_URL=nobody) as server:
+        sale = Sale(server)
+        shopper = visit(sale)
+
+        shopper.pay(sale.typed)
+
+        shopper.sees("failed")
+        shopper.reads("busy or cannot be reached")
+        says_of_the_money(shopper, sure=NOT_TAKEN)
+        expect(shopper.button("^Try again in [01]:")).to_be_visible()
+
+
+def test_try_again_sends_a_new_request_to_the_same_number(visit, sale):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    sale.phone.answer(cancel=True)
+    shopper.sees("failed")
+
+    shopper.button("^Try again$").click()
+
+    shopper.sees("waiting")
+    sale.phone.answer(pin="1234")
+    shopper.sees("paid")
+    assert [each["status"] for each in sale.attempts()] == ["SUCCESS", "FAILED"]
+
+
+def test_another_number_can_pay_the_same_order(visit, sale):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    sale.phone.answer(pin="9999")
+    shopper.sees("failed")
+    friend = Sale(sale.server)
+
+    shopper.button("^Use another number$").click()
+    expect(shopper.field).to_be_focused()
+    shopper.pay(friend.typed)
+
+    shopper.sees("waiting")
+    friend.phone.answer(pin="1234")
+    shopper.sees("paid")
+    shopper.reads(friend.receipt())
+
+
+def test_try_again_counts_its_wait_down_and_then_works(visit, sale, backstage):
+    sale.phone.script(answer="unreachable")
+    shopper = visit(sale)
+    shopper.pay(sale.typed)
+    shopper.sees("failed")
+    held = shopper.button("^Try again in (2:00|1:[0-9]{2})$")
+    expect(held).to_be_visible()
+    expect(held).to_be_disabled()
+
+    sale.phone.script(answer="manual")
+    backstage(sale.server).age(sale.transaction_id, 120)
+    shopper.page.reload()
+
+    expect(shopper.button("^Try again$")).to_be_enabled()
+
+
+def test_a_line_that_another_shop_asks_right_now_is_told_to_wait(visit, sale):
+    first = visit(sale)
+    first.wait(sale)
+    second_sale = Sale(sale.server, line=sale.line)
+    second = visit(second_sale)
+
+    second.pay(second_sale.typed)
+
+    expect(second.page.get_by_role("alert")).to_contain_text(
+        "Another M-PESA request is open on this phone"
+    )
+    expect(second.button("^Try again in [0-9]:")).to_be_disabled()
+    assert not second_sale.attempts()
+
+
+def test_a_push_without_an_answer_asks_to_look_at_the_phone_and_can_be_paid(visit, sale):
+    sale.phone.script(push="error_500")
+    shopper = visit(sale)
+
+    shopper.pay(sale.typed)
+    shopper.sees("waiting")
+    shopper.reads("If an M-PESA request appears on your phone")
+    sale.phone.answer(pin="1234")
+
+    shopper.sees("paid")
+
+
+def test_money_that_comes_after_a_failure_turns_the_page_to_paid(visit, sale):
+    sale.phone.script(late_success_after=2)
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+
+    sale.phone.answer(cancel=True)
+
+    shopper.sees("paid")
+    shopper.reads("came through after all")
+    said = " ".join(shopper.said())
+    assert said.index("cancelled") < said.index("after all")
+
+
+def test_a_page_whose_order_another_phone_paid_says_already_paid(visit, sale):
+    sale.phone.script(answer="cancel")
+    shopper = visit(sale)
+    shopper.pay(sale.typed)
+    shopper.sees("failed")
+    friend = Sale(sale.server)
+    friends_page = visit(sale, "?other=1")
+
+    friends_page.pay(friend.typed)
+    friends_page.sees("waiting")
+    friend.phone.answer(pin="1234")
+
+    friends_page.sees("paid")
+    shopper.sees("Already paid")
+    shopper.reads("cancel it")
+
+
+def test_a_page_of_a_cancelled_order_offers_nothing_to_pay(visit, sale):
+    sale.server.post(f"/api/orders/{sale.order_id}/cancel", headers=API_KEY)
+
+    shopper = visit(sale)
+
+    shopper.sees("Order cancelled")
+    expect(shopper.pay_button).to_be_hidden()
+
+
+def test_an_order_that_is_cancelled_before_the_press_tells_so(visit, sale):
+    shopper = visit(sale)
+    sale.server.post(f"/api/orders/{sale.order_id}/cancel", headers=API_KEY)
+
+    shopper.pay(sale.typed)
+
+    shopper.sees("Order cancelled")
+    assert not sale.phone.prompts()
+
+
+def test_an_expired_order_says_so(visit, server, backstage):
+    sale = Sale(server)
+    backstage(server).expire(sale.order_id)
+
+    shopper = visit(sale)
+
+    shopper.sees("Order expired")
+    expect(shopper.pay_button).to_be_hidden()
+
+
+def test_an_unknown_order_is_a_page_in_plain_words(visit, sale):
+    shopper = visit(sale)
+
+    answer = shopper.open(sale.server.url("/checkout/AAAAAAAAAAAAAAAAAAAAAA"))
+
+    assert answer.status == 404
+    shopper.reads("There is no such order")
+
+
+def test_after_the_money_the_shopper_is_led_back_to_the_merchant(visit, server):
+    sale = Sale(server, return_url=server.url("/healthz?cart=7"))
+    shopper = visit(sale)
+    shopper.page.clock.install()
+    shopper.page.reload()
+    shopper.wait(sale)
+    sale.phone.answer(pin="1234")
+    shopper.sees("paid")
+    shopper.reads(re.compile("Back to Duka la Mfano in 0:0"))
+
+    shopper.page.clock.run_for(5_500)
+
+    shopper.page.wait_for_url(f"**/healthz?cart=7&order_id={sale.order_id}&status=PAID")
+
+
+def test_who_wants_to_stay_is_not_led_away(visit, server):
+    sale = Sale(server, return_url=server.url("/healthz"))
+    shopper = visit(sale)
+    shopper.page.clock.install()
+    shopper.page.reload()
+    shopper.wait(sale)
+    sale.phone.answer(pin="1234")
+    shopper.sees("paid")
+
+    shopper.button("^Stay here$").click()
+    shopper.page.clock.run_for(20_000)
+
+    shopper.sees("paid")
+    shopper.reads(sale.receipt())
+
+
+def says_of_the_money(shopper, *, sure):
+    warning = shopper.text("Do not pay again")
+    expect(warning).to_have_count(0 if sure else 1)
+    expect(shopper.text("Not taken", exact=True)).to_have_count(1 if sure else 0)
+
+
+def steps_shown(shopper):
+    """The advice beside "Next"."""
+    rows = shopper.page.get_by_role("term").filter(has_text=re.compile("^Next$"))
+    beside = rows.locator("xpath=following-sibling::dd[1]")
+    return [text for text in beside.inner_text().split("\n") if text.strip()]

@@ -1,0 +1,178 @@
+"""What another process changed is announced here as well, and nothing twice."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from mpesa import outbox
+from mpesa.models import db
+from mpesa.web.services import services
+from tests.conftest import BOTH_DATABASES
+from tests.desk import Desk
+from tests.factories import SECOND_PAYER_MSISDN, failure_callback, success_callback
+from tests.fakes import Clock, FakeDaraja
+
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+
+
+@pytest.fixture
+def elsewhere(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    """Another process on the same database: what it announces is not heard here."""
+    return Desk(app, clock, daraja)
+
+
+def changes(desk: Desk, since: datetime) -> list[str]:
+    """The transactions that one turn announces."""
+    announced: list[str] = []
+    with desk.sessions() as session:
+        outbox.run_once(session, since, announced.extend)
+    return announced
+
+
+def pay(desk: Desk, push: int = 1) -> None:
+    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
+    desk.callback(push, success_callback(*ids, receipt=f"UKO1ABCDE{push}"))
+
+
+# -- what is announced ---------------------------------------------------------------------------
+
+
+@on_both
+def test_a_change_of_another_process_is_announced(elsewhere: Desk, clock: Clock) -> None:
+    transaction = elsewhere.attempt()
+    clock.pass_(seconds=20)
+    looked_last = clock()
+    clock.pass_(seconds=1)
+    pay(elsewhere)
+
+    assert changes(elsewhere, looked_last) == [transaction]
+
+
+def test_what_changed_before_is_left_alone(elsewhere: Desk, clock: Clock) -> None:
+    elsewhere.attempt()
+    pay(elsewhere)
+    clock.pass_(seconds=11)
+
+    assert changes(elsewhere, clock()) == []
+
+
+def test_evidence_that_changed_nothing_announces_nothing(elsewhere: Desk, clock: Clock) -> None:
+    elsewhere.attempt()
+    pay(elsewhere)
+    clock.pass_(seconds=60)
+    pay(elsewhere)
+
+    assert changes(elsewhere, clock()) == []
+
+
+def test_a_worker_whose_clock_is_behind_is_heard_too(elsewhere: Desk, clock: Clock) -> None:
+    transaction = elsewhere.attempt()
+    pay(elsewhere)
+
+    assert changes(elsewhere, clock() + timedelta(seconds=9)) == [transaction]
+
+
+def test_changes_are_announced_in_their_order(elsewhere: Desk, clock: Clock) -> None:
+    first = elsewhere.attempt()
+    second = elsewhere.attempt(SECOND_PAYER_MSISDN)
+    clock.pass_(seconds=30)
+    pay(elsewhere, push=2)
+    clock.pass_(seconds=1)
+    pay(elsewhere, push=1)
+
+    assert changes(elsewhere, clock()) == [second, first]
+
+
+def test_the_other_attempts_of_a_paid_order_are_announced_too(
+    elsewhere: Desk, clock: Clock
+) -> None:
+    order = elsewhere.order()
+    first = elsewhere.start(order).transaction_id
+    ids = (elsewhere.daraja.checkout_id(1), elsewhere.daraja.merchant_id(1))
+    elsewhere.callback(1, failure_callback(*ids, 1032))
+    second = elsewhere.start(order).transaction_id
+    clock.pass_(seconds=30)
+
+    pay(elsewhere, push=2)
+
+    assert sorted(changes(elsewhere, clock())) == sorted([first, second])
+
+
+# -- what a page hears -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(app: Flask) -> Callable[[str], Any]:
+    """Open a page's socket here; returns what it received since it was last asked."""
+    with app.app_context():
+        socketio = services().socketio
+
+    def opened(transaction_id: str) -> Callable[[], list[Any]]:
+        client = socketio.test_client(app, auth={"tx_id": transaction_id, "lang": "en"})
+        return lambda: [event["args"][0] for event in client.get_received()]
+
+    return opened
+
+
+def turn(app: Flask, since: datetime) -> None:
+    """One turn of this process's outbox."""
+    with app.app_context():
+        outbox.run_once(db.session(), since, services().announce)
+
+
+@on_both
+def test_a_page_hears_of_another_processs_change_once(
+    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
+) -> None:
+    received = page(elsewhere.attempt())
+    received()
+    pay(elsewhere)
+
+    for _turn in range(3):
+        turn(app, clock())
+
+    assert [each["status"] for each in received()] == ["SUCCESS"]
+
+
+def test_a_page_that_knows_it_already_hears_nothing(
+    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
+) -> None:
+    transaction = elsewhere.attempt()
+    pay(elsewhere)
+    received = page(transaction)
+    shown = received()
+
+    turn(app, clock())
+
+    assert [each["status"] for each in shown] == ["SUCCESS"]
+    assert received() == []
+
+
+def test_of_two_changes_between_two_turns_a_page_hears_the_last(
+    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
+) -> None:
+    received = page(elsewhere.attempt())
+    received()
+    ids = (elsewhere.daraja.checkout_id(1), elsewhere.daraja.merchant_id(1))
+    elsewhere.callback(1, failure_callback(*ids, 1037))
+    pay(elsewhere)
+
+    turn(app, clock())
+
+    assert [each["reason"] for each in received()] == ["paid_late"]
+
+
+def test_anothers_page_hears_nothing(
+    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
+) -> None:
+    elsewhere.attempt()
+    received = page(elsewhere.attempt(SECOND_PAYER_MSISDN))
+    received()
+    pay(elsewhere, push=1)
+
+    turn(app, clock())
+
+    assert received() == []
