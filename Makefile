@@ -23,7 +23,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format messages bench clean broken-venv
+.PHONY: help run setup test check format messages bench soak screenshots clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -57,8 +57,14 @@ messages: $(READY_DEV) ## take new texts into the catalogues, and compile them
 	$(PYBABEL) update --input-file $(POT) --output-dir mpesa/translations --locale sw --width 100 --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	$(PYBABEL) compile --directory mpesa/translations
 
-bench: $(READY_DEV) $(CATALOGUES) ## measure throughput and latency
+bench: $(READY_DEV) $(CATALOGUES) ## measure how long a result takes, and what it costs
 	$(PY) -m tests.bench
+
+soak: $(READY_DEV) $(CATALOGUES) ## look for a story that breaks a promise, for an hour
+	$(PY) -m tests.soak --minutes 60
+
+screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again
+	$(PY) -m scripts.screenshots
 
 clean: ## remove what make made; the database in instance/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -142,10 +142,17 @@ class Account:
         return self._decided_on(self.world.unbelievable[self.token])
 
     def age(self, now: datetime) -> timedelta:
-        return now - datetime.fromisoformat(self.row["created_at"]).replace(tzinfo=UTC)
+        return now - _moment(self.row["created_at"])
+
+    def settled_for(self, now: datetime) -> timedelta:
+        return now - _moment(self.row["settled_at"])
 
     def _decided_on(self, bodies: set[bytes]) -> bool:
         return any(each["decisions"] and each["body"] in bodies for each in self.evidence)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def accounts(books: Books, world: World) -> list[Account]:
