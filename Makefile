@@ -23,7 +23,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format messages bench soak screenshots clean broken-venv
+.PHONY: help run setup test check format messages bench soak screenshots lighthouse clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -66,8 +66,17 @@ soak: $(READY_DEV) $(CATALOGUES) ## look for a story that breaks a promise, for 
 screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again
 	$(PY) -m scripts.screenshots
 
+NODE_READY := node_modules/.ready
+
+$(NODE_READY): package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+lighthouse: $(READY_DEV) $(CATALOGUES) $(NODE_READY) ## Lighthouse, and slow networks, on the checkout page
+	$(PY) -m scripts.lighthouse
+
 clean: ## remove what make made; the database in instance/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from flask import Flask
 from flask_socketio import SocketIO
@@ -16,6 +17,7 @@ from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
 from mpesa.web.services import Services, build_line, services, utc_now
 from mpesa.web.shop import shop
+from mpesa.web.style import style_of
 
 
 def register(
@@ -33,11 +35,12 @@ def register(
         now: the time, aware UTC.
     """
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
-    security.register(app, settings)
+    style = style_of(Path(app.static_folder or ""), settings.merchant_colour)
+    security.register(app, settings, style)
     static_files.register(app)
     words.register(app)
     errors.register(app)
-    pages.register(app)
+    pages.register(app, style)
     for blueprint in (payments, callbacks, api, pages_blueprint):
         app.register_blueprint(blueprint)
     if settings.demo_shop:

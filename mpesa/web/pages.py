@@ -21,7 +21,7 @@ from mpesa.web import qr, words
 from mpesa.web.bodies import is_id
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
-from mpesa.web.static_files import keep_for_ever
+from mpesa.web.style import Style, readable_on
 
 pages = Blueprint("pages", __name__)
 
@@ -43,28 +43,11 @@ class Merchant:
     on_colour: str
     logo: str | None
 
-    @property
-    def theme(self) -> str:
-        """Names the style sheet's content."""
-        return self.colour.removeprefix("#")
-
 
 @pages.get("/checkout/<order_id>")
 def checkout(order_id: str) -> Response:
     """The page of one order; the same on every device."""
     return checkout_page(order_id)
-
-
-@pages.get("/theme.css")
-def theme() -> Response:
-    """The merchant's colours, apart from the page so that no inline style is needed."""
-    merchant = _merchant(services().settings)
-    css = f":root{{--brand:{merchant.colour};--on-brand:{merchant.on_colour}}}"
-    response = Response(css, mimetype="text/css")
-    response.headers["Cache-Control"] = "public, max-age=3600"
-    if request.args.get("of") == merchant.theme:
-        keep_for_ever(response)
-    return response
 
 
 def checkout_page(
@@ -125,8 +108,8 @@ def checkout_path(order_id: str) -> str:
     return url_for("pages.checkout", order_id=order_id, **asked)  # type: ignore[arg-type]
 
 
-def register(app: Flask) -> None:
-    """Give every template the merchant, the language and the simulator's band."""
+def register(app: Flask, style: Style) -> None:
+    """Give every template the merchant, the style, the language and the simulator's band."""
 
     @app.context_processor
     def shared() -> dict[str, Any]:
@@ -134,6 +117,7 @@ def register(app: Flask) -> None:
         return {
             "lang": words.language(),
             "merchant": _merchant(settings),
+            "style": style.text,
             "simulator": settings.simulated,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
             "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
@@ -266,17 +250,4 @@ def _posted_order_id() -> str:
 
 def _merchant(settings: Settings) -> Merchant:
     colour = settings.merchant_colour
-    return Merchant(settings.merchant_name, colour, _readable_on(colour), settings.merchant_logo)
-
-
-def _readable_on(colour: str) -> str:
-    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
-    luminance = _luminance(colour)
-    white, black = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
-    return "#ffffff" if white >= black else "#000000"
-
-
-def _luminance(colour: str) -> float:
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return Merchant(settings.merchant_name, colour, readable_on(colour), settings.merchant_logo)

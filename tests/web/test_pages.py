@@ -1,5 +1,8 @@
 """The checkout page: every state, in both languages, without a script."""
 
+import base64
+import gzip
+import hashlib
 import html
 import json
 import re
@@ -19,7 +22,8 @@ def page(client, order_id, **more):
     answer = client.get(f"/checkout/{order_id}", **more)
     assert answer.status_code == 200, answer.text
     assert answer.mimetype == "text/html"
-    return answer.text
+    # The style names states as well, and is no part of what is shown.
+    return re.sub(r"<style>.*?</style>", "", answer.text, flags=re.DOTALL)
 
 
 def view(text):
@@ -314,13 +318,28 @@ def test_an_unknown_order_is_a_page_for_a_browser_and_a_problem_for_a_program(cl
     assert for_program.get_json()["code"] == "order_not_found"
 
 
-def test_the_merchants_colours_are_a_style_sheet(make_app):
+def test_the_merchants_colours_are_in_the_page_with_a_text_colour_that_can_be_read(make_app):
     client = make_app(MERCHANT_COLOUR="#ffffff").test_client()
 
-    answer = client.get("/theme.css")
+    assert ":root{--brand:#ffffff;--on-brand:#000000}</style>" in client.get("/").text
 
-    assert answer.mimetype == "text/css"
-    assert answer.text == ":root{--brand:#ffffff;--on-brand:#000000}"
+
+def test_the_policy_allows_the_pages_own_style_and_no_other(make_app):
+    answer = make_app(MERCHANT_COLOUR="#123456").test_client().get("/")
+
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = answer.headers["Content-Security-Policy"]
+    assert f"style-src 'self' 'sha256-{digest}';" in policy
+
+
+def test_a_page_is_compressed_for_a_browser_that_can_unpack_it(client):
+    plain = client.get("/")
+    packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data).decode() == plain.text
 
 
 def test_a_merchants_name_is_shown_as_text(make_app):

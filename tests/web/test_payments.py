@@ -562,7 +562,7 @@ def test_a_snapshot_is_cached_nowhere_without_asking(client, make_order):
     headers = poll(client, transaction_id).headers
 
     assert headers["Cache-Control"] == "private, no-cache"
-    assert headers["Vary"] == "Accept-Language"
+    assert "Accept-Language" in headers["Vary"]
 
 
 def test_the_wait_that_is_left_is_counted_from_the_answer(client, make_order, daraja, clock):

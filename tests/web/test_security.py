@@ -6,7 +6,7 @@ from tests.factories import API_KEY, order_fields
 from tests.web.steps import problem, push, pushed
 from tests.web.test_pages import SANDBOX
 
-PATHS = ["/", "/healthz", "/readyz", "/nothing", "/check-status", "/theme.css", "/api/orders"]
+PATHS = ["/", "/healthz", "/readyz", "/nothing", "/check-status", "/api/orders"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -24,7 +24,7 @@ def test_every_answer_carries_the_security_headers(client, path):
 def test_no_page_has_inline_script_or_style_that_the_policy_would_stop(client, make_order):
     for path in ("/", f"/checkout/{make_order()}"):
         text = client.get(path).text
-        assert "<style" not in text
+        assert text.count("<style>") == 1  # which the policy names by its hash
         assert " style=" not in text
         assert " onclick=" not in text
         assert text.count("<script") == text.count('<script type="module" src=')

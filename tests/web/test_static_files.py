@@ -80,11 +80,3 @@ def test_the_version_changes_with_a_files_content_and_with_its_name(tmp_path):
 
     assert len(set(versions)) == 3
     assert version_of(tmp_path) == versions[-1]
-
-
-def test_the_merchants_colours_are_kept_for_ever_under_their_own_name(make_app):
-    client = make_app(MERCHANT_COLOUR="#123456").test_client()
-
-    assert client.get("/theme.css?of=123456").headers["Cache-Control"] == FOR_EVER
-    assert "immutable" not in client.get("/theme.css?of=654321").headers["Cache-Control"]
-    assert "/theme.css?of=123456" in client.get("/").text

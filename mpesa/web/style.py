@@ -1,0 +1,49 @@
+"""The pages' style sheet with the merchant's colours, written into each page.
+
+A linked sheet costs a second round trip before anything is seen: on Slow 3G more than two seconds.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Style:
+    """What stands between `<style>` and `</style>`."""
+
+    text: Markup
+
+    @property
+    def source(self) -> str:
+        """How the Content-Security-Policy allows this text and no other (CSP Level 3, 8.3)."""
+        digest = hashlib.sha256(self.text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def style_of(static_folder: Path, colour: str) -> Style:
+    """The style of a merchant.
+
+    Args:
+        colour: `#rrggbb`.
+    """
+    sheet = (static_folder / "css" / "app.css").read_text("utf-8")
+    theme = f":root{{--brand:{colour};--on-brand:{readable_on(colour)}}}"
+    # Our own file, and a colour that was checked at the start.
+    return Style(Markup(sheet + theme))  # noqa: S704
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
+    luminance = _luminance(colour)
+    white, black = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
+    return "#ffffff" if white >= black else "#000000"
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
