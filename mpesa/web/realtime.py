@@ -192,10 +192,17 @@ def _take_connects_only(socketio: SocketIO) -> None:
         if kind in (_CONNECT, _DISCONNECT):
             with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
                 take(eio_sid, message)
-                return
+                if kind == _CONNECT or _listens(socketio, eio_sid):
+                    return
         engine.disconnect(eio_sid)
 
     engine.on("message", take_or_close)
+
+
+def _listens(socketio: SocketIO, eio_sid: str) -> bool:
+    """Whether a connection is still in a namespace."""
+    manager = socketio.server.manager
+    return any(manager.sid_from_eio_sid(eio_sid, each) for each in manager.get_namespaces())
 
 
 def _close_later(socketio: SocketIO, seconds: float) -> None:

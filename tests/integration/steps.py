@@ -91,7 +91,9 @@ class Page:
     def frame(self):
         """The next frame that is no ping; an empty text where the connection was closed."""
         try:
+            deadline = time.monotonic() + PATIENCE
             while (text := self.ws.recv()) == "2":
+                assert time.monotonic() < deadline, "nothing but pings"
                 self.ws.send("3")
         except (websocket.WebSocketConnectionClosedException, ConnectionError):
             return ""
@@ -132,7 +134,7 @@ class Page:
         """Seconds until the server closes the connection."""
         begin = time.monotonic()
         while self.frame():
-            pass
+            assert time.monotonic() < begin + PATIENCE, "it stayed open"
         return time.monotonic() - begin
 
     def close(self):
