@@ -1,6 +1,7 @@
 """The one door: evidence, decision and change in one commit, however many come at once."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from flask import Flask
@@ -323,21 +324,40 @@ def test_the_push_answer_cannot_take_anothers_id(desk: Desk) -> None:
 
 
 @on_both
-def test_twenty_equal_callbacks_at_once_make_one_change(desk: Desk) -> None:
+def test_fifty_equal_callbacks_at_once_make_one_change(desk: Desk) -> None:
     order = desk.order()
     transaction = desk.start(order).transaction_id
     before = desk.transaction(transaction).seq
     desk.announced.clear()
 
-    outcomes = at_once([lambda: desk.callback(1, paid(desk))] * CROWD)
+    outcomes = at_once([lambda: desk.callback(1, paid(desk))] * 50)
 
     row = desk.transaction(transaction)
-    assert outcomes == [None] * CROWD
+    assert outcomes == [None] * 50
     assert (row.status, row.receipt, row.seq) == ("SUCCESS", RECEIPT, before + 1)
     assert not row.needs_review
     assert desk.announced == [transaction]
-    assert len(desk.evidence(transaction)) == 1 + CROWD
-    assert len(desk.decisions(transaction)) == 1 + CROWD
+    assert len(desk.evidence(transaction)) == 1 + 50
+    assert len(desk.decisions(transaction)) == 1 + 50
+
+
+@on_both
+def test_a_callback_a_query_and_the_clock_at_once_end_in_one_success(
+    desk: Desk, clock: Clock
+) -> None:
+    transaction = desk.attempt()
+    before = desk.transaction(transaction).seq
+    clock.pass_(seconds=61)
+    query = partial(desk.record, transaction, QueryAnswered("0"), Kind.QUERY)
+
+    outcomes = at_once([lambda: desk.callback(1, paid(desk)), query, desk.tick] * 5)
+
+    row = desk.transaction(transaction)
+    assert not [each for each in outcomes if isinstance(each, BaseException)]
+    assert (row.status, row.receipt, row.final) == ("SUCCESS", RECEIPT, True)
+    assert not row.needs_review
+    # The end of the wait, the query and the callback may each have been first: three changes.
+    assert before < row.seq <= before + 3
 
 
 @on_both

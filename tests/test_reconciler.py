@@ -86,7 +86,7 @@ def seconds_of_questions(desk: Desk, clock: Clock, moments: list[int]) -> list[i
 
 def test_a_silent_payment_is_asked_about_ever_more_rarely(desk: Desk, clock: Clock) -> None:
     desk.attempt()
-    minutes = range(4 * MINUTE, 73 * HOUR, MINUTE)
+    minutes = range(5 * MINUTE, 73 * HOUR, 5 * MINUTE)
 
     asked = seconds_of_questions(desk, clock, [*range(200), *minutes])
 
@@ -106,7 +106,7 @@ def test_a_failure_that_may_be_mended_is_asked_about_four_times(desk: Desk, cloc
     clock.pass_(seconds=10)
     desk.callback(1, failure_callback(*ids(desk), 1037))
 
-    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, MINUTE)))
+    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, 3 * MINUTE)))
 
     assert asked == [3 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * HOUR]
 
@@ -117,7 +117,7 @@ def test_a_failure_known_from_a_question_is_asked_about_again(desk: Desk, clock:
     clock.pass_(seconds=15)
     reconcile(desk)
 
-    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, MINUTE)))
+    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, 3 * MINUTE)))
 
     assert asked == [3 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * HOUR]
 
