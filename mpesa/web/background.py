@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 TICK = 1.0
 # Only a database that failed between storing and judging leaves something to a running server.
 LOOK_FOR_UNJUDGED = 5.0
+# However large the budget, the loop leaves the database some rest (seconds).
+_SHORTEST = 0.05
 # What arrived just now is being judged by the request that brought it.
 _BEING_JUDGED = timedelta(seconds=5)
 _FAILED_LATELY = timedelta(hours=1)
@@ -30,7 +32,7 @@ def start(app: Flask, ours: Services) -> None:
     for work, pause in (
         (_clock, TICK),
         (_outbox(), TICK),
-        (_reconciler, min(TICK, between_queries)),
+        (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
         (_unjudged(), LOOK_FOR_UNJUDGED),
     ):
         ours.socketio.start_background_task(_forever, app, work, pause)
@@ -76,17 +78,21 @@ def _unjudged() -> Callable[[Services], None]:
 
 
 def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None:
+    with app.app_context():
+        socketio = services().socketio
     while True:
-        with app.app_context():
-            ours = services()
-            _try(work, ours)
-        ours.socketio.sleep(pause)
+        _try(app, work)
+        socketio.sleep(pause)
 
 
-def _try(work: Callable[[Services], None], ours: Services) -> None:
-    """Whatever fails now, the next round tries again."""
+def _try(app: Flask, work: Callable[[Services], None]) -> None:
+    """Whatever fails now, the next round tries again.
+
+    That includes the end of the context: giving back a connection that broke can fail as well.
+    """
     try:
-        work(ours)
+        with app.app_context():
+            work(services())
     except SQLAlchemyError as error:
         log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
     except Exception:
