@@ -69,7 +69,7 @@ screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again
 NODE_READY := node_modules/.ready
 
 $(NODE_READY): package.json package-lock.json
-	npm ci --ignore-scripts --no-audit --no-fund
+	npm install --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 lighthouse: $(READY_DEV) $(CATALOGUES) $(NODE_READY) ## Lighthouse, and slow networks, on the checkout page

@@ -1,6 +1,6 @@
 """Measure the checkout page: `.venv/bin/python -m scripts.lighthouse`.
 
-Starts a server of its own with the simulator, runs Lighthouse (from package-lock.json) as a phone,
+Starts a server of its own with the simulator, runs Lighthouse (from package.json) as a phone,
 prints what costs points, and then how long the field takes on slow networks.
 """
 
@@ -72,7 +72,7 @@ def _chromium() -> str:
     if program is None:
         sys.exit("Chromium was not found. On Debian and Ubuntu: apt-get install chromium")
     if not LIGHTHOUSE.exists():
-        sys.exit("Lighthouse was not found. Run: npm ci --ignore-scripts")
+        sys.exit("Lighthouse was not found. Run: npm install --ignore-scripts")
     return program
 
 

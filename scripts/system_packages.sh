@@ -10,7 +10,7 @@ is_there() {
         postgres) has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         redis) has redis-server ;;
         browser) has chromium || has google-chrome ;;
-        node) has node && has npm ;;
+        node) has node ;;
     esac
 }
 
@@ -32,7 +32,7 @@ package_of() {
         redis) echo redis-server ;;
         # Without a font Chromium measures boxes instead of text.
         browser) echo chromium fonts-liberation ;;
-        node) echo nodejs npm ;;
+        node) echo nodejs ;;
     esac
 }
 
