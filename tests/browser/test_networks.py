@@ -193,7 +193,7 @@ def test_a_second_browser_with_another_number_learns_of_the_open_request(visit, 
 
     friends_page.pay(friend.typed)
 
-    expect(friends_page.page.get_by_role("alert")).to_contain_text("open on another phone")
+    friends_page.sees("waiting")
     assert not friend.phone.prompts()
 
 
