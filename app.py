@@ -13,7 +13,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from mpesa import cli, logs, simulator, web
-from mpesa.config import Settings, SettingsError
+from mpesa.config import AsyncMode, Settings, SettingsError
 from mpesa.models import db
 from mpesa.web import database, realtime
 
@@ -55,6 +55,8 @@ def load_settings() -> Settings:
 def main() -> None:
     """Migrate and serve until SIGINT or SIGTERM."""
     settings = load_settings()
+    if settings.async_mode is not AsyncMode.EVENTLET:
+        raise SettingsError("ASYNC_MODE: expected eventlet; gevent is not served yet.")
     logs.set_up(settings.log_format)
     app = create_app(settings, async_mode=settings.async_mode.value)
     listener = serving.listen(settings.host, settings.port)
