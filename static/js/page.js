@@ -5,9 +5,10 @@ import { byId, say, stage, word, write } from "./wording.js";
 const sections = stage.querySelectorAll("[data-section]");
 
 function turnTo(view, headline, message) {
+  // The socket repeats what stands, and a notice belongs to the state that it came with.
+  if (stage.dataset.view !== view) say("notice", "");
   for (const section of sections) section.hidden = section.dataset.section !== view;
   stage.dataset.view = view;
-  say("notice", "");
   write(byId("headline"), headline);
   write(byId("message"), message);
   document.title = headline + stage.dataset.titleTail;

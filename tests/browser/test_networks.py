@@ -194,6 +194,8 @@ def test_a_second_browser_with_another_number_learns_of_the_open_request(visit, 
     friends_page.pay(friend.typed)
 
     friends_page.sees("waiting")
+    friends_page.reads("Live")  # the socket has repeated the state by now
+    expect(friends_page.page.get_by_role("alert")).to_contain_text("open on another phone")
     assert not friend.phone.prompts()
 
 
