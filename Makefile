@@ -4,10 +4,11 @@
 # on throw-away files, and find it here:
 #   PostgreSQL   initdb, pg_ctl    PATH, else /usr/lib/postgresql/*/bin
 #   Redis        redis-server      PATH
+#   nginx        nginx, openssl    PATH (/usr/sbin counts)
 #   Chromium     chromium          PATH, else google-chrome
 #   Node         node              PATH
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
-# tests that need it are deselected by their markers (postgres, redis, browser) and the last line
+# tests that need it are deselected by their markers (postgres, redis, nginx, browser) and the last line
 # says so. With CI=true nothing may be left out: a missing program is a failure.
 
 PY := .venv/bin/python
@@ -60,7 +61,7 @@ messages: $(READY_DEV) ## take new texts into the catalogues, and compile them
 bench: $(READY_DEV) $(CATALOGUES) ## measure how long a result takes, and what it costs
 	$(PY) -m tests.bench
 
-soak: $(READY_DEV) $(CATALOGUES) ## look for a story that breaks a promise, for an hour
+soak: $(READY_DEV) $(CATALOGUES) ## pay for an hour, with every misbehaviour, and compare the books
 	$(PY) -m tests.soak --minutes 60
 
 screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again

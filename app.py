@@ -3,21 +3,16 @@
 if __name__ == "__main__":
     from mpesa import serving  # first: it patches the modules that everything else imports
 
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
 from flask import Flask
 from flask_migrate import Migrate
 
 from mpesa import cli, logs, simulator, web
-from mpesa.config import AsyncMode, Settings, SettingsError
+from mpesa.config import Settings, SettingsError, environment
 from mpesa.models import db
 from mpesa.web import database, realtime
-
-ROOT = Path(__file__).resolve().parent
 
 
 @cli.one_line_for_wrong_settings()
@@ -34,7 +29,7 @@ def create_app(
     Raises:
         SettingsError: one line that names the setting and says what is expected.
     """
-    settings = settings or load_settings()
+    settings = settings or Settings.from_env(environment())
     app = Flask(__name__)
     app.secret_key = settings.secret_key
     database.connect(app, settings)
@@ -46,17 +41,9 @@ def create_app(
     return app
 
 
-def load_settings() -> Settings:
-    """The settings of this process."""
-    written = {name: value or "" for name, value in dotenv_values(ROOT / ".env").items()}
-    return Settings.from_env({**written, **os.environ})
-
-
 def main() -> None:
     """Migrate and serve until SIGINT or SIGTERM."""
-    settings = load_settings()
-    if settings.async_mode is not AsyncMode.EVENTLET:
-        raise SettingsError("ASYNC_MODE: expected eventlet; gevent is not served yet.")
+    settings = Settings.from_env(environment())
     logs.set_up(settings.log_format)
     app = create_app(settings, async_mode=settings.async_mode.value)
     listener = serving.listen(settings.host, settings.port)

@@ -20,5 +20,5 @@ logs                    how log lines are written
 config                  Settings.from_env()
 domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot
 
-Beside them `serving`, the only module that knows the async server.
+Beside them `serving`, the only package that knows the async servers.
 """

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from mpesa import ledger
 from mpesa.daraja import Daraja, DarajaError, QueryAnswer
 from mpesa.domain.settlement import Evidence, QueryAnswered, QueryUnanswered
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Change, Kind, Raw
 from mpesa.quota import QueryBudget
 
 
@@ -41,11 +41,11 @@ class Question:
     patience: float = 20.0
 
 
-def ask(session: Session, question: Question, line: Line) -> list[str]:
+def ask(session: Session, question: Question, line: Line) -> list[Change]:
     """Ask; the budget was taken before. Nothing is held while Daraja thinks.
 
     Returns:
-        Ids of the transactions whose snapshot changed.
+        What changed.
     """
     session.rollback()
     evidence, body = _put(question, line.daraja)

@@ -1,7 +1,7 @@
 """Start a payment: check, write the row, ask Daraja, record the answer."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +17,7 @@ from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.snapshot import OPEN_FOR, OrderStatus, seconds_left
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import IdempotencyKey, Order, Transaction, writing
 from mpesa.tokens import hash_token, new_callback_token, new_id
 
@@ -100,7 +100,7 @@ class Seams:
     line: Line
     callback_url: Callable[[str], str]
     check_limits: Callable[[str], None]
-    announce: Callable[[Iterable[str]], None]
+    announce: Announce
 
 
 def start(session: Session, request: PushRequest, seams: Seams) -> Started:
@@ -366,8 +366,8 @@ def _keep_key(session: Session, request: PushRequest, started: Started, now: dat
 # -- the push ----------------------------------------------------------------------------------
 
 
-def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[str]:
-    """Send the push and record what came of it; returns the transactions to announce."""
+def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[Change]:
+    """Send the push and record what came of it; returns what is to be announced."""
     session.rollback()  # no connection is held while Daraja thinks
     evidence, body = _send(seams.line.daraja, push)
     raw = Raw(Kind.PUSH_ANSWER, body)

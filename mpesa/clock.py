@@ -1,6 +1,5 @@
 """What time alone changes: waits that are over, prompts too old to be answered, lost answers."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select
@@ -11,7 +10,7 @@ from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.snapshot import OPEN_FOR, OrderStatus
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Announce, Kind, Raw
 from mpesa.models import Order, Transaction
 
 # A push is over after 20 s at the most; a row without an answer then was left by a crash.
@@ -24,7 +23,7 @@ def run_once(
     session: Session,
     now: datetime,
     wait: timedelta,
-    announce: Callable[[Iterable[str]], None],
+    announce: Announce,
 ) -> int:
     """Record everything that became due, oldest first.
 

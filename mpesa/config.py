@@ -3,15 +3,20 @@
 import base64
 import binascii
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+DOTENV = Path(__file__).resolve().parents[1] / ".env"
 # Published with every copy of Safaricom's documentation; it opens the sandbox only.
 SANDBOX_SHORT_CODE = "174379"
 SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
@@ -126,6 +131,21 @@ class Settings:
         return _Reader(environ).settings()
 
 
+def environment() -> dict[str, str]:
+    """What is set for this process: the environment, and `.env` below it."""
+    written = {name: value or "" for name, value in dotenv_values(DOTENV).items()}
+    return {**written, **os.environ}
+
+
+def async_mode(environ: Mapping[str, str]) -> AsyncMode:
+    """The async server alone: it is needed before anything else may be imported.
+
+    Raises:
+        SettingsError: there is no such server.
+    """
+    return AsyncMode(_Reader(environ).choice("ASYNC_MODE", AsyncMode, "eventlet"))
+
+
 class _Reader:
     """Reads one environment; each method below knows one kind of value."""
 
@@ -170,7 +190,7 @@ class _Reader:
             stk_push_limit_per_phone=self.rate("STK_PUSH_LIMIT_PER_PHONE", "5/10minutes"),
             stk_push_limit_per_ip=self.rate("STK_PUSH_LIMIT_PER_IP", "30/minute"),
             callback_allowed_ips=self.networks("CALLBACK_ALLOWED_IPS"),
-            async_mode=AsyncMode(self.choice("ASYNC_MODE", AsyncMode, "eventlet")),
+            async_mode=async_mode(self._environ),
             webhook_url=self.outside_url("WEBHOOK_URL"),
             webhook_secret=self.webhook_secret(),
             metrics_token=self.optional("METRICS_TOKEN"),

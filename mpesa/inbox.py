@@ -15,7 +15,7 @@ from mpesa.config import IPNetwork
 from mpesa.domain.callback import UnreadableCallback, parse_callback
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction
 from mpesa.tokens import hash_token
 
@@ -65,7 +65,7 @@ class Seams:
     """
 
     now: Callable[[], datetime]
-    announce: Callable[[Iterable[str]], None]
+    announce: Announce
     listed: Callable[[str | None], bool]
 
 
@@ -79,17 +79,52 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
         UnknownToken: nothing was stored.
         SQLAlchemyError: it could not be stored.
     """
-    known = select(Transaction.id).where(
-        Transaction.callback_token_hash == hash_token(arrival.token)
-    )
+    raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
+    token_hash = hash_token(arrival.token)
+    try:
+        changes = _take_in(session, token_hash, raw, seams)
+    except UnknownToken:
+        raise
+    except Exception as error:  # noqa: BLE001
+        # Whatever it was, first of all the body has to be kept.
+        log.info("a callback is stored before it is judged (%s)", type(error).__name__)
+        _store_and_judge(session, token_hash, raw, seams)
+        return
+    counters.count("callback_stored")
+    _announce(changes, seams)
+
+
+def _take_in(session: Session, token_hash: str, raw: Raw, seams: Seams) -> list[Change]:
+    """The usual way: body and decision in one commit."""
+    evidence = read(raw.body, listed=seams.listed(raw.source))
+    changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now())
+    if changes is None:
+        raise _unknown_token()
+    return changes
+
+
+def _store_and_judge(session: Session, token_hash: str, raw: Raw, seams: Seams) -> None:
+    """The way that depends on nothing: the body in a commit of its own, then the decision."""
+    known = select(Transaction.id).where(Transaction.callback_token_hash == token_hash)
     transaction_id = session.scalars(known).one_or_none()
     if transaction_id is None:
-        counters.count("callback_unknown_token")
-        raise UnknownToken
-    raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
+        raise _unknown_token()
     stored = ledger.store(session, transaction_id, raw, seams.now())
     counters.count("callback_stored")
     _judge_or_leave(session, transaction_id, stored, seams)
+
+
+def _unknown_token() -> UnknownToken:
+    counters.count("callback_unknown_token")
+    return UnknownToken()
+
+
+def _announce(changes: list[Change], seams: Seams) -> None:
+    """Tell the rooms; what is committed has its 200, and the outbox tells again."""
+    try:
+        seams.announce(changes)
+    except Exception:
+        log.exception("a change was not announced at once")
 
 
 def take_code(session: Session, transaction_id: str, code: str, seams: Seams) -> None:
@@ -102,6 +137,16 @@ def take_code(session: Session, transaction_id: str, code: str, seams: Seams) ->
         TooManyCodes: five an hour are enough for an honest shopper.
     """
     now = seams.now()
+    raw = Raw(Kind.SMS_CODE, code.encode())
+
+    # Under the order's lock: of codes that arrive at once no sixth slips through.
+    def check() -> None:
+        _refuse_too_many(session, transaction_id, now)
+
+    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, now, check))
+
+
+def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> None:
     typed = select(Evidence.received_at).where(
         Evidence.transaction_id == transaction_id,
         Evidence.kind == Kind.SMS_CODE.value,
@@ -110,8 +155,6 @@ def take_code(session: Session, transaction_id: str, code: str, seams: Seams) ->
     times = session.scalars(typed.order_by(Evidence.received_at)).all()
     if len(times) >= _MOST_CODES:
         raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
-    raw = Raw(Kind.SMS_CODE, code.encode())
-    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, now))
 
 
 def judge_waiting(

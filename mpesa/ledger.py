@@ -1,20 +1,21 @@
 """record(): the only code that changes a transaction, always with its evidence, always guarded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
 
 from mpesa.domain import schedule, settlement, snapshot
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import Decision
 from mpesa.domain.snapshot import OPEN_FOR, Newest, OrderStatus, Picture, Snapshot
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, writing
+from mpesa.models import DecisionRow, Evidence, Order, Transaction, reading, writing
 
 
 class Kind(StrEnum):
@@ -26,6 +27,23 @@ class Kind(StrEnum):
     CLOCK = "clock"
     SMS_CODE = "sms_code"
     OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A transaction whose snapshot changed, and its `seq` since; made known after the commit.
+
+    Attributes:
+        snapshot: what was committed, where it was at hand; else it has to be read.
+    """
+
+    transaction_id: str
+    seq: int
+    snapshot: Snapshot | None = field(default=None, compare=False)
+
+
+# Tells whoever waits about transactions that changed.
+Announce = Callable[[Sequence[Change]], None]
 
 
 @dataclass(frozen=True)
@@ -43,13 +61,57 @@ class Raw:
     stored_id: int | None = None
 
 
+# Built once: SQLAlchemy takes longer to build a statement than PostgreSQL to run it.
+_OWN_ORDER = select(Transaction.order_id).where(Transaction.id == bindparam("id"))
+_PICTURED = (
+    "id", "order_id", "status", "reason", "final", "is_open", "amount", "msisdn", "receipt",
+    "retry_at", "created_at", "updated_at", "seq",
+)  # fmt: skip
+_rows, _orders = Transaction.__table__, Order.__table__
+_SHOWN = (
+    select(
+        *(_rows.c[name] for name in _PICTURED),
+        _orders.c.status.label("order_state"),
+        _orders.c.expires_at,
+    )
+    .join_from(_rows, _orders)
+    .where(
+        _rows.c.order_id
+        == select(_rows.c.order_id).where(_rows.c.id == bindparam("id")).scalar_subquery()
+    )
+    .order_by(_rows.c.attempt.desc())
+)
+_LOCKING = select(Order).with_for_update().execution_options(populate_existing=True)
+_LOCK = _LOCKING.where(Order.id == bindparam("id"))
+_LOCK_BY_TRANSACTION = _LOCKING.where(Order.id == _OWN_ORDER.scalar_subquery())
+# Whoever holds the order's lock may hold it for a while, and a callback is not to wait for that.
+_LOCK_BY_TOKEN = (
+    select(Order)
+    .with_for_update(nowait=True)
+    .execution_options(populate_existing=True)
+    .where(
+        Order.id
+        == select(Transaction.order_id)
+        .where(Transaction.callback_token_hash == bindparam("token_hash"))
+        .scalar_subquery()
+    )
+)
+_ATTEMPTS = (
+    select(Transaction)
+    .where(Transaction.order_id == bindparam("order_id"))
+    .order_by(Transaction.attempt.desc())
+    .execution_options(populate_existing=True)
+)
+
+
 def record(
     session: Session,
     transaction_id: str,
     evidence: settlement.Evidence,
     raw: Raw,
     now: datetime,
-) -> list[str]:
+    check: Callable[[], None] = lambda: None,
+) -> list[Change]:
     """Decide on a piece of evidence and write the decision down, in one commit.
 
     Args:
@@ -58,15 +120,40 @@ def record(
         evidence: what it says.
         raw: how it arrived.
         now: aware UTC.
+        check: called under the order's lock; what it raises keeps the evidence out.
 
     Returns:
-        Ids of the transactions whose snapshot changed, to be announced after this.
+        What changed, to be announced after this.
     """
     with suppress(IntegrityError):
-        return _record(session, transaction_id, evidence, raw, now)
+        return _record(session, transaction_id, evidence, raw, now, check)
     # The receipt or the id is another transaction's. The constraint says so without being asked;
     # only then is it looked up, and decided with that knowledge.
-    return _record(session, transaction_id, evidence, raw, now, look_up=True)
+    return _record(session, transaction_id, evidence, raw, now, check, look_up=True)
+
+
+def record_callback(
+    session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
+) -> list[Change] | None:
+    """Store a callback and decide on it in one commit, where nobody else holds its order.
+
+    Args:
+        token_hash: of the token under which it arrived.
+
+    Returns:
+        What changed, to be announced after this; None where no transaction has that token.
+
+    Raises:
+        SQLAlchemyError: nothing was stored; the order is held, the receipt or the id is another
+            transaction's, or the database failed.
+    """
+    with writing(session):
+        order = session.scalars(_LOCK_BY_TOKEN, {"token_hash": token_hash}).one_or_none()
+        if order is None:
+            return None
+        attempts = attempts_of(session, order.id)
+        own = next(each for each in attempts if each.callback_token_hash == token_hash)
+        return _decide(session, _Held(order, own, attempts), evidence, raw, now)
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
@@ -96,45 +183,32 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: da
 
 def lock_order(session: Session, order_id: str) -> Order | None:
     """The order's row, locked until the commit. Nobody ever holds two of these locks."""
-    return session.scalars(_locking(Order.id == order_id)).one_or_none()
+    return session.scalars(_LOCK, {"id": order_id}).one_or_none()
 
 
 def attempts_of(session: Session, order_id: str) -> Sequence[Transaction]:
     """An order's transactions, newest first, as the database has them now."""
-    statement = (
-        select(Transaction)
-        .where(Transaction.order_id == order_id)
-        .order_by(Transaction.attempt.desc())
-        .execution_options(populate_existing=True)
-    )
-    return session.scalars(statement).all()
+    return session.scalars(_ATTEMPTS, {"order_id": order_id}).all()
 
 
-def prompt_may_live(transaction: Transaction, now: datetime) -> bool:
+def prompt_may_live(transaction: Any, now: datetime) -> bool:
     """Whether an attempt is open at `now`; its column may be late."""
-    return transaction.is_open and now < transaction.created_at + OPEN_FOR
+    return bool(transaction.is_open and now < transaction.created_at + OPEN_FOR)
 
 
 def snapshot_of(session: Session, transaction_id: str, now: datetime) -> Snapshot | None:
     """The transaction's snapshot in one read; None where there is no such transaction."""
-    order_id = select(Transaction.order_id).where(Transaction.id == transaction_id)
-    statement = (
-        select(Transaction)
-        .join(Transaction.order)
-        .options(contains_eager(Transaction.order))
-        .where(Transaction.order_id == order_id.scalar_subquery())
-        .order_by(Transaction.attempt.desc())
-        .execution_options(populate_existing=True)
-    )
-    attempts = session.scalars(statement).all()
-    return next(
-        (s for s in _snapshots(attempts, now) if s["transaction_id"] == transaction_id), None
-    )
+    rows = reading(session).execute(_SHOWN, {"id": transaction_id}).all()
+    if not rows:
+        return None
+    order = _OrderSeen(rows[0].order_state, rows[0].expires_at)
+    drawn = _snapshots(order, rows, now)
+    return next(each for each in drawn if each["transaction_id"] == transaction_id)
 
 
 def snapshots_of_order(session: Session, order: Order, now: datetime) -> list[Snapshot]:
     """The snapshots of an order's transactions, newest first."""
-    return _snapshots(attempts_of(session, order.id), now)
+    return _snapshots(order, attempts_of(session, order.id), now)
 
 
 def status_of_order(session: Session, order: Order, now: datetime) -> OrderStatus:
@@ -142,7 +216,7 @@ def status_of_order(session: Session, order: Order, now: datetime) -> OrderStatu
     return order_status(order, attempts_of(session, order.id), now)
 
 
-def expire_order(session: Session, order_id: str, now: datetime) -> list[str]:
+def expire_order(session: Session, order_id: str, now: datetime) -> list[Change]:
     """Write down that an order has expired; returns its transactions, which hear of it."""
     with writing(session):
         order = lock_order(session, order_id)
@@ -153,20 +227,25 @@ def expire_order(session: Session, order_id: str, now: datetime) -> list[str]:
         return end_order(session, order, OrderStatus.EXPIRED, now)
 
 
-def end_order(session: Session, order: Order, status: OrderStatus, now: datetime) -> list[str]:
+def end_order(session: Session, order: Order, status: OrderStatus, now: datetime) -> list[Change]:
     """Close an order whose lock is held; returns its transactions, which hear of it."""
     order.status = status.value
     order.updated_at = now
-    attempts = attempts_of(session, order.id)
-    for transaction in attempts:
-        _raise_seq(transaction, now)
-    return [transaction.id for transaction in attempts]
+    return [_raise_seq(each, now) for each in attempts_of(session, order.id)]
 
 
-def _snapshots(attempts: Sequence[Transaction], now: datetime) -> list[Snapshot]:
+@dataclass(frozen=True)
+class _OrderSeen:
+    """What a snapshot needs of an order."""
+
+    status: str
+    expires_at: datetime | None
+
+
+def _snapshots(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime) -> list[Snapshot]:
     if not attempts:
         return []
-    order, first = attempts[0].order, attempts[0]
+    first = attempts[0]
     status = order_status(order, attempts, now)
     retry = snapshot.may_retry(
         order_open=status is OrderStatus.OPEN,
@@ -177,12 +256,13 @@ def _snapshots(attempts: Sequence[Transaction], now: datetime) -> list[Snapshot]
     return [snapshot.draw(_picture(each, status), retry, now) for each in attempts]
 
 
-def order_status(order: Order, attempts: Sequence[Transaction], now: datetime) -> OrderStatus:
+def order_status(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime) -> OrderStatus:
+    """The order's status at `now`, its expiry considered, from its attempts or their rows."""
     attempt_open = any(prompt_may_live(each, now) for each in attempts)
     return snapshot.order_status(order.status, order.expires_at, attempt_open=attempt_open, now=now)
 
 
-def _picture(transaction: Transaction, status: OrderStatus) -> Picture:
+def _picture(transaction: Any, status: OrderStatus) -> Picture:
     return Picture(
         transaction_id=transaction.id,
         order_id=transaction.order_id,
@@ -205,19 +285,40 @@ def _record(
     evidence: settlement.Evidence,
     raw: Raw,
     now: datetime,
+    check: Callable[[], None],
     *,
     look_up: bool = False,
-) -> list[str]:
+) -> list[Change]:
     with writing(session):
         held = _hold(session, transaction_id)
-        row_id = raw.stored_id or _add_evidence(session, transaction_id, raw, now)
-        early = raw.kind is Kind.CALLBACK and held.transaction.checkout_request_id is None
-        if look_up or early:
-            evidence = _look_up(session, held.transaction, evidence)
-        decision = settlement.decide(_attempt(held.transaction), evidence, now)
-        changed, decision = _apply(held, decision, now)
-        session.add(_decision_row(held.transaction, row_id, decision, now))
-    return changed
+        check()
+        return _decide(session, held, evidence, raw, now, look_up=look_up)
+
+
+def _decide(
+    session: Session,
+    held: "_Held",
+    evidence: settlement.Evidence,
+    raw: Raw,
+    now: datetime,
+    *,
+    look_up: bool = False,
+) -> list[Change]:
+    """Evidence, decision and change, to be committed together by who holds the order."""
+    transaction = held.transaction
+    row_id = raw.stored_id or _add_evidence(session, transaction.id, raw, now)
+    early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None
+    if look_up or early:
+        evidence = _look_up(session, transaction, evidence)
+    decision = settlement.decide(_attempt(transaction), evidence, now)
+    changed, decision = _apply(held, decision, now)
+    session.add(_decision_row(transaction, row_id, decision, now))
+    return [replace(each, snapshot=_drawn(held, each, now)) for each in changed]
+
+
+def _drawn(held: "_Held", change: Change, now: datetime) -> Snapshot:
+    snapshots = _snapshots(held.order, held.attempts, now)
+    return next(each for each in snapshots if each["transaction_id"] == change.transaction_id)
 
 
 @dataclass(frozen=True)
@@ -230,16 +331,10 @@ class _Held:
 
 
 def _hold(session: Session, transaction_id: str) -> _Held:
-    order_id = select(Transaction.order_id).where(Transaction.id == transaction_id)
-    order = session.scalars(_locking(Order.id == order_id.scalar_subquery())).one()
+    order = session.scalars(_LOCK_BY_TRANSACTION, {"id": transaction_id}).one()
     attempts = attempts_of(session, order.id)
     transaction = next(each for each in attempts if each.id == transaction_id)
     return _Held(order, transaction, attempts)
-
-
-def _locking(condition: ColumnElement[bool]) -> Select[Order]:
-    statement = select(Order).where(condition).with_for_update()
-    return statement.execution_options(populate_existing=True)
 
 
 def _evidence_row(transaction_id: str, raw: Raw, now: datetime) -> Evidence:
@@ -307,15 +402,15 @@ def _receipt_taken(session: Session, transaction: Transaction, receipt: str | No
     return session.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
-def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[str], Decision]:
+def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change], Decision]:
     """Write the decision into the row.
 
     Returns:
-        The ids whose snapshot changed, and the decision with what the order's state adds to it.
+        What changed, and the decision with what the order's state adds to it.
     """
     transaction = held.transaction
     before, was = _visible(transaction), _standing(transaction)
-    siblings: list[str] = []
+    siblings: list[Change] = []
     if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
         siblings, decision = _settle_order(held, decision, now)
     _write(transaction, decision, now)
@@ -326,8 +421,7 @@ def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[str], D
         transaction.next_ask_at, transaction.ask_urgently = now, True
     if _visible(transaction) == before:
         return [], decision
-    _raise_seq(transaction, now)
-    return [transaction.id, *siblings], decision
+    return [_raise_seq(transaction, now), *siblings], decision
 
 
 def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
@@ -374,7 +468,7 @@ def _keep_ids(transaction: Transaction, decision: Decision) -> None:
     transaction.checkout_request_id = transaction.checkout_request_id or checkout_id
 
 
-def _settle_order(held: _Held, decision: Decision, now: datetime) -> tuple[list[str], Decision]:
+def _settle_order(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change], Decision]:
     """The first success pays the order; the other attempts hear of it.
 
     Paid twice, or paid after its end: taken all the same, and a person gives it back.
@@ -390,14 +484,13 @@ def _settle_order(held: _Held, decision: Decision, now: datetime) -> tuple[list[
     order.status = OrderStatus.PAID.value
     order.updated_at = now
     siblings = [each for each in held.attempts if each.id != held.transaction.id]
-    for sibling in siblings:
-        _raise_seq(sibling, now)
-    return [sibling.id for sibling in siblings], decision
+    return [_raise_seq(each, now) for each in siblings], decision
 
 
-def _raise_seq(transaction: Transaction, now: datetime) -> None:
+def _raise_seq(transaction: Transaction, now: datetime) -> Change:
     transaction.seq += 1
     transaction.updated_at = now
+    return Change(transaction.id, transaction.seq)
 
 
 def _decision_row(

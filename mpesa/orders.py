@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import ledger
 from mpesa.domain.snapshot import OrderStatus, utc_text
+from mpesa.ledger import Change
 from mpesa.models import IdempotencyKey, Order, writing
 from mpesa.tokens import hash_token, new_id
 
@@ -105,11 +106,11 @@ def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
     return session.scalars(newest).all()
 
 
-def cancel(session: Session, order_id: str, now: datetime) -> list[str]:
+def cancel(session: Session, order_id: str, now: datetime) -> list[Change]:
     """Cancel an order: no push is taken any more. Money that comes all the same is kept.
 
     Returns:
-        Ids of its transactions, whose snapshots changed; empty where it was cancelled before.
+        What changed; empty where it was cancelled before.
 
     Raises:
         OrderNotFound, OrderPaid, OrderHasOpenAttempt.

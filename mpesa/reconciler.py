@@ -1,21 +1,21 @@
 """Ask Daraja about what stayed silent, within the budget; its rows are all it remembers."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, case, select
+from sqlalchemy import Row, and_, case, not_, select
 from sqlalchemy.orm import Session
 
 from mpesa import asking, ledger
 from mpesa.asking import Line, Question
 from mpesa.domain.result_codes import Status
+from mpesa.ledger import Announce
 from mpesa.models import Transaction
 
 # Somebody may be looking at the page of a payment that is younger than this.
 _YOUNG = timedelta(minutes=10)
 
 
-def run_once(session: Session, line: Line, announce: Callable[[Iterable[str]], None]) -> int:
+def run_once(session: Session, line: Line, announce: Announce) -> int:
     """Ask about the one transaction that needs it most, if the budget allows.
 
     Args:
@@ -34,7 +34,7 @@ def run_once(session: Session, line: Line, announce: Callable[[Iterable[str]], N
     return 1
 
 
-def run_until_idle(session: Session, line: Line, announce: Callable[[Iterable[str]], None]) -> int:
+def run_until_idle(session: Session, line: Line, announce: Announce) -> int:
     """Ask about all that is due, as far as the budget goes; returns how many."""
     asked = 0
     while run_once(session, line, announce):
@@ -45,11 +45,21 @@ def run_until_idle(session: Session, line: Line, announce: Callable[[Iterable[st
 def most_urgent(session: Session, now: datetime) -> Row[str, str, datetime] | None:
     """The transaction to ask about now; None where none is due.
 
-    What was heard of comes first, then payments whose shopper may be waiting, those asked about
-    least before others and the newest first; then old silence; then failures that may be mended.
+    What was heard of comes first, but once it was asked about, whatever else is heard of it comes
+    after young payments that never were: anybody may type codes. Then payments whose shopper may
+    be waiting, those asked about least before others and the newest first; then old silence; then
+    failures that may be mended.
     """
+    is_old, is_new = Transaction.created_at <= now - _YOUNG, Transaction.times_asked == 0
+    waits = and_(is_new, not_(is_old), Transaction.status == Status.PENDING.value)
+    rank = case(
+        (and_(Transaction.ask_urgently, is_new), 0),
+        (waits, 1),
+        (Transaction.ask_urgently, 2),
+        else_=3,
+    )
     failed = case((Transaction.status == Status.FAILED.value, 1), else_=0)
-    old = case((Transaction.created_at <= now - _YOUNG, 1), else_=0)
+    old = case((is_old, 1), else_=0)
     due = (
         select(Transaction.id, Transaction.checkout_request_id, Transaction.next_ask_at)
         .where(
@@ -58,7 +68,7 @@ def most_urgent(session: Session, now: datetime) -> Row[str, str, datetime] | No
             Transaction.status != Status.SUCCESS.value,
         )
         .order_by(
-            Transaction.ask_urgently.desc(),
+            rank,
             failed,
             old,
             Transaction.times_asked,

@@ -5,8 +5,8 @@ line is the bottom of the screen. Daraja and the clock are fakes that do as they
 server is a thread of this process. `make setup` compiles the Kiswahili.
 """
 
+import argparse
 import base64
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -313,14 +313,26 @@ def _sheet(browser: Browser, name: str, pictures: dict[str, bytes], screen: str)
 
 def main() -> None:
     """Take every state, or those named on the command line, in eight ways."""
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    folder, wanted = Path(sys.argv[1]), sys.argv[2:]
-    folder.mkdir(parents=True, exist_ok=True)
-    states = {name: state for name, state in STATES.items() if not wanted or name in wanted}
+    asked = _asked()
+    states = {each: STATES[each] for each in asked.state or STATES}
+    asked.folder.mkdir(parents=True, exist_ok=True)
     with _serving(MANUAL_PAYMENT="on") as stage, chromium() as browser:
         for screen, scheme, lang in product(SCREENS, ("light", "dark"), ("en", "sw")):
-            _take(stage, browser, states, folder, screen, scheme, lang)
+            _take(stage, browser, states, asked.folder, screen, scheme, lang)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where the pictures go; it is made")
+    parser.add_argument(
+        "state", nargs="*", help="all states where none is named: " + ", ".join(STATES)
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.state) - set(STATES):
+        parser.error(f"no such state: {', '.join(sorted(unknown))}")
+    return asked
 
 
 def _take(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the programs of the system that the tests use, where that is possible (root, apt-get).
-# Standard output: the names that are still missing, on one line: postgres redis browser node
+# Standard output: the names that are still missing, on one line: postgres redis nginx browser node
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -9,13 +9,14 @@ is_there() {
     case $1 in
         postgres) has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         redis) has redis-server ;;
+        nginx) has nginx && has openssl ;;
         browser) has chromium || has google-chrome ;;
         node) has node ;;
     esac
 }
 
 missing() {
-    for program in postgres redis browser node; do
+    for program in postgres redis nginx browser node; do
         is_there "$program" || echo "$program"
     done
 }
@@ -30,6 +31,7 @@ package_of() {
                 echo postgresql
             fi ;;
         redis) echo redis-server ;;
+        nginx) echo nginx-light openssl ;;
         # Without a font Chromium measures boxes instead of text.
         browser) echo chromium fonts-liberation ;;
         node) echo nodejs ;;

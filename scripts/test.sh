@@ -16,7 +16,7 @@ fi
 is_left_out() { [[ " $left_out " == *" $1 "* ]]; }
 
 selection=""
-for marker in postgres redis browser; do
+for marker in postgres redis nginx browser; do
     if is_left_out "$marker"; then selection+="${selection:+ and }not $marker"; fi
 done
 

@@ -1,7 +1,7 @@
 """The middle without the web: orders, pushes, callbacks, each on a session of its own."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
 from mpesa.domain.settlement import Evidence as Heard
 from mpesa.domain.snapshot import Snapshot
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
 from mpesa.orders import NewOrder
 from mpesa.quota import QueryBudget
@@ -51,7 +51,7 @@ class Desk:
     def cancel(self, order_id: str) -> list[str]:
         """Cancel an order; returns the transactions that hear of it."""
         with self.sessions() as session:
-            return orders.cancel(session, order_id, self.now())
+            return ids_of(orders.cancel(session, order_id, self.now()))
 
     def start(
         self,
@@ -88,16 +88,17 @@ class Desk:
     def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
         """Record evidence; returns the transactions that changed."""
         with self.sessions() as session:
-            return ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now())
+            changes = ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now())
+            return ids_of(changes)
 
     def tick(self, wait: float = 60) -> int:
         """Let the clock look once; returns how many were due."""
         with self.sessions() as session:
             return clock.run_once(session, self.now(), timedelta(seconds=wait), self.announce)
 
-    def announce(self, ids: Iterable[str]) -> None:
+    def announce(self, changes: Sequence[Change]) -> None:
         """Remember who was told."""
-        self.announced.extend(ids)
+        self.announced.extend(ids_of(changes))
 
     def transaction(self, transaction_id: str) -> Transaction:
         """Its row, as another connection sees it."""
@@ -133,6 +134,11 @@ class Desk:
         with self.sessions() as session:
             statement = select(DecisionRow).where(DecisionRow.transaction_id == transaction_id)
             return session.scalars(statement.order_by(DecisionRow.id)).all()
+
+
+def ids_of(changes: Sequence[Change]) -> list[str]:
+    """The transactions that changed."""
+    return [each.transaction_id for each in changes]
 
 
 def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -44,6 +44,7 @@ class Server:
         self.environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
+            "ASYNC_MODE": os.environ.get("ASYNC_MODE", ""),
             "DATABASE_URL": f"sqlite:///{folder}/mpesa-{self.port}.sqlite",
             # A payer in a test pays more often than a person.
             "STK_PUSH_LIMIT_PER_PHONE": "",
@@ -215,13 +216,13 @@ def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: _listens(port))
+        wait_until(lambda: listens(port))
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
         process.wait(PATIENCE)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

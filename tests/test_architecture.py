@@ -104,7 +104,7 @@ def test_only_serving_imports_the_async_server(path):
 
     async_servers = roots & {"eventlet", "gevent"}
 
-    assert not async_servers or name_of(path) == "mpesa/serving.py"
+    assert not async_servers or PACKAGE / "serving" in path.parents
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "domain").glob("*.py")), ids=name_of)

@@ -11,7 +11,7 @@ from mpesa.asking import Line, Question
 from mpesa.daraja import DarajaError, NoAnswer, NotSent, QueryAnswer, UnknownOutcome
 from mpesa.domain.result_codes import Reason
 from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.desk import Desk, ids_of
 from tests.factories import PAYER, SECOND_PAYER
 from tests.fakes import Clock, FakeDaraja
 from tests.web.steps import problem, push, pushed, status_of
@@ -30,7 +30,7 @@ def ask(desk: Desk, transaction_id: str, daraja: FakeDaraja | None = None) -> li
     question = Question(transaction_id, desk.daraja.checkout_id(1))
     line = Line(daraja or desk.daraja, desk.budget, desk.now)
     with desk.sessions() as session:
-        return asking.ask(session, question, line)
+        return ids_of(asking.ask(session, question, line))
 
 
 # -- one question --------------------------------------------------------------------------------

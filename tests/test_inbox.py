@@ -1,6 +1,9 @@
 """Callbacks: stored raw before anything else, judged as well as can be, never lost."""
 
 import ipaddress
+import threading
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 from flask import Flask
@@ -9,6 +12,7 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
 from mpesa import inbox, ledger
+from mpesa.domain import settlement
 from mpesa.inbox import Arrival, UnknownToken, from_listed
 from mpesa.models import Evidence
 from tests.conftest import BOTH_DATABASES
@@ -21,8 +25,10 @@ from tests.factories import (
     success_callback,
 )
 from tests.fakes import Clock, FakeDaraja
+from tests.servers import wait_until
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
 SAFARICOM = "196.201.212.69"
 FORGER = "203.0.113.9"
 
@@ -427,3 +433,124 @@ def test_neither_number_nor_token_is_logged_when_a_judgement_fails(
     assert transaction in caplog.text
     assert "712345678" not in caplog.text
     assert desk.daraja.token_of(1) not in caplog.text
+
+
+# -- one commit, or two ---------------------------------------------------------------------------
+
+
+class Commits:
+    """Counts what an engine commits, while it is entered."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.engine = desk.engine
+        self.count = 0
+
+    def __enter__(self) -> "Commits":
+        event.listen(self.engine, "commit", self.add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self.engine, "commit", self.add)
+
+    def add(self, _connection: object) -> None:
+        self.count += 1
+
+
+def broken_decision(*_: object) -> NoReturn:
+    raise ZeroDivisionError("a bug in a rule")
+
+
+@on_both
+def test_the_usual_callback_is_stored_and_judged_in_one_commit(desk: Desk) -> None:
+    transaction = desk.attempt()
+
+    with Commits(desk) as commits:
+        desk.callback(1, paid(desk))
+
+    decision, evidence = desk.decisions(transaction)[-1], desk.evidence(transaction)[-1]
+    assert commits.count == 1
+    assert (evidence.body, decision.evidence_id) == (raw(paid(desk)), evidence.id)
+    assert desk.transaction(transaction).status == "SUCCESS"
+
+
+@on_postgresql
+def test_a_callback_is_stored_although_its_order_is_held_and_judged_afterwards(
+    desk: Desk,
+) -> None:
+    transaction = desk.attempt()
+    order_id = desk.transaction(transaction).order_id
+    arrival = threading.Thread(target=desk.callback, args=(1, paid(desk)), daemon=True)
+
+    with desk.sessions() as holder:
+        ledger.lock_order(holder, order_id)
+        arrival.start()
+        wait_until(lambda: everything_stored(desk), seconds=10)
+        meanwhile = desk.transaction(transaction).status
+        holder.rollback()
+    arrival.join(10)
+
+    assert (meanwhile, desk.transaction(transaction).status) == ("PENDING", "SUCCESS")
+    assert everything_stored(desk) == [raw(paid(desk))]
+    assert judge_waiting(desk) == 0
+
+
+@on_both
+def test_a_decision_that_fails_leaves_the_body_and_is_made_later(
+    desk: Desk, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = desk.attempt()
+    with monkeypatch.context() as broken:
+        broken.setattr(settlement, "decide", broken_decision)
+        answer = client.post(f"/callback/{desk.daraja.token_of(1)}", data=raw(paid(desk)))
+    stored, during = everything_stored(desk), desk.transaction(transaction).status
+
+    judged = judge_waiting(desk)
+
+    assert (answer.status_code, stored, during) == (200, [raw(paid(desk))], "PENDING")
+    assert (judged, desk.transaction(transaction).status) == (1, "SUCCESS")
+    assert everything_stored(desk) == stored
+
+
+@on_both
+def test_a_receipt_that_is_anothers_is_stored_and_decided_on_once(desk: Desk) -> None:
+    desk.attempt()
+    second = desk.attempt(SECOND_PAYER_MSISDN)
+    desk.callback(1, paid(desk, 1))
+
+    desk.callback(2, paid(desk, 2))
+
+    row, evidence = desk.transaction(second), desk.evidence(second)[-1]
+    decided = [each for each in desk.decisions(second) if each.evidence_id == evidence.id]
+    assert (row.status, row.receipt, row.needs_review) == ("PENDING", None, True)
+    assert everything_stored(desk) == [raw(paid(desk, 1)), raw(paid(desk, 2))]
+    assert [each.needs_review for each in decided] == [True]
+
+
+def test_an_unknown_token_stores_nothing_where_the_usual_way_fails_either(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.attempt()
+    monkeypatch.setattr(ledger, "record_callback", broken_decision)
+    arrival = Arrival("0" * 64, raw(paid(desk)), SAFARICOM)
+
+    with desk.sessions() as session, pytest.raises(UnknownToken):
+        inbox.receive(session, arrival, desk.inbox_seams())
+
+    assert everything_stored(desk) == []
+
+
+@pytest.mark.parametrize("usual_way_fails", [False, True])
+def test_an_announcement_that_fails_is_no_error_to_the_sender(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, usual_way_fails: bool
+) -> None:
+    transaction = desk.attempt()
+    arrival = Arrival(desk.daraja.token_of(1), raw(paid(desk)), SAFARICOM)
+    seams = replace(desk.inbox_seams(), announce=broken_decision)
+    if usual_way_fails:
+        monkeypatch.setattr(ledger, "record_callback", broken_decision)
+
+    with desk.sessions() as session:
+        inbox.receive(session, arrival, seams)
+
+    assert desk.transaction(transaction).status == "SUCCESS"
+    assert everything_stored(desk) == [raw(paid(desk))]

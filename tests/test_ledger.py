@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from flask import Flask
 from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from mpesa import inbox, ledger
 from mpesa.domain.callback import StkResult
@@ -18,7 +19,8 @@ from mpesa.domain.settlement import (
     QueryAnswered,
     WaitOver,
 )
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Change, Kind, Raw
+from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import (
@@ -31,6 +33,7 @@ from tests.factories import (
 from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
 CROWD = 20
 
 
@@ -180,6 +183,69 @@ def test_evidence_for_a_typed_code_asks_daraja_now(desk: Desk, clock: Clock) -> 
     row = desk.transaction(transaction)
     assert changed == []
     assert (row.status, row.next_ask_at, row.needs_review) == ("PENDING", clock(), False)
+
+
+# -- a callback and its decision in one commit ----------------------------------------------------
+
+
+def record_callback(desk: Desk, token: str, heard: CallbackReceived) -> list[Change] | None:
+    """Record what arrived under a token."""
+    with desk.sessions() as session:
+        arrived = Raw(Kind.CALLBACK, b"{}")
+        return ledger.record_callback(session, hash_token(token), heard, arrived, desk.now())
+
+
+@on_both
+def test_a_callback_is_recorded_under_its_own_token_and_drawn_as_committed(desk: Desk) -> None:
+    order = desk.order()
+    first = desk.start(order).transaction_id
+    desk.callback(1, failed(desk))
+    second = desk.start(order).transaction_id
+
+    changes = record_callback(desk, desk.daraja.token_of(2), CallbackReceived(_success(desk, 2)))
+
+    assert changes is not None
+    assert {each.transaction_id for each in changes} == {first, second}
+    assert [each.snapshot for each in changes] == [
+        desk.snapshot(each.transaction_id) for each in changes
+    ]
+    assert desk.evidence(second)[-1].body == b"{}"
+
+
+def test_no_transaction_has_an_unknown_token(desk: Desk) -> None:
+    transaction = desk.attempt()
+    before = len(desk.evidence(transaction))
+
+    assert record_callback(desk, "0" * 64, CallbackReceived(_success(desk))) is None
+    assert len(desk.evidence(transaction)) == before
+
+
+@on_postgresql
+def test_a_callback_whose_order_is_held_is_refused_at_once(desk: Desk) -> None:
+    transaction = desk.attempt()
+    before = len(desk.evidence(transaction))
+
+    with desk.sessions() as holder:
+        ledger.lock_order(holder, desk.transaction(transaction).order_id)
+        with pytest.raises(OperationalError):
+            record_callback(desk, desk.daraja.token_of(1), CallbackReceived(_success(desk)))
+        holder.rollback()
+
+    assert len(desk.evidence(transaction)) == before
+
+
+@on_both
+def test_a_callback_with_anothers_receipt_is_refused_whole(desk: Desk) -> None:
+    desk.attempt()
+    second = desk.attempt(SECOND_PAYER_MSISDN)
+    desk.callback(1, paid(desk, 1))
+    before = len(desk.evidence(second))
+
+    with pytest.raises(IntegrityError):
+        record_callback(desk, desk.daraja.token_of(2), CallbackReceived(_success(desk, 2)))
+
+    assert len(desk.evidence(second)) == before
+    assert desk.transaction(second).status == "PENDING"
 
 
 # -- which money pays the order ------------------------------------------------------------------
@@ -493,8 +559,8 @@ def test_a_snapshot_holds_neither_the_number_nor_the_checkout_id(desk: Desk) -> 
     assert "ws_CO" not in shown
 
 
-def _success(desk: Desk) -> StkResult:
-    ids = (desk.daraja.merchant_id(1), desk.daraja.checkout_id(1))
+def _success(desk: Desk, push: int = 1) -> StkResult:
+    ids = (desk.daraja.merchant_id(push), desk.daraja.checkout_id(push))
     return StkResult("0", *ids, amount=150, receipt=RECEIPT)
 
 

@@ -384,7 +384,7 @@ class MoneyMachine(RuleBasedStateMachine):
             if self.ask_first:  # they run side by side, so either may be first
                 asked = reconciler.run_until_idle(session, ours.line, ours.announce)
             clock.run_once(session, ours.now(), WAIT, ours.announce)
-            outbox.run_once(session, ours.now(), ours.announce)
+            outbox.run_once(session, ours.now(), ours.announce_here)
             asked += reconciler.run_until_idle(session, ours.line, ours.announce)
         self._the_clock_was_right()
         return asked

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
 from mpesa import outbox
+from mpesa.ledger import Change
 from mpesa.models import db
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.desk import Desk, ids_of
 from tests.factories import SECOND_PAYER_MSISDN, failure_callback, success_callback
 from tests.fakes import Clock, FakeDaraja
 
@@ -26,10 +28,10 @@ def elsewhere(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
 
 def changes(desk: Desk, since: datetime) -> list[str]:
     """The transactions that one turn announces."""
-    announced: list[str] = []
+    announced: list[Change] = []
     with desk.sessions() as session:
         outbox.run_once(session, since, announced.extend)
-    return announced
+    return ids_of(announced)
 
 
 def pay(desk: Desk, push: int = 1) -> None:
@@ -120,7 +122,7 @@ def page(app: Flask) -> Callable[[str], Any]:
 def turn(app: Flask, since: datetime) -> None:
     """One turn of this process's outbox."""
     with app.app_context():
-        outbox.run_once(db.session(), since, services().announce)
+        outbox.run_once(db.session(), since, services().announce_here)
 
 
 @on_both
@@ -163,6 +165,23 @@ def test_of_two_changes_between_two_turns_a_page_hears_the_last(
     turn(app, clock())
 
     assert [each["reason"] for each in received()] == ["paid_late"]
+
+
+@on_both
+def test_what_pages_have_heard_and_what_nobody_waits_for_is_not_read_again(
+    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
+) -> None:
+    page(elsewhere.attempt())
+    elsewhere.attempt(SECOND_PAYER_MSISDN)
+    pay(elsewhere)
+    turn(app, clock())
+    read: list[str] = []
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda *args: read.append(args[2]))
+
+    turn(app, clock())
+
+    assert [each.split()[0] for each in read if not each.startswith("BEGIN")] == ["SELECT"]
 
 
 def test_anothers_page_hears_nothing(

@@ -23,14 +23,14 @@ from mpesa import inbox, ledger, reconciler
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.answers import Answer, read_push
 from mpesa.domain.snapshot import Snapshot
-from mpesa.ledger import Kind, Raw
+from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import Transaction
 from mpesa.simulator.postman import post_callback
 from mpesa.web import background
 from mpesa.web.realtime import Rooms
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.desk import Desk, ids_of
 from tests.factories import (
     API_KEY,
     PAYER,
@@ -74,7 +74,7 @@ def test_what_a_room_is_told_can_be_read_by_everybody_already(
     read: list[str] = []
     seams = dataclasses.replace(
         desk.inbox_seams(),
-        announce=lambda ids: read.extend(desk.transaction(each).status for each in ids),
+        announce=lambda told: read.extend(desk.transaction(each).status for each in ids_of(told)),
     )
 
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
@@ -118,7 +118,7 @@ def test_a_room_is_told_nothing_twice_and_nothing_old(
     desk.callback(1, success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
 
     with app.test_request_context():
-        rooms.announce([transaction_id, transaction_id])
+        rooms.announce([Change(transaction_id, older["seq"] + 1)] * 2)
         rooms._tell(older)  # whoever read it before the change comes late
 
     assert page.heard == [older["seq"] + 1]

@@ -190,6 +190,37 @@ def test_what_was_heard_of_comes_first_and_failures_come_last(desk: Desk, clock:
     assert asked[-1] == 1
 
 
+def test_codes_that_are_typed_again_and_again_starve_no_new_payment(
+    desk: Desk, clock: Clock
+) -> None:
+    mine = [desk.attempt(line(number)) for number in range(1, 11)]
+    clock.pass_(seconds=15)
+    reconcile(desk, Unlimited())
+    desk.daraja.queries.clear()
+    desk.attempt(line(11))
+    clock.pass_(seconds=15)
+    for transaction in mine:
+        desk.record(transaction, CodeTyped(), Kind.SMS_CODE)
+
+    reconcile(desk)
+
+    assert numbers_asked(desk) == [11]
+
+
+def test_a_code_comes_before_questions_that_were_asked_already(desk: Desk, clock: Clock) -> None:
+    first = desk.attempt(line(1))
+    desk.attempt(line(2))
+    clock.pass_(seconds=15)
+    reconcile(desk, Unlimited())
+    desk.daraja.queries.clear()
+    clock.pass_(seconds=20)
+    desk.record(first, CodeTyped(), Kind.SMS_CODE)
+
+    reconcile(desk)
+
+    assert numbers_asked(desk) == [1]
+
+
 def test_of_the_young_those_asked_about_least_come_first(desk: Desk, clock: Clock) -> None:
     desk.attempt(line(1))
     clock.pass_(seconds=15)

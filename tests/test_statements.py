@@ -70,8 +70,8 @@ def test_a_whole_payment_costs_this_many_statements_and_commits(
 
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
-    # Token, evidence; then lock, attempts, order, row, decision.
-    assert meter.read() == (7, 2)
+    # The order by its token, locked; attempts, evidence, order, row, decision.
+    assert meter.read() == (6, 1)
 
     client.get(f"/check-status?tx_id={pushed['transaction_id']}")
     assert meter.read() == (1, 0)
@@ -87,5 +87,5 @@ def test_a_repeated_callback_changes_no_row(
 
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
 
-    # Token, evidence; then lock, attempts, decision.
-    assert meter.read() == (5, 2)
+    # The order by its token, locked; attempts, evidence, decision.
+    assert meter.read() == (4, 1)

@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 def create_app(business: str) -> Flask:
     """Return an app that is the simulator and nothing else."""
     app = Flask(__name__, template_folder=_ROOT / "templates", static_folder=_ROOT / "static")
-    socketio = SocketIO(app, async_mode="eventlet", transports=["websocket"])
+    socketio = SocketIO(app, async_mode=serving.MODE.value, transports=["websocket"])
     mount(app, socketio, prefix="", business=business)
     return app
 

@@ -1,6 +1,6 @@
 """The only place that sees requests and sockets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -9,9 +9,11 @@ from flask_socketio import SocketIO
 
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
+from mpesa.ledger import Announce, Change
 from mpesa.web import background, errors, pages, realtime, security, static_files, welcome, words
 from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
+from mpesa.web.hints import Hints
 from mpesa.web.limits import PushLimits
 from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
@@ -47,15 +49,37 @@ def register(
         app.register_blueprint(shop)
     socketio, rooms = realtime.create(app, async_mode, now)
     security.believe_proxies(app, settings)
+    hints = _hints(app, settings, rooms)
     app.extensions["mpesa"] = Services(
         settings=settings,
         line=build_line(app, settings, now, daraja),
         limits=PushLimits(app, settings),
         socketio=socketio,
-        announce=rooms.announce,
+        announce=_everywhere(rooms, hints),
+        announce_here=rooms.announce,
+        hints=hints,
         now=now,
     )
     return socketio
+
+
+def _hints(app: Flask, settings: Settings, rooms: realtime.Rooms) -> Hints | None:
+    def hear(change: Change) -> bool:
+        with app.app_context():  # one of its own, so that no connection is held between two hints
+            return rooms.look_at(change)
+
+    return Hints(settings.redis_url, hear) if settings.redis_url else None
+
+
+def _everywhere(rooms: realtime.Rooms, hints: Hints | None) -> Announce:
+    """Our own sockets first: they wait for no other worker."""
+
+    def announce(changes: Sequence[Change]) -> None:
+        rooms.announce(changes)
+        if hints is not None:
+            hints.send(changes)
+
+    return announce
 
 
 def start(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""What runs beside the requests: clock, outbox, reconciler, and what a crash left unjudged."""
+"""What runs beside the requests: clock, outbox, hints, reconciler, what a crash left unjudged."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa import clock, inbox, outbox, reconciler
 from mpesa.models import db
+from mpesa.web import workers
 from mpesa.web.callbacks import seams
+from mpesa.web.hints import LISTEN_AGAIN
 from mpesa.web.services import Services, services
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 TICK = 1.0
 # Only a database that failed between storing and judging leaves something to a running server.
 LOOK_FOR_UNJUDGED = 5.0
+# A second worker is there for hours; nobody needs to hear of it sooner.
+LOOK_FOR_WORKERS = 5.0
 # However large the budget, the loop leaves the database some rest (seconds).
 _SHORTEST = 0.05
 # What arrived just now is being judged by the request that brought it.
@@ -29,12 +33,16 @@ _FAILED_LATELY = timedelta(hours=1)
 def start(app: Flask, ours: Services) -> None:
     """Start the loops; they end with the process."""
     between_queries = ours.line.budget.pause.total_seconds()
-    for work, pause in (
+    works: list[tuple[Callable[[Services], None], float]] = [
         (_clock, TICK),
         (_outbox(), TICK),
         (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
         (_unjudged(), LOOK_FOR_UNJUDGED),
-    ):
+        (_workers(), LOOK_FOR_WORKERS),
+    ]
+    if ours.hints is not None:
+        works += [(_publish_hints, 0), (_listen_to_hints, LISTEN_AGAIN)]
+    for work, pause in works:
         ours.socketio.start_background_task(_forever, app, work, pause)
 
 
@@ -50,10 +58,35 @@ def _outbox() -> Callable[[Services], None]:
     def announce_changes(ours: Services) -> None:
         nonlocal since
         now = ours.now()
-        outbox.run_once(db.session(), since or now, ours.announce)
+        outbox.run_once(db.session(), since or now, ours.announce_here)
         since = now
 
     return announce_changes
+
+
+def _publish_hints(ours: Services) -> None:
+    while ours.hints is not None:
+        ours.hints.publish_next()
+
+
+def _listen_to_hints(ours: Services) -> None:
+    if ours.hints is not None:
+        ours.hints.listen(ours.socketio.sleep)
+
+
+def _workers() -> Callable[[Services], None]:
+    """Say once that workers share a database but no Redis."""
+    name, told = workers.new_name(), False
+
+    def look_for_other_workers(ours: Services) -> None:
+        nonlocal told
+        workers.introduce(db.session(), name)
+        running = workers.count(db.session())
+        if running > 1 and ours.settings.redis_url is None and not told:
+            told = True
+            log.warning("REDIS_URL is not set, and %d workers share this database.", running)
+
+    return look_for_other_workers
 
 
 def _reconciler(ours: Services) -> None:

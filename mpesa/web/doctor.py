@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import redis
 import requests
+from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa.daraja import DarajaError
 from mpesa.domain.result_codes import Reason
+from mpesa.models import db
+from mpesa.web import workers
 from mpesa.web.api import database_trouble, redis_trouble
+from mpesa.web.hints import listeners
 from mpesa.web.services import Services
 
 # PUBLIC_URL may go through a proxy and a tunnel (seconds).
@@ -35,10 +40,32 @@ def examine(ours: Services) -> list[Finding]:
 
 
 def _redis(ours: Services) -> Iterator[Finding]:
-    if ours.settings.redis_url is None:
-        yield Finding("redis", True, "not configured; set REDIS_URL for more than one worker")
+    running, url = _workers(), ours.settings.redis_url
+    if url is None:
+        says = f"REDIS_URL is not set, and {running} workers share the database: give all the same"
+        alone = "not configured; set REDIS_URL for more than one worker"
+        yield Finding("redis", running < 2, alone if running < 2 else says)
     else:
-        yield from _from_trouble("redis", redis_trouble(ours.settings.redis_url), "answers")
+        trouble = redis_trouble(url) or _unheard(url, running)
+        yield from _from_trouble("redis", trouble, "answers")
+
+
+def _workers() -> int:
+    try:
+        return workers.count(db.session())
+    except SQLAlchemyError:
+        return 0  # the database has a finding of its own
+
+
+def _unheard(url: str, running: int) -> list[str]:
+    """What is wrong where not every worker listens on this Redis."""
+    try:
+        listening = listeners(url)
+    except (redis.RedisError, OSError):
+        return ["Redis answers, but not to PUBSUB: check the rights of its user."]
+    if listening >= running:
+        return []
+    return [f"{running} workers run, and {listening} listen here: give all the same REDIS_URL."]
 
 
 def _from_trouble(what: str, trouble: list[str], well: str) -> Iterator[Finding]:

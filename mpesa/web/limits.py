@@ -1,20 +1,24 @@
 """How often a line, and an address, may ask for a push."""
 
 import hmac
+import re
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from flask import Flask, g
 from flask_babel import ngettext
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
+from redis.exceptions import RedisError
 
 from mpesa.config import Rate, Settings
 from mpesa.web.errors import Problem
 
 # Redis is on the same network; a request that waited longer would make a payment wait for a limit.
-_REDIS_PATIENCE: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+# One that finds it gone may wait twice, for its count and for a look whether it is back: under a
+# second in all. After that, such looks become rare.
+_REDIS_PATIENCE: dict[str, Any] = {"socket_timeout": 0.4, "socket_connect_timeout": 0.4}
 
 
 class PushLimits:
@@ -27,7 +31,7 @@ class PushLimits:
             get_remote_address,
             app=app,
             strategy="moving-window",
-            storage_uri=redis or "memory://",
+            storage_uri=_storage(redis),
             storage_options=dict(_REDIS_PATIENCE) if redis else {},
             in_memory_fallback_enabled=bool(redis),
         )
@@ -47,8 +51,7 @@ class PushLimits:
         g.limited_line = hmac.digest(self._secret, msisdn.encode(), "sha256").hex()
         try:
             for limit in self._limits:
-                with limit:
-                    pass
+                _count(limit)
         except RateLimitExceeded:
             raise self._problem() from None
 
@@ -67,3 +70,19 @@ class PushLimits:
             seconds,
         )
         return Problem(429, "rate_limited", detail, retry_after=seconds)
+
+
+def _count(limit: AbstractContextManager[None]) -> None:
+    try:
+        with limit:
+            pass
+    except (RedisError, OSError):
+        # Of requests that find Redis gone together, the library sends one on to its memory and lets
+        # the others fail; memory is in use by now. A push is not lost over its count.
+        with suppress(RedisError, OSError), limit:
+            pass
+
+
+def _storage(redis: str | None) -> str:
+    """The address as the limits library spells it: a socket's has a scheme of its own there."""
+    return re.sub("^unix:", "redis+unix:", redis or "memory://")

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, orders
-from mpesa.config import Settings, is_loopback
+from mpesa.config import AccountType, Settings, is_loopback
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import OrderStatus, Snapshot
 from mpesa.models import Evidence, Order, db
@@ -192,14 +192,16 @@ def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
     }
 
 
-def _manual_payment(settings: Settings, order: Order) -> dict[str, str] | None:
+def _manual_payment(settings: Settings, order: Order) -> dict[str, str | None] | None:
     """The PayBill or till to pay by hand; None where the merchant does not want it."""
     if not settings.manual_payment:
         return None
+    to_till = settings.daraja_account_type is AccountType.TILL
     return {
         "kind": settings.daraja_account_type.value,
-        "number": settings.daraja_till or settings.daraja_shortcode,
-        "account": order.reference,
+        "number": settings.daraja_till if to_till else settings.daraja_shortcode,
+        # Buy Goods asks for a till and an amount, and for no account.
+        "account": None if to_till else order.reference,
     }
 
 

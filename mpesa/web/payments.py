@@ -8,13 +8,13 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from mpesa import checkout, inbox, ledger
+from mpesa import checkout, inbox
 from mpesa.checkout import PushNotStarted, PushRequest, Started
 from mpesa.domain.callback import parse_receipt
 from mpesa.domain.phone import InvalidPhone, parse_msisdn
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
-from mpesa.web import pages, words
+from mpesa.web import pages, reads, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
 from mpesa.web.callbacks import seams as inbox_seams
 from mpesa.web.errors import Problem, invalid, wants_page
@@ -43,14 +43,16 @@ def check_status() -> Response:
     transaction_id = request.args.get("tx_id")
     if not transaction_id:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
-    snapshot = _snapshot(transaction_id)
-    response = jsonify(words.with_message(snapshot, words.language()))
-    response.set_etag(
-        f"{snapshot['seq']}-{words.language()}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
-    )
+    snapshot, lang = _snapshot(transaction_id), words.chosen(request.args.get("lang"))
+    etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
+    if etag in request.if_none_match:
+        response = Response(status=304)
+    else:
+        response = jsonify(words.with_message(snapshot, lang))
+    response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Accept-Language"
-    return response.make_conditional(request)
+    return response
 
 
 @payments.post("/sms-code")
@@ -131,7 +133,7 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
     try:
         msisdn = parse_msisdn(typed)
     except InvalidPhone:
-        detail = _("This is not a Kenyan mobile number. Enter it like 0712 345 678.")
+        detail = _("This is not a Kenyan mobile number. Enter it like 0712\u00a0345\u00a0678.")
         raise invalid("phone", detail, "invalid_phone") from None
     if not is_id(order_id):
         raise _problem(checkout.OrderNotFound())
@@ -149,11 +151,7 @@ def _seams() -> checkout.Seams:
 
 
 def _snapshot(transaction_id: str) -> Snapshot:
-    found = (
-        ledger.snapshot_of(db.session(), transaction_id, services().now())
-        if is_id(transaction_id)
-        else None
-    )
+    found = reads.snapshot(transaction_id, services().now()) if is_id(transaction_id) else None
     if found is None:
         detail = _("There is no such transaction.")
         raise Problem(404, "transaction_not_found", detail)

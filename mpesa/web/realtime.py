@@ -2,18 +2,18 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError, SocketIO
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
-from mpesa.models import db
-from mpesa.web import words
+from mpesa.ledger import Change
+from mpesa.web import connections, reads, words
 from mpesa.web.bodies import is_id
 from mpesa.web.rooms import RoomIndex
 from mpesa.web.security import host_is_ours
@@ -34,7 +34,8 @@ _CONNECT, _DISCONNECT, _EVENT, _ACK = "0", "1", "2", "3"
 _MOST_EMPTY = 1000
 
 # Keys of our own in a connection's environ.
-_ROOM = "mpesa.room"
+_EXPECTED = "mpesa.expected"
+_SHOWN = "mpesa.shown"
 _ENTERED = "mpesa.entered"
 
 
@@ -52,22 +53,75 @@ class Rooms:
         self._socketio = socketio
         self._now = now
         self._told: dict[str, int] = {}
+        # A mark for each transaction for whose room somebody set out; each announcement makes a new
+        # one, and none is used twice.
+        self._expected: dict[str, int] = {}
+        self._marks = count(1)
 
-    def announce(self, transaction_ids: Iterable[str]) -> None:
+    def announce(self, changes: Sequence[Change]) -> None:
         """Tell the rooms of transactions what these are now, each in its own language."""
-        for transaction_id in transaction_ids:
-            if not self._langs(transaction_id):
-                self._told.pop(transaction_id, None)
-                continue
-            snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
-            if snapshot is not None:
-                self._tell(snapshot)
+        for change in changes:
+            self.look_at(change)
 
-    def enter(self, sid: str, transaction_id: str, lang: str) -> None:
-        """Put a socket into its room first and read then, so that no change falls in between."""
+    def look_at(self, change: Change) -> bool:
+        """Tell a room what its transaction is now, unless it has heard that, or nobody is there.
+
+        Only what the database says is told or remembered, whatever `change` claims.
+
+        Returns:
+            Whether it may be so; False where the database was read, and knows of no such change.
+        """
+        transaction_id, told = change.transaction_id, self._told.get(change.transaction_id, 0)
+        if transaction_id in self._expected:
+            self._expected[transaction_id] = next(self._marks)
+        if not self._langs(transaction_id):
+            self._told.pop(transaction_id, None)
+            return True
+        if change.seq <= told:
+            return True
+        snapshot = change.snapshot
+        if snapshot is None:
+            snapshot = reads.snapshot(transaction_id, self._now())
+        if snapshot is None:
+            return False
+        self._tell(snapshot)
+        return snapshot["seq"] >= change.seq
+
+    def expect(self, transaction_id: Any) -> tuple[Snapshot | None, int]:
+        """Read what a socket will be shown once it is in its room; `enter` takes the answer.
+
+        Args:
+            transaction_id: whatever a client sent for one.
+
+        Returns:
+            The snapshot, None where there is no such transaction, and a mark that the next
+            announcement makes old.
+
+        Raises:
+            SQLAlchemyError: the database failed.
+        """
+        if not is_id(transaction_id):
+            return None, 0
+        mark = self._expected.setdefault(transaction_id, next(self._marks))
+        snapshot = None
+        try:
+            snapshot = reads.snapshot(transaction_id, self._now())
+        finally:
+            if snapshot is None:  # or the database failed: nobody would take it away
+                self.expect_no_longer(transaction_id)
+        return snapshot, mark
+
+    def expect_no_longer(self, transaction_id: str) -> None:
+        """Forget the mark; a socket that still comes reads once more."""
+        self._expected.pop(transaction_id, None)
+
+    def enter(self, sid: str, snapshot: Snapshot, mark: int, lang: str) -> None:
+        """Put a socket into its room, and show it what was read, or what was announced since."""
+        transaction_id = snapshot["transaction_id"]
         self._socketio.server.enter_room(sid, room_of(transaction_id, lang), namespace="/")
-        snapshot = self._newest(transaction_id)
-        if snapshot is not None and not self._tell(snapshot):
+        if self._expected.get(transaction_id) != mark:
+            snapshot = self._newest(transaction_id) or snapshot
+        if not self._tell(snapshot):
             self._socketio.emit("status", words.with_message(snapshot, lang), to=sid)
 
     def _tell(self, snapshot: Snapshot) -> bool:
@@ -85,9 +139,9 @@ class Rooms:
 
     def _newest(self, transaction_id: str) -> Snapshot | None:
         """The snapshot, read once more where a newer one was announced meanwhile."""
-        snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
+        snapshot = reads.snapshot(transaction_id, self._now())
         while snapshot is not None and snapshot["seq"] < self._told.get(transaction_id, 0):
-            snapshot = ledger.snapshot_of(db.session(), transaction_id, self._now())
+            snapshot = reads.snapshot(transaction_id, self._now())
         return snapshot
 
     def _forget_empty_rooms(self) -> None:
@@ -112,7 +166,8 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
         environ[_ENTERED] = True
         if namespace == "/":
             with app.app_context():
-                rooms.enter(sid, *environ[_ROOM])
+                rooms.enter(sid, *environ.pop(_SHOWN))
+            connections.slim(environ)
 
     socketio.init_app(
         app,
@@ -124,9 +179,11 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
         manage_session=False,
         serve_client=False,
         http_compression=False,
+        # One more pass over all connections; a silent one is noticed where it is read.
+        monitor_clients=False,
     )
-    socketio.on_event("connect", lambda auth=None: _admit(socketio, auth, now()))
-    _watch_silent_connections(socketio)
+    socketio.on_event("connect", lambda auth=None: _admit(socketio, rooms, auth))
+    _watch_connections(socketio, rooms)
     _take_connects_only(socketio)
     return socketio, rooms
 
@@ -136,44 +193,42 @@ def room_of(transaction_id: str, lang: str) -> str:
     return f"{transaction_id}:{lang}"
 
 
-def _admit(socketio: SocketIO, auth: Any, now: datetime) -> None:
-    """Check what a socket asks for; its room is remembered until the connection stands."""
+def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
+    """Check what a socket asks for; what it is shown is kept until the connection stands."""
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
     try:
-        admitted = host_is_ours() and _exists(transaction_id, now)
+        snapshot, mark = rooms.expect(transaction_id) if host_is_ours() else (None, 0)
     except SQLAlchemyError as error:
         log.error("a socket was refused: the database failed (%s)", type(error).__name__)
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("unavailable") from None
-    if not admitted:
+    if snapshot is None:
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
-    request.environ[_ROOM] = (transaction_id, words.chosen(fields.get("lang")))
+    request.environ[_EXPECTED] = transaction_id
+    request.environ[_SHOWN] = (snapshot, mark, words.chosen(fields.get("lang")))
 
 
-def _exists(transaction_id: Any, now: datetime) -> bool:
-    if not is_id(transaction_id):
-        return False
-    return ledger.snapshot_of(db.session(), transaction_id, now) is not None
-
-
-def _watch_silent_connections(socketio: SocketIO) -> None:
-    """Close connections that ask for nothing: Engine.IO itself keeps them for ever."""
+def _watch_connections(socketio: SocketIO, rooms: Rooms) -> None:
+    """Make connections light, and close those that ask for nothing: Engine.IO keeps them."""
     engine = socketio.server.eio
     accept = engine.handlers["connect"]
+    pings = connections.Later(socketio, engine.ping_interval)
+    silence = connections.Later(socketio, SILENT_FOR)
 
     def accept_and_watch(eio_sid: str, environ: dict[str, Any]) -> Any:
-        socketio.start_background_task(_close_if_silent, socketio, eio_sid, environ)
+        connections.lighten(engine.sockets[eio_sid], pings)
+        silence.call(look_again, eio_sid, environ)
         return accept(eio_sid, environ)
 
+    def look_again(eio_sid: str, environ: dict[str, Any]) -> None:
+        if _EXPECTED in environ:
+            rooms.expect_no_longer(environ.pop(_EXPECTED))
+        if _ENTERED not in environ:
+            engine.disconnect(eio_sid)
+
     engine.on("connect", accept_and_watch)
-
-
-def _close_if_silent(socketio: SocketIO, eio_sid: str, environ: dict[str, Any]) -> None:
-    socketio.sleep(SILENT_FOR)
-    if _ENTERED not in environ:
-        socketio.server.eio.disconnect(eio_sid)
 
 
 def _take_connects_only(socketio: SocketIO) -> None:

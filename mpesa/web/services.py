@@ -1,6 +1,6 @@
 """What the routes need, made once by the application and found again in a request."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -11,9 +11,11 @@ from flask_socketio import SocketIO
 from mpesa.asking import Line
 from mpesa.config import Settings
 from mpesa.daraja import Daraja, Merchant
+from mpesa.ledger import Announce
 from mpesa.models import db
 from mpesa.quota import DatabaseToken, QueryBudget
 from mpesa.web.database import own_sessions
+from mpesa.web.hints import Hints
 from mpesa.web.limits import PushLimits
 
 
@@ -23,7 +25,9 @@ class Services:
 
     Attributes:
         line: the way to Daraja.
-        announce: tells the rooms about transactions that changed.
+        announce: tells the rooms about transactions that changed, here and at other workers.
+        announce_here: tells the rooms of this worker, about what another one changed.
+        hints: what other workers tell and are told; None without Redis.
         now: the time, aware UTC.
     """
 
@@ -31,7 +35,9 @@ class Services:
     line: Line
     limits: PushLimits
     socketio: SocketIO
-    announce: Callable[[Iterable[str]], None]
+    announce: Announce
+    announce_here: Announce
+    hints: Hints | None
     now: Callable[[], datetime]
 
 

@@ -1,6 +1,7 @@
 """What a shopper is told about a transaction, in the shopper's language."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from flask import Flask, has_request_context, request
@@ -86,8 +87,13 @@ def message_of(snapshot: Mapping[str, Any], lang: str) -> str:
     paid_otherwise = (
         snapshot["order_status"] == OrderStatus.PAID and snapshot["status"] != Status.SUCCESS
     )
+    return _sentence(None if paid_otherwise else Reason(snapshot["reason"]), lang)
+
+
+@cache  # a language is looked up and set for each one otherwise, and there are forty
+def _sentence(reason: Reason | None, lang: str) -> str:
     with force_locale(lang):
-        return str(_PAID_OTHERWISE if paid_otherwise else _SENTENCES[Reason(snapshot["reason"])])
+        return str(_SENTENCES[reason] if reason else _PAID_OTHERWISE)
 
 
 def _requested() -> str:

@@ -13,24 +13,24 @@ const LOOK_FOR_MS = 30 * 60_000;
 
 /** The state before anything was tried; `now` in ms. */
 export function begin(now, online) {
-  return { startedAt: now, online, socketUp: false, wasUp: false, misses: 0 };
+  return { startedAt: now, online, socketUp: false, wasUp: false, dropped: false, misses: 0 };
 }
 
 /** The next state after one event of the network. */
 export function after(state, event) {
   switch (event) {
     case "socket-up":
-      return { ...state, online: true, socketUp: true, wasUp: true, misses: 0 };
+      return { ...state, online: true, socketUp: true, wasUp: true, dropped: false, misses: 0 };
     case "socket-down":
-      return { ...state, socketUp: false };
+      return { ...state, socketUp: false, dropped: state.dropped || state.socketUp };
     case "online":
       return { ...state, online: true, misses: 0 };
     case "offline":
       return { ...state, online: false };
     case "answer":
-      return { ...state, online: true, misses: 0 };
+      return { ...state, online: true, dropped: false, misses: 0 };
     case "no-answer":
-      return { ...state, misses: state.misses + 1 };
+      return { ...state, dropped: false, misses: state.misses + 1 };
     default:
       return state;
   }
@@ -45,13 +45,18 @@ export function linkOf(state, now) {
   return "polling";
 }
 
-/** Milliseconds until the next question; `pollAfter` in seconds is the server's, `chance` in [0, 1). */
+/**
+ * Milliseconds until the next question; `pollAfter` in seconds is the server's, `chance` in [0, 1).
+ * Where a socket has just dropped, thousands of others may have: the first question falls anywhere in two pauses.
+ */
 export function nextPollIn(state, pollAfter, now, chance) {
   const link = linkOf(state, now);
-  if (link === "live") return BACKSTOP_MS;
+  const jitter = 1 - JITTER + 2 * JITTER * chance;
+  if (link === "live") return BACKSTOP_MS * jitter;
   if (link === "connecting") return state.startedAt + GRACE_MS - now;
+  if (state.dropped) return 2 * pollAfter * 1000 * chance;
   const pause = pollAfter * 1000 * 2 ** Math.min(state.misses, 4);
-  return Math.min(pause, Math.max(SLOWEST_MS, pollAfter * 1000)) * (1 - JITTER + 2 * JITTER * chance);
+  return Math.min(pause, Math.max(SLOWEST_MS, pollAfter * 1000)) * jitter;
 }
 
 /** Whether a code that was shown for so long is still looked after. */

@@ -9,9 +9,17 @@ for (const button of stage.querySelectorAll("[data-copy]")) {
   const text = label.textContent;
   button.hidden = false;
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+    } catch {
+      return; // an app's own browser may forbid it; the number still stands there to be read
+    }
     write(label, word("copied"));
     write(byId("spoken"), word("copied"));
-    setTimeout(() => write(label, text), BACK_MS);
+    setTimeout(() => {
+      write(label, text);
+      // The next one is to be said as well.
+      write(byId("spoken"), "");
+    }, BACK_MS);
   });
 }

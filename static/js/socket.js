@@ -25,6 +25,9 @@ export function openSocket({ client, txId, lang, onSnapshot, onUp, onDown }) {
     socket = io({
       transports: ["websocket"],
       auth: { tx_id: txId, lang },
+      // Anywhere within 15 s: a worker that goes leaves thousands of pages behind at once.
+      reconnectionDelay: 7500,
+      randomizationFactor: 1,
       reconnectionDelayMax: 15_000,
     });
     socket.on("connect", onUp);

@@ -1,102 +1,87 @@
-"""`make bench`: how long a shopper waits for the result, and where that time goes."""
+"""`make bench`: how long a result takes, and what it costs, ours beside a plain implementation.
+
+Sections, each with servers and databases of its own:
+  result     from the PIN to the result, a callback's 200, and the server's own part, step by step
+  ratio      CPU, memory and latency beside a plain tutorial server, with 500, 5,000, 20,000 waiting
+  rates      how long a push takes at which rate of callbacks
+  reconnect  5,000 shoppers come back at once while callbacks come in
+  workers    two workers with Redis against one
+All but the first need PostgreSQL, and Linux. Figures and plots go to the output folder.
+"""
 
 import argparse
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.bench import answering, figures, machine, steps, watching
-from tests.servers import Postgres, running
+from tests.bench import machine, plots, rates, ratio, reconnect, result, workers
+from tests.bench.process import allow_many_files
+from tests.bench.scale import Scale
+
+SECTIONS: dict[str, Callable[[Scale], dict[str, Any]]] = {
+    "ratio": ratio.run,
+    "rates": rates.run,
+    "reconnect": reconnect.run,
+    "workers": workers.run,
+}
+_PLOTS = Path(__file__).parents[2] / "docs" / "plots"
 
 
 def main() -> None:
-    """Measure on each database that is there, and print tables."""
+    """Measure what was asked for, and print tables."""
     asked = _arguments()
+    scale = _scale(asked)
+    allow_many_files()
+    # However it ends, the servers that it started end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     print(machine.described(), end="\n\n", flush=True)
-    for name in asked.databases:
-        with _folder() as folder, _database(name, folder) as (url, kind):
-            print(f"== {kind}", end="\n\n", flush=True)
-            _watch(url, folder, asked)
-        with _folder() as folder, _database(name, folder) as (url, _kind):
-            _answer(url, folder, asked.callbacks, asked.rate)
-        with _folder() as folder, _database(name, folder) as (url, _kind):
-            _take_apart(url, asked.callbacks)
+    for name in asked.only:
+        begin = time.monotonic()
+        print(f"== {name}", end="\n\n", flush=True)
+        if name == "result":
+            result.run(scale, asked.databases)
+        else:
+            described, measured = machine.described(), SECTIONS[name](scale)
+            plots.draw(asked.out, plots.keep(asked.out, name, described, measured))
+        print(f"({name}: {time.monotonic() - begin:.0f} s)\n", flush=True)
     print(f"Load at the end: {machine.load()}")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--payments", type=int, default=200, help="watched (%(default)s)")
-    parser.add_argument("--per-second", type=float, default=4, help="new ones (%(default)s)")
-    parser.add_argument("--callbacks", type=int, default=300, help="answered (%(default)s)")
-    parser.add_argument("--rate", type=float, default=100, help="callbacks a second (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    there = machine.has_postgres()
+    names = ["result", *(SECTIONS if there else ())]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION")
+    payments = "settled for each figure (%(default)s)"
+    parser.add_argument("--payments", type=int, default=Scale.payments, help=payments)
+    parser.add_argument("--quick", action="store_true", help="see whether it works; few of all")
+    modes = ("eventlet", "gevent")
+    parser.add_argument("--async-mode", choices=modes, help="of our server (ASYNC_MODE)")
+    parser.add_argument(
+        "--plain-20000", action="store_true", help="the plain server too; it is slow"
+    )
+    parser.add_argument("--out", type=Path, default=_PLOTS, help="folder for figures and plots")
     parser.add_argument(
         "--databases",
         nargs="+",
         choices=("sqlite", "postgresql"),
-        default=["sqlite", *(["postgresql"] if machine.has_postgres() else [])],
-        help="those that are installed",
+        default=["sqlite", *(["postgresql"] if there else [])],
+        help="of the section result; those that are installed",
     )
     return parser.parse_args()
 
 
-def _watch(url: str, folder: Path, asked: argparse.Namespace) -> None:
-    seconds = asked.payments / asked.per_second
-    print(
-        f"From the PIN to the result: {asked.payments} payments, {asked.per_second:g} a second,"
-        f" each watched by both clients at once; this takes about {seconds + 8:.0f} s."
-    )
-    with running(folder, DATABASE_URL=url) as server:
-        seen = watching.watch(server, asked.payments, asked.per_second)
-    rows = {
-        "Socket.IO push": [each.pushed for each in seen],
-        "poll every 3 s": [each.polled for each in seen],
-    }
-    print(figures.table("milliseconds", rows), end="\n\n", flush=True)
-
-
-def _answer(url: str, folder: Path, callbacks: int, rate: float) -> None:
-    print(f"Until a callback has its 200, stored and judged, over HTTP: {callbacks} each way.")
-    measured = answering.measure(folder, url, callbacks, rate)
-    rows = {name: each.answers for name, each in measured.items()}
-    print(figures.table("milliseconds", rows))
-    for name, each in measured.items():
-        print(f"  CPU per settled payment, {name}: {1000 * each.cpu:.1f} ms")
-    print(flush=True)
-
-
-def _take_apart(url: str, callbacks: int) -> None:
-    print(f"The server's own part of it: {callbacks} callbacks, one after another, in process.")
-    print(figures.table("milliseconds", steps.measure(url, callbacks)), end="\n\n", flush=True)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    # A short path: PostgreSQL's socket lies in it.
-    folder = Path(tempfile.mkdtemp(prefix="mpesa-bench-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _database(name: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """An empty database; yields its address, and what it is with its way to commit."""
-    if name == "sqlite":
-        yield f"sqlite:///{folder}/bench.sqlite", machine.sqlite_described()
-        return
-    folder = folder / "pg"
-    folder.mkdir()
-    folder.parent.chmod(0o755)
-    cluster = Postgres(folder, durable=True).create()
-    try:
-        url = cluster.new_database()
-        yield url, machine.postgres_described(url)
-    finally:
-        cluster.stop("immediate")
+def _scale(asked: argparse.Namespace) -> Scale:
+    ours = {"ASYNC_MODE": asked.async_mode} if asked.async_mode else {}
+    scale = Scale(ours=ours, payments=asked.payments, plain_large=asked.plain_20000)
+    return scale.quick() if asked.quick else scale
 
 
 if __name__ == "__main__":

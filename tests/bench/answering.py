@@ -1,7 +1,6 @@
 """How fast Safaricom has its 200, alone and at a steady rate, and what a settled payment costs."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import requests
 
+from tests.bench.process import cpu_of
 from tests.factories import API_KEY, order_fields, success_callback
 from tests.servers import Server, running
 
 PATIENCE = 30.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,11 @@ class _TakesAll(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def measure(folder: Path, url: str, callbacks: int, per_second: float) -> dict[str, Answered]:
+def measure(
+    folder: Path, url: str, callbacks: int, per_second: float, **settings: str
+) -> dict[str, Answered]:
     """Answer callbacks one after another, then as many again at a rate."""
-    with _takes_all() as daraja, _served(folder, url, daraja) as server:
+    with takes_all() as daraja, _served(folder, url, daraja, settings) as server:
         _push(server, 2 * callbacks)
         waiting = [_callback(number, daraja) for number in range(2 * callbacks)]
         return {
@@ -96,7 +97,8 @@ def measure(folder: Path, url: str, callbacks: int, per_second: float) -> dict[s
 
 
 @contextmanager
-def _takes_all() -> Iterator[TakesAll]:
+def takes_all() -> Iterator[TakesAll]:
+    """A Daraja that runs as long as the context."""
     daraja = TakesAll()
     threading.Thread(target=daraja.serve_forever, daemon=True).start()
     try:
@@ -107,8 +109,9 @@ def _takes_all() -> Iterator[TakesAll]:
 
 
 @contextmanager
-def _served(folder: Path, url: str, daraja: TakesAll) -> Iterator[Server]:
-    with running(folder, DATABASE_URL=url, DARAJA_BASE_URL=daraja.address) as server:
+def _served(folder: Path, url: str, daraja: TakesAll, settings: dict[str, str]) -> Iterator[Server]:
+    given = {"DATABASE_URL": url, "DARAJA_BASE_URL": daraja.address, **settings}
+    with running(folder, **given) as server:
         yield server
 
 
@@ -167,5 +170,4 @@ def _post(url: str, body: bytes, at: float | None) -> float:
 def _cpu(server: Server) -> float:
     """CPU seconds that the server's process has used."""
     assert server.process is not None
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return cpu_of(server.process.pid)

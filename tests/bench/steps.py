@@ -22,8 +22,7 @@ PATIENCE = 5.0
 # The first ones pay for connections, compiled statements and caches.
 WARM_UP = 20
 
-STORE, RECORD = "store the raw callback (commit)", "decide and record it (commit)"
-READ, EMIT = "read the snapshot", "emit to the room"
+RECORD, EMIT = "store, decide and record it (commit)", "emit to the room"
 REST, EMITTED, ANSWERED = (
     "everything else",
     "= received until emitted",
@@ -82,12 +81,7 @@ def _timed(app: Flask) -> Iterator[Stopwatch]:
     with app.app_context():
         emitter = services().socketio
     with ExitStack() as timers:
-        for owner, name, step in (
-            (ledger, "store", STORE),
-            (ledger, "record", RECORD),
-            (ledger, "snapshot_of", READ),
-            (emitter, "emit", EMIT),
-        ):
+        for owner, name, step in ((ledger, "record_callback", RECORD), (emitter, "emit", EMIT)):
             timed = watch.around(step, getattr(owner, name))
             timers.enter_context(patch.object(owner, name, timed))
         yield watch
@@ -113,7 +107,7 @@ def _take(app: Flask, daraja: FakeDaraja, number: int, watch: Stopwatch) -> dict
 
 def _row(watch: Stopwatch, received: float, answered: float) -> dict[str, float]:
     emitted = watch.ended[EMIT] - received
-    steps = {step: float(watch.spent[step]) for step in (STORE, RECORD, READ, EMIT)}
+    steps = {step: float(watch.spent[step]) for step in (RECORD, EMIT)}
     rest = max(0.0, emitted - sum(steps.values()))
     return {**steps, REST: rest, EMITTED: emitted, ANSWERED: answered - received}
 

@@ -31,13 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-def launch(playwright: Playwright, **more: object) -> Browser:
-    """Start the system's Chromium."""
+def launch(playwright: Playwright, *flags: str, **more: object) -> Browser:
+    """Start the system's Chromium with flags of its own."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program, "Chromium is not installed"
     # Chromium's sandbox refuses to run as root.
     return playwright.chromium.launch(
-        executable_path=program, args=list(CHROMIUM), chromium_sandbox=False, **more
+        executable_path=program, args=[*CHROMIUM, *flags], chromium_sandbox=False, **more
     )
 
 
@@ -66,6 +66,15 @@ def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     """A server on which a silent payment is overdue after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
     with running(folder, PAYMENT_WAIT_SECONDS="2", **SETTINGS) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def merchants_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a merchant with a light colour, a logo and a way to pay by hand."""
+    face = {"MERCHANT_COLOUR": "#ffd400", "MERCHANT_LOGO": "/static/img/chai.svg"}
+    folder = tmp_path_factory.mktemp("merchant")
+    with running(folder, MANUAL_PAYMENT="on", **face, **SETTINGS) as started:
         yield started
 
 

@@ -1,6 +1,6 @@
 """Every state of the pages, each with the way to it."""
 
-from tests.browser.steps import Sale, pick_up
+from tests.browser.steps import NO_NETWORK, Sale, pick_up, type_code
 from tests.factories import API_KEY
 from tests.servers import wait_until
 
@@ -11,27 +11,34 @@ class Gallery:
     Args:
         visit: opens a sale's page; returns its shopper.
         server, impatient_server: on the second one a silent payment is overdue after two seconds.
+        merchants_server: its merchant has a colour, a logo and a way to pay by hand.
         backstage: what shoppers cannot see of a server.
     """
 
-    def __init__(self, visit, server, impatient_server, backstage):
+    def __init__(self, visit, server, impatient_server, merchants_server, backstage):
         self.visit = visit
         self.server = server
         self.impatient_server = impatient_server
+        self.merchants_server = merchants_server
         self.backstage = backstage
-        self._shown = ("", None)
+        self._shown = (None, None)
+        self._lang = "en"
 
     def show(self, state, lang):
-        """Returns the shopper whose page is in that state; the way there is gone once a state."""
-        if self._shown[0] != state:
-            self._shown = (state, getattr(self, f"_{state}")())
+        """Returns the shopper whose page is in that state; the way there is gone once a state.
+
+        A state that only the page's script knows would not outlive a switch of the language.
+        """
+        self._lang = lang if state in SAID_BY_THE_SCRIPT else "en"
+        if self._shown[0] != (state, self._lang):
+            self._shown = ((state, self._lang), getattr(self, f"_{state}")())
         shopper = self._shown[1]
-        if lang != "en":
+        if lang != self._lang:
             shopper.open(f"{shopper.page.url.partition('?')[0]}?lang={lang}")
         return shopper
 
     def _field(self):
-        return self.visit(Sale(self.server))
+        return self._visit(Sale(self.server))
 
     def _wrong_number(self):
         shopper = self._field()
@@ -41,16 +48,27 @@ class Gallery:
 
     def _line_busy(self):
         other = Sale(self.server)
-        self.visit(other).wait(other)
-        shopper = self.visit(Sale(self.server))
+        self._visit(other).wait(other)
+        shopper = self._visit(Sale(self.server))
         shopper.pay(other.typed)
         shopper.page.get_by_role("alert").filter(visible=True).wait_for()
         return shopper
 
     def _waiting(self):
         sale = Sale(self.server)
-        shopper = self.visit(sale)
+        shopper = self._visit(sale)
         shopper.wait_live(sale)
+        return shopper
+
+    def _unconfirmed(self):
+        sale = Sale(self.server)
+        sale.phone.script(push="error_500")
+        return self._ended(sale, "waiting")
+
+    def _offline(self):
+        shopper = self._waiting()
+        shopper.context.set_offline(True)
+        shopper.reads(NO_NETWORK)
         return shopper
 
     def _paid(self):
@@ -65,6 +83,27 @@ class Gallery:
         sale.phone.script(answer="cancel")
         return self._ended(sale, "failed")
 
+    def _paid_late(self):
+        sale = Sale(self.server)
+        sale.phone.script(answer="cancel", late_success_after=1)
+        shopper = self._visit(sale)
+        shopper.pay(sale.typed)
+        shopper.sees("Paid after all")
+        return shopper
+
+    def _unclear(self):
+        sale = Sale(self.server)
+        shopper = self._visit(sale)
+        shopper.wait_live(sale)
+        self.backstage(self.server).call_back(sale.transaction_id, "777")
+        shopper.sees("No clear answer")
+        return shopper
+
+    def _by_hand(self):
+        sale = Sale(self.merchants_server)
+        sale.phone.script(answer="cancel")
+        return self._ended(sale, "failed")
+
     def _failed_and_held(self):
         sale = Sale(self.server)
         sale.phone.script(answer="unreachable")
@@ -73,6 +112,12 @@ class Gallery:
     def _overdue(self):
         sale = Sale(self.impatient_server)
         return self._ended(sale, "overdue")
+
+    def _code_refused(self):
+        shopper = self._overdue()
+        type_code(shopper, "UKO1-ABCDE")
+        shopper.page.get_by_role("alert").filter(visible=True).wait_for()
+        return shopper
 
     def _overdue_and_free(self):
         sale = Sale(self.impatient_server)
@@ -90,7 +135,7 @@ class Gallery:
         shopper = self._ended(sale, "failed")
         friend = Sale(self.server)
         friend.phone.script(answer="pay")
-        friends_page = self.visit(sale, "?other=1")
+        friends_page = self._visit(sale, "&other=1")
         friends_page.pay(friend.typed)
         friends_page.sees("paid")
         shopper.sees("Already paid")
@@ -99,12 +144,12 @@ class Gallery:
     def _cancelled(self):
         sale = Sale(self.server)
         self.server.post(f"/api/orders/{sale.order_id}/cancel", headers=API_KEY)
-        return self.visit(sale)
+        return self._visit(sale)
 
     def _expired(self):
         sale = Sale(self.server)
         self.backstage(self.server).expire(sale.order_id)
-        return self.visit(sale)
+        return self._visit(sale)
 
     def _unknown(self):
         return self._elsewhere("/checkout/AAAAAAAAAAAAAAAAAAAAAA")
@@ -117,32 +162,36 @@ class Gallery:
 
     def _phone_asked(self):
         sale = Sale(self.server)
-        self.visit(sale).wait(sale)
+        self._visit(sale).wait(sale)
         shopper = self._elsewhere("/simulator/")
         pick_up(shopper.page, sale.typed)
         shopper.page.get_by_role("dialog").wait_for()
         return shopper
 
     def _elsewhere(self, path):
-        shopper = self.visit(Sale(self.server))
+        shopper = self._visit(Sale(self.server))
         shopper.open(self.server.url(path))
         return shopper
 
+    def _visit(self, sale, query=""):
+        return self.visit(sale, f"?lang={self._lang}{query}")
+
     def _ended(self, sale, state):
-        shopper = self.visit(sale)
+        shopper = self._visit(sale)
         shopper.pay(sale.typed)
         shopper.sees(state)
         return shopper
 
 
-_STEPS = ("elsewhere", "ended")
+_STEPS = ("elsewhere", "visit", "ended")
 STATES = [
     name[1:]
     for name in vars(Gallery)
     if name[:1] == "_" and name[:2] != "__" and name[1:] not in _STEPS
 ]
-# The first two are said by the page's script after a press; the virtual phone speaks English.
-ENGLISH_ONLY = ("wrong_number", "line_busy", "phone", "phone_asked")
+SAID_BY_THE_SCRIPT = ("wrong_number", "line_busy", "offline", "code_refused")
+# The virtual phone speaks English.
+ENGLISH_ONLY = ("phone", "phone_asked")
 SHOWN = [
     (state, lang)
     for state in STATES

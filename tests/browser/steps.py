@@ -9,6 +9,9 @@ from tests.integration.steps import new_line, new_order, phone, read_order
 FIELD = re.compile("M-PESA phone number|Nambari ya simu ya M-PESA")
 PAY = re.compile(r"^(Pay|Lipa)\s+K")
 LIVE = re.compile("^(Live|Imeunganishwa)")
+NO_NETWORK = re.compile("no network|hakina mtandao")
+CODE = re.compile("Code from the M-PESA SMS|SMS ya M-PESA")
+SEND_CODE = re.compile("^(Send the code|Tuma .+)$")
 HEADINGS = {
     "waiting": re.compile("^(Check|Watch) your phone$"),
     "overdue": "Still checking",
@@ -173,3 +176,9 @@ def pick_up(device, number):
     device.get_by_text("Live").wait_for()
     device.get_by_label("Another number").fill(number)
     device.get_by_role("button", name="Pick it up").click()
+
+
+def type_code(shopper, code):
+    """Send a code as from an SMS, in whichever box is shown."""
+    shopper.page.get_by_role("textbox", name=CODE).filter(visible=True).fill(code)
+    shopper.button(SEND_CODE).filter(visible=True).click()

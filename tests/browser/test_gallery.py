@@ -19,7 +19,7 @@ def axe():
 
 
 @pytest.fixture(scope="module")
-def gallery(browser, server, impatient_server, backstage):
+def gallery(browser, server, impatient_server, merchants_server, backstage):
     shoppers = []
 
     def visit(sale, query=""):
@@ -28,7 +28,7 @@ def gallery(browser, server, impatient_server, backstage):
         shopper.open(sale.url(query))
         return shopper
 
-    yield Gallery(visit, server, impatient_server, backstage)
+    yield Gallery(visit, server, impatient_server, merchants_server, backstage)
     for shopper in shoppers:
         shopper.leave()
 
@@ -64,6 +64,16 @@ def test_nothing_is_wider_than_the_screen(shown, width):
     assert needed <= width
 
 
+def test_letters_twice_as_large_stay_in_their_place(shown):
+    shown.page.set_viewport_size({"width": 390, "height": 760})
+
+    shown.page.evaluate("document.documentElement.style.fontSize = '200%'")
+    wider = shown.page.evaluate(WIDER_THAN_ITS_PLACE)
+    shown.page.evaluate("document.documentElement.style.fontSize = ''")
+
+    assert wider == []
+
+
 def test_what_can_be_pressed_is_large_enough(shown):
     shown.page.set_viewport_size({"width": 390, "height": 844})
 
@@ -86,3 +96,10 @@ SMALL_TARGETS = """Array.from(document.querySelectorAll("a, button, input, selec
   .map((each) => [each, each.getBoundingClientRect()])
   .filter(([, box]) => box.width > 1 && (box.width < 24 || box.height < 24))
   .map(([each, box]) => `${each.outerHTML.slice(0, 120)} ${box.width} x ${box.height}`)"""
+
+# A field scrolls what is typed; tight letters count as up to two pixels wider than they are.
+WIDER_THAN_ITS_PLACE = """Array.from(document.querySelectorAll(".pane, .pane *, .good, .good *"))
+  .filter((each) => each.checkVisibility() && !each.closest("svg, input, .unseen"))
+  .filter((each) => getComputedStyle(each).display !== "inline")
+  .filter((each) => each.scrollWidth > each.clientWidth + 2)
+  .map((each) => `${each.outerHTML.slice(0, 120)} ${each.scrollWidth} > ${each.clientWidth}`)"""

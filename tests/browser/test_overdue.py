@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.steps import Sale
+from tests.browser.steps import Sale, type_code
 from tests.servers import wait_until
 
 PAY_AGAIN = "^Pay again$"
@@ -98,10 +98,3 @@ def let_the_prompt_end(shopper, sale, backstage):
     wait_until(lambda: sale.attempts()[0]["can_retry"])
     shopper.page.evaluate("dispatchEvent(new Event('online'))")
     expect(shopper.button(PAY_AGAIN)).to_be_visible()
-
-
-def type_code(shopper, code):
-    shopper.page.get_by_role("textbox", name="Code from the M-PESA SMS").filter(visible=True).fill(
-        code
-    )
-    shopper.button("^Send the code$").filter(visible=True).click()

@@ -192,7 +192,7 @@ def called_back_into_death(world: World, point: str) -> tuple[str, str]:
 def test_a_callback_that_was_not_stored_was_not_answered_and_its_money_is_asked_for(
     world: World,
 ) -> None:
-    _, transaction_id = called_back_into_death(world, "before the raw callback")
+    _, transaction_id = called_back_into_death(world, "before the judgement of a callback")
 
     world.come_back()
     page = world.watch(transaction_id)
@@ -205,7 +205,12 @@ def test_a_callback_that_was_not_stored_was_not_answered_and_its_money_is_asked_
 
 
 def test_a_callback_that_was_stored_is_judged_when_the_server_is_back(world: World) -> None:
-    order_id, transaction_id = called_back_into_death(world, "before the judgement of a callback")
+    """It is stored alone where somebody else holds its order; else with its judgement."""
+    order_id, transaction_id = started(world)
+    with world.holding(order_id):
+        world.arm("after the raw callback")
+        world.pay(PAYER_MSISDN)
+        world.wait_for_death()
     assert world.attempt(order_id)["status"] == "PENDING"
 
     world.come_back()

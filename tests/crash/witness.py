@@ -23,11 +23,16 @@ class Seen:
 
 
 class Witness:
-    """Stands before a server; never repeats a request."""
+    """Stands before a server; never repeats a request.
+
+    Attributes:
+        under_way: requests that are not answered yet.
+    """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.seen: list[Seen] = []
+        self.under_way: set[int] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_port}"
@@ -44,6 +49,13 @@ class Witness:
 
     def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> "_Answer":
         """Ask the server behind, and remember."""
+        self.under_way.add(threading.get_ident())
+        try:
+            return self._pass_on(method, path, headers, body)
+        finally:
+            self.under_way.discard(threading.get_ident())
+
+    def _pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> "_Answer":
         with requests.Session() as session:
             session.trust_env = False
             try:

@@ -173,17 +173,27 @@ class World:
                 statement = f"UPDATE {table} SET {moved}"  # noqa: S608 (names of our own)
                 connection.execute(text(statement), {"gone": seconds})
 
+    @contextmanager
+    def holding(self, order_id: str) -> Iterator[None]:
+        """Somebody else holds the order's lock."""
+        lock = text("SELECT id FROM orders WHERE id = :id FOR UPDATE")
+        with self.engine.begin() as connection:
+            connection.execute(lock, {"id": order_id})
+            yield
+
     def forget(self) -> None:
         """Begin the next test from nothing."""
         for page in self.pages:
             page.close()
         self.pages.clear()
         self.doom.unlink(missing_ok=True)
+        self.simulator.post("/reset")
+        # A page hears of a callback before Safaricom has its 200.
+        wait_until(lambda: not self.to_server.under_way, self.server.why)
         with self.engine.begin() as connection:
             # Children first; TRUNCATE would deadlock with whatever the server is reading.
             for table in ("idempotency_keys", *reversed(_TIMES)):
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
-        self.simulator.post("/reset")
         for witness in (self.to_daraja, self.to_server):
             witness.seen.clear()
 

@@ -10,12 +10,13 @@ import requests
 
 from mpesa.tokens import hash_token, new_callback_token
 from tests.factories import failure_callback, raw, success_callback
+from tests.integration.conftest import on_one_server
 from tests.integration.steps import new_line, phone, started, status_of
 from tests.servers import PATIENCE, running, wait_until
 
 
 @pytest.fixture
-def ours(tmp_path):
+def ours(tmp_path, async_mode):
     """A server of this test's own, with a database to look into."""
     with running(tmp_path) as server:
         server.file = tmp_path / f"mpesa-{server.port}.sqlite"
@@ -95,6 +96,7 @@ def test_a_callback_that_breaks_off_is_not_taken_for_a_whole_one(ours):
     assert status_of(ours, transaction_id)["status"] == "PENDING"
 
 
+@on_one_server
 def test_a_callback_that_meets_a_locked_database_is_never_lost_with_a_200(ours):
     transaction_id, token, ids = attempt(ours)
     body = raw(failure_callback(*ids))
@@ -111,6 +113,7 @@ def test_a_callback_that_meets_a_locked_database_is_never_lost_with_a_200(ours):
     assert status_of(ours, transaction_id)["reason"] == "cancelled"
 
 
+@on_one_server
 def test_a_locked_database_stops_no_one_who_only_reads(ours):
     transaction_id, _, _ = attempt(ours)
     with closing(sqlite3.connect(ours.file, isolation_level=None)) as holder:
@@ -136,6 +139,7 @@ def test_many_callbacks_at_once_are_all_kept(ours):
     assert sorted(kept(ours)) == sorted(bodies)
 
 
+@on_one_server
 def test_the_simulators_garbled_callback_is_kept_and_pays_nothing(ours):
     msisdn = new_line()
     phone(ours, msisdn).script(answer="pay", callback="garbled", query="pending")

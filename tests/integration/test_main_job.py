@@ -135,6 +135,7 @@ def test_everything_is_still_there_after_a_restart(tmp_path, database_url):
             assert page.first["status"] == "PENDING"
 
 
+@pytest.mark.usefixtures("async_mode")
 @pytest.mark.postgres
 def test_with_postgresql_the_result_arrives_in_the_page_too(tmp_path, postgres):
     with running(tmp_path, DATABASE_URL=postgres.new_database()) as server:
@@ -148,6 +149,7 @@ def test_with_postgresql_the_result_arrives_in_the_page_too(tmp_path, postgres):
         assert server.get("/readyz").status_code == 200
 
 
+@pytest.mark.usefixtures("async_mode")
 def test_with_a_simulator_of_its_own_the_result_arrives_too(tmp_path):
     from tests.servers import free_port
 

@@ -76,6 +76,7 @@ def read_until(shopper, text):
         seen += part
 
 
+@pytest.mark.usefixtures("async_mode")
 @pytest.mark.slow
 def test_1500_open_sockets_hinder_no_request_callback_or_push(tmp_path, many_files):
     with running(tmp_path) as server, ExitStack() as cleanup:

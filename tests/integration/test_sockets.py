@@ -11,6 +11,7 @@ import requests
 import socketio
 import websocket
 
+from tests.integration.conftest import on_one_server
 from tests.integration.steps import (
     Page,
     new_order,
@@ -81,6 +82,7 @@ def settled(server, transaction_id):
 # -- rooms -------------------------------------------------------------------------------------
 
 
+@on_one_server
 def test_a_second_payer_hears_nothing_of_the_first(server):
     msisdn, first = started(server)
     _, second = started(server)
@@ -103,6 +105,7 @@ EVENTS = [
 ]
 
 
+@on_one_server
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_event_lets_a_client_into_another_room(server, event):
     msisdn, first = started(server)
@@ -115,6 +118,7 @@ def test_no_event_lets_a_client_into_another_room(server, event):
         assert intruder.hears_nothing()
 
 
+@on_one_server
 def test_what_a_client_emits_reaches_nobody_else(server):
     _, transaction_id = started(server)
     with watching(server, transaction_id) as page, watching(server, transaction_id) as forger:
@@ -197,6 +201,7 @@ def test_a_client_of_socketio_as_published_sees_why_it_is_refused(server):
     assert seen == [{"message": "transaction_not_found"}]
 
 
+@on_one_server
 def test_one_that_sends_no_connect_is_closed_after_ten_seconds(server):
     with Page(server) as page:
         assert 8 <= page.closed_after() <= 14

@@ -12,11 +12,21 @@ from contextlib import closing
 import pytest
 import requests
 
+from tests.integration.conftest import by_every_signal
 from tests.integration.steps import new_line, new_order, phone, push, started, watching
 from tests.servers import PATIENCE, ROOT, Server, free_port, running, wait_until
 
 # Promised are 5 s, and 10 s with a push under way; machines that run tests are slow and shared.
 SOON = 15
+
+
+# The socket as file 3, and whom it is meant for (sd_listen_fds(3)).
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def timed_stop(server, number):
@@ -31,7 +41,8 @@ def timed_stop(server, number):
 # -- stopping ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@by_every_signal
+@pytest.mark.usefixtures("async_mode")
 def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
     with running(tmp_path) as server:
         _, transaction_id = started(server)
@@ -47,7 +58,8 @@ def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
         assert "Traceback" not in server.why()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@by_every_signal
+@pytest.mark.usefixtures("async_mode")
 def test_it_ends_soon_with_status_0_while_nothing_happens(tmp_path, number):
     with running(tmp_path) as server:
         wait_until(lambda: "Serving on" in server.why())
@@ -58,6 +70,7 @@ def test_it_ends_soon_with_status_0_while_nothing_happens(tmp_path, number):
     assert "Traceback" not in server.why()
 
 
+@pytest.mark.usefixtures("async_mode")
 def test_more_signals_change_nothing(tmp_path):
     with running(tmp_path) as server:
         _, transaction_id = started(server)
@@ -69,6 +82,7 @@ def test_more_signals_change_nothing(tmp_path):
         assert server.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.usefixtures("async_mode")
 def test_a_client_that_reads_nothing_does_not_delay_the_end(tmp_path):
     with running(tmp_path) as server:
         _, transaction_id = started(server)
@@ -116,7 +130,8 @@ class MuteDaraja:
             each.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@by_every_signal
+@pytest.mark.usefixtures("async_mode")
 def test_a_push_under_way_is_recorded_as_unconfirmed_before_the_end(tmp_path, number):
     with closing(MuteDaraja()) as mute, running(tmp_path, DARAJA_BASE_URL=mute.address) as server:
         order_id = new_order(server)
@@ -197,6 +212,12 @@ def test_a_taken_port_is_said_in_one_line(tmp_path):
         assert_one_line(refusal(tmp_path, PORT=port), "PORT", port)
 
 
+def test_the_simulator_too_names_an_async_server_that_there_is_not(tmp_path):
+    outcome = refusal(tmp_path, ("-m", "mpesa.simulator"), ASYNC_MODE="threads")
+
+    assert_one_line(outcome, "ASYNC_MODE", "eventlet", "gevent")
+
+
 def test_the_simulator_too_says_in_one_line_that_its_port_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -227,6 +248,7 @@ def test_a_file_that_is_no_database_is_said_in_one_line(tmp_path):
     assert_one_line(refusal(tmp_path, DATABASE_URL=f"sqlite:///{file}"), "DATABASE_URL")
 
 
+@pytest.mark.usefixtures("async_mode")
 def test_a_postgresql_that_does_not_answer_is_said_in_one_line_without_its_password(tmp_path):
     url = f"postgresql://mpesa:s3cret@127.0.0.1:{free_port()}/mpesa"
 
@@ -253,6 +275,7 @@ def test_a_postgresql_that_does_not_answer_is_said_in_one_line_without_its_passw
         ("DARAJA_BASE_URL", "http://example.com"),
         ("WEBHOOK_SECRET", "hunter2"),
         ("TRUSTED_PROXIES", "-1"),
+        ("ASYNC_MODE", "threads"),
     ],
 )
 def test_a_bad_setting_is_named_in_one_line(tmp_path, name, value):
@@ -337,6 +360,7 @@ class OnIPv6(Server):
             return probe.connect_ex(("::1", self.port)) == 0
 
 
+@pytest.mark.usefixtures("async_mode")
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_the_main_job_works_on_ipv6_too(tmp_path):
     server = OnIPv6(tmp_path, HOST="::1")
@@ -353,7 +377,8 @@ def test_the_main_job_works_on_ipv6_too(tmp_path):
         server.stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@by_every_signal
+@pytest.mark.usefixtures("async_mode")
 def test_a_signal_during_the_start_ends_it_quietly(tmp_path, number):
     server = Server(tmp_path)
     server.start()  # it listens before it migrates
@@ -362,3 +387,27 @@ def test_a_signal_during_the_start_ends_it_quietly(tmp_path, number):
 
     assert (status, took < SOON) == (0, True)
     assert "Traceback" not in server.why()
+
+
+def test_it_serves_on_the_socket_that_the_service_manager_holds(tmp_path):
+    """As systemd passes it on; who connects while the worker starts waits, and is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as held, closing(socket.socket()) as early:
+        port = held.getsockname()[1]
+        early.connect(("127.0.0.1", port))
+        early.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        worker = subprocess.Popen(
+            [sys.executable, "-c", AS_SYSTEMD, str(held.fileno()), sys.executable, "app.py"],
+            cwd=ROOT,
+            env={"PORT": str(port), "DATABASE_URL": f"sqlite:///{tmp_path}/mpesa.sqlite"},
+            pass_fds=[held.fileno()],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            early.settimeout(PATIENCE)
+            answer = early.recv(4096)
+        finally:
+            worker.terminate()
+            status = worker.wait(PATIENCE)
+
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert status == 0

@@ -19,6 +19,21 @@ test("a live page asks seldom", () => {
   assert.equal(nextPollIn(following("socket-up"), 3, 500, MIDDLE), 10_000);
 });
 
+test("pages that lost one worker ask anywhere within two pauses", () => {
+  const dropped = following("socket-up", "socket-down");
+  assert.equal(nextPollIn(dropped, 3, 100, 0), 0);
+  assert.equal(nextPollIn(dropped, 3, 100, 0.99), 5940);
+});
+
+test("after that first question they ask at the server's pace", () => {
+  const asked = following("socket-up", "socket-down", "answer");
+  assert.equal(nextPollIn(asked, 3, 100, 0), 2400);
+});
+
+test("a socket that never was up has nothing to spread", () => {
+  assert.equal(nextPollIn(following("socket-down"), 3, 9000, 0), 2400);
+});
+
 test("a dropped socket is replaced by polling without a grace", () => {
   const dropped = following("socket-up", "socket-down");
   assert.equal(linkOf(dropped, 100), "polling");
@@ -28,6 +43,7 @@ test("a dropped socket is replaced by polling without a grace", () => {
 test("polling gives way when the socket is back", () => {
   const back = following("socket-up", "socket-down", "no-answer", "socket-up");
   assert.equal(linkOf(back, 9000), "live");
+  assert.equal(nextPollIn(back, 3, 9000, MIDDLE), 10_000);
 });
 
 test("without the network the page is offline, even if the socket has not noticed", () => {

@@ -1,44 +1,126 @@
-"""`make soak`: play the world against the application for a while, each time another story."""
+"""`make soak`: shoppers at a steady rate, every misbehaviour of payers and Daraja, for an hour."""
 # ruff: noqa: T201 (print() is how it talks to the person who started it)
 
 import argparse
-import secrets
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
 import time
-from itertools import count
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from tests.test_money_machine import tell_stories
+from tests.servers import Postgres, Server, free_port, running
+from tests.soak.comparing import compare
+from tests.soak.shopper import PATIENCE, Notes, Shopper
 
-# Of every run's stories the later ones vary the earlier ones: a few of those find what waits for
-# two things to be the same, and more of them only repeat.
-STORIES = 12
+# Nothing is decided of itself after this long: the last prompt is over, every silent payment was
+# asked about, and a late success has come (seconds).
+QUIET = 150
+SAMPLE_EVERY = 10.0
+# What the memory may grow between the first and the last quarter, a warm-up left out.
+MAY_GROW = 1.10
+MOST_SHOPPERS = 800
 
 
 def main() -> None:
-    """Play until the time is over or a promise is broken; every seed is printed.
-
-    Raises:
-        AssertionError: the broken promise, and the shortest story that was found to break it.
-    """
+    """Run, print a line a minute and the comparison; exit status 1 where anything is wrong."""
     asked = _arguments()
-    first = secrets.randbelow(2**32) if asked.seed is None else asked.seed
-    end = time.monotonic() + 60 * asked.minutes
-    for seed in count(first):
-        print(f"seed {seed}: ", end="", flush=True)
-        try:
-            tell_stories(seed, STORIES)
-        except BaseException:
-            print(f"broken; again with: python -m tests.soak --seed {seed} --minutes 0")
-            raise
-        print(f"{STORIES} stories, every promise kept", flush=True)
-        if time.monotonic() >= end:
-            break
-    print(f"{seed - first + 1} seeds from {first} on")
+    folder = Path(tempfile.mkdtemp(prefix="mpesa-soak-"))
+    cluster = Postgres(folder, durable=True).create()
+    try:
+        wrong = _soak(asked, folder, cluster.new_database())
+    finally:
+        cluster.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+    for each in wrong[:50]:
+        print("WRONG", each)
+    print(f"{len(wrong)} wrong" if wrong else "Nothing lost, nothing double, nothing invented.")
+    sys.exit(bool(wrong))
+
+
+def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[str]:
+    port = str(free_port())
+    print(f"seed {asked.seed}, {asked.rate} shoppers a second, {asked.minutes} minutes", flush=True)
+    with (
+        running(folder, ("-m", "mpesa.simulator", "--port", port), PORT=port) as simulator,
+        running(
+            folder,
+            DATABASE_URL=database_url,
+            DARAJA_BASE_URL=simulator.address,
+            DARAJA_QUERY_RATE="600/minute",
+            ASYNC_MODE=asked.async_mode,
+        ) as server,
+    ):
+        notes = Notes()
+        memory = _send_shoppers(asked, server, simulator, notes)
+        print(f"\nwaiting {QUIET} s for what is under way", flush=True)
+        time.sleep(QUIET)
+        counts, wrong = compare(database_url, simulator.get("/ledger").json(), notes.scripts)
+    for title, figures in (("database", counts), ("shoppers saw", notes.seen)):
+        print(f"{title}: " + ", ".join(f"{n} {what}" for what, n in sorted(figures.items())))
+    return [*notes.broken, *wrong, *_grown(memory)]
+
+
+def _send_shoppers(
+    asked: argparse.Namespace, server: Server, simulator: Server, notes: Notes
+) -> list[float]:
+    """Shoppers come evenly; returns the server's memory (MB), sampled evenly."""
+    begin, memory, chance = time.monotonic(), [], random.Random(asked.seed)
+    with ThreadPoolExecutor(MOST_SHOPPERS) as shop:
+        for number in range(int(60 * asked.minutes * asked.rate)):
+            due = begin + number / asked.rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            own = random.Random(chance.random())
+            shop.submit(Shopper(server, simulator, notes, number, own).come)
+            if time.monotonic() - begin >= SAMPLE_EVERY * (len(memory) + 1):
+                memory.append(_megabytes(server))
+                if len(memory) % 6 == 0:
+                    _report(time.monotonic() - begin, number + 1, notes, server, memory[-1])
+        print(f"the last shopper came; up to {2 * PATIENCE:.0f} s until the last one has gone")
+    return memory
+
+
+def _report(seconds: float, came: int, notes: Notes, server: Server, memory: float) -> None:
+    paid = notes.seen["paid"] + notes.seen["paid_late"]
+    print(
+        f"{seconds / 60:5.1f} min  {came} came, {paid} saw it paid, {len(notes.broken)} wrong,"
+        f" {memory:.1f} MB, {_cpu(server):.0f} s of CPU",
+        flush=True,
+    )
+
+
+def _grown(memory: list[float]) -> list[str]:
+    """Whether the server's memory grew, once it was warm."""
+    warm = memory[len(memory) // 5 :]
+    quarter = len(warm) // 4
+    if not quarter:
+        return []
+    first, last = statistics.median(warm[:quarter]), statistics.median(warm[-quarter:])
+    print(f"memory: {first:.1f} MB in the first quarter, {last:.1f} MB in the last")
+    return [f"memory grew from {first:.1f} to {last:.1f} MB"] if last > MAY_GROW * first else []
+
+
+def _megabytes(server: Server) -> float:
+    assert server.process is not None
+    fields = Path(f"/proc/{server.process.pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _cpu(server: Server) -> float:
+    assert server.process is not None
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="(%(default)s)")
-    parser.add_argument("--seed", type=int, help="the first one; by chance where none is given")
+    parser.add_argument("--minutes", type=float, default=60, help="(%(default)s)")
+    parser.add_argument("--rate", type=float, default=2, help="shoppers a second (%(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="(by chance)")
+    parser.add_argument("--async-mode", default="eventlet", help="(%(default)s)")
     return parser.parse_args()
 
 

@@ -3,7 +3,14 @@
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from mpesa.web import background
+from mpesa.models import db
+from mpesa.web import background, workers
+from mpesa.web.services import services
+from tests.conftest import BOTH_DATABASES
+from tests.servers import wait_until
+
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
 
 
 def broken(*_):
@@ -22,3 +29,87 @@ def test_a_connection_that_cannot_be_given_back_does_not_end_the_loop(app):
     background._try(app, lambda _services: None)
 
     assert next(failures, None) is None
+
+
+# -- workers that share a database ---------------------------------------------------------------
+
+
+def look_around(*apps, rounds=2):
+    """Let a worker of each application look for the others."""
+    looks = [background._workers() for _ in apps]
+    for _round in range(rounds):
+        for app, look in zip(apps, looks, strict=True):
+            with app.app_context():
+                look(services())
+
+
+def warnings(caplog):
+    return [each.getMessage() for each in caplog.records if "REDIS_URL" in each.getMessage()]
+
+
+@on_postgresql
+def test_each_of_two_workers_without_redis_says_so_once(make_app, caplog):
+    look_around(make_app(), make_app())
+
+    said = warnings(caplog)
+    assert len(said) == 2
+    assert all("2 workers" in each for each in said)
+
+
+@on_postgresql
+def test_the_doctor_finds_workers_without_redis(make_app):
+    look_around(make_app(), make_app())
+
+    result = make_app().test_cli_runner().invoke(args=["doctor"])
+
+    assert "BAD  redis" in result.output
+    assert "2 workers" in result.output
+
+
+@pytest.mark.redis
+@on_postgresql
+def test_the_doctor_finds_workers_that_listen_on_another_redis(make_app, redis_url):
+    look_around(make_app(), make_app())
+
+    result = make_app(REDIS_URL=redis_url).test_cli_runner().invoke(args=["doctor"])
+
+    assert "BAD  redis" in result.output
+    assert "2 workers run, and 0 listen here" in result.output
+
+
+@on_both
+def test_a_worker_alone_says_nothing_of_redis(make_app, caplog):
+    app = make_app()
+    look_around(app)
+
+    result = app.test_cli_runner().invoke(args=["doctor"])
+
+    assert warnings(caplog) == []
+    assert "ok   redis" in result.output
+
+
+@on_postgresql
+def test_workers_with_redis_say_nothing_of_it(make_app, caplog):
+    url = "redis://127.0.0.1:1/0"
+
+    look_around(make_app(REDIS_URL=url), make_app(REDIS_URL=url))
+
+    assert warnings(caplog) == []
+
+
+@on_postgresql
+def test_a_worker_that_was_killed_is_counted_no_longer(make_app):
+    gone, other = make_app(), make_app()
+    look_around(gone)
+    before = running(other)
+
+    with gone.app_context():
+        db.engine.dispose()  # its connections end with it
+
+    assert before == 1
+    wait_until(lambda: running(other) == 0)
+
+
+def running(app):
+    with app.app_context():
+        return workers.count(db.session())

@@ -13,6 +13,7 @@ import pytest
 from mpesa.clock import run_once
 from mpesa.daraja import UnknownOutcome
 from mpesa.models import db
+from mpesa.web import qr
 from mpesa.web.words import whole
 from tests.factories import API_KEY, RECEIPT
 from tests.web.steps import call_back, fail, pushed
@@ -408,19 +409,63 @@ def test_a_paid_page_warns_of_a_prompt_that_another_attempt_left(client, make_or
     assert "is still on a phone, cancel it" in page(client, order_id)
 
 
-def test_no_id_stands_on_a_page_twice(make_app, daraja):
-    client = make_app(MANUAL_PAYMENT="on").test_client()
-    order_id = client.post(
-        "/api/orders",
-        json={"amount": 1, "reference": "A", "description": "x"},
-        headers=API_KEY,
-    ).get_json()["order_id"]
+def failed_page(client, daraja, **query):
+    """The page of an order for KES 1,500, reference INV-7, whose payer had too little."""
+    fields = {"amount": 1500, "reference": "INV-7", "description": "x"}
+    order_id = client.post("/api/orders", json=fields, headers=API_KEY).get_json()["order_id"]
     pushed(client, order_id)
     fail(client, daraja, 1)
+    return page(client, order_id, query_string=query)
 
-    ids = re.findall(r' id="([^"]+)"', page(client, order_id))
+
+def test_no_id_stands_on_a_page_twice(make_app, daraja):
+    text = failed_page(make_app(MANUAL_PAYMENT="on").test_client(), daraja)
+
+    ids = re.findall(r' id="([^"]+)"', text)
 
     assert len(ids) == len(set(ids))
+
+
+def to_copy(text):
+    return re.findall(r'data-copy="([^"]*)"', text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "menu", "values"),
+    [
+        ({}, "Pay Bill", ["174379", "INV-7", "1500"]),
+        # Buy Goods asks for no account.
+        ({"DARAJA_ACCOUNT_TYPE": "till", "DARAJA_TILL": "555123"}, "Buy Goods", ["555123", "1500"]),
+    ],
+)
+def test_after_a_failure_the_way_to_pay_by_hand_is_shown_where_it_is_wanted(
+    make_app, daraja, settings, menu, values
+):
+    text = failed_page(make_app(MANUAL_PAYMENT="on", **settings).test_client(), daraja)
+
+    assert to_copy(text) == values
+    assert menu in text
+    assert 'id="code-by-hand"' in text
+
+
+def test_elsewhere_nobody_is_told_to_pay_by_hand(client, daraja):
+    text = failed_page(client, daraja)
+
+    assert not to_copy(text)
+    assert "code-by-hand" not in text
+
+
+def test_the_merchants_name_and_logo_stand_on_its_page(make_app):
+    logo = "https://cdn.example.com/logo.svg"
+    client = make_app(MERCHANT_NAME="Mama Njeri", MERCHANT_LOGO=logo).test_client()
+
+    answer = client.get("/")
+
+    assert "<title>Mama Njeri</title>" in answer.text
+    assert f'<img src="{logo}"' in answer.text
+    assert (
+        "img-src 'self' data: https://cdn.example.com;" in answer.headers["Content-Security-Policy"]
+    )
 
 
 def test_a_code_that_was_sent_is_remembered_on_every_device(app, client, make_order, clock):
@@ -466,7 +511,7 @@ def test_the_page_has_a_code_to_scan_while_nothing_was_begun(client, make_order)
     before = page(client, order_id)
     pushed(client, order_id)
 
-    assert 'class="qr-code"' in before
+    assert qr.svg(f"http://127.0.0.1:5000/checkout/{order_id}?lang=en") in before
     assert 'class="qr-code"' not in page(client, order_id)
 
 

@@ -56,11 +56,17 @@ class Twin:
             self.manager.disconnect(self.sids.pop(key), namespace)
 
     def state(self) -> dict[str, Any]:
-        """All that the base class keeps."""
-        kept = vars(self.manager)
+        """All that the base class keeps, and whom it would send what is for a room or a socket."""
+        kept, own = vars(self.manager), set(self.sids.values())
         return {
             "rooms": {
-                ns: {r: dict(m) for r, m in rooms.items()} for ns, rooms in kept["rooms"].items()
+                ns: {r: dict(m) for r, m in rooms.items() if r not in own}
+                for ns, rooms in kept["rooms"].items()
+            },
+            "reached": {
+                (ns, room): sorted(self.manager.get_participants(ns, room))
+                for ns in kept["rooms"]
+                for room in (*ROOMS, *own)
             },
             **{name: kept[name] for name in ("callbacks", "pending_connect", "pending_disconnect")},
             "of": {

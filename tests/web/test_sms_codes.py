@@ -1,7 +1,11 @@
 """POST /sms-code: the receipt that a shopper typed out of an SMS, kept and never believed."""
 
+from collections import Counter
+
 import pytest
 
+from tests.conftest import BOTH_DATABASES
+from tests.desk import at_once
 from tests.factories import RECEIPT, SECOND_PAYER
 from tests.web.steps import problem, pushed, rows, status_of
 
@@ -140,3 +144,13 @@ def test_another_content_type_is_refused(client):
     answer = client.post("/sms-code", data=b"x", content_type="text/plain")
 
     problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+def test_of_many_codes_at_once_five_are_taken(app, client, transaction_id):
+    before = rows(app)
+
+    answers = at_once([lambda: send(app.test_client(), transaction_id)] * 12)
+
+    assert Counter(each.status_code for each in answers) == {202: 5, 429: 7}
+    assert rows(app)[2] == before[2] + 5

@@ -1,42 +1,31 @@
-"""The only module that knows the async server (eventlet): patches, sockets, start and stop.
+"""One process from its start to its end, on whichever server: listen, serve, stop."""
 
-Imported first, by app.py and mpesa/simulator/__main__.py alone, when they run as the program.
-"""
+import contextlib
+import errno
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import warnings
+from werkzeug.wsgi import ClosingIterator
 
-# Eventlet says at every import that it is in maintenance; README.md says so once, and what to do.
-warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
+from mpesa.serving.bounds import IDLE_CONNECTION, MAX_CONNECTIONS, OWN_FILES
 
-import eventlet  # noqa: E402 - the filter above has to stand first
-
-eventlet.monkey_patch()
-
-import contextlib  # noqa: E402 - everything below has to see the patched modules
-import errno  # noqa: E402
-import logging  # noqa: E402
-import resource  # noqa: E402
-import signal  # noqa: E402
-import socket  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterable  # noqa: E402
-from typing import Any  # noqa: E402
-
-from eventlet import websocket, wsgi  # noqa: E402
-from werkzeug.wsgi import ClosingIterator  # noqa: E402
-
-# Every open WebSocket holds one place for as long as a shopper waits. Eventlet's own 1,024 would
-# let waiting shoppers keep Safaricom's callbacks out; memory ends long before this number.
-MAX_CONNECTIONS = 100_000
-# A browser or proxy that went away without a word is noticed after this (seconds).
-IDLE_CONNECTION = 75
 # Time that requests under way have once the server stops (seconds): then pushes are cut and
 # recorded as unconfirmed, and what still runs is left.
 FINISH_IN = 4.0
 RECORD_IN = 2.0
 
-log = logging.getLogger(__name__)
+# The first file that a service manager passes on (sd_listen_fds(3)).
+_FIRST_PASSED = 3
+
+# Takes connections for an application from a listener, so many at once, and closes one that is
+# silent for so many seconds. Returns what ends the taking.
+Start = Callable[[socket.socket, Any, int, float], Callable[[], None]]
 
 
 class CannotListen(OSError):
@@ -46,9 +35,13 @@ class CannotListen(OSError):
 def listen(host: str, port: int) -> socket.socket:
     """Take the address, or say in one line why not.
 
+    Where the service manager holds the address already (systemd's socket activation), that is it.
+
     Raises:
         CannotListen: it is taken, not ours, or not allowed.
     """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return socket.socket(fileno=_FIRST_PASSED)
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -62,10 +55,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(
+def serve_with(
+    start: Start,
     app: Any,
     listener: socket.socket,
     *,
+    idle: float = IDLE_CONNECTION,
     on_ready: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
     on_cut: Callable[[], None] = lambda: None,
@@ -73,48 +68,25 @@ def serve(
     """Serve a WSGI application, WebSockets included, until SIGINT or SIGTERM.
 
     Args:
+        start: the server's own way to take connections.
         listener: from `listen`.
+        idle: seconds that a connection may stay silent.
         on_ready: connections are taken from now on.
         on_stop: no new connections are taken; tell open sockets to go.
         on_cut: time is up; end calls to others, so that their outcome can still be recorded.
     """
-    _allow_many_files()
+    most = _connections_that_fit()
     signals = _signal_pipe()
     requests = _UnderWay(app)
-    server = eventlet.spawn(_accept, listener, requests)
+    stop = start(listener, requests, most, idle)
     on_ready()
     _wait_for_stop(signals)
-    server.kill()
+    stop()
     listener.close()
     on_stop()
     if not requests.wait_for_none(FINISH_IN):
         on_cut()
         requests.wait_for_none(RECORD_IN)
-
-
-def _accept(listener: socket.socket, app: Any) -> None:
-    wsgi.server(
-        listener,
-        app,
-        log=logging.getLogger("mpesa.serving.wsgi"),
-        log_output=False,  # paths hold callback tokens
-        debug=False,  # no traceback in an answer
-        custom_pool=eventlet.GreenPool(MAX_CONNECTIONS),
-        keepalive=IDLE_CONNECTION,
-        socket_timeout=IDLE_CONNECTION,
-    )
-
-
-class _BoundedMessage(websocket.RFC6455WebSocket.Message):
-    """Holds a message together to the length of one frame: eventlet bounds each fragment only."""
-
-    def push(self, fragment: bytes, final: bool = False) -> None:
-        super().push(fragment, final)
-        if sum(map(len, self.data)) > self.max_frame_length:
-            raise websocket.FailedConnectionError(1009, "The message is too long.")
-
-
-websocket.RFC6455WebSocket.Message = _BoundedMessage
 
 
 class _UnderWay:
@@ -128,12 +100,7 @@ class _UnderWay:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
-                # Eventlet would speak drafts of 2010, in which a message has no bound at all.
-                start_response("426 Upgrade Required", [("Sec-WebSocket-Version", "13")])
-                return []
-            answer: Iterable[bytes] = self._app(environ, start_response)
-            return answer
+            return self._open_websocket(environ, start_response)
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             # Eventlet ends such a body itself but does not say so: it would be read as empty.
             environ["wsgi.input_terminated"] = True
@@ -143,6 +110,21 @@ class _UnderWay:
         except BaseException:
             self._end()
             raise
+
+    def _open_websocket(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+            # Eventlet would speak drafts of 2010, in which a message has no bound at all.
+            start_response("426 Upgrade Required", [("Sec-WebSocket-Version", "13")])
+            return []
+        if "upgrade" not in environ.get("HTTP_CONNECTION", "").lower():
+            # Engine.IO would not answer at all.
+            start_response("400 Bad Request", [("Content-Length", "0")])
+            return []
+        # Every browser offers to compress. A compressor costs more memory than all the rest of a
+        # socket that waits, and a snapshot has less than 1 KiB.
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
 
     def _begin(self) -> None:
         self._count += 1
@@ -164,7 +146,7 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-# A signal during a start ends it just as quietly; `serve` takes over from here.
+# A signal during a start ends it just as quietly; `serve_with` takes over from here.
 for _number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(_number, _leave)
 
@@ -186,11 +168,18 @@ def _wait_for_stop(signals: socket.socket) -> None:
         pass
 
 
-def _allow_many_files() -> None:
-    """Every socket is an open file; take what the system allows."""
+def _connections_that_fit() -> int:
+    """Take as many open files as the system allows, and leave enough of them for everything else.
+
+    Without a free file no connection can be taken, nor a callback stored.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, files - min(OWN_FILES, files // 2))
 
 
 def _why(error: OSError, host: str, port: int) -> str:

@@ -1,0 +1,121 @@
+"""Eventlet: patches first, then its WSGI server, which has WebSockets of its own."""
+
+import warnings
+
+# Eventlet says at every import that it is in maintenance; README.md says so once, and what to do.
+warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
+
+import eventlet  # noqa: E402 - the filter above has to stand first
+
+# psycopg2 becomes cooperative with the rest.
+eventlet.monkey_patch()
+
+import errno  # noqa: E402 - everything below has to see the patched modules
+import logging  # noqa: E402
+import socket  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from email.message import Message  # noqa: E402
+from typing import Any  # noqa: E402
+
+from eventlet import websocket, wsgi  # noqa: E402
+
+
+def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable[[], None]:
+    """Take connections from now on; returns what ends that.
+
+    Args:
+        most: connections at once; more of them wait.
+        idle: seconds that a connection may stay silent.
+    """
+    kill: Callable[[], None] = eventlet.spawn(_accept, listener, app, most, idle).kill
+    return kill
+
+
+def _accept(listener: socket.socket, app: Any, most: int, idle: float) -> None:
+    wsgi.server(
+        _Listener(listener),
+        app,
+        log=logging.getLogger("mpesa.serving.wsgi"),
+        log_output=False,  # paths hold callback tokens
+        debug=False,  # no traceback in an answer
+        custom_pool=eventlet.GreenPool(most),
+        protocol=_Protocol,
+        keepalive=idle,
+        socket_timeout=idle,
+    )
+
+
+class _Listener:
+    """Outlasts a moment without free files; eventlet would never take a connection again."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection.
+
+        Raises:
+            OSError: the listener is closed.
+        """
+        while True:
+            try:
+                return self._listener.accept()
+            except OSError as error:
+                if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
+                    raise
+                eventlet.sleep(0.1)
+
+
+class _Protocol(wsgi.HttpProtocol):
+    """One connection: its head in bounded time, and nothing about requests in a log."""
+
+    rfile: Any
+    wfile: Any
+    headers: Any
+
+    def _read_request_line(self) -> bytes:
+        """The first line; each byte alone could come just in time for ever."""
+        with eventlet.Timeout(self.server.socket_timeout, TimeoutError("too slow")):
+            line: bytes = super()._read_request_line()
+        return line
+
+    def parse_request(self) -> bool:
+        """The headers, in bounded time too."""
+        with eventlet.Timeout(self.server.socket_timeout, TimeoutError("too slow")):
+            done: bool = super().parse_request()
+        return done
+
+    def get_environ(self) -> dict[str, Any]:
+        """What the application is told; a WebSocket gives back what only a request needs.
+
+        It may stand for minutes, and reads and writes its socket itself: 24 KB of buffers, and
+        everything that the headers said a second and a third time.
+        """
+        upgrades = self.headers.get("Upgrade", "").lower() == "websocket"
+        if upgrades:
+            self.rfile, self.wfile = self.rfile.detach(), self.wfile.detach()
+        environ: dict[str, Any] = super().get_environ()
+        if upgrades:
+            self.headers = Message()
+            del environ["headers_raw"]
+        return environ
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the standard library would write the whole line of a request that it refuses."""
+
+
+class _BoundedMessage(websocket.RFC6455WebSocket.Message):
+    """Holds a message together to the length of one frame: eventlet bounds each fragment only."""
+
+    def push(self, fragment: bytes, final: bool = False) -> None:
+        super().push(fragment, final)
+        if not fragment:
+            self.data.pop()  # an endless row of empty ones takes no room
+        if sum(map(len, self.data)) > self.max_frame_length:
+            raise websocket.FailedConnectionError(1009, "The message is too long.")
+
+
+websocket.RFC6455WebSocket.Message = _BoundedMessage

@@ -1,0 +1,159 @@
+"""Gevent: patches first, then its WSGI server, with what that lacks."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import contextlib  # noqa: E402 - everything below has to see the patched modules
+import logging  # noqa: E402
+import socket  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from io import BufferedReader  # noqa: E402
+from types import TracebackType  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gevent  # noqa: E402
+from engineio.async_drivers import gevent as engineio_on_gevent  # noqa: E402
+from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
+from gevent.socket import wait_read, wait_write  # noqa: E402
+from psycopg2 import OperationalError, extensions  # noqa: E402
+
+from mpesa.serving.bounds import LARGEST_HEAD, LONGEST_HEADER  # noqa: E402
+from mpesa.serving.websockets import CONNECTION, WebSocket  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+# Bytes: a browser's whole head, as a rule.
+BUFFER = 1024
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable[[], None]:
+    """Take connections from now on; returns what ends that.
+
+    Args:
+        most: connections at once; more of them wait.
+        idle: seconds that a connection may stay silent.
+    """
+    server = WSGIServer(
+        listener,
+        app,
+        spawn=most,
+        log=None,  # paths hold callback tokens
+        error_log=None,  # whole request lines
+        handler_class=_Handler,
+        # Else the name server is asked for the address, and a start waits for it.
+        environ={"SERVER_NAME": listener.getsockname()[0]},
+    )
+    server.idle = idle
+    server.start()
+    stop: Callable[[], None] = server.close
+    return stop
+
+
+def _wait_for_postgres(connection: Any) -> None:
+    """Let others run while a query waits for its answer (psycopg2 docs, "coroutine libraries")."""
+    while (state := connection.poll()) != extensions.POLL_OK:
+        if state == extensions.POLL_READ:
+            wait_read(connection.fileno())
+        elif state == extensions.POLL_WRITE:
+            wait_write(connection.fileno())
+        else:
+            raise OperationalError(f"the connection is in an unknown state ({state})")
+
+
+extensions.set_wait_callback(_wait_for_postgres)
+# Engine.IO's own for gevent has no bound for a message, compresses, and takes a second file and a
+# third greenlet a socket.
+engineio_on_gevent._async["websocket"] = WebSocket
+
+
+class _Head:
+    """The lines of one request's headers, within bounds: gevent's own is 6 MiB a connection."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        self._left = LARGEST_HEAD
+
+    def readline(self, _limit: int) -> bytes:
+        """The next line.
+
+        Raises:
+            ValueError: the line, or all of them, are too long.
+        """
+        line = self._stream.readline(LONGEST_HEADER + 1)
+        self._left -= len(line)
+        if len(line) > LONGEST_HEADER or self._left < 0:
+            raise ValueError("too long")
+        return line
+
+
+class _Handler(WSGIHandler):
+    """One connection: with time-outs, WebSockets, and nothing about requests in a log."""
+
+    rfile: Any
+
+    def __init__(self, connection: socket.socket, address: Any, server: WSGIServer) -> None:
+        connection.settimeout(server.idle)
+        super().__init__(connection, address, server)
+        # Gevent's own holds 8 KiB for as long as a shopper waits.
+        self.rfile.close()
+        self.rfile = connection.makefile("rb", BUFFER)
+
+    def handle(self) -> None:
+        """Serve one request after another; a client that went away is no error."""
+        with contextlib.suppress(OSError):
+            super().handle()
+
+    def read_requestline(self) -> str:
+        """The first line; each byte alone could come just in time for ever."""
+        with gevent.Timeout(self.server.idle, TimeoutError("too slow")):
+            line: str = super().read_requestline()
+        return line
+
+    def read_request(self, raw_requestline: str) -> bool:
+        """The headers, in bounded time too."""
+        with gevent.Timeout(self.server.idle, TimeoutError("too slow")):
+            done: bool = super().read_request(raw_requestline)
+        return done
+
+    def MessageClass(self, *_: object) -> Any:
+        """The headers, within bounds."""
+        headers = super().MessageClass(_Head(self.rfile))
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # The proxy before us may have believed the other one (RFC 9112, section 6.3).
+            raise ValueError("two lengths")
+        return headers
+
+    def get_environ(self) -> dict[str, Any]:
+        """What the application is told, and the connection for its WebSocket."""
+        environ: dict[str, Any] = super().get_environ()
+        # Gevent hands out the bare stream where it takes a request for a WebSocket.
+        environ["wsgi.input"] = self.wsgi_input
+        environ["wsgi.input_terminated"] = True
+        environ[CONNECTION] = (self.socket, self.rfile)
+        return environ
+
+    def handle_one_response(self) -> None:
+        """Answer; after a WebSocket, or a body without a clear end, there is no next request."""
+        super().handle_one_response()
+        if self.connection_upgraded or self.wsgi_input._chunked_input_error:
+            self.close_connection = True
+
+    def handle_error(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        """Say that our own code failed; gevent would print the request with it."""
+        if issubclass(kind, OSError):  # the client's doing
+            self.close_connection = True
+            return
+        if not issubclass(kind, gevent.GreenletExit):
+            log.error("a request failed", exc_info=(kind, error, trace))
+        self._send_error_response_if_possible(500)
+
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes] | None:
+        """Refuse what cannot be read; None where nobody is there to hear it."""
+        return None if isinstance(error, OSError) else ("400", BAD_REQUEST)
+
+    def log_request(self) -> None:
+        """Nothing: gevent would format the line before it throws it away."""

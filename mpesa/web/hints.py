@@ -1,0 +1,138 @@
+"""Hints between workers: "transaction seq" on a Redis channel of our own, and nothing else.
+
+A hint is worth a look at the database and never an answer: who can publish on Redis can make a
+worker read a row again, and no more. Nothing is tried twice, since the outbox finds the same
+changes a second later, with Redis or without.
+"""
+
+import logging
+import queue
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from mpesa import counters
+from mpesa.ledger import Change
+
+CHANNEL = "mpesa:changed"
+# Seconds. Redis is on the same network; one that takes longer is not there.
+_PATIENCE = 1.0
+# Seconds without a message after which the connection is asked whether it still stands: one whose
+# other end vanished without a word is given up after twice as long.
+_QUIET = 1.0
+# Seconds from the loss of Redis, or from a failed attempt, to the next attempt to listen.
+LISTEN_AGAIN = 0.5
+# More than a second's changes; a queue that is longer has stood still, and the outbox has it all.
+_MOST_WAITING = 1000
+# Seconds for which a hint that told nothing true stops all hearing: so often a liar costs a read.
+_AFTER_NONSENSE = 0.1
+# A socket that always has something to read never lets other greenlets run: 5,000 hints a second
+# are more than one database's workers can cause, and leave the requests their time.
+_BURST, _BREATH = 100, 0.02
+
+_HINT = re.compile(rb"([A-Za-z0-9_-]{16,64}) ([0-9]{1,9})")
+
+log = logging.getLogger(__name__)
+
+
+class Hints:
+    """Both ends of one worker.
+
+    Args:
+        url: REDIS_URL.
+        hear: called with what another worker says has changed; returns False where that is not so.
+    """
+
+    def __init__(self, url: str, hear: Callable[[Change], bool]) -> None:
+        self._redis = _client(url)
+        self._hear = hear
+        self._waiting: queue.Queue[str] = queue.Queue(_MOST_WAITING)
+        self._away = False
+        self._heard = 0
+
+    def send(self, changes: Sequence[Change]) -> None:
+        """Leave hints to be published; returns at once, whatever Redis does."""
+        with suppress(queue.Full):
+            for each in changes:
+                self._waiting.put_nowait(f"{each.transaction_id} {each.seq}")
+
+    def publish_next(self) -> None:
+        """Wait for a hint and publish it; where that fails, what waited behind it is old by now."""
+        hint = self._waiting.get()
+        try:
+            self._redis.publish(CHANNEL, hint)
+        except (redis.RedisError, OSError):
+            counters.count("hint_not_sent")
+            with suppress(queue.Empty):
+                while True:
+                    self._waiting.get_nowait()
+
+    def listen(self, pause: Callable[[float], Any]) -> None:
+        """Hear what other workers changed, until Redis goes away.
+
+        Args:
+            pause: sleeps for so many seconds, and lets others run.
+        """
+        try:
+            self._listen(pause)
+        except (redis.RedisError, OSError) as error:
+            if not self._away:
+                reason = type(error).__name__
+                log.warning("Redis is away (%s): changes are looked up every second", reason)
+            self._away = True
+
+    def _listen(self, pause: Callable[[float], Any]) -> None:
+        asked = False
+        with self._redis.pubsub() as channel:  # type: ignore[no-untyped-call]
+            channel.subscribe(CHANNEL)
+            while True:
+                message = channel.get_message(timeout=_QUIET)
+                if message is None and asked:
+                    raise redis.TimeoutError
+                asked = message is None
+                if message is None:
+                    channel.ping()
+                else:
+                    self._take(message, pause)
+
+    def _take(self, message: dict[str, Any], pause: Callable[[float], Any]) -> None:
+        if message["type"] == "subscribe":
+            if self._away:
+                log.info("Redis is back: other workers are heard again")
+            self._away = False
+        elif message["type"] == "message":
+            self._heard += 1
+            if not self._is_true(message["data"]):
+                counters.count("hint_untrue")
+                pause(_AFTER_NONSENSE)
+            elif self._heard % _BURST == 0:
+                pause(_BREATH)
+
+    def _is_true(self, hint: bytes) -> bool:
+        found = _HINT.fullmatch(hint)
+        return found is not None and self._hear(Change(found[1].decode(), int(found[2])))
+
+
+def listeners(url: str) -> int:
+    """How many workers listen on that Redis.
+
+    Raises:
+        redis.RedisError, OSError: it does not answer.
+    """
+    with _client(url) as client:
+        [(_channel, count)] = client.pubsub_numsub(CHANNEL)
+    return int(count)
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_PATIENCE,
+        socket_timeout=_PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+    )

@@ -1,0 +1,50 @@
+"""How much is measured: a full run of about twelve minutes, or a look whether all of it works."""
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Counts and rates of a run.
+
+    Attributes:
+        ours: settings of our server, such as ASYNC_MODE.
+        payments: settled for each figure of the ratio; ticks of 10 ms disappear in so many.
+        small, middle, large: shoppers who wait.
+        plain_large: the plain server is measured with `large` too.
+        watched: payments from the PIN on, `per_second`.
+        callbacks: answered one after another, and at `callback_rate`.
+        rates: callbacks a second, until it breaks; each for `rate_seconds`.
+        returning_within: seconds in which `middle` shoppers come back.
+    """
+
+    ours: dict[str, str] = field(default_factory=dict)
+    payments: int = 1500
+    small: int = 500
+    middle: int = 5_000
+    large: int = 20_000
+    plain_large: bool = False
+    watched: int = 100
+    per_second: float = 4
+    callbacks: int = 300
+    callback_rate: float = 100
+    rates: tuple[int, ...] = (10, 50, 100, 150, 200, 250, 300, 400)
+    rate_seconds: float = 6
+    returning_within: float = 15
+    returning_callbacks: float = 10
+
+    def quick(self) -> "Scale":
+        """A look whether everything works; its figures say nothing."""
+        return replace(
+            self,
+            payments=min(self.payments, 100),
+            small=20,
+            middle=100,
+            large=200,
+            watched=8,
+            callbacks=30,
+            callback_rate=20,
+            rates=(10, 20),
+            rate_seconds=2,
+            returning_within=3,
+        )

@@ -1,0 +1,146 @@
+"""One shopper of the soak: an order, a line with habits, a page or a poller, a second try."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import requests
+import websocket
+
+from tests.factories import API_KEY, order_fields
+from tests.integration.steps import watching
+from tests.servers import Server
+
+# A prompt lives 60 s, a late success comes up to 40 s later, and by then silence was asked about.
+PATIENCE = 150.0
+# As often as the page asks while its socket is up (seconds).
+BACKSTOP = 10.0
+
+HABITS: dict[str, list[object]] = {
+    "answer": ["pay"] * 8 + ["cancel", "wrong_pin", "ignore", "unreachable", "busy"],
+    "callback": ["once"] * 6 + ["twice", "never", "before_response", "garbled"],
+    "push": ["normal"] * 12 + ["timeout", "error_500", "html_503", "refused"],
+    "query": ["honest"] * 6 + ["pending", "wrong_failed", "flaky", "rate_limited"],
+    "balance": [50_000] * 9 + [10],
+}
+
+
+@dataclass
+class Notes:
+    """What all shoppers saw; `broken` is empty at the end of a good run."""
+
+    seen: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def habits(chance: Random) -> dict[str, Any]:
+    """A line's script, every misbehaviour now and then."""
+    script: dict[str, Any] = {name: chance.choice(words) for name, words in HABITS.items()}
+    script["after"] = round(chance.uniform(0, 8), 1)
+    script["callback_after"] = round(chance.choice([0, 0, 0, chance.uniform(0, 20)]), 1)
+    script["late_success_after"] = chance.choice([None] * 9 + [round(chance.uniform(5, 40), 1)])
+    return script
+
+
+class Shopper:
+    """Comes once.
+
+    Args:
+        number: gives the order's reference and the lines, which nobody else has.
+    """
+
+    def __init__(
+        self, server: Server, simulator: Server, notes: Notes, number: int, chance: Random
+    ) -> None:
+        self.server, self.simulator, self.notes = server, simulator, notes
+        self.number, self.chance = number, chance
+        self.lines = iter((f"2547{number:07d}1", f"2547{number:07d}2"))
+
+    def come(self) -> None:
+        """Pay, look on, try once more where the page would offer it; notes what is wrong."""
+        try:
+            order = order_fields(reference=f"SOAK-{self.number}")
+            made = self.server.post("/api/orders", json=order, headers=API_KEY)
+            order_id = made.json()["order_id"]
+            last = self._attempt(order_id, first := next(self.lines))
+            if last and self._tries_again(last, self.notes.scripts[first]):
+                self._attempt(order_id, next(self.lines))
+        except (requests.RequestException, websocket.WebSocketException, OSError) as error:
+            self.notes.broken.append(f"{self.number}: not served ({type(error).__name__})")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the soak tells it
+            self.notes.broken.append(f"{self.number}: {type(error).__name__}: {error}")
+
+    def _tries_again(self, last: dict[str, Any], script: dict[str, Any]) -> bool:
+        """Where the page offers it, and Daraja's last word is its last: money after that is double.
+
+        (Our side flags such money for a person; tests/test_money_machine.py looks at that.)
+        """
+        offered = last["final"] and last["can_retry"] and last["retry_after"] is None
+        return bool(offered and script["late_success_after"] is None)
+
+    def _attempt(self, order_id: str, msisdn: str) -> dict[str, Any] | None:
+        script = self.notes.scripts[msisdn] = habits(self.chance)
+        requests.put(f"{self.simulator.address}/lines/{msisdn}", json=script, timeout=30)
+        push = {"order_id": order_id, "phone": f"+{msisdn}"}
+        answer = self.server.post("/stk-push", json=push)
+        assert answer.status_code == 202, answer.text
+        if self.chance.random() < 0.1:
+            pressed_again = self.server.post("/stk-push", json=push)
+            assert pressed_again.status_code in (200, 202, 409, 429), pressed_again.text
+        transaction_id = answer.json()["transaction_id"]
+        way = self.chance.choice(["socket"] * 6 + ["poll"] * 2 + ["leave"])
+        self.notes.seen[way] += 1
+        if way == "leave":
+            return None
+        look = self._listen if way == "socket" else self._poll
+        return self._follow(look(transaction_id))
+
+    def _follow(self, snapshots: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+        """Look until it is settled or patience ends; a settled shopper stays for a moment."""
+        last: dict[str, Any] | None = None
+        for snapshot in snapshots:
+            if last is not None and snapshot["seq"] < last["seq"]:
+                self.notes.broken.append(f"{self.number}: seq went back")
+            if last is not None and last["status"] == "SUCCESS" != snapshot["status"]:
+                self.notes.broken.append(f"{self.number}: a success went away")
+            last = self.notes.last[snapshot["transaction_id"]] = snapshot
+            if snapshot["status"] == "SUCCESS" or snapshot["final"]:
+                break
+        self.notes.seen[last["reason"] if last else "nothing"] += 1
+        return last
+
+    def _poll(self, transaction_id: str) -> Iterator[dict[str, Any]]:
+        for until in _for(PATIENCE):
+            answer = self.server.get("/check-status", params={"tx_id": transaction_id})
+            assert answer.status_code == 200, answer.text
+            yield answer.json()
+            time.sleep(min(answer.json()["poll_after"], until))
+
+    def _listen(self, transaction_id: str) -> Iterator[dict[str, Any]]:
+        """What the socket says; every ten seconds a poll has to say the same."""
+        with watching(self.server, transaction_id, timeout=BACKSTOP) as page:
+            shown, missed = page.first, 0
+            yield shown
+            for _ in _for(PATIENCE):
+                try:
+                    shown, missed = page.snapshot(), 0
+                    yield shown
+                except websocket.WebSocketTimeoutException:
+                    missed += self._knows_more(transaction_id, shown)
+                    assert missed < 2, "the socket did not hear what a poll said"
+
+    def _knows_more(self, transaction_id: str, shown: dict[str, Any]) -> bool:
+        told = self.server.get("/check-status", params={"tx_id": transaction_id}).json()
+        return bool(told["seq"] > shown["seq"])
+
+
+def _for(seconds: float) -> Iterator[float]:
+    """What is left of that time, until nothing is."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        yield left

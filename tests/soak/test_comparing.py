@@ -1,0 +1,48 @@
+"""The soak's comparison finds what it is there to find."""
+
+from collections import Counter
+
+import pytest
+
+from tests.soak.comparing import _judge
+
+PAID = {"receipt": "UKO1AB2C3D", "msisdn": "254712345678", "amount": 150}
+ROW = {
+    "id": "t1", "status": "SUCCESS", "reason": "paid", "final": True, "amount": 150,
+    "receipt": "UKO1AB2C3D", "order_status": "PAID", "checkout_request_id": "ws_CO_1",
+}  # fmt: skip
+SCRIPT = {"callback": "once", "query": "honest"}
+SILENCE = {"status": "PENDING", "receipt": None, "reason": "overdue", "final": False}
+
+
+def judged(row=None, **script):
+    return _judge(PAID, row and ROW | row, SCRIPT | script, Counter())
+
+
+@pytest.mark.parametrize(
+    ("row", "script"),
+    [
+        (None, {}),
+        ({"amount": 15}, {}),
+        ({"receipt": "UKOAAAAAAA"}, {}),
+        ({"order_status": "OPEN"}, {}),
+        (SILENCE, {}),
+        (SILENCE, {"callback": "never"}),
+        (SILENCE | {"final": True}, {"callback": "never", "query": "pending"}),
+    ],
+)
+def test_money_that_our_books_have_not_or_have_otherwise_is_wrong(row, script):
+    assert len(judged(row, **script)) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "script"),
+    [
+        ({"amount": 150}, {}),
+        ({"receipt": None}, {"callback": "never"}),
+        (SILENCE, {"callback": "never", "query": "pending"}),
+        (SILENCE | {"checkout_request_id": None}, {"callback": "garbled"}),
+    ],
+)
+def test_money_that_we_have_or_cannot_know_of_is_right(row, script):
+    assert judged(row, **script) == []

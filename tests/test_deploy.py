@@ -1,0 +1,61 @@
+"""The files in deploy/, Dockerfile and compose.yaml, as far as they can be held without a host."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+UNITS = ROOT / "deploy" / "systemd"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+def test_systemd_has_nothing_to_say_about_the_units(tmp_path):
+    for unit in UNITS.iterdir():
+        # The program stands elsewhere on this machine, and is not looked at.
+        text = re.sub(r"(?m)^ExecStart=.*", "ExecStart=/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    names = ["mpesa@5001.service", "mpesa@5001.socket", "mpesa.target"]
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *names],
+        cwd=tmp_path, env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_starts_the_program_that_make_setup_makes():
+    start = re.search(r"(?m)^ExecStart=(\S+) (\S+)$", (UNITS / "mpesa@.service").read_text())
+
+    assert start[1].endswith("/.venv/bin/python")
+    assert (ROOT / start[2]).is_file()
+
+
+def test_everything_that_the_image_copies_is_here_and_reaches_the_builder():
+    let_in = set(re.findall(r"(?m)^!(\S+)$", (ROOT / ".dockerignore").read_text()))
+    copied = re.findall(r"(?m)^COPY ([^-\s]\S*) ", (ROOT / "Dockerfile").read_text())
+
+    assert copied
+    for path in copied:
+        assert (ROOT / path).exists()
+        assert path.split("/")[0] in let_in
+
+
+def test_everything_that_compose_mounts_is_here():
+    mounted = re.findall(r"- (\./\S+?):/", (ROOT / "compose.yaml").read_text())
+
+    assert mounted
+    for path in mounted:
+        assert (ROOT / path).is_file()
+
+
+def test_compose_and_nginx_agree_on_the_workers_ports():
+    workers = (ROOT / "deploy" / "nginx" / "mpesa-workers.conf").read_text()
+    compose = (ROOT / "compose.yaml").read_text()
+
+    ports = set(re.findall(r"server 127\.0\.0\.1:([0-9]+)", workers))
+    assert ports == set(re.findall(r"\*settings, PORT: ([0-9]+)", compose))

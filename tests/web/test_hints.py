@@ -1,0 +1,400 @@
+"""What workers tell each other through Redis, and how little anybody else can do with it."""
+
+import json
+import logging
+import pickle
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from sqlalchemy import event
+
+from mpesa.ledger import Change
+from mpesa.models import db
+from mpesa.web.hints import CHANNEL, Hints, listeners
+from mpesa.web.services import services
+from tests.desk import Desk
+from tests.factories import success_callback
+from tests.fakes import Clock, FakeDaraja
+from tests.servers import PATIENCE, free_port, redis_server, wait_until
+
+ID = "A" * 22
+CHANGE = Change(ID, 3)
+
+
+class Ear:
+    """Remembers what was heard; each is true."""
+
+    def __init__(self) -> None:
+        self._heard: queue.Queue[Change] = queue.Queue()
+
+    def __call__(self, change: Change) -> bool:
+        self._heard.put(change)
+        return True
+
+    def next(self) -> Change:
+        return self._heard.get(timeout=PATIENCE)
+
+    def heard_nothing(self) -> bool:
+        return self._heard.empty()
+
+
+def in_background(work: Callable[[], Any]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def listening(hints: Hints) -> threading.Thread:
+    """Hears until Redis goes; lies cost no time here."""
+    return in_background(lambda: hints.listen(lambda _seconds: None))
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def stranger(redis_url: str) -> redis.Redis:
+    """Somebody who can publish, and should not."""
+    return redis.Redis.from_url(redis_url)
+
+
+# -- from worker to worker -------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+def test_what_one_worker_sends_every_worker_hears(redis_url: str) -> None:
+    ears = [Ear(), Ear()]
+    for each in ears:
+        listening(Hints(redis_url, each))
+    wait_until(lambda: listeners(redis_url) == 2)
+    sender = Hints(redis_url, Ear())
+
+    sender.send([CHANGE, Change(ID, 4)])
+    sender.publish_next()
+    sender.publish_next()
+
+    assert [[each.next(), each.next()] for each in ears] == [[CHANGE, Change(ID, 4)]] * 2
+
+
+@pytest.mark.redis
+def test_a_worker_hears_again_once_redis_is_back_and_says_so_once(
+    tmp_path: Any, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    hints = Hints(f"redis://127.0.0.1:{port}/0", ear)
+    for _attempt in range(3):
+        hints.listen(time.sleep)
+
+    with redis_server(tmp_path, port) as url:
+        listening(hints)
+        wait_until(lambda: listeners(url) == 1)
+        redis.Redis.from_url(url).publish(CHANNEL, f"{ID} 3")
+        heard = ear.next()
+
+    assert heard == CHANGE
+    said = [each.getMessage() for each in caplog.records if each.name == "mpesa.web.hints"]
+    assert [each[:13] for each in said[:2]] == ["Redis is away", "Redis is back"]
+
+
+def test_sending_waits_for_nobody_and_keeps_only_so_much() -> None:
+    hints = Hints(f"redis://127.0.0.1:{free_port()}/0", Ear())
+
+    hints.send([CHANGE] * 100_000)
+
+    assert hints._waiting.full()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """Takes connections and never answers, as a Redis that was stopped does."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize("gone", ["refused", "silent"])
+def test_what_cannot_be_published_is_dropped_with_all_that_waits_behind_it(
+    gone: str, black_hole: str
+) -> None:
+    url = black_hole if gone == "silent" else f"redis://127.0.0.1:{free_port()}/0"
+    hints = Hints(url, Ear())
+    hints.send([CHANGE] * 10)
+
+    hints.publish_next()
+
+    assert hints._waiting.empty()
+
+
+def test_listening_to_a_redis_that_never_answers_ends(black_hole: str, ear: Ear) -> None:
+    thread = listening(Hints(black_hole, ear))
+
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+
+
+@pytest.mark.redis
+def test_a_connection_whose_other_end_is_silent_is_given_up(
+    redis_url: str, stranger: redis.Redis, ear: Ear
+) -> None:
+    thread = listening(Hints(redis_url, ear))
+    wait_until(lambda: listeners(redis_url) == 1)
+
+    stranger.client_pause(60_000)  # it takes what it is sent and answers nobody, pings included
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+
+
+# -- from a stranger to a worker -------------------------------------------------------------------
+
+FORGED = {
+    "nothing": b"",
+    "words": b"hello",
+    "binary": bytes(range(256)),
+    "a megabyte": b"A" * 1_000_000,
+    "no seq": ID.encode(),
+    "a negative seq": f"{ID} -1".encode(),
+    "a fraction": f"{ID} 1.5".encode(),
+    "a seq that no column holds": f"{ID} {10**30}".encode(),
+    "another script's digits": f"{ID} ٣".encode(),
+    "a second line": f"{ID} 3\n".encode(),
+    "two": f"{ID} 3 {ID} 4".encode(),
+    "a short id": b"A 3",
+    "SQL": b"'; DROP TABLE orders; -- 3",
+    "a snapshot": json.dumps({"transaction_id": ID, "status": "SUCCESS", "seq": 9}).encode(),
+    "an emit": pickle.dumps({"method": "emit", "event": "status", "data": {"seq": 9}}),
+}
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
+def test_what_is_no_hint_is_not_heard_and_ends_nothing(
+    redis_url: str, stranger: redis.Redis, ear: Ear, forged: bytes
+) -> None:
+    listening(Hints(redis_url, ear))
+    wait_until(lambda: listeners(redis_url) == 1)
+
+    stranger.publish(CHANNEL, forged)
+    stranger.publish(CHANNEL, f"{ID} 3")
+
+    assert ear.next() == CHANGE
+    assert ear.heard_nothing()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("channel", ["socketio", "flask-socketio", f"{CHANNEL}:en"])
+def test_nobody_listens_on_any_other_channel(
+    redis_url: str, stranger: redis.Redis, ear: Ear, channel: str
+) -> None:
+    listening(Hints(redis_url, ear))
+    wait_until(lambda: listeners(redis_url) == 1)
+
+    assert stranger.publish(channel, f"{ID} 3") == 0
+
+
+def take(hints: Hints, data: bytes, times: int) -> list[float]:
+    """Let it hear so many; returns the pauses that it made."""
+    pauses: list[float] = []
+    for _ in range(times):
+        hints._take({"type": "message", "data": data}, pauses.append)
+    return pauses
+
+
+@pytest.mark.parametrize("data", [b"garbage", f"{ID} 999999999".encode()])
+def test_whoever_sends_what_is_not_so_is_heard_ten_times_a_second_at_the_most(data: bytes) -> None:
+    hints = Hints("redis://127.0.0.1:1/0", lambda _change: False)
+
+    assert take(hints, data, times=5) == [0.1] * 5
+
+
+def test_a_flood_of_hints_leaves_time_for_requests() -> None:
+    hints = Hints("redis://127.0.0.1:1/0", lambda _change: True)
+
+    pauses = take(hints, f"{ID} 3".encode(), times=1000)
+
+    assert len(pauses) == 10
+    assert all(each > 0 for each in pauses)
+
+
+# -- from a hint to a page -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker(make_app: Callable[..., Flask], redis_url: str) -> Flask:
+    """An application that listens, and does nothing else beside its requests."""
+    app = make_app(REDIS_URL=redis_url)
+    with app.app_context():
+        hints = services().hints
+    assert hints is not None
+    listening(hints)
+    wait_until(lambda: listeners(redis_url) == 1)
+    return app
+
+
+@pytest.fixture
+def elsewhere(worker: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    """Another worker on the same database, which sends no hints by itself."""
+    return Desk(worker, clock, daraja)
+
+
+class Page:
+    """A page's socket at the worker."""
+
+    def __init__(self, app: Flask, transaction_id: str) -> None:
+        with app.app_context():
+            socketio = services().socketio
+        auth = {"tx_id": transaction_id, "lang": "en"}
+        self._client = socketio.test_client(app, auth=auth)
+        self.first = self.heard()
+
+    def heard(self) -> list[Any]:
+        """What arrived since it was last asked."""
+        return [event["args"][0] for event in self._client.get_received()]
+
+
+@pytest.fixture
+def reads(worker: Flask) -> list[str]:
+    """The statements that the worker sent to its database so far."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.startswith("SELECT"):
+            statements.append(statement)
+
+    with worker.app_context():
+        event.listen(db.engine, "before_cursor_execute", note)
+    return statements
+
+
+def pay(desk: Desk) -> None:
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, success_callback(*ids))
+
+
+def heard_all(stranger: redis.Redis, worker: Flask, *hints: object) -> None:
+    """Publish these, and wait until all were heard."""
+    with worker.app_context():
+        ours = services().hints
+    assert ours is not None
+    before = ours._heard
+    for each in hints:
+        stranger.publish(CHANNEL, str(each))
+    wait_until(lambda: ours._heard == before + len(hints))
+    # What is counted is being looked at; the one after it shows that this has ended.
+    stranger.publish(CHANNEL, "done")
+    wait_until(lambda: ours._heard == before + len(hints) + 1)
+
+
+@pytest.mark.redis
+def test_a_hint_makes_a_page_hear_what_the_database_says(
+    worker: Flask, elsewhere: Desk, stranger: redis.Redis
+) -> None:
+    transaction = elsewhere.attempt()
+    page = Page(worker, transaction)
+    pay(elsewhere)
+
+    heard_all(stranger, worker, f"{transaction} 3")
+
+    assert [each["status"] for each in page.first] == ["PENDING"]
+    assert [each["status"] for each in page.heard()] == ["SUCCESS"]
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("seq", [0, 1, 2, 3, 999999999])
+def test_a_hint_of_nothing_new_tells_a_page_nothing(
+    worker: Flask, elsewhere: Desk, stranger: redis.Redis, seq: int
+) -> None:
+    transaction = elsewhere.attempt()
+    page = Page(worker, transaction)
+
+    heard_all(stranger, worker, f"{transaction} {seq}", f"{'B' * 22} {seq}")
+
+    assert page.heard() == []
+
+
+@pytest.mark.redis
+def test_a_forged_seq_hides_no_later_change(
+    worker: Flask, elsewhere: Desk, stranger: redis.Redis
+) -> None:
+    transaction = elsewhere.attempt()
+    page = Page(worker, transaction)
+    heard_all(stranger, worker, f"{transaction} 999999999")
+    pay(elsewhere)
+    seq = elsewhere.snapshot(transaction)["seq"]
+
+    heard_all(stranger, worker, f"{transaction} {seq}")
+
+    assert [each["status"] for each in page.heard()] == ["SUCCESS"]
+
+
+@pytest.mark.redis
+def test_what_a_room_has_heard_or_nobody_waits_for_is_not_read(
+    worker: Flask, elsewhere: Desk, stranger: redis.Redis, reads: list[str]
+) -> None:
+    transaction, other = elsewhere.attempt(), elsewhere.attempt("254722000111")
+    page = Page(worker, transaction)
+    told = page.first[-1]["seq"]
+    reads.clear()
+
+    heard_all(stranger, worker, *[f"{transaction} {told}", f"{other} 2", f"{'B' * 22} 9"] * 20)
+
+    assert reads == []
+
+
+@pytest.mark.redis
+def test_a_hint_of_something_new_is_read_once_however_often_it_comes(
+    worker: Flask, elsewhere: Desk, stranger: redis.Redis, reads: list[str]
+) -> None:
+    transaction = elsewhere.attempt()
+    page = Page(worker, transaction)
+    pay(elsewhere)
+    seq = elsewhere.snapshot(transaction)["seq"]
+    reads.clear()
+
+    heard_all(stranger, worker, *[f"{transaction} {seq}"] * 20)
+
+    assert len(page.heard()) == 1
+    assert len(reads) == 1
+
+
+@pytest.mark.redis
+def test_our_own_pages_hear_before_other_workers(worker: Flask, elsewhere: Desk) -> None:
+    transaction = elsewhere.attempt()
+    page = Page(worker, transaction)
+    pay(elsewhere)
+    seq = elsewhere.snapshot(transaction)["seq"]
+
+    with worker.app_context():
+        ours = services()
+        assert ours.hints is not None
+        ours.announce([Change(transaction, seq)])
+
+    assert [each["status"] for each in page.heard()] == ["SUCCESS"]
+    assert ours.hints._waiting.get_nowait() == f"{transaction} {seq}"
+
+
+def test_without_redis_pages_of_this_worker_hear_all_the_same(
+    app: Flask, clock: Clock, daraja: FakeDaraja
+) -> None:
+    desk = Desk(app, clock, daraja)
+    transaction = desk.attempt()
+    page = Page(app, transaction)
+    pay(desk)
+    seq = desk.snapshot(transaction)["seq"]
+
+    with app.app_context():
+        services().announce([Change(transaction, seq)])
+
+    assert [each["status"] for each in page.heard()] == ["SUCCESS"]
