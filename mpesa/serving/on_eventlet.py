@@ -119,3 +119,14 @@ class _BoundedMessage(websocket.RFC6455WebSocket.Message):
 
 
 websocket.RFC6455WebSocket.Message = _BoundedMessage
+
+_receive_frame = websocket.RFC6455WebSocket._recv_frame
+
+
+def _receive_frame_in_turn(self: Any, *arguments: Any, **named: Any) -> Any:
+    """Pings and empty fragments end no message: one who sends nothing else would stop the rest."""
+    eventlet.sleep(0)
+    return _receive_frame(self, *arguments, **named)
+
+
+websocket.RFC6455WebSocket._recv_frame = _receive_frame_in_turn

@@ -41,7 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
         CannotListen: it is taken, not ours, or not allowed.
     """
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return socket.socket(fileno=_FIRST_PASSED)
+        return _passed_on()
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -53,6 +53,13 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise CannotListen(f"PORT: {_why(error, host, port)}") from None
     return listener
+
+
+def _passed_on() -> socket.socket:
+    """The service manager's socket; its family is asked for, since eventlet would guess it."""
+    with socket.socket(fileno=os.dup(_FIRST_PASSED)) as probe:
+        family = probe.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+    return socket.socket(socket.AddressFamily(family), socket.SOCK_STREAM, fileno=_FIRST_PASSED)
 
 
 def serve_with(

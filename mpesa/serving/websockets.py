@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from io import BufferedReader
 from typing import Any
 
+import gevent
 from gevent.lock import BoundedSemaphore
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
@@ -81,6 +82,8 @@ class WebSocket:
                     self._transmit(event.response())
                     if isinstance(event, CloseConnection):
                         return None
+            # Pings and empty pieces end no message: one who sends nothing else would stop the rest.
+            gevent.sleep(0)
             if not (received := self._reader.read1(_PIECE)):
                 return None
             self._protocol.receive_data(received)

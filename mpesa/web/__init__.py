@@ -75,9 +75,11 @@ def _everywhere(rooms: realtime.Rooms, hints: Hints | None) -> Announce:
     """Our own sockets first: they wait for no other worker."""
 
     def announce(changes: Sequence[Change]) -> None:
-        rooms.announce(changes)
-        if hints is not None:
-            hints.send(changes)
+        try:
+            rooms.announce(changes)
+        finally:
+            if hints is not None:
+                hints.send(changes)
 
     return announce
 

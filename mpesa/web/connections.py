@@ -20,6 +20,10 @@ from flask_socketio import SocketIO
 
 log = logging.getLogger(__name__)
 
+# A payment has about five snapshots, and a ping comes every 25 s.
+_MOST_WAITING = 50
+# A page sends its CONNECT and one answer a ping; more than this between two pings is no page.
+_MOST_MESSAGES = 20
 # What a later request context of the same connection could need (another namespace's connect).
 _KEPT = {
     "flask.app", "HTTP_ACCEPT_LANGUAGE", "HTTP_COOKIE", "HTTP_HOST", "PATH_INFO", "QUERY_STRING",
@@ -84,10 +88,17 @@ class Outgoing:
         self._begin()
 
     def put(self, each: packet.Packet | None) -> None:
-        """Write a packet; None closes the connection once all before it is written."""
+        """Write a packet; None closes the connection once all before it is written.
+
+        One that reads so little that this many wait is given up.
+        """
         with self._turn:
+            waiting = self._waiting or []
             if self._waiting is not None:
                 self._waiting.append(each)
+        if len(waiting) > _MOST_WAITING:
+            self._waiting = None
+            self._server.start_background_task(self._end)
         self._begin()
 
     def take_over(self, queue: Any) -> None:
@@ -131,7 +142,8 @@ class Outgoing:
     def _end(self) -> None:
         self._waiting = None
         self._writes = False
-        self._ws.close()
+        if self._ws is not None:
+            self._ws.close()
 
 
 class Connection(Socket):
@@ -142,6 +154,7 @@ class Connection(Socket):
 
     pings: Later
     last_ping: float | None
+    heard = 0
 
     def schedule_ping(self) -> None:
         """Ping after a while, unless one is under way."""
@@ -150,6 +163,7 @@ class Connection(Socket):
             self.pings.call(self._ping)
 
     def _ping(self) -> None:
+        self.heard = 0
         if not self.closing and not self.closed:
             self.last_ping = time.time()
             self.send(packet.Packet(packet.PING))
@@ -167,6 +181,11 @@ class Connection(Socket):
 
     def _takes(self, message: Any) -> bool:
         """Handle a message; returns whether to go on."""
+        self.heard += 1
+        if self.heard > _MOST_MESSAGES:
+            return False
+        # One whose next message is always there already would never let anybody else run.
+        self.server.sleep(0)
         try:
             self.receive(packet.Packet(encoded_packet=message))
         except (ValueError, RecursionError, EngineIOError):  # no protocol, or closed meanwhile

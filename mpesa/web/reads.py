@@ -22,10 +22,15 @@ def snapshot(transaction_id: str, now: datetime) -> Snapshot | None:
     Raises:
         SQLAlchemyError: the database failed, or it was not this read's turn for too long.
     """
+    # What a request began goes back first: with a connection in hand it would wait for a turn that
+    # another one without a connection has.
+    db.session.rollback()
     if not _AT_ONCE.acquire(timeout=_PATIENCE):
         raise DatabaseTimeout("too many reads wait for the database")
     try:
         return ledger.snapshot_of(db.session(), transaction_id, now)
     finally:
-        db.session.rollback()  # the connection goes back before the next one's turn
-        _AT_ONCE.release()
+        try:
+            db.session.rollback()  # the connection goes back before the next one's turn
+        finally:
+            _AT_ONCE.release()

@@ -37,6 +37,7 @@ _MOST_EMPTY = 1000
 _EXPECTED = "mpesa.expected"
 _SHOWN = "mpesa.shown"
 _ENTERED = "mpesa.entered"
+_ASKED = "mpesa.asked"
 
 
 class Rooms:
@@ -119,7 +120,8 @@ class Rooms:
         """Put a socket into its room, and show it what was read, or what was announced since."""
         transaction_id = snapshot["transaction_id"]
         self._socketio.server.enter_room(sid, room_of(transaction_id, lang), namespace="/")
-        if self._expected.get(transaction_id) != mark:
+        behind = snapshot["seq"] < self._told.get(transaction_id, 0)
+        if behind or self._expected.get(transaction_id) != mark:
             snapshot = self._newest(transaction_id) or snapshot
         if not self._tell(snapshot):
             self._socketio.emit("status", words.with_message(snapshot, lang), to=sid)
@@ -163,11 +165,16 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
 
     def connected(sid: str, namespace: str) -> None:
         environ = socketio.server.get_environ(sid, namespace)
+        try:
+            if namespace == "/":
+                with app.app_context():
+                    rooms.enter(sid, *environ.pop(_SHOWN))
+                connections.slim(environ)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page comes back by itself
+            log.error("a socket could not be shown its payment (%s)", type(error).__name__)
+            socketio.server.disconnect(sid, namespace)
+            return
         environ[_ENTERED] = True
-        if namespace == "/":
-            with app.app_context():
-                rooms.enter(sid, *environ.pop(_SHOWN))
-            connections.slim(environ)
 
     socketio.init_app(
         app,
@@ -206,6 +213,9 @@ def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
     if snapshot is None:
         _close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
+    if _has_left(socketio):
+        rooms.expect_no_longer(snapshot["transaction_id"])
+        raise ConnectionRefusedError("too_late")
     request.environ[_EXPECTED] = transaction_id
     request.environ[_SHOWN] = (snapshot, mark, words.chosen(fields.get("lang")))
 
@@ -226,7 +236,8 @@ def _watch_connections(socketio: SocketIO, rooms: Rooms) -> None:
         if _EXPECTED in environ:
             rooms.expect_no_longer(environ.pop(_EXPECTED))
         if _ENTERED not in environ:
-            engine.disconnect(eio_sid)
+            # Beside: a client that reads nothing would hold up the look at the next one.
+            socketio.start_background_task(engine.disconnect, eio_sid)
 
     engine.on("connect", accept_and_watch)
 
@@ -244,7 +255,7 @@ def _take_connects_only(socketio: SocketIO) -> None:
         kind = message[:1] if isinstance(message, str) else ""
         if kind in (_EVENT, _ACK):
             return
-        if kind in (_CONNECT, _DISCONNECT):
+        if kind == _DISCONNECT or (kind == _CONNECT and _asks_first(socketio, eio_sid)):
             with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
                 take(eio_sid, message)
                 if kind == _CONNECT or _listens(socketio, eio_sid):
@@ -254,10 +265,25 @@ def _take_connects_only(socketio: SocketIO) -> None:
     engine.on("message", take_or_close)
 
 
+def _asks_first(socketio: SocketIO, eio_sid: str) -> bool:
+    """Whether a connection asks for its room for the first time; a page does so once."""
+    environ = socketio.server.environ.get(eio_sid, {})
+    asked_before = environ.get(_ASKED, False)
+    environ[_ASKED] = True
+    return not asked_before
+
+
 def _listens(socketio: SocketIO, eio_sid: str) -> bool:
     """Whether a connection is still in a namespace."""
     manager = socketio.server.manager
     return any(manager.sid_from_eio_sid(eio_sid, each) for each in manager.get_namespaces())
+
+
+def _has_left(socketio: SocketIO) -> bool:
+    """Whether the present connection ended while its question was answered."""
+    server = socketio.server
+    eio_sid = server.manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]
+    return eio_sid not in server.environ
 
 
 def _close_later(socketio: SocketIO, seconds: float) -> None:

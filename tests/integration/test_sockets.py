@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import threading
 import time
 from contextlib import closing, suppress
 
@@ -21,9 +22,11 @@ from tests.integration.steps import (
     status_of,
     watching,
 )
-from tests.servers import running, wait_until
+from tests.servers import PATIENCE, running, wait_until
 
 UNKNOWN = "A" * 22
+# Engine.IO's packet that closes a connection.
+CLOSE = "1"
 
 
 # -- the first snapshot ------------------------------------------------------------------------
@@ -127,13 +130,50 @@ def test_what_a_client_emits_reaches_nobody_else(server):
         assert page.hears_nothing()
 
 
-def test_a_second_connect_on_the_same_connection_enters_no_second_room(server):
+def test_a_second_connect_on_the_same_connection_ends_it(server):
     _, first = started(server)
     _, second = started(server)
     with watching(server, first) as page:
         answer = page.connect(tx_id=second)
 
-    assert answer == '44"Unable to connect"'
+        assert answer in (CLOSE, "")
+        assert page.closed_after() < PATIENCE
+
+
+def test_a_client_that_talks_without_end_is_closed(server):
+    _, transaction_id = started(server)
+    with watching(server, transaction_id) as page:
+        with suppress(OSError):
+            for _ in range(200):
+                page.ws.send('42["hello"]')
+
+        assert page.closed_after() < PATIENCE
+
+
+def test_a_flood_of_frames_that_are_no_messages_keeps_nobody_out(server):
+    """Of pongs, which no library counts as messages, with never a moment to spare."""
+    _, transaction_id = started(server)
+    over = threading.Event()
+    with watching(server, transaction_id) as page:
+        flood = threading.Thread(target=send_pongs, args=(page, over))
+        flood.start()
+        try:
+            answer = server.get("/healthz")
+            still_flooding = flood.is_alive()
+        finally:
+            over.set()
+            flood.join()
+
+    assert answer.status_code == 200
+    assert still_flooding
+
+
+def send_pongs(page, over):
+    pongs = b"\x8a\x80\0\0\0\0" * 2000
+    give_up = time.monotonic() + 10
+    with suppress(OSError):
+        while not over.is_set() and time.monotonic() < give_up:
+            page.ws.sock.sendall(pongs)
 
 
 @pytest.mark.parametrize("namespace", ["/console", "/other", "/" + "x" * 500])

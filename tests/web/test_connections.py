@@ -255,7 +255,7 @@ def test_join_does_not_wait_where_nothing_was_ever_opened(loop):
 
 
 def test_many_writers_never_mix_and_lose_nothing():
-    writers, each_writes = 4, 50
+    writers, each_writes = 4, 12
     server = engineio.Server(async_mode="threading")
     outgoing, page = Outgoing(server), Page()
     one_at_a_time, all_written, overlapped = threading.Lock(), threading.Event(), []
