@@ -205,7 +205,8 @@ def prompt_may_live(transaction: Any, now: datetime) -> bool:
 
 def snapshot_of(session: Session, transaction_id: str, now: datetime) -> Snapshot | None:
     """The transaction's snapshot in one read; None where there is no such transaction."""
-    rows = reading(session).execute(_SHOWN, {"id": transaction_id}).all()
+    with reading(session) as connection:
+        rows = connection.execute(_SHOWN, {"id": transaction_id}).all()
     if not rows:
         return None
     order = _OrderSeen(rows[0].order_state, rows[0].expires_at)

@@ -304,17 +304,28 @@ def writing(session: Session) -> Iterator[Session]:
         raise
 
 
-def reading(session: Session) -> Connection:
-    """The session's connection, to read from.
+@contextmanager
+def reading(session: Session) -> Iterator[Connection]:
+    """The session's connection, for one SELECT.
 
-    PostgreSQL is spared the BEGIN and the ROLLBACK around a single SELECT.
+    PostgreSQL is spared the BEGIN and the ROLLBACK around it: the driver's own flag costs nothing,
+    where SQLAlchemy's isolation level AUTOCOMMIT sends a SET before and after.
 
     Args:
         session: what it has begun already goes on.
     """
-    if session.in_transaction() or session.get_bind().dialect.name != "postgresql":
-        return session.connection()
-    return session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    begun = session.in_transaction()
+    connection = session.connection()
+    if begun or connection.dialect.name != "postgresql":
+        yield connection
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield connection
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 def prepare_sqlite(engine: Engine) -> None:

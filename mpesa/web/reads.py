@@ -1,4 +1,4 @@
-"""What pages read, a few at once, so that a storm of them leaves callbacks their turn."""
+"""What pages read, two at once, so that a storm of them leaves callbacks their turn."""
 
 import threading
 from datetime import datetime
@@ -11,7 +11,7 @@ from mpesa.models import db
 
 # One read takes a millisecond, most of it this process's own. Thousands of pages that come back
 # together would else share the processor and the database's connections with every callback.
-_AT_ONCE = threading.BoundedSemaphore(4)
+_AT_ONCE = threading.BoundedSemaphore(2)
 # Seconds; as long as a request waits for a connection to the database.
 _PATIENCE = 10.0
 

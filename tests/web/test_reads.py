@@ -15,7 +15,7 @@ from tests.desk import Desk
 from tests.web.steps import problem
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-AT_ONCE = 4
+AT_ONCE = 2
 PATIENCE = 10.0
 
 
@@ -51,7 +51,7 @@ def read_in_threads(app, count, now):
     return threads, found
 
 
-def test_four_read_at_once_and_the_others_get_their_turn(app, clock, monkeypatch):
+def test_two_read_at_once_and_the_others_get_their_turn(app, clock, monkeypatch):
     held = Held()
     monkeypatch.setattr(ledger, "snapshot_of", held)
 
