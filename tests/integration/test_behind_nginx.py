@@ -104,7 +104,8 @@ def house(tmp_path_factory, postgres):
                 "127.0.0.1:5002": f"127.0.0.1:{workers[1].port}",
                 "127.0.0.1:5003": f"127.0.0.1:{simulator.port}",
                 "8080": str(plain),
-                "8081": str(phone),
+                "listen 8081": f"listen {phone}",
+                "$host:5003": f"$host:{phone}",  # what compose.yaml publishes it as
                 "listen 443": f"listen {secure}",
                 "listen 80;": f"listen {redirecting};",
                 "/dev/stdout": f"{folder}/log/compose.log",
