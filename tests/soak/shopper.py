@@ -89,7 +89,7 @@ class Shopper:
         push = {"order_id": order_id, "phone": f"+{msisdn}"}
         answer = self.server.post("/stk-push", json=push)
         assert answer.status_code == 202, answer.text
-        # While a push times out its prompt may be cancelled, and pressing again is a second attempt.
+        # A prompt may be cancelled while its push times out: pressing again is another attempt.
         if self.chance.random() < 0.1 and script["late_success_after"] is None:
             pressed_again = self.server.post("/stk-push", json=push)
             assert pressed_again.status_code in (200, 202, 409, 429), pressed_again.text
