@@ -94,7 +94,8 @@ def list_transactions(limit: int) -> None:
         )
 
 
-@transactions_group.command("show")
+# One id in 64 begins with a hyphen, and is no option.
+@transactions_group.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("transaction_id")
 def show_transaction(transaction_id: str) -> None:
     """Print one transaction: its snapshot, and its evidence with what was decided."""

@@ -178,6 +178,12 @@ def test_a_transaction_is_shown_with_its_evidence_and_why(desk: Desk, flask: Fla
         assert decision.why in output
 
 
+def test_an_id_that_begins_with_a_hyphen_is_no_option(flask: Flask_) -> None:
+    answer = flask("transactions", "show", "-4nobody")
+
+    assert answer.output == "Error: there is no transaction -4nobody\n"
+
+
 def test_an_unknown_transaction_is_one_clear_line(flask: Flask_) -> None:
     result = flask("transactions", "show", "nobody")
 

@@ -26,7 +26,7 @@ def snapshot(transaction_id: str, now: datetime) -> Snapshot | None:
     # another one without a connection has.
     db.session.rollback()
     if not _AT_ONCE.acquire(timeout=_PATIENCE):
-        raise DatabaseTimeout("too many reads wait for the database")
+        raise DatabaseTimeout  # too many reads wait for the database
     try:
         return ledger.snapshot_of(db.session(), transaction_id, now)
     finally:
