@@ -17,19 +17,14 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from tests.factories import API_KEY, order_fields
-from tests.servers import ROOT, Server, running
+from tests.servers import CHROMIUM, ROOT, Server, running
 
 LIGHTHOUSE = ROOT / "node_modules" / ".bin" / "lighthouse"
 CATEGORIES = ("performance", "accessibility", "best-practices")
 FLAGS = (
     "--headless",
     "--no-sandbox",  # Chromium's sandbox refuses to run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *CHROMIUM,
 )
 # Lighthouse on a busy machine; a run takes about 20 s on an idle one.
 PATIENCE_S = 300

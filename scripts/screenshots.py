@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.factories import API_KEY, order_fields
-from tests.servers import ROOT, Server, running
+from tests.servers import CHROMIUM, ROOT, Server, running
 
 PICTURES = ROOT / "docs" / "screenshots"
 # A README that is read over a slow line still has to show its pictures.
@@ -25,14 +25,6 @@ PAYER = "0712 345 678"
 NARROW = {"width": 390, "height": 760}
 WIDE = {"width": 1120, "height": 770}
 DEVICE = {"width": 440, "height": 820}
-CHROMIUM = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 class Studio:

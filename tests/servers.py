@@ -16,6 +16,15 @@ import requests
 ROOT = Path(__file__).parents[1]
 # Machines that run tests are slow and shared; this only bounds a failure.
 PATIENCE = 30.0
+# Chromium asks nobody but the server, and starts the same way everywhere.
+CHROMIUM = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def free_port() -> int:

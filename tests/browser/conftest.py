@@ -8,16 +8,8 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.browser.backstage import Backstage
 from tests.browser.steps import Sale, Shopper
-from tests.servers import Server, running
+from tests.servers import CHROMIUM, Server, running
 
-CHROMIUM = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 # Machines that run tests are slow and shared; these only bound a failure.
 PATIENCE_MS = 30_000
 # The tests of one minute ask about more payments than a shop of that size.
