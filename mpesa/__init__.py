@@ -1,6 +1,6 @@
 """The life of a payment, as file names; imports point down only.
 
-cli                     the flask commands
+cli/                    the flask commands
 web/                    the only place that sees requests and sockets
 simulator/              Daraja in a box and the virtual phone; shares nothing with the client
 orders                  create, find, cancel

@@ -1,0 +1,30 @@
+"""The flask commands."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask import Flask
+
+from mpesa.cli.doctor import doctor_command
+from mpesa.cli.orders import orders_group
+from mpesa.cli.transactions import transactions_group
+from mpesa.config import SettingsError
+
+
+def register(app: Flask) -> None:
+    """Add the commands to an application."""
+    for command in (orders_group, transactions_group, doctor_command):
+        app.cli.add_command(command)
+
+
+@contextmanager
+def one_line_for_wrong_settings() -> Iterator[None]:
+    """Let a `flask` command end with the line that names the setting, rather than a traceback."""
+    try:
+        yield
+    except SettingsError as problem:
+        if click.get_current_context(silent=True) is None:
+            raise
+        sys.exit(f"mpesa: {problem}")
