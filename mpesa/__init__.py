@@ -13,6 +13,7 @@ asking                  one question to Daraja about one transaction, and its re
 ledger                  record(): the only code that changes a transaction
 quota                   the OAuth token and the query budget, shared by all processes
 models                  tables and constraints
+two_trips               a callback's read and write on PostgreSQL, in one round trip each
 daraja/                 the only code that speaks HTTP to Safaricom
 tokens                  ids and callback tokens: make, hash
 counters                what happened how often

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from mpesa import two_trips
 from mpesa.domain import schedule, settlement, snapshot
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import Decision
@@ -155,13 +156,46 @@ def record_callback(
         SQLAlchemyError: nothing was stored; the order is held, the receipt or the id is another
             transaction's, or the database failed.
     """
+    if session.get_bind().dialect.name == "postgresql":
+        return _record_in_two_trips(session, token_hash, evidence, raw, now)
     with writing(session):
         order = session.scalars(_LOCK_BY_TOKEN, {"token_hash": token_hash}).one_or_none()
         if order is None:
             return None
         attempts = attempts_of(session, order.id)
-        own = next(each for each in attempts if each.callback_token_hash == token_hash)
-        return _decide(session, _Held(order, own, attempts), evidence, raw, now)
+        held = _Held(order, _under(token_hash, attempts), attempts)
+        return _decide(session, held, evidence, raw, now)
+
+
+def _record_in_two_trips(
+    session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
+) -> list[Change] | None:
+    with two_trips.begun_by_hand(session) as connection:
+        found = two_trips.lock_and_read(connection, token_hash)
+        if found is None:
+            return None
+        order, attempts = found
+        held = _Held(order, _under(token_hash, attempts), attempts)
+        before = dict(vars(held.transaction))
+        changed, decision = _judge(session, held, evidence, raw, now)
+        told = {each.transaction_id for each in changed}
+        for other in attempts:
+            if other.id in told and other is not held.transaction:
+                two_trips.raise_seq(connection, other)
+        two_trips.record_and_commit(
+            connection,
+            transaction=held.transaction,
+            order_status=order.status,
+            changed=vars(held.transaction) != before,
+            heard=two_trips.Heard(
+                raw.kind.value, raw.body, raw.source, decision.needs_review, decision.why, now
+            ),
+        )
+        return _with_snapshots(held, changed, now)
+
+
+def _under(token_hash: str, attempts: Sequence[Any]) -> Any:
+    return next(each for each in attempts if each.callback_token_hash == token_hash)
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
@@ -313,14 +347,31 @@ def _decide(
     look_up: bool = False,
 ) -> list[Change]:
     """Evidence, decision and change, to be committed together by who holds the order."""
+    row_id = raw.stored_id or _add_evidence(session, held.transaction.id, raw, now)
+    changed, decision = _judge(session, held, evidence, raw, now, look_up=look_up)
+    _add_decision(session, held.transaction, row_id, decision, now)
+    return _with_snapshots(held, changed, now)
+
+
+def _judge(
+    session: Session,
+    held: "_Held",
+    evidence: settlement.Evidence,
+    raw: Raw,
+    now: datetime,
+    *,
+    look_up: bool = False,
+) -> tuple[list[Change], Decision]:
+    """Decide, and change what is held; nothing of it is written yet."""
     transaction = held.transaction
-    row_id = raw.stored_id or _add_evidence(session, transaction.id, raw, now)
     early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None
     if look_up or early:
         evidence = _look_up(session, transaction, evidence)
     decision = settlement.decide(_attempt(transaction), evidence, now)
-    changed, decision = _apply(held, decision, now)
-    _add_decision(session, transaction, row_id, decision, now)
+    return _apply(held, decision, now)
+
+
+def _with_snapshots(held: "_Held", changed: Sequence[Change], now: datetime) -> list[Change]:
     return [replace(each, snapshot=_drawn(held, each, now)) for each in changed]
 
 
@@ -331,11 +382,15 @@ def _drawn(held: "_Held", change: Change, now: datetime) -> Snapshot:
 
 @dataclass(frozen=True)
 class _Held:
-    """A transaction whose order is locked, with all attempts of that order, newest first."""
+    """A transaction whose order is locked, with all attempts of that order, newest first.
 
-    order: Order
-    transaction: Transaction
-    attempts: Sequence[Transaction]
+    Attributes:
+        order: Order, or something with the same attributes; the others likewise.
+    """
+
+    order: Any
+    transaction: Any
+    attempts: Sequence[Any]
 
 
 def _hold(session: Session, transaction_id: str) -> _Held:

@@ -83,7 +83,7 @@ class BrokenJudgement:
 
     @staticmethod
     def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO decisions"):
+        if "INSERT INTO decisions" in statement:
             raise OperationalError("INSERT", {}, RuntimeError("disk full"))
 
 
@@ -392,7 +392,7 @@ def test_one_callback_that_cannot_be_judged_does_not_keep_the_others_waiting(
         desk.callback(2, paid(desk, 2, receipt="UKO1BBBBBB"))
 
     def refuse(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        if statement.startswith("INSERT INTO decisions") and poisoned in str(parameters):
+        if "INSERT INTO decisions" in statement and poisoned in str(parameters):
             raise OperationalError("INSERT", {}, RuntimeError("this row alone"))
 
     event.listen(desk.engine, "before_cursor_execute", refuse)
@@ -447,13 +447,19 @@ class Commits:
 
     def __enter__(self) -> "Commits":
         event.listen(self.engine, "commit", self.add)
+        event.listen(self.engine, "before_cursor_execute", self.look)
         return self
 
     def __exit__(self, *_: object) -> None:
         event.remove(self.engine, "commit", self.add)
+        event.remove(self.engine, "before_cursor_execute", self.look)
 
     def add(self, _connection: object) -> None:
         self.count += 1
+
+    def look(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        """One that is sent along with what it commits is the driver's alone."""
+        self.count += statement.rstrip().endswith("COMMIT")
 
 
 def broken_decision(*_: object) -> NoReturn:

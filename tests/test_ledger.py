@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from mpesa import inbox, ledger
+from mpesa import inbox, ledger, two_trips
 from mpesa.domain.callback import StkResult
 from mpesa.domain.settlement import (
     CallbackReceived,
@@ -246,6 +246,41 @@ def test_a_callback_with_anothers_receipt_is_refused_whole(desk: Desk) -> None:
 
     assert len(desk.evidence(second)) == before
     assert desk.transaction(second).status == "PENDING"
+
+
+@on_postgresql
+def test_what_was_begun_and_not_committed_leaves_neither_lock_nor_row(desk: Desk) -> None:
+    transaction = desk.attempt()
+    order_id = desk.transaction(transaction).order_id
+
+    with desk.sessions() as session:
+        token_hash = hash_token(desk.daraja.token_of(1))
+        with two_trips.begun_by_hand(session) as connection:
+            two_trips.lock_and_read(connection, token_hash)
+        with desk.sessions() as other:
+            held = ledger.lock_order(other, order_id)
+            other.rollback()
+        connection = session.connection()
+
+        assert held is not None
+        assert connection.connection.dbapi_connection.autocommit is False  # type: ignore[union-attr]
+
+
+@on_postgresql
+def test_a_callback_whose_connection_breaks_is_refused_and_the_next_one_is_taken(
+    desk: Desk,
+) -> None:
+    desk.attempt()
+    with desk.sessions() as session, two_trips.begun_by_hand(session) as connection:
+        two_trips.lock_and_read(connection, hash_token(desk.daraja.token_of(1)))
+        with desk.sessions() as killer:
+            own = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            killer.execute(text(f"SELECT pg_terminate_backend({own})"))
+
+    changes = record_callback(desk, desk.daraja.token_of(1), CallbackReceived(_success(desk)))
+
+    assert changes is not None
+    assert [each.seq for each in changes] == [2]
 
 
 # -- which money pays the order ------------------------------------------------------------------

@@ -22,8 +22,10 @@ class Meter:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
-    def statement(self, *_: object) -> None:
+    def statement(self, sent: str) -> None:
+        """Count a round trip; its COMMIT may be sent along with it."""
         self._counts["statements"] += 1
+        self._counts["commits"] += sent.rstrip().endswith("COMMIT")
 
     def commit(self, *_: object) -> None:
         self._counts["commits"] += 1
@@ -46,16 +48,20 @@ def meter(app: Flask) -> Meter:
     return counted
 
 
-def _without_begin(count: Callable[..., None]) -> Callable[..., None]:
+def _without_begin(count: Callable[[str], None]) -> Callable[..., None]:
     def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        if not statement.startswith("BEGIN"):
-            count()
+        if statement not in ("BEGIN", "BEGIN IMMEDIATE"):
+            count(statement)
 
     return listen
 
 
 def test_a_whole_payment_costs_this_many_statements_and_commits(
-    client: FlaskClient, make_order: Callable[..., str], daraja: FakeDaraja, meter: Meter
+    client: FlaskClient,
+    make_order: Callable[..., str],
+    daraja: FakeDaraja,
+    meter: Meter,
+    database_url: str,
 ) -> None:
     order = make_order()
     meter.read()
@@ -70,15 +76,20 @@ def test_a_whole_payment_costs_this_many_statements_and_commits(
 
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
-    # The order by its token, locked; attempts, evidence, order, row, decision.
-    assert meter.read() == (6, 1)
+    # The order by its token, locked; attempts, evidence, order, row, decision. On PostgreSQL all
+    # that is read in one round trip, and all that is written in another.
+    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (6, 1))
 
     client.get(f"/check-status?tx_id={pushed['transaction_id']}")
     assert meter.read() == (1, 0)
 
 
 def test_a_repeated_callback_changes_no_row(
-    client: FlaskClient, make_order: Callable[..., str], daraja: FakeDaraja, meter: Meter
+    client: FlaskClient,
+    make_order: Callable[..., str],
+    daraja: FakeDaraja,
+    meter: Meter,
+    database_url: str,
 ) -> None:
     client.post("/stk-push", json={"order_id": make_order(), "phone": PAYER})
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
@@ -88,4 +99,8 @@ def test_a_repeated_callback_changes_no_row(
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
 
     # The order by its token, locked; attempts, evidence, decision.
-    assert meter.read() == (4, 1)
+    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (4, 1))
+
+
+def _on_postgresql(database_url: str) -> bool:
+    return database_url.startswith("postgresql")

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from flask import Flask, request
@@ -22,6 +23,7 @@ from flask_socketio import SocketIO
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
+from mpesa import two_trips
 from mpesa.daraja.http import Transport
 from mpesa.ledger import Kind
 
@@ -48,16 +50,16 @@ def reach(point: str) -> None:
     time.sleep(HOLD_FOR)
 
 
-def around(owner: type, method: str, name: Callable[..., str | None]) -> None:
+def around(owner: type | ModuleType, method: str, name: Callable[..., str | None]) -> None:
     """Make points `before …` and `after …` of a method; no name, no point."""
     original = getattr(owner, method)
 
-    def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
-        step = name(self, *arguments)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        step = name(*arguments)
         if step is None:
-            return original(self, *arguments, **named)
+            return original(*arguments, **named)
         reach(f"before {step}")
-        result = original(self, *arguments, **named)
+        result = original(*arguments, **named)
         reach(f"after {step}")
         return result
 
@@ -123,6 +125,7 @@ def answer_name(_app: Any, _response: Any) -> str | None:
 
 event.listen(Engine, "before_cursor_execute", note_writes)
 around(DefaultDialect, "do_commit", commit_name)
+around(two_trips, "record_and_commit", lambda *_: "the judgement of a callback")
 around(Transport, "exchange", call_name)
 around(SocketIO, "emit", emit_name)
 around(Flask, "process_response", answer_name)
