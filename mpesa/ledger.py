@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Connection, Engine, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -156,8 +156,10 @@ def record_callback(
         SQLAlchemyError: nothing was stored; the order is held, the receipt or the id is another
             transaction's, or the database failed.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        return _record_in_two_trips(session, token_hash, evidence, raw, now)
+    engine = session.get_bind()
+    if isinstance(engine, Engine) and engine.dialect.name == "postgresql":
+        session.rollback()  # whatever it was reading ends here
+        return _record_in_two_trips(engine, token_hash, evidence, raw, now)
     with writing(session):
         order = session.scalars(_LOCK_BY_TOKEN, {"token_hash": token_hash}).one_or_none()
         if order is None:
@@ -168,16 +170,16 @@ def record_callback(
 
 
 def _record_in_two_trips(
-    session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
+    engine: Engine, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
 ) -> list[Change] | None:
-    with two_trips.begun_by_hand(session) as connection:
+    with two_trips.begun_by_hand(engine) as connection:
         found = two_trips.lock_and_read(connection, token_hash)
         if found is None:
             return None
         order, attempts = found
         held = _Held(order, _under(token_hash, attempts), attempts)
         before = dict(vars(held.transaction))
-        changed, decision = _judge(session, held, evidence, raw, now)
+        changed, decision = _judge(connection, held, evidence, raw, now)
         told = {each.transaction_id for each in changed}
         for other in attempts:
             if other.id in told and other is not held.transaction:
@@ -240,7 +242,12 @@ def prompt_may_live(transaction: Any, now: datetime) -> bool:
 def snapshot_of(session: Session, transaction_id: str, now: datetime) -> Snapshot | None:
     """The transaction's snapshot in one read; None where there is no such transaction."""
     with reading(session) as connection:
-        rows = connection.execute(_SHOWN, {"id": transaction_id}).all()
+        return snapshot_on(connection, transaction_id, now)
+
+
+def snapshot_on(connection: Connection, transaction_id: str, now: datetime) -> Snapshot | None:
+    """The same on a connection."""
+    rows = connection.execute(_SHOWN, {"id": transaction_id}).all()
     if not rows:
         return None
     order = _OrderSeen(rows[0].order_state, rows[0].expires_at)
@@ -348,13 +355,13 @@ def _decide(
 ) -> list[Change]:
     """Evidence, decision and change, to be committed together by who holds the order."""
     row_id = raw.stored_id or _add_evidence(session, held.transaction.id, raw, now)
-    changed, decision = _judge(session, held, evidence, raw, now, look_up=look_up)
+    changed, decision = _judge(session.connection(), held, evidence, raw, now, look_up=look_up)
     _add_decision(session, held.transaction, row_id, decision, now)
     return _with_snapshots(held, changed, now)
 
 
 def _judge(
-    session: Session,
+    connection: Connection,
     held: "_Held",
     evidence: settlement.Evidence,
     raw: Raw,
@@ -366,7 +373,7 @@ def _judge(
     transaction = held.transaction
     early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None
     if look_up or early:
-        evidence = _look_up(session, transaction, evidence)
+        evidence = _look_up(connection, transaction, evidence)
     decision = settlement.decide(_attempt(transaction), evidence, now)
     return _apply(held, decision, now)
 
@@ -428,37 +435,37 @@ def _attempt(transaction: Transaction) -> settlement.Attempt:
 
 
 def _look_up(
-    session: Session, transaction: Transaction, evidence: settlement.Evidence
+    connection: Connection, transaction: Transaction, evidence: settlement.Evidence
 ) -> settlement.Evidence:
     """Add what only the database knows: whether its id or receipt is another transaction's."""
     if isinstance(evidence, settlement.CallbackReceived) and evidence.result is not None:
         result = evidence.result
         return replace(
             evidence,
-            ids_taken=_id_taken(session, transaction, result.checkout_request_id),
-            receipt_taken=_receipt_taken(session, transaction, result.receipt),
+            ids_taken=_id_taken(connection, transaction, result.checkout_request_id),
+            receipt_taken=_receipt_taken(connection, transaction, result.receipt),
         )
     if isinstance(evidence, settlement.PushAnswered):
-        taken = _id_taken(session, transaction, evidence.checkout_request_id)
+        taken = _id_taken(connection, transaction, evidence.checkout_request_id)
         return replace(evidence, ids_taken=taken)
     if isinstance(evidence, settlement.OperatorSaysPaid):
-        taken = _receipt_taken(session, transaction, evidence.receipt)
+        taken = _receipt_taken(connection, transaction, evidence.receipt)
         return replace(evidence, receipt_taken=taken)
     return evidence
 
 
-def _id_taken(session: Session, transaction: Transaction, checkout_id: str | None) -> bool:
+def _id_taken(connection: Connection, transaction: Transaction, checkout_id: str | None) -> bool:
     if checkout_id is None or checkout_id == transaction.checkout_request_id:
         return False
     owner = select(Transaction.id).where(Transaction.checkout_request_id == checkout_id)
-    return session.scalars(owner).one_or_none() not in (None, transaction.id)
+    return connection.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
-def _receipt_taken(session: Session, transaction: Transaction, receipt: str | None) -> bool:
+def _receipt_taken(connection: Connection, transaction: Transaction, receipt: str | None) -> bool:
     if receipt is None or receipt == transaction.receipt:
         return False
     owner = select(Transaction.id).where(Transaction.receipt == receipt)
-    return session.scalars(owner).one_or_none() not in (None, transaction.id)
+    return connection.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
 def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change], Decision]:

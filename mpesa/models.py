@@ -316,13 +316,29 @@ def reading(session: Session) -> Iterator[Connection]:
     """
     begun = session.in_transaction()
     connection = session.connection()
-    if begun or connection.dialect.name != "postgresql":
+    if begun:
         yield connection
+    else:
+        with _unbegun(connection):
+            yield connection
+
+
+@contextmanager
+def reading_at_once(engine: Engine) -> Iterator[Connection]:
+    """A connection of its own, for one SELECT, without a session's bookkeeping around it."""
+    with engine.connect() as connection, _unbegun(connection):
+        yield connection
+
+
+@contextmanager
+def _unbegun(connection: Connection) -> Iterator[None]:
+    if connection.dialect.name != "postgresql":
+        yield
         return
     driver: Any = connection.connection.dbapi_connection
     driver.autocommit = True
     try:
-        yield connection
+        yield
     finally:
         if not driver.closed:
             driver.autocommit = False

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine
 
 # Two statements to lock and to read: in one, rows that another commit changed while the lock was
 # taken would be read as they were before it. Who holds the lock may hold it for a while, and a
@@ -75,23 +74,18 @@ class Heard:
 
 
 @contextmanager
-def begun_by_hand(session: Session) -> Iterator[Connection]:
+def begun_by_hand(engine: Engine) -> Iterator[Connection]:
     """A connection on which BEGIN and COMMIT are sent along with the statements.
 
     What is not committed at the end is rolled back.
-
-    Args:
-        session: whatever it was reading ends here.
     """
-    session.rollback()
-    connection = session.connection()
-    driver: Any = connection.connection.dbapi_connection
-    driver.autocommit = True  # the driver begins nothing by itself
-    try:
-        yield connection
-    finally:
-        _end(connection, driver)
-        session.rollback()
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True  # the driver begins nothing by itself
+        try:
+            yield connection
+        finally:
+            _end(connection, driver)
 
 
 def _end(connection: Connection, driver: Any) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -251,36 +253,39 @@ def test_a_callback_with_anothers_receipt_is_refused_whole(desk: Desk) -> None:
 @on_postgresql
 def test_what_was_begun_and_not_committed_leaves_neither_lock_nor_row(desk: Desk) -> None:
     transaction = desk.attempt()
-    order_id = desk.transaction(transaction).order_id
+    token_hash = hash_token(desk.daraja.token_of(1))
 
-    with desk.sessions() as session:
-        token_hash = hash_token(desk.daraja.token_of(1))
-        with two_trips.begun_by_hand(session) as connection:
-            two_trips.lock_and_read(connection, token_hash)
-        with desk.sessions() as other:
-            held = ledger.lock_order(other, order_id)
-            other.rollback()
-        connection = session.connection()
+    with two_trips.begun_by_hand(desk.engine) as connection:
+        two_trips.lock_and_read(connection, token_hash)
 
-        assert held is not None
-        assert connection.connection.dbapi_connection.autocommit is False  # type: ignore[union-attr]
+    with desk.sessions() as other:
+        assert ledger.lock_order(other, desk.transaction(transaction).order_id) is not None
+        other.rollback()
+    with desk.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        assert driver.autocommit is False
 
 
 @on_postgresql
 def test_a_callback_whose_connection_breaks_is_refused_and_the_next_one_is_taken(
     desk: Desk,
 ) -> None:
-    desk.attempt()
-    with desk.sessions() as session, two_trips.begun_by_hand(session) as connection:
-        two_trips.lock_and_read(connection, hash_token(desk.daraja.token_of(1)))
-        with desk.sessions() as killer:
-            own = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
-            killer.execute(text(f"SELECT pg_terminate_backend({own})"))
+    transaction = desk.attempt()
+
+    def break_between_reading_and_writing() -> None:
+        with two_trips.begun_by_hand(desk.engine) as connection:
+            two_trips.lock_and_read(connection, hash_token(desk.daraja.token_of(1)))
+            driver: Any = connection.connection.dbapi_connection
+            with desk.engine.connect() as killer:
+                killer.execute(text(f"SELECT pg_terminate_backend({driver.info.backend_pid})"))
+            two_trips.raise_seq(connection, SimpleNamespace(id=transaction, seq=9, updated_at=None))
+
+    with pytest.raises(OperationalError):
+        break_between_reading_and_writing()
 
     changes = record_callback(desk, desk.daraja.token_of(1), CallbackReceived(_success(desk)))
-
     assert changes is not None
-    assert [each.seq for each in changes] == [2]
+    assert desk.transaction(transaction).status == "SUCCESS"
 
 
 # -- which money pays the order ------------------------------------------------------------------

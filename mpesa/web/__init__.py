@@ -14,7 +14,7 @@ from mpesa.web import background, errors, pages, realtime, security, static_file
 from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
 from mpesa.web.hints import Hints
-from mpesa.web.limits import PushLimits
+from mpesa.web.limits import PushLimits, Tally
 from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
 from mpesa.web.services import Services, build_line, services, utc_now
@@ -53,7 +53,7 @@ def register(
     app.extensions["mpesa"] = Services(
         settings=settings,
         line=build_line(app, settings, now, daraja),
-        limits=PushLimits(app, settings),
+        limits=PushLimits(Tally(settings), settings),
         socketio=socketio,
         announce=_everywhere(rooms, hints),
         announce_here=rooms.announce,

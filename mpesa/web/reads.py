@@ -7,7 +7,7 @@ from sqlalchemy.exc import TimeoutError as DatabaseTimeout
 
 from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
-from mpesa.models import db
+from mpesa.models import db, reading_at_once
 
 # One read takes a millisecond, most of it this process's own. Thousands of pages that come back
 # together would else share the processor and the database's connections with every callback.
@@ -24,13 +24,12 @@ def snapshot(transaction_id: str, now: datetime) -> Snapshot | None:
     """
     # What a request began goes back first: with a connection in hand it would wait for a turn that
     # another one without a connection has.
-    db.session.rollback()
+    if db.session.registry.has():
+        db.session.rollback()
     if not _AT_ONCE.acquire(timeout=_PATIENCE):
         raise DatabaseTimeout  # too many reads wait for the database
     try:
-        return ledger.snapshot_of(db.session(), transaction_id, now)
+        with reading_at_once(db.engine) as connection:
+            return ledger.snapshot_on(connection, transaction_id, now)
     finally:
-        try:
-            db.session.rollback()  # the connection goes back before the next one's turn
-        finally:
-            _AT_ONCE.release()
+        _AT_ONCE.release()  # after the connection went back

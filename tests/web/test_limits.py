@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from flask_babel import Babel
 
 from mpesa.web.errors import Problem
-from mpesa.web.limits import PushLimits
+from mpesa.web.limits import PushLimits, Tally
 from tests.desk import at_once
 from tests.factories import make_settings
 from tests.servers import free_port, redis_server, wait_until
@@ -25,8 +25,9 @@ def pushing(url: str, limit: str = "3/minute") -> FlaskClient:
     """A client of an application that only counts pushes: POST / is 200, or 429."""
     app = Flask(__name__)
     Babel(app)
-    settings = {"STK_PUSH_LIMIT_PER_IP": limit, "STK_PUSH_LIMIT_PER_PHONE": ""}
-    limits = PushLimits(app, make_settings(REDIS_URL=url, **settings))
+    limited = {"STK_PUSH_LIMIT_PER_IP": limit, "STK_PUSH_LIMIT_PER_PHONE": ""}
+    settings = make_settings(REDIS_URL=url, **limited)
+    limits = PushLimits(Tally(settings), settings)
     app.register_error_handler(Problem, lambda problem: ("", problem.status))
 
     @app.post("/")

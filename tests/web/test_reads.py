@@ -53,7 +53,7 @@ def read_in_threads(app, count, now):
 
 def test_two_read_at_once_and_the_others_get_their_turn(app, clock, monkeypatch):
     held = Held()
-    monkeypatch.setattr(ledger, "snapshot_of", held)
+    monkeypatch.setattr(ledger, "snapshot_on", held)
 
     threads, found = read_in_threads(app, 3 * AT_ONCE, clock())
     first = [held.inside.acquire(timeout=PATIENCE) for _ in range(AT_ONCE)]
@@ -105,14 +105,13 @@ def test_the_connection_is_given_back_with_the_answer(app, desk):
 
 @on_both
 def test_a_read_that_fails_gives_back_its_turn_and_its_connection(app, desk, monkeypatch):
-    def fail(session, *_):
-        session.connection()
+    def fail(*_):
         raise OperationalError("SELECT 1", {}, RuntimeError("gone"))
 
     transaction = desk.attempt()
     with app.app_context():
         with monkeypatch.context() as broken:
-            broken.setattr(ledger, "snapshot_of", fail)
+            broken.setattr(ledger, "snapshot_on", fail)
             for _ in range(AT_ONCE + 1):
                 with pytest.raises(OperationalError):
                     reads.snapshot(transaction, desk.now())
