@@ -5,11 +5,12 @@
 #   PostgreSQL   initdb, pg_ctl    PATH, else /usr/lib/postgresql/*/bin
 #   Redis        redis-server      PATH
 #   nginx        nginx, openssl    PATH (/usr/sbin counts)
+#   Prometheus   promtool          PATH
 #   Chromium     chromium          PATH, else google-chrome
 #   Node         node              PATH
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
-# tests that need it are deselected by their markers (postgres, redis, nginx, browser) and the last line
-# says so. With CI=true nothing may be left out: a missing program is a failure.
+# tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser) and
+# the last line says so. With CI=true nothing may be left out: a missing program is a failure.
 
 PY := .venv/bin/python
 READY := .venv/.ready

@@ -7,7 +7,11 @@ orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply
 reconciler              ask Daraja about what stayed silent, within a budget
+operators               who may use the console: names, passwords, logins
+retention               forget who paid, by age or on request
+export                  transactions as CSV
 outbox                  announce committed changes to the rooms, whoever made them
+webhooks/               tell the merchant's server, signed, until it has heard
 clock                   what time alone changes: overdue waits, prompts too old to be answered
 asking                  one question to Daraja about one transaction, and its record
 ledger                  record(): the only code that changes a transaction
@@ -19,7 +23,8 @@ tokens                  ids and callback tokens: make, hash
 counters                what happened how often
 logs                    how log lines are written
 config                  Settings.from_env()
-domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot
+domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot,
+                        webhook
 
 Beside them `serving`, the only package that knows the async servers.
 """

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mpesa import ledger
+from mpesa import counters, ledger
 from mpesa.daraja import Daraja, DarajaError, QueryAnswer
+from mpesa.domain.result_codes import PAID_CODE, UNDER_WAY_CODE
 from mpesa.domain.settlement import Evidence, QueryAnswered, QueryUnanswered
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.quota import QueryBudget
@@ -49,8 +50,18 @@ def ask(session: Session, question: Question, line: Line) -> list[Change]:
     """
     session.rollback()
     evidence, body = _put(question, line.daraja)
+    counters.count("queries", outcome=_outcome(evidence))
     raw = Raw(Kind.QUERY, body)
     return ledger.record(session, question.transaction_id, evidence, raw, line.now())
+
+
+def _outcome(evidence: Evidence) -> str:
+    """One word for what an answer told."""
+    if not isinstance(evidence, QueryAnswered):
+        return "no_answer"
+    if evidence.code == UNDER_WAY_CODE:
+        return "under_way"
+    return "paid" if evidence.code == PAID_CODE else "not_paid"
 
 
 def _put(question: Question, daraja: Daraja) -> tuple[Evidence, bytes]:

@@ -378,11 +378,12 @@ def _send(daraja: Daraja, push: Push) -> tuple[settlement.Evidence, bytes]:
     try:
         accepted = daraja.push(push, budget=PUSH_BUDGET.total_seconds())
     except (NotSent, Refused) as error:
-        counters.count("push_failed")
+        counters.count("pushes", outcome="refused" if isinstance(error, Refused) else "not_sent")
         return settlement.PushFailed(error.reason), error.body or str(error).encode()
     except DarajaError as error:
-        counters.count("push_unconfirmed")
+        counters.count("pushes", outcome="unconfirmed")
         return settlement.PushUnconfirmed(), error.body or str(error).encode()
+    counters.count("pushes", outcome="accepted")
     return _answered(accepted), accepted.body
 
 

@@ -5,11 +5,11 @@ import binascii
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -131,6 +131,11 @@ class Settings:
         return _Reader(environ).settings()
 
 
+def problems(environ: Mapping[str, str]) -> list[str]:
+    """Everything that is wrong with the settings, a line each; empty where nothing is."""
+    return _Reader(environ).problems()
+
+
 def environment() -> dict[str, str]:
     """What is set for this process: the environment, and `.env` below it."""
     written = {name: value or "" for name, value in dotenv_values(DOTENV).items()}
@@ -153,50 +158,63 @@ class _Reader:
         self._environ = environ
 
     def settings(self) -> Settings:
-        env = DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
-        self._env = env
-        host, port = self.host(), self.integer("PORT", 5000, 1, 65535)
-        public_url = self.public_url(host, port)
-        return Settings(
-            daraja_env=env,
-            daraja_base_url=self.base_url(host, port),
-            daraja_consumer_key=self.credential("DARAJA_CONSUMER_KEY", "simulator-key"),
-            daraja_consumer_secret=self.credential("DARAJA_CONSUMER_SECRET", "simulator-secret"),
-            daraja_shortcode=self.shortcode(),
-            daraja_passkey=self.passkey(),
-            daraja_account_type=AccountType(
-                self.choice("DARAJA_ACCOUNT_TYPE", AccountType, "paybill")
+        return Settings(**{name: read() for name, read in self._reads().items()})
+
+    def problems(self) -> list[str]:
+        wrong: list[str] = []
+        for read in self._reads().values():
+            try:
+                read()
+            except SettingsError as problem:
+                wrong.append(str(problem))
+        return list(dict.fromkeys(wrong))  # others lean on a wrong one, and say so again
+
+    def _reads(self) -> dict[str, Callable[[], Any]]:
+        """How each setting is read, those first that others lean on."""
+        return {
+            "daraja_env": self.env,
+            "host": self.host,
+            "port": self.port,
+            "public_url": self.public_url,
+            "daraja_base_url": self.base_url,
+            "daraja_consumer_key": lambda: self.credential("DARAJA_CONSUMER_KEY", "simulator-key"),
+            "daraja_consumer_secret": lambda: self.credential(
+                "DARAJA_CONSUMER_SECRET", "simulator-secret"
             ),
-            daraja_till=self.till(),
-            daraja_max_amount=self.integer("DARAJA_MAX_AMOUNT", 250_000, 1, 10_000_000),
-            daraja_query_rate=self.required_rate("DARAJA_QUERY_RATE", "5/minute"),
-            simulator_public=self.simulator_public(host, public_url),
-            public_url=public_url,
-            allowed_hosts=self.allowed_hosts(public_url),
-            database_url=self.database_url(),
-            redis_url=self.url("REDIS_URL", ("redis", "rediss", "unix")),
-            secret_key=self.secret("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
-            api_keys=self.api_keys(),
-            host=host,
-            port=port,
-            demo_shop=self.switch("DEMO_SHOP", default=env is DarajaEnv.SIMULATOR),
-            merchant_name=self.text("MERCHANT_NAME", "Duka la Mfano"),
-            merchant_colour=self.colour(),
-            merchant_logo=self.logo(),
-            return_url_hosts=self.names("RETURN_URL_HOSTS"),
-            manual_payment=self.switch("MANUAL_PAYMENT", default=False),
-            payment_wait_seconds=self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),
-            trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
-            stk_push_limit_per_phone=self.rate("STK_PUSH_LIMIT_PER_PHONE", "5/10minutes"),
-            stk_push_limit_per_ip=self.rate("STK_PUSH_LIMIT_PER_IP", "30/minute"),
-            callback_allowed_ips=self.networks("CALLBACK_ALLOWED_IPS"),
-            async_mode=async_mode(self._environ),
-            webhook_url=self.outside_url("WEBHOOK_URL"),
-            webhook_secret=self.webhook_secret(),
-            metrics_token=self.optional("METRICS_TOKEN"),
-            retention_days=self.integer("RETENTION_DAYS", 400, 1, 36_500),
-            log_format=LogFormat(self.choice("LOG_FORMAT", LogFormat, "console")),
-        )
+            "daraja_shortcode": self.shortcode,
+            "daraja_passkey": self.passkey,
+            "daraja_account_type": self.account_type,
+            "daraja_till": self.till,
+            "daraja_max_amount": lambda: self.integer("DARAJA_MAX_AMOUNT", 250_000, 1, 10_000_000),
+            "daraja_query_rate": lambda: self.required_rate("DARAJA_QUERY_RATE", "5/minute"),
+            "simulator_public": self.simulator_public,
+            "allowed_hosts": self.allowed_hosts,
+            "database_url": self.database_url,
+            "redis_url": lambda: self.url("REDIS_URL", ("redis", "rediss", "unix")),
+            "secret_key": lambda: self.secret("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
+            "api_keys": self.api_keys,
+            "demo_shop": lambda: self.switch(
+                "DEMO_SHOP", default=self.env() is DarajaEnv.SIMULATOR
+            ),
+            "merchant_name": lambda: self.text("MERCHANT_NAME", "Duka la Mfano"),
+            "merchant_colour": self.colour,
+            "merchant_logo": self.logo,
+            "return_url_hosts": lambda: self.names("RETURN_URL_HOSTS"),
+            "manual_payment": lambda: self.switch("MANUAL_PAYMENT", default=False),
+            "payment_wait_seconds": lambda: self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),
+            "trusted_proxies": lambda: self.integer("TRUSTED_PROXIES", 0, 0, 10),
+            "stk_push_limit_per_phone": lambda: self.rate(
+                "STK_PUSH_LIMIT_PER_PHONE", "5/10minutes"
+            ),
+            "stk_push_limit_per_ip": lambda: self.rate("STK_PUSH_LIMIT_PER_IP", "30/minute"),
+            "callback_allowed_ips": lambda: self.networks("CALLBACK_ALLOWED_IPS"),
+            "async_mode": lambda: async_mode(self._environ),
+            "webhook_url": lambda: self.outside_url("WEBHOOK_URL"),
+            "webhook_secret": self.webhook_secret,
+            "metrics_token": lambda: self.optional("METRICS_TOKEN"),
+            "retention_days": lambda: self.integer("RETENTION_DAYS", 400, 1, 36_500),
+            "log_format": lambda: LogFormat(self.choice("LOG_FORMAT", LogFormat, "console")),
+        }
 
     # -- kinds of values ------------------------------------------------------------------
 
@@ -250,27 +268,27 @@ class _Reader:
 
     def secret(self, name: str, development: str) -> str:
         value = self.optional(name)
-        if self._env is DarajaEnv.SIMULATOR:
+        if self.env() is DarajaEnv.SIMULATOR:
             return value or development
         if value is None or value == development:
-            refuse(name, f"a secret of your own where DARAJA_ENV={self._env.value}")
+            refuse(name, f"a secret of your own where DARAJA_ENV={self.env().value}")
         return value
 
     def credential(self, name: str, simulator: str) -> str:
         value = self.optional(name)
-        if value is None and self._env is not DarajaEnv.SIMULATOR:
-            refuse(name, f"the value from your Daraja app where DARAJA_ENV={self._env.value}")
+        if value is None and self.env() is not DarajaEnv.SIMULATOR:
+            refuse(name, f"the value from your Daraja app where DARAJA_ENV={self.env().value}")
         return value or simulator
 
     def shortcode(self) -> str:
-        public = SANDBOX_SHORT_CODE if self._env is not DarajaEnv.PRODUCTION else None
+        public = SANDBOX_SHORT_CODE if self.env() is not DarajaEnv.PRODUCTION else None
         value = self.optional("DARAJA_SHORTCODE") or public
         if value is None or not re.fullmatch(r"[0-9]{5,7}", value):
             refuse("DARAJA_SHORTCODE", "your PayBill or store number, 5 to 7 digits")
         return value
 
     def passkey(self) -> str:
-        public = SANDBOX_PASSKEY if self._env is not DarajaEnv.PRODUCTION else None
+        public = SANDBOX_PASSKEY if self.env() is not DarajaEnv.PRODUCTION else None
         value = self.optional("DARAJA_PASSKEY") or public
         if value is None:
             refuse("DARAJA_PASSKEY", "the passkey that Safaricom mailed at go-live")
@@ -283,45 +301,55 @@ class _Reader:
             refuse("DARAJA_TILL", "the till number, 5 to 7 digits, where DARAJA_ACCOUNT_TYPE=till")
         return value
 
+    def env(self) -> DarajaEnv:
+        return DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
+
+    def port(self) -> int:
+        return self.integer("PORT", 5000, 1, 65535)
+
+    def account_type(self) -> AccountType:
+        return AccountType(self.choice("DARAJA_ACCOUNT_TYPE", AccountType, "paybill"))
+
     def host(self) -> str:
         value = self.text("HOST", "127.0.0.1").removeprefix("[").removesuffix("]")
         if not _is_host(value):
             refuse("HOST", "an address or a host name to listen on, such as 127.0.0.1")
         return value
 
-    def base_url(self, host: str, port: int) -> str:
+    def base_url(self) -> str:
         value = self.url("DARAJA_BASE_URL", ("http", "https"))
         if value is not None:
             if urlsplit(value).scheme == "http" and not is_loopback(urlsplit(value).hostname or ""):
                 refuse("DARAJA_BASE_URL", "an https:// address, or a loopback one")
             return value.rstrip("/")
-        return BASE_URLS.get(self._env) or f"{_own_address(host, port)}/simulator"
+        return BASE_URLS.get(self.env()) or f"{_own_address(self.host(), self.port())}/simulator"
 
-    def public_url(self, host: str, port: int) -> str:
+    def public_url(self) -> str:
         value = self.url("PUBLIC_URL", ("http", "https"))
-        if self._env is not DarajaEnv.SIMULATOR and (value is None or value[:6] != "https:"):
+        if self.env() is not DarajaEnv.SIMULATOR and (value is None or value[:6] != "https:"):
             refuse("PUBLIC_URL", "the https:// address where Safaricom and shoppers reach you")
         if value is not None and not _is_bare(value):
             refuse("PUBLIC_URL", "an address without a path, such as https://pay.example.com")
-        return (value or _own_address(host, port)).rstrip("/")
+        return (value or _own_address(self.host(), self.port())).rstrip("/")
 
-    def simulator_public(self, host: str, public_url: str) -> bool:
+    def simulator_public(self) -> bool:
         public = self.switch("SIMULATOR_PUBLIC", default=False)
-        if self._env is not DarajaEnv.SIMULATOR or public:
+        if self.env() is not DarajaEnv.SIMULATOR or public:
             return public
-        for name, where in (("HOST", host), ("PUBLIC_URL", urlsplit(public_url).hostname or "")):
+        public_host = urlsplit(self.public_url()).hostname or ""
+        for name, where in (("HOST", self.host()), ("PUBLIC_URL", public_host)):
             if not is_loopback(where):
                 refuse(
                     name, "a loopback address with DARAJA_ENV=simulator, or set SIMULATOR_PUBLIC=1"
                 )
         return public
 
-    def allowed_hosts(self, public_url: str) -> tuple[str, ...]:
+    def allowed_hosts(self) -> tuple[str, ...]:
         named = self.names("ALLOWED_HOSTS")
         if named:
             return named
-        own = (urlsplit(public_url).hostname or "",)
-        loopback = ("127.0.0.1", "localhost", "[::1]") if self._env is DarajaEnv.SIMULATOR else ()
+        own = (urlsplit(self.public_url()).hostname or "",)
+        loopback = ("127.0.0.1", "localhost", "[::1]") if self.env() is DarajaEnv.SIMULATOR else ()
         return tuple(dict.fromkeys(own + loopback))
 
     def database_url(self) -> str | None:
@@ -335,7 +363,7 @@ class _Reader:
 
     def api_keys(self) -> tuple[str, ...]:
         keys = self.names("API_KEYS")
-        if self._env is DarajaEnv.SIMULATOR:
+        if self.env() is DarajaEnv.SIMULATOR:
             return keys or (DEVELOPMENT_API_KEY,)
         if not keys or DEVELOPMENT_API_KEY in keys:
             refuse("API_KEYS", "keys of your own, parted by commas, outside the simulator")
@@ -355,7 +383,7 @@ class _Reader:
 
     def outside_url(self, name: str) -> str | None:
         value = self.url(name, ("http", "https"))
-        if value and value[:6] != "https:" and self._env is not DarajaEnv.SIMULATOR:
+        if value and value[:6] != "https:" and self.env() is not DarajaEnv.SIMULATOR:
             refuse(name, "an https:// address outside the simulator")
         return value
 

@@ -1,7 +1,8 @@
 """Take in a callback: store it raw, judge it, apply it."""
 
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -79,6 +80,7 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
         UnknownToken: nothing was stored.
         SQLAlchemyError: it could not be stored.
     """
+    began = time.monotonic()
     raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
     token_hash = hash_token(arrival.token)
     try:
@@ -90,8 +92,8 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
         log.info("a callback is stored before it is judged (%s)", type(error).__name__)
         _store_and_judge(session, token_hash, raw, seams)
         return
-    counters.count("callback_stored")
     _announce(changes, seams)
+    counters.observe("callback_to_announced_seconds", time.monotonic() - began)
 
 
 def _take_in(session: Session, token_hash: str, raw: Raw, seams: Seams) -> list[Change]:
@@ -100,6 +102,7 @@ def _take_in(session: Session, token_hash: str, raw: Raw, seams: Seams) -> list[
     changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now())
     if changes is None:
         raise _unknown_token()
+    counters.count("callbacks", verdict=_verdict(evidence, changes))
     return changes
 
 
@@ -110,13 +113,23 @@ def _store_and_judge(session: Session, token_hash: str, raw: Raw, seams: Seams) 
     if transaction_id is None:
         raise _unknown_token()
     stored = ledger.store(session, transaction_id, raw, seams.now())
-    counters.count("callback_stored")
     _judge_or_leave(session, transaction_id, stored, seams)
 
 
 def _unknown_token() -> UnknownToken:
-    counters.count("callback_unknown_token")
+    counters.count("callbacks", verdict="unknown_token")
     return UnknownToken()
+
+
+def _verdict(evidence: CallbackReceived, changes: Sequence[Change]) -> str:
+    """One word for what became of a callback."""
+    if evidence.result is None:
+        return "unreadable"
+    if not evidence.listed:
+        return "unlisted"
+    if any(each.settled_after is not None for each in changes):
+        return "settled"
+    return "changed" if changes else "unchanged"
 
 
 def _announce(changes: list[Change], seams: Seams) -> None:
@@ -200,13 +213,15 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seam
         log.exception("callback not judged yet, transaction=%s", transaction_id)
     else:
         return True
-    counters.count("callback_left_unjudged")
+    counters.count("judgement_failures")
     return False
 
 
 def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
     evidence = read(raw.body, listed=seams.listed(raw.source))
-    seams.announce(ledger.record(session, transaction_id, evidence, raw, seams.now()))
+    changes = ledger.record(session, transaction_id, evidence, raw, seams.now())
+    counters.count("callbacks", verdict=_verdict(evidence, changes))
+    seams.announce(changes)
 
 
 def read(body: bytes, *, listed: bool) -> CallbackReceived:
@@ -214,7 +229,6 @@ def read(body: bytes, *, listed: bool) -> CallbackReceived:
     try:
         return CallbackReceived(parse_callback(body), listed=listed)
     except UnreadableCallback:
-        counters.count("callback_unreadable")
         return CallbackReceived(None, listed=listed)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -11,11 +11,20 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from mpesa import two_trips
-from mpesa.domain import schedule, settlement, snapshot
+from mpesa.domain import schedule, settlement, snapshot, webhook
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import Decision
 from mpesa.domain.snapshot import OPEN_FOR, Newest, OrderStatus, Picture, Snapshot
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, reading, writing
+from mpesa.models import (
+    DecisionRow,
+    Evidence,
+    Order,
+    Transaction,
+    WebhookMessage,
+    reading,
+    writing,
+)
+from mpesa.tokens import new_id
 
 
 class Kind(StrEnum):
@@ -27,6 +36,7 @@ class Kind(StrEnum):
     CLOCK = "clock"
     SMS_CODE = "sms_code"
     OPERATOR = "operator"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,13 @@ class Change:
 
     Attributes:
         snapshot: what was committed, where it was at hand; else it has to be read.
+        settled_after: from the push to this change, where it changed the status; else None.
     """
 
     transaction_id: str
     seq: int
     snapshot: Snapshot | None = field(default=None, compare=False)
+    settled_after: timedelta | None = field(default=None, compare=False)
 
 
 # Tells whoever waits about transactions that changed.
@@ -83,6 +95,9 @@ _SHOWN = (
 )
 _NEW_EVIDENCE = insert(Evidence.__table__)  # type: ignore[arg-type]
 _NEW_DECISION = insert(DecisionRow.__table__)  # type: ignore[arg-type]
+_NEW_MESSAGE = insert(WebhookMessage.__table__)  # type: ignore[arg-type]
+# The engine's execution option that is set where the merchant's server is told by webhook.
+TELLS_MERCHANT = "mpesa_tells_merchant"
 _LOCKING = select(Order).with_for_update().execution_options(populate_existing=True)
 _LOCK = _LOCKING.where(Order.id == bindparam("id"))
 _LOCK_BY_TRANSACTION = _LOCKING.where(Order.id == _OWN_ORDER.scalar_subquery())
@@ -369,13 +384,16 @@ def _judge(
     *,
     look_up: bool = False,
 ) -> tuple[list[Change], Decision]:
-    """Decide, and change what is held; nothing of it is written yet."""
+    """Decide, and change what is held; of that only what the merchant is told is written yet."""
     transaction = held.transaction
     early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None
     if look_up or early:
         evidence = _look_up(connection, transaction, evidence)
     decision = settlement.decide(_attempt(transaction), evidence, now)
-    return _apply(held, decision, now)
+    before = _told(transaction)
+    changed, decision = _apply(held, decision, now)
+    _tell_merchant(connection, held, before, now)
+    return changed, decision
 
 
 def _with_snapshots(held: "_Held", changed: Sequence[Change], now: datetime) -> list[Change]:
@@ -487,7 +505,8 @@ def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change]
         transaction.next_ask_at, transaction.ask_urgently = now, True
     if _visible(transaction) == before:
         return [], decision
-    return [_raise_seq(transaction, now), *siblings], decision
+    after = now - transaction.created_at if transaction.status != before[0] else None
+    return [replace(_raise_seq(transaction, now), settled_after=after), *siblings], decision
 
 
 def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
@@ -498,7 +517,8 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     transaction.final = decision.final
     transaction.receipt = decision.receipt
     transaction.retry_at = decision.retry_at
-    transaction.needs_review = transaction.needs_review or decision.needs_review
+    in_doubt = transaction.needs_review and not decision.settles_review
+    transaction.needs_review = in_doubt or decision.needs_review
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
@@ -573,3 +593,35 @@ def _add_decision(
         "decided_at": now,
     }
     session.connection().execute(_NEW_DECISION, fields)
+
+
+def _told(transaction: Transaction) -> webhook.Told:
+    return webhook.Told(
+        status=Status(transaction.status),
+        reason=Reason(transaction.reason),
+        final=transaction.final,
+        receipt=transaction.receipt,
+        needs_review=transaction.needs_review,
+    )
+
+
+def _tell_merchant(
+    connection: Connection, held: _Held, before: webhook.Told, now: datetime
+) -> None:
+    """Write the messages for the merchant's server that a change calls for, where one is named."""
+    types = webhook.due(before, _told(held.transaction))
+    if not types or not connection.get_execution_options().get(TELLS_MERCHANT):
+        return
+    own = Change(held.transaction.id, held.transaction.seq)
+    snapshot, reference = _drawn(held, own, now), held.order.reference
+    for each in types:
+        fields = {
+            "id": f"msg_{new_id()}",
+            "transaction_id": own.transaction_id,
+            "type": each.value,
+            "body": webhook.body(each, snapshot, reference, now),
+            "seq": own.seq,
+            "created_at": now,
+            "next_attempt_at": now,
+        }
+        connection.execute(_NEW_MESSAGE, fields)

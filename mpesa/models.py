@@ -170,6 +170,26 @@ class Transaction(Base):
         ),
         UniqueConstraint("order_id", "attempt"),
         Index("ix_transactions_created_at", "created_at"),
+        # What a person looks for and most payments never are: these cost a usual payment nothing.
+        Index(
+            "ix_transactions_failed",
+            "created_at",
+            sqlite_where=text("status = 'FAILED'"),
+            postgresql_where=text("status = 'FAILED'"),
+        ),
+        Index(
+            "ix_transactions_odd",
+            "reason",
+            "created_at",
+            sqlite_where=text("status <> 'PENDING' AND reason <> 'paid'"),
+            postgresql_where=text("status <> 'PENDING' AND reason <> 'paid'"),
+        ),
+        Index(
+            "ix_transactions_review",
+            "created_at",
+            sqlite_where=text("needs_review"),
+            postgresql_where=text("needs_review"),
+        ),
         Index("ix_transactions_next_ask_at", "next_ask_at"),
         Index("ix_transactions_updated_at", "updated_at"),
     )
@@ -187,7 +207,7 @@ class Transaction(Base):
     final: Mapped[bool] = mapped_column(server_default=false())
     is_open: Mapped[bool]
     settles_order: Mapped[bool] = mapped_column(server_default=false())
-    needs_review: Mapped[bool] = mapped_column(server_default=false(), index=True)
+    needs_review: Mapped[bool] = mapped_column(server_default=false())
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
     retry_at: Mapped[datetime | None]
@@ -208,6 +228,14 @@ class Evidence(Base):
     """Anything that says what became of a transaction: raw, append-only."""
 
     __tablename__ = "evidence"
+    __table_args__ = (
+        Index(
+            "ix_evidence_sms_codes",
+            "received_at",
+            sqlite_where=text("kind = 'sms_code'"),
+            postgresql_where=text("kind = 'sms_code'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(_Counting, primary_key=True)
     transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
@@ -276,6 +304,133 @@ class DarajaAccess(Base):
     expires_at: Mapped[datetime | None]
     fetching_until: Mapped[datetime | None]
     next_query_at: Mapped[datetime | None]
+
+
+class WebhookMessage(Base):
+    """What the merchant's server is told of one change, written in that change's own commit.
+
+    Attributes:
+        id: the `webhook-id`, the same for every try.
+        body: the exact JSON text that is signed and sent.
+        seq: the transaction's, in that commit; an older message goes first.
+        next_attempt_at: when it is to be sent; None: it is over, delivered or given up.
+        claimed_until: somebody is sending it; a lease, since they may die.
+        tries: how often it was sent since it was written, or since an operator sent it again.
+        delivered_at: when the merchant's server took it.
+    """
+
+    __tablename__ = "webhook_messages"
+    __table_args__ = (
+        Index(
+            "ix_webhook_messages_due",
+            "next_attempt_at",
+            sqlite_where=text("next_attempt_at IS NOT NULL"),
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_webhook_messages_claimed",
+            "claimed_until",
+            sqlite_where=text("claimed_until IS NOT NULL"),
+            postgresql_where=text("claimed_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_webhook_messages_undelivered",
+            "created_at",
+            sqlite_where=text("delivered_at IS NULL"),
+            postgresql_where=text("delivered_at IS NULL"),
+        ),
+        Index("ix_webhook_messages_newest", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    type: Mapped[str] = mapped_column(String(32))
+    body: Mapped[str] = mapped_column(Text)
+    seq: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    delivered_at: Mapped[datetime | None]
+
+    attempts: Mapped[list["WebhookAttempt"]] = relationship(
+        back_populates="message", order_by="WebhookAttempt.id"
+    )
+
+
+class WebhookAttempt(Base):
+    """One try to deliver a message, and what came of it.
+
+    Attributes:
+        status_code: what the merchant's server answered; None where no answer came.
+        failure: why none came, in a word; None where one came.
+        took_ms: milliseconds until the answer, or until it was given up.
+    """
+
+    __tablename__ = "webhook_attempts"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    message_id: Mapped[str] = mapped_column(ForeignKey("webhook_messages.id"), index=True)
+    started_at: Mapped[datetime]
+    status_code: Mapped[int | None] = mapped_column(Integer)
+    failure: Mapped[str | None] = mapped_column(String(16))
+    took_ms: Mapped[int] = mapped_column(Integer)
+
+    message: Mapped[WebhookMessage] = relationship(back_populates="attempts")
+
+
+class WebhookEndpoint(Base):
+    """How one address of the merchant's server does; all workers share it.
+
+    Attributes:
+        id: hash of the address, which may hold a password.
+        failures: tries that failed since one was taken.
+        resume_at: nothing is sent there before.
+        stopped_at: it answered 410: nothing is sent there until an operator says so.
+        delivered_at: when it last took a message.
+    """
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    resume_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+
+
+class Operator(Base):
+    """A person who may use the console.
+
+    Attributes:
+        name: lower case; what evidence of this person's acts is signed with.
+        password_hash: Argon2id, with its own parameters and salt.
+        last_address: where the last login came from; it is never locked out by strangers' tries.
+    """
+
+    __tablename__ = "operators"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    last_login_at: Mapped[datetime | None]
+    last_address: Mapped[str | None] = mapped_column(String(64))
+
+
+class OperatorSession(Base):
+    """A login that has not ended; its row is the session, the cookie only names it.
+
+    Attributes:
+        id: hash of what the cookie holds.
+    """
+
+    __tablename__ = "operator_sessions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    operator: Mapped[str] = mapped_column(
+        ForeignKey("operators.name", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[datetime]
 
 
 @contextmanager

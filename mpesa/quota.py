@@ -9,6 +9,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from mpesa import counters
 from mpesa.config import Rate
 from mpesa.daraja import AccessToken, NotSent
 from mpesa.domain.result_codes import Reason
@@ -104,8 +105,10 @@ class DatabaseToken:
         try:
             fresh = fetch()
         except BaseException:
+            counters.count("token_fetches", outcome="failed")
             self._keep(lease)
             raise
+        counters.count("token_fetches", outcome="fetched")
         life = timedelta(seconds=fresh.expires_in)
         self._keep(lease, token=fresh.value, expires_at=self._now() + life)
         return fresh.value
@@ -154,6 +157,13 @@ class QueryBudget:
             _make_row(session, self._id)
             with writing(session):
                 return session.scalars(take).one_or_none() is not None
+
+    def wait(self) -> timedelta:
+        """How long until the next query may be sent; zero where one may be sent now."""
+        read = select(DarajaAccess.next_query_at).where(DarajaAccess.id == self._id)
+        with self._session() as session:
+            next_at = session.scalars(read).one_or_none()
+        return max(timedelta(0), next_at - self._now()) if next_at else timedelta(0)
 
 
 def _make_row(session: Session, row_id: str) -> None:

@@ -5,15 +5,28 @@ simulator, pays on it in Chromium, and ends both.
 """
 
 import base64
+import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from app import create_app
+from mpesa import operators
+from mpesa.config import Settings
+from mpesa.domain.callback import StkResult
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.settlement import CallbackReceived
+from mpesa.ledger import Kind, Raw, record
+from mpesa.models import Transaction, db
+from scripts.busy_days import fill
 from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running
 
@@ -25,6 +38,10 @@ PAYER = "0712 345 678"
 NARROW = {"width": 390, "height": 760}
 WIDE = {"width": 1120, "height": 770}
 DEVICE = {"width": 440, "height": 820}
+DESK = {"width": 1080, "height": 720}
+# Down to the columns of the hours.
+DAY = {"width": 1080, "height": 900}
+OPERATOR = ("amina", "the password of a picture")
 
 
 class Studio:
@@ -33,9 +50,10 @@ class Studio:
     def __init__(self, server: Server, browser: Browser) -> None:
         self.server = server
         self.browser = browser
+        self.login: object = None
 
     @contextmanager
-    def page(self, path: str, size: dict[str, int], **context: str) -> Iterator[Page]:
+    def page(self, path: str, size: dict[str, int], **context: object) -> Iterator[Page]:
         """A page of its own, opened and drawn."""
         opened = self.browser.new_context(
             viewport=size,  # type: ignore[arg-type]
@@ -64,6 +82,35 @@ class Studio:
         )
         order = self.server.post("/api/orders", json=wanted, headers=API_KEY).json()
         return f"/checkout/{order['order_id']}"
+
+    def make_two_busy_days(self) -> None:
+        """Two days of a shop's payments, some for a person to decide, and an operator."""
+        app = create_app(
+            Settings.from_env({"DATABASE_URL": self.server.environment["DATABASE_URL"]})
+        )
+        with app.app_context():
+            fill(db.engine, datetime.now(UTC))
+            operators.add(db.session(), *OPERATOR, datetime.now(UTC))
+            _contradict(db.session())
+            db.engine.dispose()
+
+    @contextmanager
+    def console(self, path: str, size: dict[str, int], **context: object) -> Iterator[Page]:
+        """A page of the console, logged in and connected."""
+        self.login = self.login or self._log_in()
+        with self.page(f"/console/{path}", size, storage_state=self.login, **context) as page:
+            page.locator("[data-live-link][data-state=live]").wait_for(state="attached")
+            yield page
+
+    def _log_in(self) -> object:
+        """What a browser keeps of a login: one is enough for all pictures, and more are limited."""
+        name, password = OPERATOR
+        with self.page("/console/login", DESK) as page:
+            page.fill("[name=name]", name)
+            page.fill("[name=password]", password)
+            page.press("[name=password]", "Enter")
+            page.wait_for_url("**/console/")
+            return page.context.storage_state()
 
     def forget(self) -> None:
         """The simulator forgets every line, so that pictures do not depend on each other."""
@@ -140,18 +187,75 @@ def dark(studio: Studio) -> bytes:
         return page.screenshot()
 
 
-ALL: tuple[Callable[[Studio], bytes], ...] = (shop, field, waiting, paid, failed, kiswahili, dark)
+def console_today(studio: Studio) -> bytes:
+    """The operator's day, with an hour in which M-PESA was in trouble."""
+    with studio.console("", DAY) as page:
+        return page.screenshot()
+
+
+def console_dark(studio: Studio) -> bytes:
+    """The same where the system is dark."""
+    with studio.console("", DAY, color_scheme="dark") as page:
+        return page.screenshot()
+
+
+def console_list(studio: Studio) -> bytes:
+    """The newest payments."""
+    with studio.console("transactions", DESK) as page:
+        return page.screenshot()
+
+
+def console_phone(studio: Studio) -> bytes:
+    """The newest payments on a phone."""
+    with studio.console("transactions", NARROW) as page:
+        return page.screenshot()
+
+
+def console_payment(studio: Studio) -> bytes:
+    """One payment and everything that was heard of it."""
+    with studio.console("transactions?status=SUCCESS", DESK) as page:
+        page.locator(".row-link").first.click()
+        page.locator(".timeline").wait_for()
+        return page.screenshot()
+
+
+def console_review(studio: Studio) -> bytes:
+    """What a person has to decide."""
+    with studio.console("review", DESK) as page:
+        return page.screenshot()
+
+
+def console_health(studio: Studio) -> bytes:
+    """Whether everything that payments need is there."""
+    with studio.console("health", DESK) as page:
+        return page.screenshot()
+
+
+SHOPPERS: tuple[Callable[[Studio], bytes], ...] = (
+    shop, field, waiting, paid, failed, kiswahili, dark,
+)  # fmt: skip
+OPERATORS: tuple[Callable[[Studio], bytes], ...] = (
+    console_today, console_dark, console_list, console_phone, console_payment, console_review,
+    console_health,
+)  # fmt: skip
 
 
 def main() -> None:
     """Take every picture, or those named on the command line."""
-    wanted = [take for take in ALL if take.__name__ in sys.argv[1:] or len(sys.argv) == 1]
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, chromium() as b:
         studio = Studio(server, b)
-        for take in wanted:
+        for take in _wanted(SHOPPERS):
             studio.forget()
             _keep(take.__name__, take(studio))
+        if _wanted(OPERATORS):
+            studio.make_two_busy_days()
+        for take in _wanted(OPERATORS):
+            _keep(take.__name__, take(studio))
+
+
+def _wanted(takes: tuple[Callable[[Studio], bytes], ...]) -> list[Callable[[Studio], bytes]]:
+    return [take for take in takes if take.__name__ in sys.argv[1:] or len(sys.argv) == 1]
 
 
 @contextmanager
@@ -168,6 +272,24 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+def _contradict(session: Session) -> None:
+    """Two payments that no rule can decide."""
+    paid = select(Transaction.id).where(Transaction.status == Status.SUCCESS.value)
+    failed = select(Transaction.id).where(Transaction.reason == Reason.CANCELLED.value)
+    newest = Transaction.created_at.desc()
+    stories = [
+        (session.scalars(paid.order_by(newest)).first(), "1032"),
+        (session.scalars(failed.order_by(newest)).first(), "7777"),
+    ]
+    for transaction_id, code in stories:
+        row = session.get_one(Transaction, transaction_id)
+        ids = row.merchant_request_id, row.checkout_request_id
+        body = {"Body": {"stkCallback": {"ResultCode": int(code), "ResultDesc": "See the code"}}}
+        raw = Raw(Kind.CALLBACK, json.dumps(body).encode(), "196.201.214.200")
+        evidence = CallbackReceived(StkResult(code, *ids))
+        record(session, row.id, evidence, raw, datetime.now(UTC))
 
 
 def _push(page: Page) -> None:

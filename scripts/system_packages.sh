@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the programs of the system that the tests use, where that is possible (root, apt-get).
-# Standard output: the names that are still missing, on one line: postgres redis nginx browser node
+# Standard output: the names that are still missing, on one line: postgres redis nginx promtool browser node
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -10,13 +10,14 @@ is_there() {
         postgres) has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
         redis) has redis-server ;;
         nginx) has nginx && has openssl ;;
+        promtool) has promtool ;;
         browser) has chromium || has google-chrome ;;
         node) has node ;;
     esac
 }
 
 missing() {
-    for program in postgres redis nginx browser node; do
+    for program in postgres redis nginx promtool browser node; do
         is_there "$program" || echo "$program"
     done
 }
@@ -32,6 +33,7 @@ package_of() {
             fi ;;
         redis) echo redis-server ;;
         nginx) echo nginx-light openssl ;;
+        promtool) echo prometheus ;;
         # Without a font Chromium measures boxes instead of text.
         browser) echo chromium fonts-liberation ;;
         node) echo nodejs ;;

@@ -327,8 +327,8 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     [
         (["transactions", "list"], {"DARAJA_ENV": "nonsense"}, "DARAJA_ENV"),
         (["orders", "create"], {"DARAJA_ENV": "production"}, "PUBLIC_URL"),
-        (["doctor"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
-        (["doctor"], {"DATABASE_URL": "sqlite:////proc/no/such.sqlite"}, "DATABASE_URL"),
+        (["transactions", "list"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        (["db", "upgrade"], {"DATABASE_URL": "sqlite:////proc/no/such.sqlite"}, "DATABASE_URL"),
         (["--help"], {"PAYMENT_WAIT_SECONDS": "soon"}, "PAYMENT_WAIT_SECONDS"),
     ],
 )
@@ -340,6 +340,26 @@ def test_a_wrong_setting_ends_a_command_with_the_one_line_that_names_it(
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1
     assert line.startswith(f"mpesa: {named}: ")
+
+
+def test_the_doctor_names_all_wrong_settings_at_once(shell: Callable[..., Any]) -> None:
+    done = shell("doctor", DATABASE_URL="mysql://x", PAYMENT_WAIT_SECONDS="soon")
+
+    *wrong, last = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert [line.split()[:3] for line in wrong] == [
+        ["BAD", "settings", "DATABASE_URL:"],
+        ["BAD", "settings", "PAYMENT_WAIT_SECONDS:"],
+    ]
+    assert last.startswith("The rest")
+
+
+def test_the_doctor_names_a_file_that_cannot_be_written(shell: Callable[..., Any]) -> None:
+    done = shell("doctor", DATABASE_URL="sqlite:////proc/no/such.sqlite")
+
+    assert done.returncode == 1
+    assert "BAD  settings     DATABASE_URL: /proc/no/such.sqlite" in done.stdout
 
 
 def test_a_wrong_setting_is_still_an_error_to_a_program() -> None:

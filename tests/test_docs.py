@@ -15,6 +15,7 @@ from flask import Flask
 
 from app import create_app
 from mpesa.config import Settings
+from mpesa.domain import result_codes
 from mpesa.domain.result_codes import FAILED_REASONS, SUCCESS_REASONS, Reason
 from mpesa.domain.snapshot import Snapshot
 from mpesa.simulator.script import Script
@@ -29,6 +30,8 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 CODE = [ROOT / "app.py", *sorted((ROOT / "mpesa").rglob("*.py"))]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# In a list a fence is indented.
+SHELL = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?`]*)")
 
 
@@ -217,12 +220,23 @@ def test_every_command_of_ours_is_in_the_readme(served):
 
 def test_every_flask_command_in_the_readme_exists(served):
     known = {name for name, _command in commands_of(served.cli)} | {"run"}
-    mentioned = re.findall(r"(?<!/)\bflask ((?:[a-z]+ ?){1,2})", code_in(README))
+    mentioned = re.findall(r"(?<!/)(?<!install )\bflask ((?:[a-z]+ ?){1,2})", code_in(README))
 
     assert mentioned
     for words in mentioned:
         first, both = words.split()[0], " ".join(words.split()[:2])
         assert {first, both} & known, f"flask {words}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_command_to_paste_exists(document, served):
+    known = {name for name, _command in commands_of(served.cli)}
+    shell = "\n".join(match[2] for match in SHELL.finditer(document.read_text()))
+
+    pasted = re.findall(r"^ *(?:\.venv/bin/flask|mpesa) ((?:[a-z]+ ?){1,2})", shell, re.MULTILINE)
+
+    for words in pasted:
+        assert {words.split()[0], words.strip()} & known, f"flask {words}"
 
 
 def test_every_make_target_is_in_the_readme_and_no_other():
@@ -305,6 +319,22 @@ def test_every_reason_is_in_the_readme_with_its_status():
     }
 
 
+def test_every_result_code_is_in_the_troubleshooting_with_its_reason():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    documented = {
+        code: reason.strip("`")
+        for codes, reason, *_ in rows(text, "code")
+        for code in codes.split(", ")
+        if re.fullmatch(r"[0-9A-Z_]+", code)
+    }
+    never_a_result = documented.pop(result_codes.UNDER_WAY_CODE)
+
+    known = result_codes._REASON_OF_CODE.items()
+
+    assert documented == {code: reason.value for code, reason in known}
+    assert never_a_result == "none"
+
+
 def test_the_simulators_switches_are_in_the_readme_with_their_defaults():
     example = json.loads(
         next(m[2] for m in FENCE.finditer(section("The simulator")) if m[1] == "json")
@@ -335,9 +365,16 @@ def test_links_between_documents_lead_somewhere(document):
         assert not anchor or anchor in anchors(linked), target
 
 
+def test_every_document_is_linked_from_the_readme():
+    linked = set(re.findall(r"\]\((docs/[^)]+)\)", section("Documents")))
+
+    assert linked == {name_of(path) for path in (ROOT / "docs").glob("*.md")}
+
+
 def anchors(document: Path) -> set[str]:
-    """Headings as GitHub names them."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    """Headings as GitHub names them; a comment in a shell block is none."""
+    text = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
 
 

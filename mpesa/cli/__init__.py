@@ -7,15 +7,23 @@ from contextlib import contextmanager
 import click
 from flask import Flask
 
-from mpesa.cli.doctor import doctor_command
+from mpesa.cli.doctor import doctor_command, is_asked, say_wrong_settings
+from mpesa.cli.operators import operators_group
 from mpesa.cli.orders import orders_group
 from mpesa.cli.transactions import transactions_group
+from mpesa.cli.webhooks import webhooks_group
 from mpesa.config import SettingsError
 
 
 def register(app: Flask) -> None:
     """Add the commands to an application."""
-    for command in (orders_group, transactions_group, doctor_command):
+    for command in (
+        orders_group,
+        operators_group,
+        transactions_group,
+        webhooks_group,
+        doctor_command,
+    ):
         app.cli.add_command(command)
 
 
@@ -27,4 +35,7 @@ def one_line_for_wrong_settings() -> Iterator[None]:
     except SettingsError as problem:
         if click.get_current_context(silent=True) is None:
             raise
+        if is_asked():
+            say_wrong_settings(problem)
+            sys.exit(1)
         sys.exit(f"mpesa: {problem}")

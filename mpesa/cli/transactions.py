@@ -1,13 +1,15 @@
 """flask transactions: look at transactions."""
 
+import getpass
 import json
+from datetime import datetime, timedelta
 
 import click
 from sqlalchemy import select
 
-from mpesa import ledger, reconciler
+from mpesa import export, ledger, reconciler, retention
 from mpesa.cli.group import Group
-from mpesa.domain.phone import mask_msisdn
+from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web.services import services
 
@@ -55,6 +57,51 @@ def reconcile() -> None:
     """Ask Daraja now about what is silent, as far as the query budget goes."""
     asked = reconciler.run_until_idle(db.session(), services().line, lambda _changed: None)
     click.echo(f"asked about {asked} of the transactions that are due")
+
+
+@transactions_group.command("export")
+@click.option("--from", "from_", type=click.DateTime(["%Y-%m-%d"]), required=True)
+@click.option("--to", type=click.DateTime(["%Y-%m-%d"]), required=True)
+@click.option("--full-phone", is_flag=True, help="Whole numbers, not 0712•••678.")
+def export_transactions(from_: datetime, to: datetime, full_phone: bool) -> None:
+    """Print a CSV of all pushes from one day in Nairobi to another, both included."""
+    if to < from_:
+        raise click.UsageError("--to is a day before --from")
+    for line in export.rows(db.session(), from_.date(), to.date(), full_phone=full_phone):
+        click.echo(line, nl=False)
+
+
+@transactions_group.command("forget")
+@click.option("--phone", help="Forget this line's payments, whatever their age, on request.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+def forget(phone: str | None, dry_run: bool) -> None:
+    """Blank numbers and raw messages older than RETENTION_DAYS; sums, receipts, states stay."""
+    session, ours = db.session(), services()
+    by = f"flask, {getpass.getuser()}"
+    if phone is None:
+        age = timedelta(days=ours.settings.retention_days)
+        done = retention.by_age(session, ours.now(), age, by, dry_run=dry_run)
+    else:
+        try:
+            done = retention.by_line(session, _line(phone), ours.now(), by, dry_run=dry_run)
+        except retention.UnsettledLine as refusal:
+            raise click.ClickException(
+                "nothing was forgotten: these payments of that line may still change, or wait for"
+                " a person: " + ", ".join(refusal.transaction_ids)
+            ) from None
+    verb = "would forget" if dry_run else "forgot"
+    click.echo(
+        f"{verb} the payer of {done.transactions} transactions, and {done.messages} raw messages"
+    )
+    if done.left:
+        click.echo(f"{done.left} older ones stay: they may still change, or wait for a person")
+
+
+def _line(phone: str) -> str:
+    try:
+        return parse_msisdn(phone)
+    except InvalidPhone:
+        raise click.BadParameter("not a Kenyan mobile number", param_hint="--phone") from None
 
 
 def _masked(transaction: Transaction) -> str:

@@ -130,6 +130,21 @@ class OperatorSaysNotPaid:
     """A person checked the statement and found no money."""
 
 
+@dataclass(frozen=True)
+class OperatorAsks:
+    """A person wants Daraja asked at once."""
+
+
+@dataclass(frozen=True)
+class OperatorLooked:
+    """A person had the payer's whole number shown."""
+
+
+@dataclass(frozen=True)
+class ReviewSettled:
+    """A person dealt with what was contradictory; the state stays what it is."""
+
+
 Evidence = (
     PushAnswered
     | PushFailed
@@ -143,6 +158,9 @@ Evidence = (
     | CodeTyped
     | OperatorSaysPaid
     | OperatorSaysNotPaid
+    | OperatorAsks
+    | OperatorLooked
+    | ReviewSettled
 )
 
 
@@ -154,6 +172,7 @@ class Decision:
         retry_at: when the order's next push may go out; None: no wait.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         needs_review: a person must look; never takes an earlier flag away.
+        settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
         ask_now: Daraja is to be asked at once.
         closes: the attempt is no longer open.
         replan: when Daraja is asked next is to be worked out anew.
@@ -168,6 +187,7 @@ class Decision:
     retry_at: datetime | None = None
     adopts: tuple[str | None, str | None] | None = None
     needs_review: bool = False
+    settles_review: bool = False
     ask_now: bool = False
     closes: bool = False
     replan: bool = False
@@ -285,14 +305,31 @@ def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
         return _unchanged(attempt, "the receipt belongs to another payment", needs_review=True)
     if attempt.receipt not in (None, evidence.receipt):
         return _unchanged(attempt, "the operator names another receipt", needs_review=True)
-    return _paid(attempt, evidence.receipt, "an operator found the money")
+    paid = _paid(attempt, evidence.receipt, "an operator found the money")
+    return replace(paid, settles_review=True)
 
 
 @_decide.register
 def _(evidence: OperatorSaysNotPaid, attempt: Attempt, now: datetime) -> Decision:
     if attempt.status is Status.SUCCESS:
         return _unchanged(attempt, "a payment that succeeded stays so")
-    return _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
+    failed = _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
+    return replace(failed, settles_review=True)
+
+
+@_decide.register
+def _(evidence: OperatorAsks, attempt: Attempt, now: datetime) -> Decision:
+    return _ask(attempt, "an operator has Daraja asked")
+
+
+@_decide.register
+def _(evidence: OperatorLooked, attempt: Attempt, now: datetime) -> Decision:
+    return _unchanged(attempt, "an operator looked at the number")
+
+
+@_decide.register
+def _(evidence: ReviewSettled, attempt: Attempt, now: datetime) -> Decision:
+    return replace(_unchanged(attempt, "an operator settled the review"), settles_review=True)
 
 
 def _callback_success(attempt: Attempt, result: StkResult, *, receipt_taken: bool) -> Decision:

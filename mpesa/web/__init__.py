@@ -10,11 +10,25 @@ from flask_socketio import SocketIO
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
 from mpesa.ledger import Announce, Change
-from mpesa.web import background, errors, pages, realtime, security, static_files, welcome, words
+from mpesa.web import (
+    background,
+    console,
+    errors,
+    metrics,
+    openapi,
+    pages,
+    realtime,
+    security,
+    static_files,
+    welcome,
+    words,
+)
 from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
+from mpesa.web.console import live
+from mpesa.web.console.session import operator
 from mpesa.web.hints import Hints
-from mpesa.web.limits import PushLimits, Tally
+from mpesa.web.limits import LoginLimits, PushLimits, Tally
 from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
 from mpesa.web.services import Services, build_line, services, utc_now
@@ -45,21 +59,27 @@ def register(
     pages.register(app, style)
     for blueprint in (payments, callbacks, api, pages_blueprint):
         app.register_blueprint(blueprint)
+    console.register(app, settings)
     if settings.demo_shop:
         app.register_blueprint(shop)
     socketio, rooms = realtime.create(app, async_mode, now)
     security.believe_proxies(app, settings)
+    watchers = live.create(app, socketio, operator)
     hints = _hints(app, settings, rooms)
+    tally = Tally(settings)
     app.extensions["mpesa"] = Services(
         settings=settings,
         line=build_line(app, settings, now, daraja),
-        limits=PushLimits(Tally(settings), settings),
+        limits=PushLimits(tally, settings),
+        logins=LoginLimits(tally),
         socketio=socketio,
-        announce=_everywhere(rooms, hints),
-        announce_here=rooms.announce,
+        announce=_everywhere(_here(rooms, watchers), hints),
+        announce_here=_here(rooms, watchers),
         hints=hints,
         now=now,
     )
+    metrics.register(app, app.extensions["mpesa"])
+    openapi.register(app, settings)
     return socketio
 
 
@@ -71,12 +91,25 @@ def _hints(app: Flask, settings: Settings, rooms: realtime.Rooms) -> Hints | Non
     return Hints(settings.redis_url, hear) if settings.redis_url else None
 
 
-def _everywhere(rooms: realtime.Rooms, hints: Hints | None) -> Announce:
-    """Our own sockets first: they wait for no other worker."""
+def _here(rooms: realtime.Rooms, watchers: live.Watchers) -> Announce:
+    """This worker's sockets: shoppers first, then who watches them in the console."""
 
     def announce(changes: Sequence[Change]) -> None:
         try:
             rooms.announce(changes)
+        finally:
+            watchers.announce(changes)
+
+    return announce
+
+
+def _everywhere(here: Announce, hints: Hints | None) -> Announce:
+    """Our own sockets first: they wait for no other worker."""
+
+    def announce(changes: Sequence[Change]) -> None:
+        metrics.note_results(changes)
+        try:
+            here(changes)
         finally:
             if hints is not None:
                 hints.send(changes)

@@ -18,7 +18,7 @@ from mpesa.domain.snapshot import utc_text
 from mpesa.models import Order, db
 from mpesa.orders import Key, NewOrder
 from mpesa.tokens import hash_token
-from mpesa.web import words
+from mpesa.web import proof, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
 from mpesa.web.database import missing_migrations
 from mpesa.web.errors import Problem, invalid
@@ -82,8 +82,9 @@ def cancel_order(order_id: str) -> Response:
 
 @api.get("/healthz")
 def healthz() -> Response:
-    """200 while the process serves."""
-    return jsonify(status="ok")
+    """200 while the process serves; with a `nonce`, proof to `flask doctor` of which one does."""
+    shown = proof.of(services().settings.secret_key, request.args.get("nonce", ""))
+    return jsonify(status="ok", proof=shown) if shown else jsonify(status="ok")
 
 
 @api.get("/readyz")

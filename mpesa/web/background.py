@@ -1,13 +1,15 @@
-"""What runs beside the requests: clock, outbox, hints, reconciler, what a crash left unjudged."""
+"""What runs beside the requests: clock, outbox, hints, reconciler, webhooks, what a crash left."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import clock, inbox, outbox, reconciler
+from mpesa import clock, counters, inbox, outbox, reconciler, webhooks
 from mpesa.models import db
 from mpesa.web import workers
 from mpesa.web.callbacks import seams
@@ -25,6 +27,12 @@ LOOK_FOR_UNJUDGED = 5.0
 LOOK_FOR_WORKERS = 5.0
 # However large the budget, the loop leaves the database some rest (seconds).
 _SHORTEST = 0.05
+# A merchant's server may let each of them wait for 15 s; the others go on. All workers together
+# send no more at once than `webhooks` allows.
+WEBHOOK_LOOPS = 4
+# Seconds that each of them rests after a message: a worker sends 40 a second at the most, so that a
+# backlog leaves payments more than half of the processor (a message takes some 10 ms of it).
+WEBHOOK_REST = 0.1
 # What arrived just now is being judged by the request that brought it.
 _BEING_JUDGED = timedelta(seconds=5)
 _FAILED_LATELY = timedelta(hours=1)
@@ -42,6 +50,8 @@ def start(app: Flask, ours: Services) -> None:
     ]
     if ours.hints is not None:
         works += [(_publish_hints, 0), (_listen_to_hints, LISTEN_AGAIN)]
+    if ours.settings.webhook_url is not None:
+        works += [(_webhooks(ours, ours.settings.webhook_url), TICK)] * WEBHOOK_LOOPS
     for work, pause in works:
         ours.socketio.start_background_task(_forever, app, work, pause)
 
@@ -93,6 +103,16 @@ def _reconciler(ours: Services) -> None:
     reconciler.run_until_idle(db.session(), ours.line, ours.announce)
 
 
+def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
+    endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
+
+    def send_webhooks(ours: Services) -> None:
+        rest = partial(ours.socketio.sleep, WEBHOOK_REST)
+        webhooks.run_until_idle(db.session(), endpoint, rest)
+
+    return send_webhooks
+
+
 def _unjudged() -> Callable[[Services], None]:
     """Everything once, since the last process may have died at any time; then what is recent.
 
@@ -126,6 +146,7 @@ def _try(app: Flask, work: Callable[[Services], None]) -> None:
     try:
         with app.app_context():
             work(services())
+        counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
     except SQLAlchemyError as error:
         log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
     except Exception:

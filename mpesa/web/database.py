@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mpesa.config import Settings, SettingsError
+from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db, prepare_sqlite
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -48,7 +49,11 @@ def connect(app: Flask, settings: Settings) -> None:
         _make_folder(Path(parsed.database).absolute())
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     # Parameters hold phone numbers and tokens, so they stay out of error texts and logs.
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {**_POOL, "hide_parameters": True}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        **_POOL,
+        "hide_parameters": True,
+        "execution_options": {TELLS_MERCHANT: settings.webhook_url is not None},
+    }
     db.init_app(app)
     with app.app_context():
         prepare_sqlite(db.engine)

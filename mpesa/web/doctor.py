@@ -1,22 +1,37 @@
-"""What `flask doctor` looks at, and what it says to mend."""
+"""What `flask doctor` looks at, in the order in which one would mend it, and how."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import redis
 import requests
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from mpesa import config, webhooks
+from mpesa.config import Settings
 from mpesa.daraja import DarajaError
 from mpesa.domain.result_codes import Reason
-from mpesa.models import db
-from mpesa.web import workers
+from mpesa.models import Operator, db
+from mpesa.web import proof, workers
 from mpesa.web.api import database_trouble, redis_trouble
 from mpesa.web.hints import listeners
 from mpesa.web.services import Services
 
 # PUBLIC_URL may go through a proxy and a tunnel (seconds).
 _PATIENCE = 10
+# The password of a push is made from the time, and nobody says how much Daraja forgives; a machine
+# whose clock is kept is off by less than one second, and the header has whole ones.
+_MOST_SKEW = timedelta(seconds=30)
+# Daraja refuses callback addresses with these, or did so (Daraja docs, Customer To Business
+# Register URL; words in the host count as well, and tunnels are refused in production).
+_FORBIDDEN = (
+    "mpesa", "m-pesa", "safaricom", "exec", "exe", "cmd", "sql", "query",
+    "ngrok", "mockbin", "requestbin",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,14 +43,24 @@ class Finding:
     says: str
 
 
+def examine_settings(environ: Mapping[str, str]) -> list[Finding]:
+    """Every setting that is wrong; empty where an application can be made of them."""
+    return [Finding("settings", False, line) for line in config.problems(environ)]
+
+
 def examine(ours: Services) -> list[Finding]:
     """Look at everything; settings were checked before, or there would be no application."""
+    settings = ours.settings
     return [
-        Finding("settings", True, f"DARAJA_ENV={ours.settings.daraja_env.value}"),
+        Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}"),
         *_from_trouble("database", database_trouble(), "answers, and is migrated"),
         *_redis(ours),
         _daraja(ours),
-        _public_url(ours),
+        _clock(settings, datetime.now(UTC)),
+        callback_address(settings),
+        _public_url(settings),
+        *_webhooks(settings),
+        _operators(settings),
     ]
 
 
@@ -88,12 +113,107 @@ def _daraja(ours: Services) -> Finding:
     return Finding("daraja", True, "took the credentials")
 
 
-def _public_url(ours: Services) -> Finding:
-    url = ours.settings.public_url
+def _clock(settings: Settings, now: datetime) -> Finding:
+    """Compare with the time that every answer of Daraja carries, its 404 for `/` as well."""
     try:
-        answer = requests.get(f"{url}/healthz", timeout=_PATIENCE, allow_redirects=False)
-        reached = answer.status_code == 200 and answer.json() == {"status": "ok"}
+        answer = requests.get(
+            settings.daraja_base_url, timeout=_PATIENCE, allow_redirects=False, stream=True
+        )
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+        answer.close()
+    except (requests.RequestException, KeyError, ValueError):
+        return Finding("clock", True, "not compared: Daraja told no time")
+    return clock_finding(theirs, now)
+
+
+def clock_finding(theirs: datetime, now: datetime) -> Finding:
+    """What a time that Daraja told says about this machine's clock."""
+    skew = now - theirs
+    if abs(skew) <= _MOST_SKEW:
+        return Finding("clock", True, "agrees with Daraja's")
+    direction = "ahead of" if skew > timedelta(0) else "behind"
+    seconds = round(abs(skew).total_seconds())
+    mend = f"is {seconds} s {direction} Daraja's: keep it by NTP (timedatectl set-ntp true)"
+    return Finding("clock", False, mend)
+
+
+def callback_address(settings: Settings) -> Finding:
+    """Whether the address that Daraja is given holds a word that it refuses.
+
+    The path holds none, and the token is hexadecimal, so what remains is the host.
+    """
+    address = settings.public_url.lower()
+    found = [word for word in _FORBIDDEN if word in address]
+    if not found:
+        return Finding("callbacks", True, "no word in their address that Daraja dislikes")
+    mend = f"PUBLIC_URL holds {', '.join(found)}, which Daraja refuses: use another host name"
+    return Finding("callbacks", settings.simulated, mend)
+
+
+def _public_url(settings: Settings) -> Finding:
+    url, nonce = settings.public_url, secrets.token_hex(16)
+    try:
+        answer = requests.get(
+            f"{url}/healthz",
+            params={"nonce": nonce},
+            timeout=_PATIENCE,
+            allow_redirects=False,
+        )
+        fields = answer.json() if answer.status_code == 200 else None
     except (requests.RequestException, ValueError):
-        reached = False
-    says = "reaches this server" if reached else "does not reach it: is it started, and the proxy?"
-    return Finding("PUBLIC_URL", reached, f"{url} {says}")
+        fields = None
+    if not isinstance(fields, dict) or fields.get("status") != "ok":
+        mend = "does not reach this server: is it started, and DNS, proxy and TLS set up?"
+        return Finding("PUBLIC_URL", False, f"{url} {mend}")
+    if fields.get("proof") != proof.of(settings.secret_key, nonce):
+        mend = "leads to another server, or one with another SECRET_KEY: check the proxy"
+        return Finding("PUBLIC_URL", False, f"{url} {mend}")
+    return Finding("PUBLIC_URL", True, f"{url} reaches this server")
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody answers there; nothing signed is sent, since that would be a message."""
+    url = settings.webhook_url
+    if url is None:
+        yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to be told of results")
+        return
+    if _stopped(url):
+        mend = "the endpoint answered 410 and is stopped: mend it, then flask webhooks retry"
+        yield Finding("webhooks", False, mend)
+    try:
+        answer = requests.head(url, timeout=_PATIENCE, allow_redirects=False)
+    except requests.RequestException as error:
+        mend = f"WEBHOOK_URL does not answer ({type(error).__name__}): check address, DNS and TLS"
+        yield Finding("webhooks", False, mend)
+        return
+    status = answer.status_code
+    if 300 <= status < 400 or status in (404, 410):
+        mend = f"WEBHOOK_URL answers {status}: it needs an address that takes POST by itself"
+        yield Finding("webhooks", False, mend)
+    else:
+        yield Finding("webhooks", True, f"WEBHOOK_URL answers ({status} to an empty HEAD)")
+
+
+def _stopped(url: str) -> bool:
+    try:
+        return webhooks.endpoint_state(db.session(), url).stopped_at is not None
+    except SQLAlchemyError:
+        return False  # the database has a finding of its own
+
+
+def _operators(settings: Settings) -> Finding:
+    """Somebody has to be able to decide what waits for a person."""
+    try:
+        without = db.session.scalar(
+            select(func.count()).select_from(Operator).where(Operator.password_hash == "")
+        )
+        number = db.session.scalar(select(func.count()).select_from(Operator))
+    except SQLAlchemyError:
+        return Finding("operators", False, "cannot be counted: mend the database first")
+    if without:
+        mend = f"{without} have no password: flask operators remove NAME, then add NAME"
+        return Finding("operators", False, mend)
+    if not number:
+        mend = "none: nobody can open /console. flask operators add NAME"
+        return Finding("operators", settings.simulated, mend)
+    return Finding("operators", True, f"{number} may open /console")

@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from mpesa import counters
+
 log = logging.getLogger(__name__)
 
 # Machine words for what Flask itself refuses.
@@ -105,12 +107,14 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 
 def _database_error(error: SQLAlchemyError) -> Response:
+    counters.count("errors", kind="database")
     log.error("the database failed: %s", type(error).__name__)
     detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")
     return _answer(Problem(503, "unavailable", detail, retry_after=5))
 
 
 def _unexpected(error: Exception) -> Response:
+    counters.count("errors", kind="unexpected")
     log.error("unexpected error in %s", request.endpoint, exc_info=error)
     detail = _("Something went wrong on our side. Please try again in a moment.")
     return _answer(Problem(500, "unavailable", detail, retry_after=5))
@@ -139,5 +143,7 @@ def _page(problem: Problem) -> Response:
         503: _("Please try again in a moment"),
     }
     title = titles.get(problem.status) or _("That did not work")
-    page = render_template("error.html", title=title, detail=problem.detail, status=problem.status)
+    # An operator's page has no shop's roof, and leads back to the console.
+    template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
+    page = render_template(template, title=title, detail=problem.detail, status=problem.status)
     return Response(page, problem.status)

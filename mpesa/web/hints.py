@@ -67,7 +67,7 @@ class Hints:
         try:
             self._redis.publish(CHANNEL, hint)
         except (redis.RedisError, OSError):
-            counters.count("hint_not_sent")
+            counters.count("hint_failures", kind="not_sent")
             with suppress(queue.Empty):
                 while True:
                     self._waiting.get_nowait()
@@ -108,7 +108,7 @@ class Hints:
         elif message["type"] == "message":
             self._heard += 1
             if not self._is_true(message["data"]):
-                counters.count("hint_untrue")
+                counters.count("hint_failures", kind="untrue")
                 pause(_AFTER_NONSENSE)
             elif self._heard % _BURST == 0:
                 pause(_BREATH)

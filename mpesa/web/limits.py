@@ -1,4 +1,4 @@
-"""How often a line, and an address, may ask for a push."""
+"""How often a line, and an address, may ask for a push, and who may try to log in."""
 
 import hmac
 import math
@@ -21,6 +21,10 @@ _REDIS_PATIENCE = 0.4
 # While Redis is away, one request in so many seconds looks whether it is back; the others count in
 # memory at once.
 _LOOK_AGAIN = 5.0
+
+# Tries to log in, right or wrong: per address; per name and address; per name, wherever from. An
+# honest operator needs one or two. The last is generous, since strangers count into it as well.
+_LOGINS = {"address": Rate(30, 600), "pair": Rate(5, 300), "name": Rate(50, 3600)}
 
 
 class Tally:
@@ -74,6 +78,28 @@ class PushLimits:
             self._tally.count("stk-push:address", _address(), self._per_address)
         if self._per_line is not None:
             self._tally.count("stk-push:line", msisdn, self._per_line)
+
+
+class LoginLimits:
+    """The limits of POST /console/login."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def check(self, name: str, *, known: bool) -> None:
+        """Count a try.
+
+        Args:
+            known: the operator of that name logged in from this address last; strangers who use up
+                the name's tries elsewhere keep nobody out there.
+
+        Raises:
+            Problem: 429, with the seconds until the next try is allowed.
+        """
+        keys = {"address": _address(), "pair": f"{name} {_address()}", "name": name}
+        for scope, key in keys.items():
+            if scope != "name" or not known:
+                self._tally.count(f"login:{scope}", key, _LOGINS[scope])
 
 
 def _address() -> str:

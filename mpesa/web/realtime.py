@@ -169,7 +169,7 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
             if namespace == "/":
                 with app.app_context():
                     rooms.enter(sid, *environ.pop(_SHOWN))
-                connections.slim(environ)
+            connections.slim(environ)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page comes back by itself
             log.error("a socket could not be shown its payment (%s)", type(error).__name__)
             socketio.server.disconnect(sid, namespace)
@@ -208,12 +208,12 @@ def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
         snapshot, mark = rooms.expect(transaction_id) if host_is_ours() else (None, 0)
     except SQLAlchemyError as error:
         log.error("a socket was refused: the database failed (%s)", type(error).__name__)
-        _close_later(socketio, REFUSED_FOR)
+        close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("unavailable") from None
     if snapshot is None:
-        _close_later(socketio, REFUSED_FOR)
+        close_later(socketio, REFUSED_FOR)
         raise ConnectionRefusedError("transaction_not_found")
-    if _has_left(socketio):
+    if has_left(socketio):
         rooms.expect_no_longer(snapshot["transaction_id"])
         raise ConnectionRefusedError("too_late")
     request.environ[_EXPECTED] = transaction_id
@@ -279,14 +279,14 @@ def _listens(socketio: SocketIO, eio_sid: str) -> bool:
     return any(manager.sid_from_eio_sid(eio_sid, each) for each in manager.get_namespaces())
 
 
-def _has_left(socketio: SocketIO) -> bool:
+def has_left(socketio: SocketIO) -> bool:
     """Whether the present connection ended while its question was answered."""
     server = socketio.server
     eio_sid = server.manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]
     return eio_sid not in server.environ
 
 
-def _close_later(socketio: SocketIO, seconds: float) -> None:
+def close_later(socketio: SocketIO, seconds: float) -> None:
     """Close the present connection after a refusal: it could ask again for ever otherwise."""
     manager = socketio.server.manager
     eio_sid = manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]

@@ -2,8 +2,7 @@
 
 import re
 
-from flask import Flask, Request, Response, current_app, request
-from flask.sessions import SessionInterface
+from flask import Flask, Response, current_app, request
 from flask_compress import Compress
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -27,16 +26,8 @@ _POLICY = (
 )
 
 
-class NoSessions(SessionInterface):
-    """Nobody is remembered by a cookie: whoever holds an address may look at it."""
-
-    def open_session(self, app: Flask, request: Request) -> None:
-        """None is Flask's word for no session."""
-
-
 def register(app: Flask, settings: Settings, style: Style) -> None:
     """Bound bodies, answer our own host names only, and send the headers with everything."""
-    app.session_interface = NoSessions()
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     app.config["OWN_HOSTS"] = {_bare(host) for host in settings.allowed_hosts}

@@ -16,7 +16,7 @@ from mpesa.models import db
 from mpesa.quota import DatabaseToken, QueryBudget
 from mpesa.web.database import own_sessions
 from mpesa.web.hints import Hints
-from mpesa.web.limits import PushLimits
+from mpesa.web.limits import LoginLimits, PushLimits
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Services:
     settings: Settings
     line: Line
     limits: PushLimits
+    logins: LoginLimits
     socketio: SocketIO
     announce: Announce
     announce_here: Announce
@@ -51,6 +52,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def access_key(settings: Settings) -> str:
+    """What token and query budget belong to; `quota` stores its hash."""
+    return f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
+
+
 def build_line(
     app: Flask, settings: Settings, now: Callable[[], datetime], daraja: Daraja | None = None
 ) -> Line:
@@ -60,7 +66,7 @@ def build_line(
     """
     with app.app_context():
         sessions = own_sessions(db.engine)
-    key = f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
+    key = access_key(settings)
     tokens = DatabaseToken(sessions, key, now)
     budget = QueryBudget(sessions, key, now, settings.daraja_query_rate)
     client = daraja or Daraja(_merchant(settings), settings.daraja_base_url, tokens, now=now)

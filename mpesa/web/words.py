@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from flask import Flask, has_request_context, request
+from flask import Flask, has_request_context, request, session
 from flask_babel import Babel, force_locale, get_locale
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
@@ -97,4 +97,7 @@ def _sentence(reason: Reason | None, lang: str) -> str:
 
 
 def _requested() -> str:
-    return chosen(request.args.get("lang")) if has_request_context() else "en"
+    if not has_request_context():
+        return "en"
+    # Only the console has a session to keep it in.
+    return chosen(request.args.get("lang") or session.get("lang"))

@@ -6,6 +6,7 @@ Sections, each with servers and databases of its own:
   rates      how long a push takes at which rate of callbacks
   reconnect  5,000 shoppers come back at once while callbacks come in
   workers    two workers with Redis against one
+  console    the console's pages with 100,000 payments
 All but the first need PostgreSQL, and Linux. Figures and plots go to the output folder.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import machine, plots, rates, ratio, reconnect, result, workers
+from tests.bench import console, machine, plots, rates, ratio, reconnect, result, workers
 from tests.bench.process import allow_many_files
 from tests.bench.scale import Scale
 
@@ -43,6 +44,8 @@ def main() -> None:
         print(f"== {name}", end="\n\n", flush=True)
         if name == "result":
             result.run(scale, asked.databases)
+        elif name == "console":
+            console.run(scale)
         else:
             described, measured = machine.described(), SECTIONS[name](scale)
             plots.draw(asked.out, plots.keep(asked.out, name, described, measured))
@@ -57,7 +60,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     there = machine.has_postgres()
-    names = ["result", *(SECTIONS if there else ())]
+    names = ["result", *((*SECTIONS, "console") if there else ())]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION")
     payments = "settled for each figure (%(default)s)"
     parser.add_argument("--payments", type=int, default=Scale.payments, help=payments)

@@ -15,6 +15,7 @@ class Scale:
         watched: payments from the PIN on, `per_second`.
         callbacks: answered one after another, and at `callback_rate`.
         rates: callbacks a second, until it breaks; each for `rate_seconds`.
+        console_payments: in the database while the console's pages are read, `console_times` each.
         returning_within: seconds in which `middle` shoppers come back.
     """
 
@@ -31,6 +32,8 @@ class Scale:
     rates: tuple[int, ...] = (10, 50, 100, 150, 200, 250, 300, 400)
     rate_seconds: float = 6
     returning_within: float = 15
+    console_payments: int = 100_000
+    console_times: int = 20
     returning_callbacks: float = 10
 
     def quick(self) -> "Scale":
@@ -47,4 +50,6 @@ class Scale:
             rates=(10, 20),
             rate_seconds=2,
             returning_within=3,
+            console_payments=2_000,
+            console_times=3,
         )

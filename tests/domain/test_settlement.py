@@ -124,6 +124,9 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "operator: paid, second": settlement.OperatorSaysPaid(SECOND_RECEIPT),
     "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, receipt_taken=True),
     "operator: not paid": settlement.OperatorSaysNotPaid(),
+    "operator: asks": settlement.OperatorAsks(),
+    "operator: looked": settlement.OperatorLooked(),
+    "operator: settled": settlement.ReviewSettled(),
 }
 
 # -- where it may find a transaction -----------------------------------------------------------
@@ -243,6 +246,9 @@ operator: paid                | paid                | paid                | paid
 operator: paid, second        | paid                | paid                | paid                | late          | late                | fill             | !
 operator: paid, taken         | !                   | !                   | !                   | !             | !                   | !                | !
 operator: not paid            | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | .          | .
+operator: asks                | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
+operator: looked              | .                   | .                   | .                   | .             | .                   | .                | .
+operator: settled             | .                   | .                   | .                   | .             | .                   | .                | .
 """  # noqa: E501 - a table that wraps cannot be read
 
 
@@ -308,6 +314,22 @@ def test_each_cell_of_the_table_is_decided_as_written(
 
         assert outcome(decision) == expected(word, known, evidence), decision.why
         assert decision.why
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_only_a_person_who_decided_settles_a_review(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+
+        by_word = name in ("operator: paid", "operator: paid, second") and (
+            not decision.needs_review
+        )
+        by_no = name == "operator: not paid" and before.status is not Status.SUCCESS
+        assert decision.settles_review == (by_word or by_no or name == "operator: settled")
 
 
 def identified(before: Attempt) -> Attempt:

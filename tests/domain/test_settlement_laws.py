@@ -69,6 +69,9 @@ other = (
     | st.builds(settlement.QueryAnswered, codes, st.booleans())
     | st.builds(settlement.OperatorSaysPaid, receipts, st.booleans())
     | st.just(settlement.OperatorSaysNotPaid())
+    | st.just(settlement.OperatorAsks())
+    | st.just(settlement.OperatorLooked())
+    | st.just(settlement.ReviewSettled())
 )
 anything = (
     other

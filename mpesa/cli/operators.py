@@ -1,0 +1,51 @@
+"""flask operators: who may use the console."""
+
+import sys
+
+import click
+
+from mpesa import operators
+from mpesa.cli.group import Group
+from mpesa.models import Operator, db
+from mpesa.web.services import services
+
+operators_group = Group("operators", help="Who may use the console.")
+
+
+@operators_group.command("add")
+@click.argument("name")
+def add_operator(name: str) -> None:
+    """Add an operator, or give one a new password, which ends that one's logins.
+
+    The password is asked for twice, or read from standard input where that is no terminal.
+    """
+    try:
+        new = operators.add(db.session(), name, _password(), services().now())
+    except operators.NotAccepted as problem:
+        raise click.ClickException(str(problem)) from None
+    name = operators.clean_name(name)
+    click.echo(f"added {name}" if new else f"{name} has a new password; earlier logins have ended")
+
+
+@operators_group.command("list")
+def list_operators() -> None:
+    """Print the operators, one a line, with their last login."""
+    for each in db.session.query(Operator).order_by(Operator.name):
+        login = f"{each.last_login_at:%Y-%m-%dT%H:%M:%SZ}" if each.last_login_at else "never"
+        click.echo(f"{each.name}  added {each.created_at:%Y-%m-%d}  last login {login}")
+
+
+@operators_group.command("remove")
+@click.argument("name")
+def remove_operator(name: str) -> None:
+    """Remove an operator and end that one's logins; what they did stays in the evidence."""
+    if not operators.remove(db.session(), name):
+        raise click.ClickException(f"there is no operator {operators.clean_name(name)}")
+    click.echo(f"removed {operators.clean_name(name)}")
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return typed
+    return str(sys.stdin.readline()).rstrip("\r\n")

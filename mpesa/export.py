@@ -1,0 +1,115 @@
+"""Transactions as CSV, a line at a time: constant memory, however many there are."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row, Select, select
+from sqlalchemy.orm import Session
+
+from mpesa.domain.phone import mask_msisdn
+from mpesa.models import Order, Transaction
+
+NAIROBI = ZoneInfo("Africa/Nairobi")
+COLUMNS = (
+    "created_at", "transaction_id", "order_id", "reference", "description", "amount", "currency",
+    "status", "reason", "receipt", "phone", "attempt", "settled_at", "settles_order", "final",
+    "needs_review",
+)  # fmt: skip
+
+# Rows fetched at once.
+_CHUNK = 500
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -> Iterator[str]:
+    """The header, then a line for each transaction, oldest first.
+
+    Args:
+        from_: the first day in Nairobi, by when the push was made.
+        to: the last day, all of it included.
+        full_phone: whole numbers rather than masked ones.
+    """
+    yield _line(COLUMNS)
+    found = session.execute(
+        _statement(_start_of(from_), _start_of(to + timedelta(days=1))),
+        execution_options={"yield_per": _CHUNK},
+    )
+    for row in found:
+        yield _line(_cells(row, full_phone=full_phone))
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time(), NAIROBI).astimezone(UTC)
+
+
+def _statement(since: datetime, until: datetime) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Transaction.created_at,
+            Transaction.id,
+            Transaction.order_id,
+            Order.reference,
+            Order.description,
+            Transaction.amount,
+            Transaction.status,
+            Transaction.reason,
+            Transaction.receipt,
+            Transaction.msisdn,
+            Transaction.attempt,
+            Transaction.settled_at,
+            Transaction.settles_order,
+            Transaction.final,
+            Transaction.needs_review,
+        )
+        .join(Order)
+        .where(Transaction.created_at >= since, Transaction.created_at < until)
+        .order_by(Transaction.created_at, Transaction.id)
+    )
+
+
+def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
+    phone = row.msisdn or ""
+    if phone and not full_phone:
+        phone = mask_msisdn(phone)
+    return (
+        _nairobi(row.created_at),
+        row.id,
+        row.order_id,
+        harmless(row.reference),
+        harmless(row.description),
+        row.amount,
+        "KES",
+        row.status,
+        row.reason,
+        row.receipt,
+        phone,
+        row.attempt,
+        _nairobi(row.settled_at),
+        _word(row.settles_order),
+        _word(row.final),
+        _word(row.needs_review),
+    )
+
+
+def harmless(text: str) -> str:
+    """The text, with an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _nairobi(moment: datetime | None) -> str:
+    return moment.astimezone(NAIROBI).isoformat(timespec="seconds") if moment else ""
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _line(cells: tuple[object, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

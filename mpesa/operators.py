@@ -1,0 +1,143 @@
+"""Who may use the console: names, passwords, and logins that end."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from mpesa.models import Operator, OperatorSession, writing
+from mpesa.tokens import hash_token, new_id
+
+# OWASP's second choice for Argon2id (Password Storage Cheat Sheet): 19 MiB, two passes. On one
+# thread, since a worker hashes while its payments wait; it takes about 30 ms.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,39}")
+
+# OWASP ASVS 5.0, 6.2.1 asks for eight at least, and advises fifteen where nothing else is asked.
+SHORTEST_PASSWORD = 12
+# Whatever a client sends is hashed, so it is bounded.
+LONGEST_PASSWORD = 256
+# A working day; the row's age counts, whatever the cookie says.
+LOGIN_LASTS = timedelta(hours=12)
+
+
+class NotAccepted(ValueError):
+    """A name or a password that cannot be used; the text says what is expected."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login that began.
+
+    Attributes:
+        token: what the cookie holds; only its hash is stored.
+    """
+
+    name: str
+    token: str
+
+
+def clean_name(typed: str) -> str:
+    """A name as it is stored and compared: lower case, without spaces around it."""
+    return typed.strip().lower()
+
+
+def add(session: Session, typed: str, password: str, now: datetime) -> bool:
+    """Add an operator, or give one a new password, which ends that one's logins.
+
+    Returns:
+        Whether the name is new.
+
+    Raises:
+        NotAccepted: the name or the password cannot be used.
+    """
+    name = clean_name(typed)
+    if not _NAME.fullmatch(name):
+        raise NotAccepted("a name has 1 to 40 of a-z, 0-9, . _ @ - and begins with a letter or 0-9")
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise NotAccepted(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+    hashed = _HASHER.hash(password)
+    with writing(session):
+        operator = session.get(Operator, name)
+        if operator is None:
+            session.add(Operator(name=name, password_hash=hashed, created_at=now))
+        else:
+            operator.password_hash = hashed
+            _end_logins(session, name)
+    return operator is None
+
+
+def remove(session: Session, typed: str) -> bool:
+    """Remove an operator and end that one's logins; returns whether there was one."""
+    name = clean_name(typed)
+    with writing(session):
+        _end_logins(session, name)
+        gone = delete(Operator).where(Operator.name == name).returning(Operator.name)
+        return session.scalars(gone).one_or_none() is not None
+
+
+def last_address(session: Session, name: str) -> str | None:
+    """Where an operator's last login came from; None where there was none, or no such operator."""
+    return session.scalars(select(Operator.last_address).where(Operator.name == name)).one_or_none()
+
+
+def log_in(
+    session: Session, typed: str, password: str, address: str, now: datetime
+) -> Login | None:
+    """Check a password and begin a login; None where it is wrong or nobody has that name."""
+    name = clean_name(typed)
+    known = select(Operator.password_hash).where(Operator.name == name)
+    stored = session.scalars(known).one_or_none()
+    # An unknown name takes as long as a known one, so that time tells nobody who works here.
+    if not _fits(stored or _nobodys(), password) or stored is None:
+        return None
+    rehashed = _HASHER.hash(password) if _HASHER.check_needs_rehash(stored) else stored
+    token = new_id()
+    with writing(session):
+        seen = {"last_login_at": now, "last_address": address[:64], "password_hash": rehashed}
+        same = (Operator.name == name, Operator.password_hash == stored)
+        found = session.scalars(
+            update(Operator).where(*same).values(**seen).returning(Operator.name)
+        ).one_or_none()
+        if found is None:
+            return None  # removed, or the password was changed, in between
+        session.execute(
+            delete(OperatorSession).where(OperatorSession.created_at <= now - LOGIN_LASTS)
+        )
+        session.add(OperatorSession(id=hash_token(token), operator=name, created_at=now))
+    return Login(name, token)
+
+
+def who(session: Session, token: str, now: datetime) -> str | None:
+    """The operator whose login this is; None where it has ended, however that came."""
+    lasting = select(OperatorSession.operator).where(
+        OperatorSession.id == hash_token(token), OperatorSession.created_at > now - LOGIN_LASTS
+    )
+    return session.scalars(lasting).one_or_none()
+
+
+def log_out(session: Session, token: str) -> None:
+    """End a login, wherever its cookie was copied to."""
+    with writing(session):
+        session.execute(delete(OperatorSession).where(OperatorSession.id == hash_token(token)))
+
+
+def _end_logins(session: Session, name: str) -> None:
+    session.execute(delete(OperatorSession).where(OperatorSession.operator == name))
+
+
+def _fits(stored: str, password: str) -> bool:
+    try:
+        return _HASHER.verify(stored, password[:LONGEST_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+@cache
+def _nobodys() -> str:
+    return _HASHER.hash(new_id())

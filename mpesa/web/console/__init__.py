@@ -1,0 +1,29 @@
+"""The operator's pages: what was paid, why, and what a person has to decide."""
+
+from flask import Flask
+
+from mpesa.config import Settings
+from mpesa.web.console import (
+    acts,
+    deliveries,
+    export,
+    guard,
+    health,
+    lists,
+    login,
+    review,
+    session,
+    today,
+    transactions,
+)
+from mpesa.web.console.blueprint import console
+
+# Each of these adds its pages to the blueprint.
+PAGES = (login, today, lists, transactions, acts, review, deliveries, health, export)
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add the console, and its session, to an application."""
+    session.register(app, settings)
+    guard.register(app)
+    app.register_blueprint(console)

@@ -1,0 +1,234 @@
+"""What an operator does with a payment: asked for twice, done once, kept as evidence by name."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from flask import flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+from werkzeug.wrappers import Response
+
+from mpesa import ledger
+from mpesa.domain import settlement
+from mpesa.domain.result_codes import Status
+from mpesa.ledger import Kind, Raw
+from mpesa.models import DecisionRow, Evidence, Transaction, db
+from mpesa.tokens import new_id
+from mpesa.web.console import session
+from mpesa.web.console.blueprint import console
+from mpesa.web.console.naming import ACTS, Act
+from mpesa.web.console.transactions import find
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+_RECEIPT = re.compile(r"[A-Z0-9]{10}")
+_MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,19}\.[0-9]{1,19}")
+_SHORTEST, _LONGEST = 3, 500
+# Told so many of what happened meanwhile.
+_MEANWHILE = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed, and which state it was typed about.
+
+    Attributes:
+        mark: the state of the payment on the page that was read; see `mark_of`.
+        once: what makes the second asking one of its own, so that sent twice it does nothing twice.
+    """
+
+    reason: str
+    receipt: str
+    mark: str
+    once: str
+
+
+@dataclass
+class _Stale(Exception):
+    """The payment is no longer as the page showed it.
+
+    Attributes:
+        seen: id of the newest evidence on that page.
+    """
+
+    seen: int
+
+
+class _DoneBefore(Exception):
+    """The same second asking was sent before."""
+
+
+@console.get("/transactions/<transaction_id>/<act>")
+def ask_first(transaction_id: str, act: str) -> Response:
+    """The form: why, and with which receipt."""
+    row = find(transaction_id)
+    return _form(row, _act(act, row), Asked("", "", mark_of(row), ""))
+
+
+@console.post("/transactions/<transaction_id>/<act>")
+def ask_again(transaction_id: str, act: str) -> Response:
+    """Check what was typed, and ask once more, saying what will happen."""
+    row = find(transaction_id)
+    wanted, asked = _act(act, row), _asked(mark_of(row))
+    wrong = _wrong(row, wanted, asked)
+    if wrong:
+        return _form(row, wanted, asked, wrong)
+    if asked.mark != mark_of(row):
+        return _stale(row, wanted, _seen(asked.mark))
+    return _rendered("confirm.html", row, wanted, asked=asked)
+
+
+@console.post("/transactions/<transaction_id>/<act>/confirm")
+def carry_out(transaction_id: str, act: str) -> Response:
+    """Do it, unless it was done or the payment is no longer as it was shown."""
+    row = find(transaction_id)
+    wanted, asked = ACTS.get(act), _asked("")
+    if wanted is None:
+        raise _no_such_act()
+    wrong = _wrong(row, wanted, asked)
+    if wrong:
+        return _form(row, wanted, asked, wrong)
+    try:
+        _record(row.id, wanted, asked)
+    except _Stale as stale:
+        return _stale(find(transaction_id), wanted, stale.seen)
+    except _DoneBefore:
+        flash(_("That was done already; nothing was done twice."))
+    else:
+        _tell(find(transaction_id), wanted)
+    return redirect(url_for("console.transaction", transaction_id=row.id), 303)
+
+
+def mark_of(row: Transaction) -> str:
+    """What an act depends on: `seq`, the newest doubt, and, to tell what is new, the evidence."""
+    doubts = select(func.max(DecisionRow.id)).where(
+        DecisionRow.transaction_id == row.id, DecisionRow.needs_review
+    )
+    newest = select(func.max(Evidence.id)).where(Evidence.transaction_id == row.id)
+    doubt = (db.session.scalar(doubts) or 0) if row.needs_review else 0
+    return f"{row.seq}.{doubt}.{db.session.scalar(newest) or 0}"
+
+
+def _record(transaction_id: str, act: Act, asked: Asked) -> None:
+    """Under the order's lock: not done before, nothing changed since; then evidence and change."""
+
+    def check() -> None:
+        row = db.session.get_one(Transaction, transaction_id)
+        if _was_done(transaction_id, asked.once):
+            raise _DoneBefore
+        if _state(mark_of(row)) != _state(asked.mark) or not act.allowed(row):
+            raise _Stale(_seen(asked.mark))
+
+    said = {"act": act.name, "reason": asked.reason, "once": asked.once}
+    if act.wants_receipt:
+        said["receipt"] = asked.receipt
+    raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
+    evidence, now = _evidence(act, asked), services().now()
+    services().announce(ledger.record(db.session(), transaction_id, evidence, raw, now, check))
+
+
+def _evidence(act: Act, asked: Asked) -> settlement.Evidence:
+    evidence: dict[str, settlement.Evidence] = {
+        "ask": settlement.OperatorAsks(),
+        "paid": settlement.OperatorSaysPaid(asked.receipt),
+        "not-paid": settlement.OperatorSaysNotPaid(),
+        "settle": settlement.ReviewSettled(),
+    }
+    return evidence[act.name]
+
+
+def _was_done(transaction_id: str, once: str) -> bool:
+    acts = select(Evidence.body).where(
+        Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
+    )
+    return any(json.loads(body).get("once") == once for body in db.session.scalars(acts))
+
+
+def _tell(row: Transaction, act: Act) -> None:
+    if act.wants_receipt and row.status != Status.SUCCESS:
+        flash(_receipt_taken(), "refused")  # somebody used it in this very moment
+        return
+    flash(str(act.done))
+
+
+def _act(name: str, row: Transaction) -> Act:
+    act = ACTS.get(name)
+    if act is None:
+        raise _no_such_act()
+    if not act.allowed(row):
+        detail = _("That cannot be done with this payment as it stands now.")
+        raise Problem(409, "invalid_request", detail)
+    return act
+
+
+def _no_such_act() -> Problem:
+    return Problem(404, "not_found", _("There is nothing at this address."))
+
+
+def _asked(mark: str) -> Asked:
+    form = request.form
+    named = form.get("mark", mark)
+    return Asked(
+        reason=form.get("reason", "").replace("\r\n", "\n").strip(),
+        receipt=form.get("receipt", "").strip().upper(),
+        mark=named if _MARK.fullmatch(named) else "0.0.0",
+        once=form.get("once", "")[:32] or new_id(),
+    )
+
+
+def _wrong(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
+    """What is wrong, by field."""
+    wrong = {}
+    if not _SHORTEST <= len(asked.reason) <= _LONGEST or "\0" in asked.reason:
+        wrong["reason"] = _("Say why, in 3 to 500 characters.")
+    if act.wants_receipt and not _RECEIPT.fullmatch(asked.receipt):
+        wrong["receipt"] = _("A receipt has ten letters and digits, such as UKO1AB2C3D.")
+    elif act.wants_receipt and _is_anothers(row, asked.receipt):
+        wrong["receipt"] = _receipt_taken()
+    return wrong
+
+
+def _is_anothers(row: Transaction, receipt: str) -> bool:
+    owner = select(Transaction.id).where(Transaction.receipt == receipt)
+    return db.session.scalar(owner) not in (None, row.id)
+
+
+def _receipt_taken() -> str:
+    return str(_("That receipt belongs to another payment. Nothing was changed."))
+
+
+def _state(mark: str) -> str:
+    """The part of a mark that an act depends on."""
+    return mark.rsplit(".", 1)[0]
+
+
+def _seen(mark: str) -> int:
+    return int(mark.rsplit(".", 1)[1])
+
+
+def _form(
+    row: Transaction, act: Act, asked: Asked, wrong: dict[str, str] | None = None
+) -> Response:
+    status = 400 if wrong else 200
+    return _rendered("act.html", row, act, status, asked=asked, wrong=wrong or {})
+
+
+def _stale(row: Transaction, act: Act, seen: int) -> Response:
+    """Nothing was done; say what happened since."""
+    news = (
+        select(DecisionRow, Evidence)
+        .join(Evidence, DecisionRow.evidence_id == Evidence.id)
+        .where(DecisionRow.transaction_id == row.id, Evidence.id > seen)
+        .order_by(DecisionRow.id)
+        .limit(_MEANWHILE)
+    )
+    found = db.session.execute(news).all()
+    return _rendered("stale.html", row, act, 409, news=found)
+
+
+def _rendered(
+    template: str, row: Transaction, act: Act, status: int = 200, **more: object
+) -> Response:
+    page = render_template(f"console/{template}", row=row, order=row.order, act=act, **more)
+    return Response(page, status, content_type="text/html; charset=utf-8")

@@ -1,0 +1,72 @@
+"""Raw bodies as text that can be read, whatever they hold, with the payer's number masked."""
+
+import json
+import re
+import unicodedata
+
+from mpesa.web.console.blueprint import console
+
+# A Kenyan mobile number, however it is written; not a part of a longer run of digits.
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])(?:\+?254|0)([17][0-9]{2})[0-9]{3}([0-9]{3})(?![0-9A-Za-z])")
+# It ends in the payer's number (daraja/answers: CheckoutRequestID).
+_CHECKOUT_ID = re.compile(r"ws_CO_[0-9A-Za-z_-]*?([0-9A-Za-z]{0,3})(?![0-9A-Za-z_-])")
+# Of a string in JSON the whole, else a mark, else anything but white space.
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# They end a line, where nobody expects it.
+_BREAKS = "\u2028\u2029"
+# A longer body is shown whole when asked for.
+SHOWN = 3000
+
+
+def readable(body: bytes) -> str:
+    """The body as text: JSON in lines, every value as it came; unseen marks are spelled out."""
+    text = body.decode("utf-8", "backslashreplace")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return visible(text)
+    return visible(_in_lines(text))
+
+
+def masked(text: str, msisdn: str | None) -> str:
+    """The text without the payer's number, however it is written, and without Daraja's ids.
+
+    Args:
+        msisdn: the payer's; None where it was blanked.
+    """
+    text = _CHECKOUT_ID.sub(r"ws_CO_•••\1", text)
+    text = _NUMBER.sub(r"0\1•••\2", text)
+    if msisdn:
+        own = msisdn.removeprefix("254")
+        spaced = r"[ .()\-]{0,2}".join(own)
+        text = re.sub(rf"(?:\+?254|0)?[ -]?{spaced}", f"0{own[:3]}•••{own[-3:]}", text)
+    return text
+
+
+def _in_lines(text: str) -> str:
+    """JSON with an indent, part by part: numbers and repeated names stay as they were sent."""
+    out: list[str] = []
+    depth, parts = 0, _PART.findall(text)
+    for at, part in enumerate(parts):
+        before = parts[at - 1] if at else ""
+        if part in "}]":
+            depth -= 1
+            out.append(part if before in ("{", "[") else f"\n{'  ' * depth}{part}")
+        else:
+            out.append(f"\n{'  ' * depth}{part}" if before in ("{", "[", ",") else part)
+        if part in "{[":
+            depth += 1
+        elif part == ":":
+            out.append(" ")
+    return "".join(out)
+
+
+@console.app_template_filter("visible")
+def visible(text: str) -> str:
+    """Marks that turn text around, hide it or move the cursor are written as their numbers."""
+    return "".join(
+        each
+        if each in "\n\t" or not (unicodedata.category(each).startswith("C") or each in _BREAKS)
+        else f"\\u{ord(each):04x}"
+        for each in text
+    )

@@ -1,0 +1,119 @@
+"""What the merchant's server was told, and what it answered; sending once more."""
+
+import json
+
+from flask import flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from mpesa import ledger, webhooks
+from mpesa.ledger import Kind, Raw
+from mpesa.models import Evidence, WebhookMessage, db
+from mpesa.tokens import new_id
+from mpesa.web.bodies import is_id
+from mpesa.web.console import session
+from mpesa.web.console.blueprint import console
+from mpesa.web.console.lists import Cursor, cursor_of
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+PAGE = 25
+# As for every other act of an operator.
+_SHORTEST, _LONGEST = 3, 500
+
+
+@console.get("/webhooks", endpoint="webhooks")
+def deliveries() -> str:
+    """Messages, newest first, each with its tries."""
+    before = cursor_of(request.args.get("before", ""))
+    undelivered = request.args.get("state") == "undelivered"
+    ours, transaction_id = services(), _asked_transaction()
+    found = webhooks.page(
+        db.session(),
+        PAGE + 1,
+        before=(before.created_at, before.id) if before else None,
+        undelivered=undelivered,
+        transaction_id=transaction_id,
+    )
+    url = ours.settings.webhook_url
+    return render_template(
+        "console/webhooks.html",
+        messages=found[:PAGE],
+        state_of=lambda message: webhooks.state_of(message, ours.now()),
+        older=_place(found[PAGE - 1]) if len(found) > PAGE else None,
+        begins=before is not None,
+        undelivered=undelivered,
+        transaction_id=transaction_id,
+        endpoint=webhooks.endpoint_state(db.session(), url) if url else None,
+        backlog=webhooks.backlog(db.session(), ours.now()),
+        now=ours.now(),
+    )
+
+
+@console.get("/webhooks/<message_id>/again")
+def ask_to_send(message_id: str) -> Response:
+    """Ask whether to send one once more, and why."""
+    return _form(_find(message_id), new_id())
+
+
+@console.post("/webhooks/<message_id>/again")
+def send_again(message_id: str) -> Response:
+    """Have it sent once more, and keep who wanted that."""
+    message = _find(message_id)
+    reason = request.form.get("reason", "").replace("\r\n", "\n").strip()
+    once = request.form.get("once", "")[:32] or new_id()
+    if not _SHORTEST <= len(reason) <= _LONGEST or "\0" in reason:
+        return _form(message, once, _("Say why, in 3 to 500 characters."), reason)
+    if _was_done(message.transaction_id, once):
+        flash(_("That was done already; nothing was done twice."))
+    else:
+        _send(message, reason, once)
+        flash(_("It is sent again at once."))
+    return redirect(url_for("console.webhooks"), 303)
+
+
+def _send(message: WebhookMessage, reason: str, once: str) -> None:
+    """The evidence first: nothing is sent on an operator's word that nobody can read later."""
+    message_id, transaction_id = message.id, message.transaction_id
+    said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
+    raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
+    ledger.store(db.session(), transaction_id, raw, services().now())
+    webhooks.retry(db.session(), message_id, services().now())
+
+
+def _form(
+    message: WebhookMessage, once: str, wrong: str | None = None, reason: str = ""
+) -> Response:
+    page = render_template(
+        "console/webhook_again.html",
+        message=message,
+        state=webhooks.state_of(message, services().now()),
+        once=once,
+        wrong=wrong,
+        reason=reason,
+    )
+    return Response(page, 400 if wrong else 200, content_type="text/html; charset=utf-8")
+
+
+def _find(message_id: str) -> WebhookMessage:
+    message = db.session.get(WebhookMessage, message_id) if is_id(message_id) else None
+    if message is None:
+        raise Problem(404, "not_found", _("There is nothing at this address."))
+    return message
+
+
+def _was_done(transaction_id: str, once: str) -> bool:
+    acts = select(Evidence.body).where(
+        Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
+    )
+    return any(once.encode() in body for body in db.session.scalars(acts))
+
+
+def _asked_transaction() -> str | None:
+    asked = request.args.get("transaction")
+    return asked if is_id(asked) else None
+
+
+def _place(message: WebhookMessage) -> Cursor:
+    return Cursor(message.created_at, message.id)

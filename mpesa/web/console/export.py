@@ -1,0 +1,45 @@
+"""The list as CSV, streamed."""
+
+import logging
+from collections.abc import Iterator
+from datetime import date
+
+from flask import Response, request, stream_with_context
+from flask_babel import gettext as _
+
+from mpesa import export
+from mpesa.models import db
+from mpesa.web.console import session
+from mpesa.web.console.blueprint import console
+from mpesa.web.errors import invalid
+from mpesa.web.services import services
+
+log = logging.getLogger(__name__)
+
+
+@console.get("/transactions.csv")
+def transactions_csv() -> Response:
+    """Every push from one day in Nairobi to another, both included; today where none is named."""
+    from_, to = _day("from"), _day("to")
+    log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
+    response = Response(stream_with_context(_lines(from_, to)), content_type="text/csv")
+    name = f"transactions-{from_}-{to}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _lines(from_: date, to: date) -> Iterator[str]:
+    try:
+        yield from export.rows(db.session(), from_, to)
+    finally:
+        db.session.rollback()
+
+
+def _day(name: str) -> date:
+    text = request.args.get(name)
+    if not text:
+        return services().now().astimezone(export.NAIROBI).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise invalid(name, _("A day such as 2026-11-24.")) from None

@@ -1,0 +1,273 @@
+"""Whether everything that payments need is there; only what is known already, nobody is asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import redis
+from flask import render_template
+from flask_babel import format_timedelta
+from flask_babel import gettext as _
+from sqlalchemy import exists, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from mpesa import webhooks
+from mpesa.config import Settings
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.ledger import Kind
+from mpesa.models import DarajaAccess, DecisionRow, Evidence, Transaction, db
+from mpesa.tokens import hash_token
+from mpesa.web import database, workers
+from mpesa.web.console import stats
+from mpesa.web.console.blueprint import console
+from mpesa.web.console.wording import nairobi, reason_word
+from mpesa.web.hints import listeners
+from mpesa.web.services import Services, access_key, services
+
+# How far back Daraja's last answers are looked for: an index by time reads no more than that.
+_LATELY = timedelta(hours=24)
+# What Daraja's tokens last (Daraja docs, Authorization: expires_in).
+_TOKEN_LASTS = timedelta(seconds=3599)
+# The last so many push answers tell whether Daraja takes our pushes just now.
+_PUSHES = 20
+# A payment that is overdue for longer than Daraja is usually slow.
+_LONG_OVERDUE = timedelta(minutes=15)
+# What a request brought is judged by it at once; longer means that something broke.
+_UNJUDGED_FOR = timedelta(seconds=30)
+_BACKLOG_IS_OLD = timedelta(minutes=10)
+
+
+class Sign(StrEnum):
+    """How a check came out; a class of the style sheet."""
+
+    GOOD = "good"
+    WARM = "warm"
+    WRONG = "wrong"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the page.
+
+    Attributes:
+        word: the outcome.
+        detail: what it rests on, or what to do.
+    """
+
+    name: str
+    sign: Sign
+    word: str
+    detail: str = ""
+
+
+@console.get("/health")
+def health() -> str:
+    """Every check, and the settings that explain them."""
+    ours = services()
+    checks = [checked for each in _CHECKS for checked in [_try(each, ours)] if checked]
+    return render_template(
+        "console/health.html",
+        now=ours.now(),
+        checks=checks,
+        wrong=sum(each.sign is Sign.WRONG for each in checks),
+        warm=sum(each.sign is Sign.WARM for each in checks),
+        settings=settings_shown(ours.settings),
+    )
+
+
+def settings_shown(settings: Settings) -> list[tuple[str, str]]:
+    """What the environment says, by name; secrets only as present or not."""
+    shown: list[tuple[str, object]] = [
+        ("DARAJA_ENV", settings.daraja_env.value),
+        ("DARAJA_SHORTCODE", settings.daraja_shortcode),
+        ("DARAJA_ACCOUNT_TYPE", settings.daraja_account_type.value),
+        ("DARAJA_MAX_AMOUNT", f"{settings.daraja_max_amount:,}"),
+        ("DARAJA_QUERY_RATE", _rate(settings.daraja_query_rate)),
+        ("PUBLIC_URL", settings.public_url),
+        ("PAYMENT_WAIT_SECONDS", settings.payment_wait_seconds),
+        ("STK_PUSH_LIMIT_PER_PHONE", _rate(settings.stk_push_limit_per_phone)),
+        ("STK_PUSH_LIMIT_PER_IP", _rate(settings.stk_push_limit_per_ip)),
+        ("CALLBACK_ALLOWED_IPS", len(settings.callback_allowed_ips) or _("any address")),
+        ("REDIS_URL", _is_set(settings.redis_url)),
+        ("WEBHOOK_URL", _is_set(settings.webhook_url)),
+        ("METRICS_TOKEN", _is_set(settings.metrics_token)),
+        ("RETENTION_DAYS", settings.retention_days),
+        ("ASYNC_MODE", settings.async_mode.value),
+        ("MANUAL_PAYMENT", _("on") if settings.manual_payment else _("off")),
+    ]
+    return [(name, str(value)) for name, value in shown]
+
+
+def _try(check: Callable[[Services], Check | None], ours: Services) -> Check | None:
+    try:
+        return check(ours)
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        return Check(_("Database"), Sign.WRONG, _("does not answer"), type(error).__name__)
+
+
+def _database(ours: Services) -> Check:
+    kind = db.engine.dialect.name
+    name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(kind, kind)
+    if not database.missing_migrations(db.session.connection()):
+        return Check(_("Database"), Sign.GOOD, _("answers, migrated"), name)
+    return Check(_("Database"), Sign.WRONG, _("not migrated"), _("Run: flask db upgrade"))
+
+
+def _redis(ours: Services) -> Check:
+    url = ours.settings.redis_url
+    if url is None:
+        detail = _("Fine for one worker. With more, results take a second longer.")
+        return Check("Redis", Sign.OFF, _("not used"), detail)
+    try:
+        return Check("Redis", Sign.GOOD, _("answers"), _("%(count)d listen", count=listeners(url)))
+    except (redis.RedisError, OSError) as error:
+        detail = _("Results of other workers are looked up every second meanwhile.")
+        return Check("Redis", Sign.WRONG, _("does not answer"), f"{type(error).__name__}. {detail}")
+
+
+def _workers(ours: Services) -> Check:
+    running = workers.count(db.session())
+    if not running:
+        return Check(_("Workers"), Sign.OFF, _("one"), _("SQLite is for one worker."))
+    alone = running > 1 and ours.settings.redis_url is None
+    detail = _("They share no Redis: set REDIS_URL.") if alone else ""
+    return Check(_("Workers"), Sign.WARM if alone else Sign.GOOD, f"{running:,}", detail)
+
+
+def _daraja_token(ours: Services) -> Check:
+    name, now = _("Daraja: token"), ours.now()
+    row = db.session.get(DarajaAccess, hash_token(access_key(ours.settings)))
+    if row is None or row.expires_at is None:
+        return Check(name, Sign.OFF, _("none yet"), _("Fetched with the next push."))
+    fetched = _("fetched at about %(time)s", time=nairobi(row.expires_at - _TOKEN_LASTS))
+    if row.expires_at <= now:
+        return Check(name, Sign.OFF, _("ran out"), f"{fetched}. {_('Fetched with the next push.')}")
+    word = _("good for %(time)s", time=_duration(row.expires_at - now))
+    return Check(name, Sign.GOOD, word, fetched)
+
+
+def _daraja_pushes(ours: Services) -> Check:
+    reasons = _last_push_reasons(db.session(), ours.now())
+    name = _("Daraja: pushes")
+    if not reasons:
+        return Check(name, Sign.OFF, _("none in the last day"))
+    refused = [each for each in reasons if each in stats.AT_MPESA]
+    detail = _("the last %(count)d answers", count=len(reasons))
+    if not refused:
+        return Check(name, Sign.GOOD, _("taken"), detail)
+    most = reason_word(max(set(refused), key=refused.count))
+    word = _(
+        "%(count)d of %(all)d refused: %(reason)s",
+        count=len(refused),
+        all=len(reasons),
+        reason=most,
+    )
+    much = len(refused) * 2 >= len(reasons)
+    return Check(name, Sign.WRONG if much else Sign.WARM, word, detail)
+
+
+def _daraja_queries(ours: Services) -> Check:
+    asked = db.session.scalar(
+        select(Evidence.received_at)
+        .where(Evidence.received_at >= ours.now() - _LATELY, Evidence.kind == Kind.QUERY.value)
+        .order_by(Evidence.received_at.desc())
+        .limit(1)
+    )
+    wait = ours.line.budget.wait()
+    free = _("The next may be sent now.")
+    detail = free if not wait else _("The next may be sent in %(time)s.", time=_duration(wait))
+    if asked is None:
+        return Check(_("Daraja: questions"), Sign.OFF, _("none in the last day"), detail)
+    return Check(_("Daraja: questions"), Sign.GOOD, _("last %(time)s", time=nairobi(asked)), detail)
+
+
+def _overdue(ours: Services) -> Check:
+    pending = stats.read_open(db.session())
+    oldest = db.session.scalar(
+        select(func.min(Transaction.created_at)).where(
+            Transaction.status == Status.PENDING, Transaction.reason == Reason.OVERDUE
+        )
+    )
+    name = _("Payments that are overdue")
+    if oldest is None:
+        return Check(name, Sign.GOOD, _("none"), _("%(count)d pending", count=pending.pending))
+    late = ours.now() - oldest > _LONG_OVERDUE
+    detail = _("the oldest since %(time)s", time=nairobi(oldest))
+    return Check(name, Sign.WARM if late else Sign.GOOD, f"{pending.overdue:,}", detail)
+
+
+def _unjudged(ours: Services) -> Check:
+    """Callbacks that were stored and never judged: the process or the database failed between."""
+    now = ours.now()
+    judged = exists().where(DecisionRow.evidence_id == Evidence.id)
+    count = db.session.scalar(
+        select(func.count()).where(
+            Evidence.received_at >= now - _LATELY,
+            Evidence.received_at < now - _UNJUDGED_FOR,
+            Evidence.kind == Kind.CALLBACK.value,
+            ~judged,
+        )
+    )
+    name = _("Callbacks stored but not judged")
+    if not count:
+        return Check(name, Sign.GOOD, _("none"))
+    return Check(name, Sign.WRONG, f"{count:,}", _("They are judged again every few seconds."))
+
+
+def _webhooks(ours: Services) -> Check:
+    name, url = _("Webhooks"), ours.settings.webhook_url
+    if url is None:
+        return Check(name, Sign.OFF, _("not used"), _("WEBHOOK_URL is not set."))
+    stands = webhooks.endpoint_state(db.session(), url)
+    backlog = webhooks.backlog(db.session(), ours.now())
+    if stands.stopped_at is not None:
+        return Check(
+            name, Sign.WRONG, _("stopped"), _("It answered 410: send one again to open it.")
+        )
+    detail = _(
+        "%(count)d waiting, %(given_up)d given up", count=backlog.count, given_up=backlog.given_up
+    )
+    if backlog.age is not None and backlog.age > _BACKLOG_IS_OLD:
+        return Check(name, Sign.WARM, _("behind by %(time)s", time=_duration(backlog.age)), detail)
+    if stands.failures:
+        return Check(
+            name, Sign.WARM, _("failed %(count)d times in a row", count=stands.failures), detail
+        )
+    return Check(name, Sign.GOOD, _("delivered"), detail)
+
+
+_CHECKS: tuple[Callable[[Services], Check | None], ...] = (
+    _database, _redis, _workers, _daraja_token, _daraja_pushes, _daraja_queries, _overdue,
+    _unjudged, _webhooks,
+)  # fmt: skip
+
+
+def _last_push_reasons(session: Session, now: datetime) -> list[Reason]:
+    """What the newest push answers were decided to mean, newest first."""
+    found = session.scalars(
+        select(DecisionRow.reason)
+        .join(Evidence, Evidence.id == DecisionRow.evidence_id)
+        .where(Evidence.received_at >= now - _LATELY, Evidence.kind == Kind.PUSH_ANSWER.value)
+        .order_by(Evidence.received_at.desc())
+        .limit(_PUSHES)
+    )
+    return [Reason(each) for each in found]
+
+
+def _duration(time: timedelta) -> str:
+    return str(format_timedelta(time, threshold=1.2))
+
+
+def _is_set(value: object) -> str:
+    return str(_("set") if value else _("not set"))
+
+
+def _rate(rate: Any) -> str:
+    if rate is None:
+        return str(_("off"))
+    return str(_("%(count)d in %(seconds)d s", count=rate.count, seconds=rate.seconds))

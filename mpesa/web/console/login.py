@@ -1,0 +1,68 @@
+"""The login page, and the way out."""
+
+from flask import current_app, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from mpesa import operators
+from mpesa.models import db
+from mpesa.web.console import session
+from mpesa.web.console.blueprint import console
+from mpesa.web.console.guard import own_path
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+
+@console.get("/login")
+def login() -> Response:
+    """The form; whoever is logged in goes on."""
+    if session.operator() is not None:
+        return redirect(_goal(), 303)
+    return _page()
+
+
+@console.post("/login")
+def take_login() -> Response:
+    """Check name and password, and begin a session that keeps nothing of the one before."""
+    name, password = request.form.get("name", ""), request.form.get("password", "")
+    address = request.remote_addr or ""
+    known = operators.last_address(db.session(), operators.clean_name(name)) == address
+    try:
+        services().logins.check(operators.clean_name(name), known=known)
+    except Problem as problem:
+        return _page(problem.detail, problem.status, problem.retry_after)
+    begun = operators.log_in(db.session(), name, password, address, services().now())
+    if begun is None:
+        return _page(_("This name and password do not fit together."), 403)
+    session.begin(begun)
+    return redirect(_goal(), 303)
+
+
+@console.post("/logout")
+def logout() -> Response:
+    """End the session, here and wherever its cookie was copied to."""
+    session.end()
+    return redirect(url_for("console.login"), 303)
+
+
+def home() -> str:
+    """The page that a login leads to."""
+    first = "console.today" if "console.today" in current_app.view_functions else None
+    return url_for(first or "console.transactions")
+
+
+def _goal() -> str:
+    return own_path(request.values.get("next")) or home()
+
+
+def _page(error: str | None = None, status: int = 200, retry_after: int | None = None) -> Response:
+    page = render_template(
+        "console/login.html",
+        error=error,
+        name=request.form.get("name", "")[:40],
+        goal=own_path(request.values.get("next")),
+    )
+    response = make_response(page, status)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response

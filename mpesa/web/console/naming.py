@@ -1,0 +1,84 @@
+"""What an operator can do with a payment, in words, and when."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from mpesa.domain.result_codes import Status
+from mpesa.models import Transaction
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that an operator does, asked twice.
+
+    Attributes:
+        name: in the address and in the evidence.
+        verb: on the button that leads to it.
+        effect: what will happen, in one sentence.
+        danger: money may be lost by a mistake.
+        allowed: whether it makes sense for a payment as it stands.
+        wants_receipt: M-PESA's receipt has to be given with it.
+    """
+
+    name: str
+    title: Any
+    verb: Any
+    effect: Any
+    done: Any
+    allowed: Callable[[Transaction], bool]
+    danger: bool = False
+    wants_receipt: bool = False
+
+
+def _can_be_asked(row: Transaction) -> bool:
+    return row.checkout_request_id is not None and row.status != Status.SUCCESS
+
+
+def _lacks_a_receipt(row: Transaction) -> bool:
+    return row.receipt is None
+
+
+def _is_unpaid(row: Transaction) -> bool:
+    return row.status != Status.SUCCESS
+
+
+_ALL = (
+    Act(
+        "settle",
+        _l("Settle the review"),
+        _l("Settle the review…"),
+        _l("It leaves the list of what needs review. Its state stays what it is."),
+        _l("The review is settled."),
+        lambda row: row.needs_review,
+    ),
+    Act(
+        "ask",
+        _l("Ask Daraja now"),
+        _l("Ask Daraja now…"),
+        _l("Daraja is asked about it as soon as the query budget allows, before others."),
+        _l("Daraja is asked as soon as the budget allows. The answer appears below."),
+        _can_be_asked,
+    ),
+    Act(
+        "paid",
+        _l("Mark as paid"),
+        _l("Mark as paid…"),
+        _l("It becomes paid, with this receipt, and pays its order if nothing else did."),
+        _l("It is marked as paid."),
+        _lacks_a_receipt,
+        wants_receipt=True,
+    ),
+    Act(
+        "not-paid",
+        _l("Mark as not paid"),
+        _l("Mark as not paid…"),
+        _l("It becomes failed, and the shopper may try again. Money that comes later is taken."),
+        _l("It is marked as not paid."),
+        _is_unpaid,
+        danger=True,
+    ),
+)
+ACTS = {each.name: each for each in _ALL}

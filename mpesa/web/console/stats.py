@@ -1,0 +1,256 @@
+"""What a day's payments came to, by few queries that the database itself adds up."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Integer, Select, case, cast, extract, func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.models import Transaction
+
+NAIROBI = ZoneInfo("Africa/Nairobi")
+_DAY = timedelta(days=1)
+# Kenya has no summer time (IANA tz database, Africa/Nairobi): an hour of its day is one of UTC's.
+_AHEAD = 3
+
+# What a payer can do nothing about: when these pile up, M-PESA or the way to it is in trouble.
+AT_MPESA = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.EXPIRED,
+        Reason.SYSTEM_BUSY,
+        Reason.MISCONFIGURED,
+        Reason.PUSH_REFUSED,
+        Reason.UNKNOWN_CODE,
+    }
+)
+# An hour is bad when such a share of it failed at M-PESA, and so many fewer than usual were paid;
+# a few payments prove nothing.
+_MUCH_FAILED, _WORSE_BY, _WORTH_JUDGING = 0.2, 0.1, 8
+# Longer than a prompt lives, and than any wait that an hour's picture needs.
+_LONGEST = 600
+
+
+@dataclass
+class Tally:
+    """Payments that were begun in some span of time, by what became of them."""
+
+    paid: int = 0
+    by_payer: int = 0
+    at_mpesa: int = 0
+    waiting: int = 0
+    taken: int = 0
+    reasons: Counter[Reason] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> int:
+        """Settled without money."""
+        return self.by_payer + self.at_mpesa
+
+    @property
+    def all(self) -> int:
+        """Pushed in that time."""
+        return self.paid + self.failed + self.waiting
+
+    @property
+    def rate(self) -> float | None:
+        """The share of the settled that were paid; None where none is settled."""
+        settled = self.paid + self.failed
+        return self.paid / settled if settled else None
+
+    def add(self, status: str, reason: str, count: int, amount: int) -> None:
+        """Count in payments of one end."""
+        if status == Status.SUCCESS:
+            self.paid += count
+            self.taken += amount
+        elif status == Status.PENDING:
+            self.waiting += count
+        else:
+            self.reasons[Reason(reason)] += count
+            if reason in AT_MPESA:
+                self.at_mpesa += count
+            else:
+                self.by_payer += count
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Whole seconds from push to result.
+
+    Attributes:
+        middle: half of the results came sooner.
+        upper: nine of ten came sooner.
+    """
+
+    middle: int
+    upper: int
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day in Nairobi beside the one before.
+
+    Attributes:
+        hours: 24 of them.
+        waits: by hour, where a result came.
+        before: the whole day before.
+        before_by_now: the day before, as it stood at the same time of day.
+    """
+
+    date: date
+    total: Tally
+    hours: Sequence[Tally]
+    waits: dict[int, Waits]
+    all_waits: Waits | None
+    before: Tally
+    before_by_now: Tally
+
+    def is_bad(self, hour: int) -> bool:
+        """Whether clearly fewer payments than usual came through in an hour, by M-PESA's fault."""
+        tally, usual = self.hours[hour], self.usual_rate
+        settled = tally.paid + tally.failed
+        if tally.rate is None or usual is None or settled < _WORTH_JUDGING:
+            return False
+        return tally.rate < usual - _WORSE_BY and tally.at_mpesa >= settled * _MUCH_FAILED
+
+    @property
+    def usual_rate(self) -> float | None:
+        """The success rate of the day before; of the day itself where there was none."""
+        return self.total.rate if self.before.rate is None else self.before.rate
+
+
+@dataclass(frozen=True)
+class Open:
+    """What is not done yet, whenever it began."""
+
+    pending: int
+    overdue: int
+    needs_review: int
+
+
+def day_of(now: datetime) -> date:
+    """The day in Nairobi."""
+    return now.astimezone(NAIROBI).date()
+
+
+def bounds(day: date) -> tuple[datetime, datetime]:
+    """When a Nairobi day begins and ends, aware UTC; the end belongs to the next."""
+    begin = datetime.combine(day, time(), NAIROBI).astimezone(UTC)
+    return begin, begin + _DAY
+
+
+def read_day(session: Session, now: datetime) -> Day:
+    """Add up today and yesterday.
+
+    Args:
+        now: aware UTC.
+    """
+    begin, end = bounds(day_of(now))
+    hours, before, by_now = [Tally() for _ in range(24)], Tally(), Tally()
+    total = Tally()
+    for row in session.execute(_ends(session, begin, end, now - _DAY)):
+        counted = (row.status, row.reason, row.many, row.amount)
+        for tally in _tallies(row, hours, total, before, by_now):
+            tally.add(*counted)
+    waits = _waits(session, begin, end)
+    every = [each for hour in waits.values() for each in hour]
+    return Day(
+        date=day_of(now),
+        total=total,
+        hours=hours,
+        waits={hour: found for hour, each in waits.items() if (found := _measure(each))},
+        all_waits=_measure(every),
+        before=before,
+        before_by_now=by_now,
+    )
+
+
+def read_open(session: Session) -> Open:
+    """Count what is pending and what a person must decide."""
+    overdue = func.sum(case((Transaction.reason == Reason.OVERDUE, 1), else_=0))
+    pending = session.execute(
+        select(func.count(), overdue).where(Transaction.status == Status.PENDING)
+    ).one()
+    review = select(func.count()).where(Transaction.needs_review)
+    return Open(pending[0], int(pending[1] or 0), session.scalar(review) or 0)
+
+
+def _tallies(
+    row: Any, hours: Sequence[Tally], total: Tally, before: Tally, by_now: Tally
+) -> Iterable[Tally]:
+    if row.today:
+        return (hours[(row.hour + _AHEAD) % 24], total)
+    return (before, by_now) if row.by_now else (before,)
+
+
+def _ends(session: Session, begin: datetime, end: datetime, day_ago: datetime) -> Select[Any]:
+    """How many ended how, by hour, today and yesterday."""
+    today = cast(case((Transaction.created_at >= begin, 1), else_=0), Integer).label("today")
+    by_now = case((Transaction.created_at <= day_ago, 1), else_=0).label("by_now")
+    hour = _hour(session).label("hour")
+    keys = (today, by_now, hour, Transaction.status, Transaction.reason)
+    return (
+        select(*keys, func.count().label("many"), func.sum(Transaction.amount).label("amount"))
+        .where(Transaction.created_at >= begin - _DAY, Transaction.created_at < end)
+        .group_by("today", "by_now", "hour", Transaction.status, Transaction.reason)
+    )
+
+
+def _waits(session: Session, begin: datetime, end: datetime) -> dict[int, list[tuple[int, int]]]:
+    """Seconds from push to result and how often, by the hour of the push.
+
+    Only where Daraja took the push: a refusal comes at once and says nothing of M-PESA's pace.
+    """
+    hour, seconds = _hour(session).label("hour"), _seconds(session).label("seconds")
+    found = session.execute(
+        select(hour, seconds, func.count())
+        .where(
+            Transaction.created_at >= begin,
+            Transaction.created_at < end,
+            Transaction.settled_at.is_not(None),
+            Transaction.checkout_request_id.is_not(None),
+        )
+        .group_by("hour", "seconds")
+    )
+    by_hour: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for utc_hour, wait, many in found:
+        by_hour[(utc_hour + _AHEAD) % 24].append((min(_LONGEST, max(0, int(wait))), many))
+    return by_hour
+
+
+def _measure(waits: Sequence[tuple[int, int]]) -> Waits | None:
+    if not waits:
+        return None
+    ordered = sorted(waits)
+    many = sum(count for _, count in ordered)
+    return Waits(_quantile(ordered, many * 0.5), _quantile(ordered, many * 0.9))
+
+
+def _quantile(ordered: Sequence[tuple[int, int]], rank: float) -> int:
+    passed = 0
+    for seconds, count in ordered:
+        passed += count
+        if passed >= rank:
+            return seconds
+    return ordered[-1][0]
+
+
+def _hour(session: Session) -> ColumnElement[int]:
+    """The hour of the push in UTC, whatever zone the database's session has."""
+    created = Transaction.created_at
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(extract("hour", func.timezone("UTC", created)), Integer)
+    return cast(func.strftime("%H", created), Integer)
+
+
+def _seconds(session: Session) -> ColumnElement[int]:
+    begin, end = Transaction.created_at, Transaction.settled_at
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(func.floor(extract("epoch", end - begin)), Integer)
+    return cast(func.strftime("%s", end), Integer) - cast(func.strftime("%s", begin), Integer)

@@ -1,0 +1,209 @@
+"""One payment: its facts, and everything that was ever heard of it, with what was decided."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import render_template, request
+from flask_babel import gettext as _
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from mpesa import ledger
+from mpesa.domain import settlement
+from mpesa.domain.phone import mask_msisdn
+from mpesa.ledger import Kind, Raw
+from mpesa.models import DecisionRow, Evidence, Transaction, WebhookMessage, db
+from mpesa.web.bodies import is_id
+from mpesa.web.console import bodies, session, wording
+from mpesa.web.console.blueprint import console
+from mpesa.web.console.naming import ACTS, Act
+from mpesa.web.errors import Problem
+from mpesa.web.services import services
+
+# A forger who holds one token may have stored thousands of callbacks; they are read in pieces.
+_EVENTS = 100
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the timeline.
+
+    Attributes:
+        kind: a `Kind`, or `created`, or `webhook`.
+        about: who it came from, or which webhook it is.
+        decisions: what was decided on it; of a webhook, the tries to deliver it.
+        raw: its body as text; None where it has none.
+        whole: False where only the beginning of `raw` is given.
+        body: what an operator's act says, by name; else empty.
+    """
+
+    kind: str
+    at: datetime
+    about: str | None = None
+    evidence_id: int | None = None
+    decisions: Sequence[Any] = ()
+    raw: str | None = None
+    whole: bool = True
+    body: dict[str, str] | None = None
+
+    @property
+    def turn(self) -> str:
+        """The status that the last decision on it left; empty where there is none."""
+        return self.decisions[-1].status if self.decisions and self.kind in list(Kind) else ""
+
+
+@console.get("/transactions/<transaction_id>")
+def transaction(transaction_id: str) -> str:
+    """The payment with its timeline, numbers masked."""
+    return _page(find(transaction_id))
+
+
+@console.post("/transactions/<transaction_id>/reveal")
+def reveal(transaction_id: str) -> str:
+    """Show the payer's number, once: that somebody looked is kept as evidence, by name."""
+    found = find(transaction_id)
+    raw = Raw(Kind.OPERATOR, json.dumps({"act": "reveal"}).encode(), session.operator())
+    now = services().now()
+    ledger.record(db.session(), found.id, settlement.OperatorLooked(), raw, now)
+    return _page(find(transaction_id), revealed=True)
+
+
+def find(transaction_id: str) -> Transaction:
+    """The transaction with its order.
+
+    Raises:
+        Problem: 404 where there is none.
+    """
+    statement = (
+        select(Transaction)
+        .where(Transaction.id == transaction_id)
+        .options(joinedload(Transaction.order))
+        .execution_options(populate_existing=True)
+    )
+    found = db.session.scalars(statement).one_or_none() if is_id(transaction_id) else None
+    if found is None:
+        raise Problem(404, "transaction_not_found", _("There is no such payment."))
+    return found
+
+
+def acts_for(row: Transaction) -> list[Act]:
+    """What an operator may do with a payment as it stands."""
+    return [each for each in ACTS.values() if each.allowed(row)]
+
+
+def doubt_of(transaction_id: str) -> str | None:
+    """One sentence on what is contradictory; None where nothing ever was."""
+    newest = (
+        select(DecisionRow.why)
+        .where(DecisionRow.transaction_id == transaction_id, DecisionRow.needs_review)
+        .order_by(DecisionRow.id.desc())
+        .limit(1)
+    )
+    why = db.session.scalar(newest)
+    return wording.doubt(why) if why else None
+
+
+def read_body(evidence: Evidence, msisdn: str | None, *, revealed: bool = False) -> str:
+    """A body as text, masked unless it was asked for."""
+    text = bodies.readable(evidence.body)
+    return text if revealed else bodies.masked(text, msisdn)
+
+
+def _page(row: Transaction, *, revealed: bool = False) -> str:
+    begin = request.args.get("from", 0, int)
+    events, more = _events(row, begin, revealed=revealed)
+    others = select(Transaction).where(
+        Transaction.order_id == row.order_id, Transaction.id != row.id
+    )
+    return render_template(
+        "console/transaction.html",
+        row=row,
+        order=row.order,
+        phone=_phone(row, revealed=revealed),
+        revealed=revealed,
+        events=events,
+        begin=begin,
+        more=more,
+        doubt=doubt_of(row.id) if row.needs_review else None,
+        acts=acts_for(row),
+        others=db.session.scalars(others.order_by(Transaction.attempt.desc())).all(),
+        same_line=_same_line(row),
+        status_of_order=ledger.status_of_order(db.session(), row.order, services().now()),
+        kinds=wording.KINDS,
+        act_names={name: each.title for name, each in ACTS.items()},
+    )
+
+
+def _phone(row: Transaction, *, revealed: bool) -> str | None:
+    if row.msisdn is None:
+        return None
+    return f"+{row.msisdn}" if revealed else mask_msisdn(row.msisdn)
+
+
+def _same_line(row: Transaction) -> int:
+    """How many payments the line has, up to a hundred."""
+    if row.msisdn is None:
+        return 0
+    some = select(Transaction.id).where(Transaction.msisdn == row.msisdn).limit(100).subquery()
+    return db.session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _events(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event], int | None]:
+    """The timeline from a piece of evidence on, and where it goes on; None: that is all."""
+    statement = (
+        select(Evidence)
+        .where(Evidence.transaction_id == row.id, Evidence.id >= begin)
+        .options(selectinload(Evidence.decisions))
+        .order_by(Evidence.id)
+        .limit(_EVENTS + 1)
+    )
+    found = db.session.scalars(statement).all()
+    shown, more = found[:_EVENTS], found[_EVENTS].id if len(found) > _EVENTS else None
+    events = [_event(each, row.msisdn, revealed=revealed) for each in shown]
+    if not begin:
+        events.insert(0, Event("created", row.created_at))
+    if more is None:
+        events += [*_webhooks(row.id)]
+    return sorted(events, key=lambda each: each.at), more
+
+
+def _event(evidence: Evidence, msisdn: str | None, *, revealed: bool) -> Event:
+    text = read_body(evidence, msisdn, revealed=revealed)
+    asked_for = request.args.get("whole", 0, int) == evidence.id
+    whole = asked_for or len(text) <= bodies.SHOWN
+    own = evidence.kind == Kind.OPERATOR
+    return Event(
+        evidence.kind,
+        evidence.received_at,
+        about=evidence.source,
+        evidence_id=evidence.id,
+        decisions=evidence.decisions,
+        raw=None if own or not text.strip() else text if whole else text[: bodies.SHOWN],
+        whole=whole,
+        body=_said(evidence.body) if own else None,
+    )
+
+
+def _said(body: bytes) -> dict[str, str]:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return {}
+    return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+
+
+def _webhooks(transaction_id: str) -> list[Event]:
+    told = (
+        select(WebhookMessage)
+        .where(WebhookMessage.transaction_id == transaction_id)
+        .options(selectinload(WebhookMessage.attempts))
+        .order_by(WebhookMessage.created_at)
+        .limit(_EVENTS)
+    )
+    return [
+        Event("webhook", each.created_at, about=each.type, decisions=each.attempts)
+        for each in db.session.scalars(told)
+    ]

@@ -1,0 +1,43 @@
+"""Tell the merchant's server, signed, until it has heard (Standard Webhooks 1.0.0).
+
+The ledger writes each message in the commit of the change that it tells of. From then on the rows
+are all that is remembered: `deliveries` claims what is due, sends it and writes down what came of
+it, `post` is one HTTP request within a hard limit, `reports` is what people and metrics read.
+"""
+
+from mpesa.webhooks.deliveries import (
+    Endpoint,
+    retry,
+    retry_failed,
+    run_once,
+    run_until_idle,
+)
+from mpesa.webhooks.post import Answered, Failure, Post, Unanswered
+from mpesa.webhooks.reports import (
+    Backlog,
+    DeliveryState,
+    EndpointState,
+    backlog,
+    endpoint_state,
+    page,
+    state_of,
+)
+
+__all__ = [
+    "Answered",
+    "Backlog",
+    "DeliveryState",
+    "Endpoint",
+    "EndpointState",
+    "Failure",
+    "Post",
+    "Unanswered",
+    "backlog",
+    "endpoint_state",
+    "page",
+    "retry",
+    "retry_failed",
+    "run_once",
+    "run_until_idle",
+    "state_of",
+]

@@ -1,0 +1,87 @@
+/* Keeps an open console page up to date: at once by the socket, every 15 s without it. */
+import { listen } from "./console_live.js";
+import { readAgain } from "./console_reading.js";
+
+const EVERY_MS = 15_000;
+/** Between two looks, however much there is to hear. */
+const REST_MS = 500;
+/** A screen reader is told that the page changed, but not with every payment of a busy day. */
+const SAY_EVERY_MS = 10_000;
+
+const link = document.querySelector("[data-live-link]");
+const said = document.querySelector("[data-live-said]");
+const own = document.querySelector("[data-live][data-transaction]")?.dataset.transaction;
+let up = false;
+let ended = false;
+let looking = false;
+let missed = false;
+let saidAt = 0;
+let timer = 0;
+
+function show(state) {
+  link.hidden = false;
+  link.dataset.state = state;
+  link.querySelector("[data-live-words]").textContent = link.dataset[`${state}Word`];
+}
+
+function end() {
+  if (ended) return;
+  ended = true;
+  clearTimeout(timer);
+  show("ended");
+  link.setAttribute("role", "alert");
+  const login = document.createElement("a");
+  const next = location.pathname + location.search;
+  login.href = `${link.dataset.login}?${new URLSearchParams({ next })}`;
+  login.textContent = link.dataset.againWord;
+  link.append(" ", login);
+}
+
+function say() {
+  if (Date.now() - saidAt < SAY_EVERY_MS) return;
+  saidAt = Date.now();
+  said.textContent = `${link.dataset.saidWord} ${new Date().toLocaleTimeString("en-GB", { timeZone: "Africa/Nairobi" })}`;
+}
+
+async function look() {
+  if (ended) return;
+  missed = document.hidden || looking;
+  if (missed) return;
+  clearTimeout(timer);
+  looking = true;
+  try {
+    const found = await readAgain();
+    if (found === "changed") say();
+    if (found === "ended") end();
+    else if (!ended) show(up ? "live" : "polling");
+  } catch {
+    if (!ended) show("gone");
+  }
+  looking = false;
+  if (!ended) timer = setTimeout(look, missed ? REST_MS : EVERY_MS);
+}
+
+function heard(ids) {
+  if (!own || !ids.length || ids.includes(own)) look();
+}
+
+function begin() {
+  document.addEventListener("visibilitychange", () => document.hidden || look());
+  addEventListener("online", look);
+  addEventListener("pageshow", (event) => event.persisted && look());
+  timer = setTimeout(look, EVERY_MS);
+  listen({
+    client: link.dataset.socket,
+    onChanged: heard,
+    // What happened between the page and the connection would be missed.
+    onUp: () => (up = true) && look(),
+    onDown() {
+      up = false;
+      if (!ended) show("polling");
+    },
+    onEnded: end,
+  }).catch(() => show("polling"));
+}
+
+// The answer to a form has nothing that changes, and an address that may not be read again.
+if (document.querySelector("main [data-live]")) begin();

@@ -1,0 +1,225 @@
+"""flask doctor: everything that is wrong at once, in the order in which one would mend it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+from mpesa import config
+from mpesa.models import Operator, WebhookEndpoint, db
+from mpesa.tokens import hash_token
+from mpesa.web import doctor, proof
+from mpesa.web.services import services
+from tests.factories import make_settings
+from tests.servers import free_port
+
+SECRET = "whsec_" + "QUFB" * 8
+
+
+def findings(app: Flask) -> dict[str, doctor.Finding]:
+    with app.app_context():
+        return {each.what: each for each in doctor.examine(services())}
+
+
+@pytest.fixture
+def served(make_app: Callable[..., Flask]) -> Iterator[Callable[..., Flask]]:
+    """Make an application that answers at a port of its own, where PUBLIC_URL may point."""
+    servers = []
+
+    def serve(port: int, **settings: str) -> Flask:
+        app = make_app(PORT=str(port), **settings)
+        server = make_server("127.0.0.1", port, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return app
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int], str]]:
+    """Somebody's HTTP server that answers everything with one status; returns its address."""
+    servers = []
+
+    def answer(status: int) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nobody reads it."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/hooks"
+
+    yield answer
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+# -- settings ------------------------------------------------------------------------------------
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    told = doctor.examine_settings(
+        {"DARAJA_ENV": "production", "PORT": "x", "REDIS_URL": "http://x", "SECRET_KEY": "s"}
+    )
+
+    names = [each.says.split(":")[0] for each in told]
+    assert not any(each.well for each in told)
+    assert names == [
+        "PORT", "PUBLIC_URL", "DARAJA_CONSUMER_KEY", "DARAJA_CONSUMER_SECRET", "DARAJA_SHORTCODE",
+        "DARAJA_PASSKEY", "REDIS_URL", "API_KEYS",
+    ]  # fmt: skip
+
+
+def test_one_wrong_setting_that_others_lean_on_is_told_once() -> None:
+    (told,) = doctor.examine_settings({"DARAJA_ENV": "nonsense"})
+
+    assert told.says.startswith("DARAJA_ENV:")
+
+
+def test_settings_that_are_right_have_nothing_to_tell() -> None:
+    assert config.problems({}) == []
+
+
+# -- PUBLIC_URL ----------------------------------------------------------------------------------
+
+
+def test_an_address_that_leads_here_is_well(served: Callable[..., Flask]) -> None:
+    app = served(free_port())
+
+    assert findings(app)["PUBLIC_URL"].well
+
+
+def test_an_address_that_leads_to_another_server_is_not(
+    served: Callable[..., Flask], make_app: Callable[..., Flask]
+) -> None:
+    port = free_port()
+    served(port, SECRET_KEY="another server's")
+    ours = make_app(PORT=str(port))
+
+    finding = findings(ours)["PUBLIC_URL"]
+
+    assert not finding.well
+    assert "another server" in finding.says
+
+
+def test_nobody_learns_a_signature_of_anything_else_from_the_proof(app: Flask) -> None:
+    client = app.test_client()
+
+    answers = [client.get(f"/healthz?nonce={each}").get_json() for each in ("x", "", "g" * 32)]
+
+    assert answers == [{"status": "ok"}] * 3
+    assert proof.of("secret", "0" * 32) != proof.of("other", "0" * 32)
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "word"),
+    [
+        ("mpesa.example.com", "mpesa"),
+        ("pay.M-PESA-shop.example", "m-pesa"),
+        ("safaricomfan.example", "safaricom"),
+        ("mysqlshop.example", "sql"),
+        ("abc.ngrok.app", "ngrok"),
+    ],
+)
+def test_a_word_in_the_address_that_daraja_refuses_is_named(host: str, word: str) -> None:
+    settings = make_settings(
+        DARAJA_ENV="sandbox", PUBLIC_URL=f"https://{host}", SECRET_KEY="s", API_KEYS="k",
+        DARAJA_CONSUMER_KEY="k", DARAJA_CONSUMER_SECRET="s",
+    )  # fmt: skip
+
+    finding = doctor.callback_address(settings)
+
+    assert not finding.well
+    assert word in finding.says
+
+
+@pytest.mark.parametrize(
+    ("seconds", "well", "says"),
+    [(2, True, "agrees"), (-29, True, "agrees"), (95, False, "ahead"), (-95, False, "behind")],
+)
+def test_a_clock_that_differs_from_darajas_is_told(seconds: int, well: bool, says: str) -> None:
+    theirs = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+    finding = doctor.clock_finding(theirs, theirs + timedelta(seconds=seconds))
+
+    assert finding.well is well
+    assert says in finding.says
+
+
+@pytest.mark.parametrize(
+    ("status", "well"), [(200, True), (401, True), (405, True), (302, False), (404, False)]
+)
+def test_the_webhooks_endpoint_is_asked_without_a_message(
+    make_app: Callable[..., Flask], answering: Callable[[int], str], status: int, well: bool
+) -> None:
+    app = make_app(WEBHOOK_URL=answering(status), WEBHOOK_SECRET=SECRET)
+
+    finding = findings(app)["webhooks"]
+
+    assert finding.well is well
+    assert str(status) in finding.says
+
+
+def test_an_endpoint_that_does_not_answer_is_told(make_app: Callable[..., Flask]) -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    app = make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET)
+
+    assert not findings(app)["webhooks"].well
+
+
+def test_an_endpoint_that_was_stopped_is_told(
+    make_app: Callable[..., Flask], answering: Callable[[int], str], clock: Callable[[], datetime]
+) -> None:
+    url = answering(200)
+    app = make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET)
+    with app.app_context():
+        db.session.add(WebhookEndpoint(id=hash_token(url), failures=1, stopped_at=clock()))
+        db.session.commit()
+        told = [each for each in doctor.examine(services()) if each.what == "webhooks"]
+
+    assert [each.well for each in told] == [False, True]
+    assert "flask webhooks retry" in told[0].says
+
+
+def test_who_may_open_the_console_is_counted(app: Flask, clock: Callable[[], datetime]) -> None:
+    before = findings(app)["operators"]
+    with app.app_context():
+        db.session.add(Operator(name="amina", password_hash="$argon2id$", created_at=clock()))
+        db.session.commit()
+
+    after = findings(app)["operators"]
+
+    assert "flask operators add" in before.says
+    assert after == doctor.Finding("operators", True, "1 may open /console")
+
+
+def test_an_operator_without_a_password_is_told(app: Flask, clock: Callable[[], datetime]) -> None:
+    with app.app_context():
+        db.session.add(Operator(name="amina", password_hash="", created_at=clock()))
+        db.session.commit()
+
+    assert not findings(app)["operators"].well
+
+
+def test_things_are_told_in_the_order_in_which_one_would_mend_them(app: Flask) -> None:
+    assert list(findings(app)) == [
+        "settings", "database", "redis", "daraja", "clock", "callbacks", "PUBLIC_URL", "webhooks",
+        "operators",
+    ]  # fmt: skip

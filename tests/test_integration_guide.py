@@ -1,0 +1,272 @@
+"""The servers of README.md and docs/integration.md, run as they stand there."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from standardwebhooks import Webhook
+
+from tests.factories import PAYER, PAYER_MSISDN
+from tests.servers import PATIENCE, ROOT, Server, free_port, listens, running, wait_until
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
+FENCE = re.compile(r"^```(python|js|php)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def code(document: str, language: str) -> str:
+    """The one server that a document has in this language."""
+    fences = FENCE.findall((ROOT / document).read_text())
+    (found,) = [text for kind, text in fences if kind == language and "/hook" in text]
+    return str(found)
+
+
+def program(language: str, file: Path, port: int) -> list[str]:
+    """How a reader starts it."""
+    if language == "python":
+        return [sys.executable, "-m", "flask", "--app", str(file), "run", "--port", str(port)]
+    if language == "js":
+        return ["node", str(file)]
+    return ["php", "-S", f"127.0.0.1:{port}", str(file)]
+
+
+class Shop:
+    """One of the servers, while it runs.
+
+    Attributes:
+        language: it is written in.
+        address: where it listens.
+    """
+
+    def __init__(self, language: str, port: int) -> None:
+        self.language = language
+        self.address = f"http://127.0.0.1:{port}"
+
+    def hook(self, body: str, headers: Mapping[str, str]) -> int:
+        """Let a webhook arrive; returns the status code."""
+        answer = requests.post(
+            f"{self.address}/hook", data=body, headers=dict(headers), timeout=PATIENCE
+        )
+        return answer.status_code
+
+    def order(self, reference: str) -> dict[str, Any]:
+        """What it knows of an order."""
+        answer = requests.get(f"{self.address}/orders/{reference}", timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        known: dict[str, Any] = answer.json()
+        return known
+
+
+@contextmanager
+def open_shop(document: str, language: str, folder: Path, port: int, url: str) -> Iterator[Shop]:
+    """Start a server out of a document."""
+    file = folder / {"python": "shop.py", "js": "shop.mjs", "php": "shop.php"}[language]
+    file.write_text(code(document, language))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "CHECKOUT_URL": url,
+        "API_KEY": "development-api-key",
+        "WEBHOOK_SECRET": SECRET if document == "README.md" else f"{OLD_SECRET} {SECRET}",
+        "PORT": str(port),
+    }
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            program(language, file, port), cwd=folder, env=environment, stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: listens(port) or process.poll() is not None, log.read_text)
+        assert process.poll() is None, log.read_text()
+        yield Shop(language, port)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def message(seq: int = 3, **changed: object) -> str:
+    """The body of a webhook about a paid order."""
+    payment = {
+        "transaction_id": "t", "reference": "INV-9", "order_status": "PAID", "status": "SUCCESS",
+        "receipt": "UKO1ABCDEF", "seq": seq, **changed,
+    }  # fmt: skip
+    return json.dumps({"type": "transaction.succeeded", "data": payment})
+
+
+def signed(
+    body: str, message_id: str = "msg_1", late: float = 0.0, secret: str = SECRET
+) -> dict[str, str]:
+    """The headers of a webhook that was sent `late` seconds ago."""
+    sent_at = datetime.now(UTC) - timedelta(seconds=late)
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, sent_at, body),
+    }
+
+
+LANGUAGES = [
+    "python",
+    pytest.param(
+        "js", marks=pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+    ),
+    pytest.param(
+        "php", marks=pytest.mark.skipif(not shutil.which("php"), reason="PHP is not installed")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def shop_port() -> int:
+    """Where each shop listens in its turn."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, shop_port: int) -> Iterator[Server]:
+    """Our server, which tells the shop of results."""
+    folder = tmp_path_factory.mktemp("checkout")
+    hook = f"http://127.0.0.1:{shop_port}/hook"
+    with running(folder, WEBHOOK_URL=hook, WEBHOOK_SECRET=SECRET) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def shop(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    checkout: Server,
+    shop_port: int,
+) -> Iterator[Shop]:
+    """Each of the guide's servers."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with open_shop("docs/integration.md", request.param, folder, shop_port, checkout.address) as it:
+        yield it
+
+
+def buy(shop: Shop, reference: str) -> str:
+    """Buy; returns the checkout page's address."""
+    answer = requests.post(
+        f"{shop.address}/buy",
+        data={"reference": reference},
+        allow_redirects=False,
+        timeout=PATIENCE,
+    )
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop: Shop, checkout: Server) -> None:
+    requests.put(
+        checkout.url(f"/simulator/lines/{PAYER_MSISDN}"),
+        json={"answer": "pay", "after": 0, "callback_after": 0},
+        timeout=PATIENCE,
+    )
+    reference = f"INV-{shop.language}"
+    address = buy(shop, reference)
+    before = shop.order(reference)
+    order_id = address.rsplit("/", 1)[1]
+    checkout.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
+
+    wait_until(lambda: shop.order(reference)["by"] == "webhook", lambda: checkout.why(), 10)
+
+    assert before == {"status": "OPEN", "by": "asking"}
+    assert address == checkout.url(f"/checkout/{order_id}")
+    assert shop.order(reference) == {"status": "PAID", "by": "webhook"}
+
+
+def test_buying_the_same_twice_makes_one_order(shop: Shop) -> None:
+    assert buy(shop, "INV-2") == buy(shop, "INV-2")
+
+
+def test_an_order_that_nobody_made_is_unknown(shop: Shop) -> None:
+    assert shop.order("INV-404") == {"status": None, "by": "asking"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "late", "secret"),
+    [
+        ({"webhook-signature": "v1,AAAA"}, 0, SECRET),
+        ({"webhook-signature": ""}, 0, SECRET),
+        ({"webhook-signature": "v1"}, 0, SECRET),
+        ({"webhook-id": "msg_other"}, 0, SECRET),
+        ({"webhook-timestamp": "1"}, 0, SECRET),
+        ({"webhook-timestamp": "soon"}, 0, SECRET),
+        ({}, 400, SECRET),
+        ({}, -400, SECRET),
+        ({}, 0, "whsec_" + base64.b64encode(b"x" * 32).decode()),
+    ],
+    ids=["another signature", "no signature", "half a signature", "another id", "another time",
+         "no time", "too old", "from the future", "another secret"],
+)  # fmt: skip
+def test_a_shop_believes_no_forger(
+    shop: Shop, changed: dict[str, str], late: float, secret: str
+) -> None:
+    body = message(reference="FORGED")
+
+    status = shop.hook(body, {**signed(body, "msg_forged", late, secret), **changed})
+
+    assert status == 401
+    assert shop.order("FORGED")["status"] is None
+
+
+def test_a_shop_believes_each_of_its_secrets(shop: Shop) -> None:
+    body = message(reference="INV-3", transaction_id="t3")
+
+    assert shop.hook(body, signed(body, "msg_3", secret=OLD_SECRET)) == 204
+    assert shop.order("INV-3")["status"] == "PAID"
+
+
+def test_a_message_that_comes_again_or_late_changes_nothing(shop: Shop) -> None:
+    newer = message(seq=4, reference="INV-4", transaction_id="t4")
+    older = message(seq=2, reference="INV-4", transaction_id="t4", order_status="OPEN")
+    headers = signed(newer, "msg_4")
+
+    answers = [
+        shop.hook(newer, headers),
+        shop.hook(newer, headers),
+        shop.hook(older, signed(older, "msg_old")),
+    ]
+
+    assert answers == [204, 204, 204]
+    assert shop.order("INV-4") == {"status": "PAID", "by": "webhook"}
+
+
+# -- the receiver of the README ------------------------------------------------------------------
+
+
+def receiver() -> str:
+    return code("README.md", "python")
+
+
+def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(receiver(), names)  # noqa: S102 (a reader runs it as well)
+    client = names["app"].test_client()
+    newer, older = message(seq=4), message(seq=2, status="FAILED")
+
+    def hook(body: str, **headers: str) -> int:
+        return int(client.post("/hook", data=body, headers={**signed(body), **headers}).status_code)
+
+    assert [hook(older), hook(newer), hook(newer), hook(older)] == [204] * 4
+    assert hook(newer, **{"webhook-signature": "v1,AAAA"}) == 401
+    assert hook(newer, **{"webhook-signature": "v1"}) == 401
+    assert names["payments"]["t"]["status"] == "SUCCESS"
+
+
+def test_the_receiver_of_the_readme_is_as_short_as_a_reader_hopes() -> None:
+    assert len([line for line in receiver().splitlines() if line.strip()]) <= 16

@@ -1,0 +1,104 @@
+"""flask operators: who may use the console, as the one types it who runs the server."""
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from mpesa import operators
+from mpesa.models import Operator, db
+from mpesa.web.services import services
+from tests.conftest import BOTH_DATABASES
+
+PASSWORD = "correct horse battery"
+Flask_ = Callable[..., Result]
+
+
+@pytest.fixture
+def flask(app: Flask) -> Flask_:
+    """Run a command in the application, with something on its standard input."""
+    return lambda *arguments, typed="": app.test_cli_runner().invoke(args=arguments, input=typed)
+
+
+def names(app: Flask) -> list[str]:
+    with app.app_context():
+        return list(db.session.scalars(select(Operator.name).order_by(Operator.name)))
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+def test_an_operator_is_added_with_a_password_from_standard_input(
+    app: Flask, flask: Flask_
+) -> None:
+    result = flask("operators", "add", "Wanjiku", typed=f"{PASSWORD}\n")
+
+    assert (result.exit_code, result.output) == (0, "added wanjiku\n")
+    with app.app_context():
+        session, now = db.session(), services().now()
+        assert operators.log_in(session, "wanjiku", PASSWORD, "192.0.2.1", now) is not None
+        assert operators.log_in(session, "wanjiku", PASSWORD + " ", "192.0.2.1", now) is None
+
+
+def test_a_name_that_is_there_gets_a_new_password(app: Flask, flask: Flask_) -> None:
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    result = flask("operators", "add", "wanjiku", typed="another password")
+
+    assert result.output == "wanjiku has a new password; earlier logins have ended\n"
+    assert names(app) == ["wanjiku"]
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("wanjiku", ""),
+        ("wanjiku", "eleven char"),
+        ("wanjiku", "x" * 257),
+        ("", PASSWORD),
+        ("with space", PASSWORD),
+        ("<b>", PASSWORD),
+        ("x" * 41, PASSWORD),
+        ("ŵanjiku", PASSWORD),
+    ],
+)
+def test_a_name_or_password_that_cannot_be_used_adds_nobody(
+    app: Flask, flask: Flask_, name: str, typed: str
+) -> None:
+    result = flask("operators", "add", name, typed=typed)
+
+    assert result.exit_code == 1
+    assert "characters" in result.output or "a name has 1 to 40" in result.output
+    assert names(app) == []
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+def test_an_operator_is_removed(app: Flask, flask: Flask_) -> None:
+    for name in ("wanjiku", "otieno"):
+        flask("operators", "add", name, typed=PASSWORD)
+
+    result = flask("operators", "remove", "Wanjiku")
+
+    assert (result.exit_code, result.output) == (0, "removed wanjiku\n")
+    assert names(app) == ["otieno"]
+
+
+def test_removing_nobody_says_so(flask: Flask_) -> None:
+    result = flask("operators", "remove", "nobody")
+
+    assert result.exit_code == 1
+    assert "there is no operator nobody" in result.output
+
+
+def test_the_list_shows_names_and_no_secret(app: Flask, flask: Flask_) -> None:
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    result = flask("operators", "list")
+
+    assert result.output == "wanjiku  added 2026-11-24  last login never\n"
+
+
+def test_the_commands_print_no_password(flask: Flask_) -> None:
+    result = flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    assert PASSWORD not in result.output

@@ -1,0 +1,315 @@
+"""Forgetting who paid: what goes, what stays, and what is never touched."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from mpesa import ledger, retention
+from mpesa.domain.settlement import CodeTyped
+from mpesa.ledger import Kind, Raw
+from mpesa.models import Evidence, IdempotencyKey, Transaction, WebhookMessage, db
+from tests.conftest import BOTH_DATABASES
+from tests.desk import Desk
+from tests.factories import (
+    PAYER_MSISDN,
+    RECEIPT,
+    SECOND_PAYER_MSISDN,
+    failure_callback,
+    success_callback,
+)
+from tests.fakes import Clock, FakeDaraja
+from tests.web.steps import status_of
+
+pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+AGE = timedelta(days=400)
+
+
+@pytest.fixture
+def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+    return Desk(app, clock, daraja)
+
+
+def pay(desk: Desk, push: int = 1, receipt: str = RECEIPT) -> None:
+    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
+    desk.callback(push, success_callback(*ids, receipt=receipt))
+
+
+def forget(desk: Desk, **more: Any) -> retention.Forgotten:
+    with desk.sessions() as session:
+        return retention.by_age(session, desk.now(), AGE, "cron", **more)
+
+
+def forget_line(desk: Desk, msisdn: str = PAYER_MSISDN, **more: Any) -> retention.Forgotten:
+    with desk.sessions() as session:
+        return retention.by_line(session, msisdn, desk.now(), "flask, amina", **more)
+
+
+def everything(desk: Desk) -> str:
+    """Every value of every table, as text."""
+    with desk.sessions() as session:
+        tables = db.metadata.sorted_tables
+        rows = [session.execute(select(table)).all() for table in tables]
+    values = [value for table in rows for row in table for value in row]
+    return " ".join(value.decode() if isinstance(value, bytes) else str(value) for value in values)
+
+
+def test_number_ids_and_raw_messages_of_old_payments_go(desk: Desk) -> None:
+    transaction = desk.start(desk.order(), key="key-1").transaction_id
+    with desk.sessions() as session:
+        ledger.record(session, transaction, CodeTyped(), Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ"),
+                      desk.now())  # fmt: skip
+    pay(desk)
+    desk.now.pass_(days=401)
+
+    done = forget(desk)
+
+    kept = everything(desk)
+    assert (done.transactions, done.messages, done.left) == (1, 3, 0)
+    for gone in ("712345678", "ws_CO", "2654-4b64", "196.201.212.69", "UKO9ZZZZZZ", "key-1"):
+        assert gone not in kept
+
+
+def test_sums_receipts_states_and_times_stay(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    before = desk.snapshot(transaction)
+    decided = [(each.status, each.reason, each.why) for each in desk.decisions(transaction)]
+    desk.now.pass_(days=401)
+
+    forget(desk)
+
+    after = desk.snapshot(transaction)
+    assert after == {**before, "phone": ""}
+    kept = [(each.status, each.reason, each.why) for each in desk.decisions(transaction)]
+    assert kept[:-1] == decided
+
+
+def test_what_was_forgotten_says_so_by_whom_and_when(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    desk.now.pass_(days=401)
+
+    forget(desk)
+
+    last = desk.evidence(transaction)[-1]
+    assert (last.kind, last.source, last.received_at) == ("forgotten", "cron", desk.now())
+    assert "older than 400 days" in desk.decisions(transaction)[-1].why
+
+
+def test_once_more_finds_nothing(desk: Desk) -> None:
+    desk.attempt()
+    pay(desk)
+    desk.now.pass_(days=401)
+    forget(desk)
+    rows = everything(desk)
+
+    done = forget(desk)
+
+    assert (done.transactions, done.messages) == (0, 0)
+    assert everything(desk) == rows
+
+
+def test_a_dry_run_says_the_same_numbers_and_changes_nothing(desk: Desk) -> None:
+    desk.attempt()
+    pay(desk)
+    desk.now.pass_(days=401)
+    before = everything(desk)
+
+    said = forget(desk, dry_run=True)
+
+    assert everything(desk) == before
+    assert said == forget(desk)
+
+
+def test_what_is_young_stays(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    desk.now.pass_(days=399)
+
+    assert forget(desk) == retention.Forgotten()
+    assert desk.transaction(transaction).msisdn == PAYER_MSISDN
+
+
+@pytest.mark.parametrize("case", ["pending", "needs review", "still asked about"])
+def test_what_may_still_change_or_waits_for_a_person_stays(desk: Desk, case: str) -> None:
+    transaction = desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    if case == "needs review":
+        desk.callback(1, failure_callback(*ids, "NEW_CODE"))
+    if case == "still asked about":
+        desk.callback(1, failure_callback(*ids, 1032))
+    desk.now.pass_(days=401)
+
+    done = forget(desk)
+
+    assert (done.transactions, done.left) == (0, 1)
+    assert desk.transaction(transaction).msisdn == PAYER_MSISDN
+
+
+def test_a_failure_that_nobody_asks_about_any_more_is_forgotten(desk: Desk) -> None:
+    transaction = desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, failure_callback(*ids, 2001))
+    desk.now.pass_(days=401)
+
+    assert forget(desk).transactions == 1
+    assert desk.transaction(transaction).reason == "wrong_pin"
+
+
+def test_a_late_callback_is_kept_and_not_believed(desk: Desk) -> None:
+    transaction = desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, failure_callback(*ids, 2001))
+    desk.now.pass_(days=401)
+    forget(desk)
+
+    pay(desk)
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.needs_review, row.receipt) == ("FAILED", True, None)
+    assert desk.evidence(transaction)[-1].kind == "callback"
+    assert row.checkout_request_id.startswith("forgotten:")
+
+
+def test_a_repeated_callback_of_a_forgotten_payment_changes_nothing(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    desk.now.pass_(days=401)
+    forget(desk)
+
+    pay(desk)
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.receipt) == ("SUCCESS", RECEIPT)
+
+
+def test_many_are_forgotten_each_with_an_id_of_its_own(desk: Desk) -> None:
+    for number in range(1, 6):
+        desk.attempt(f"25470000000{number}")
+        pay(desk, number, receipt=f"UKO1ABCDE{number}")
+    desk.now.pass_(days=401)
+
+    assert forget(desk).transactions == 5
+
+
+# -- on request ----------------------------------------------------------------------------------
+
+
+def test_one_line_is_forgotten_on_request_and_no_other(desk: Desk) -> None:
+    own = desk.attempt()
+    pay(desk)
+    others = desk.attempt(SECOND_PAYER_MSISDN)
+    pay(desk, 2, receipt="UKO2ABCDEF")
+
+    done = forget_line(desk)
+
+    assert done.transactions == 1
+    assert desk.transaction(own).msisdn is None
+    assert desk.transaction(others).msisdn == SECOND_PAYER_MSISDN
+    assert desk.evidence(own)[-1].source == "flask, amina"
+
+
+def test_a_line_with_a_payment_that_may_still_change_is_refused_whole(desk: Desk) -> None:
+    paid = desk.attempt()
+    pay(desk)
+    waiting = desk.attempt()
+
+    with pytest.raises(retention.UnsettledLine) as refusal:
+        forget_line(desk)
+
+    assert refusal.value.transaction_ids == [waiting]
+    assert desk.transaction(paid).msisdn == PAYER_MSISDN
+
+
+def test_a_key_that_holds_the_hash_of_a_number_goes(desk: Desk) -> None:
+    desk.start(desk.order(), key="key-1")
+    pay(desk)
+
+    forget_line(desk)
+
+    with desk.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
+
+
+def test_a_webhook_that_was_taken_loses_its_masked_number(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    body = json.dumps({"type": "x", "data": {"phone": "0712•••678", "amount": 150}})
+    with desk.sessions() as session:
+        session.add(
+            WebhookMessage(
+                id="w1", transaction_id=transaction, type="x", body=body, seq=2,
+                created_at=desk.now(), next_attempt_at=None, delivered_at=desk.now(),
+            )
+        )  # fmt: skip
+        session.commit()
+
+    forget_line(desk)
+
+    with desk.sessions() as session:
+        told = json.loads(session.get_one(WebhookMessage, "w1").body)
+    assert told["data"] == {"phone": "", "amount": 150}
+
+
+# -- the command, and what is shown afterwards ---------------------------------------------------
+
+
+def test_the_command_says_what_it_did_in_numbers(desk: Desk, app: Flask) -> None:
+    desk.attempt()
+    pay(desk)
+    flask = app.test_cli_runner().invoke
+
+    would = flask(args=["transactions", "forget", "--phone", "0712 345 678", "--dry-run"])
+    did = flask(args=["transactions", "forget", "--phone", "0712 345 678"])
+    again = flask(args=["transactions", "forget"])
+
+    assert would.output == "would forget the payer of 1 transactions, and 2 raw messages\n"
+    assert did.output == "forgot the payer of 1 transactions, and 2 raw messages\n"
+    assert again.output == "forgot the payer of 0 transactions, and 0 raw messages\n"
+
+
+def test_the_command_refuses_a_line_with_an_open_attempt(desk: Desk, app: Flask) -> None:
+    desk.attempt()
+
+    done = app.test_cli_runner().invoke(args=["transactions", "forget", "--phone", "0712345678"])
+
+    assert done.exit_code == 1
+    assert "nothing was forgotten" in done.output
+
+
+@pytest.mark.parametrize("phone", ["", "12", "+44 20 7946 0958"])
+def test_the_command_refuses_what_is_no_line(app: Flask, phone: str) -> None:
+    done = app.test_cli_runner().invoke(args=["transactions", "forget", "--phone", phone])
+
+    assert done.exit_code == 2
+
+
+def test_a_forgotten_payment_is_still_shown_everywhere(desk: Desk, app: Flask) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    forget_line(desk)
+    client = app.test_client()
+    order = desk.snapshot(transaction)["order_id"]
+
+    pages = [client.get(f"/checkout/{order}"), client.get(f"/check-status?tx_id={transaction}")]
+
+    assert [page.status_code for page in pages] == [200, 200]
+    assert status_of(client, transaction)["phone"] == ""
+    assert RECEIPT in pages[0].text
+
+
+def test_the_row_of_evidence_is_the_only_one_that_was_added(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    before = len(desk.evidence(transaction))
+
+    forget_line(desk)
+
+    with desk.sessions() as session:
+        number = session.scalar(select(func.count()).select_from(Evidence))
+        assert session.scalar(select(func.count()).select_from(Transaction)) == 1
+    assert number == before + 1

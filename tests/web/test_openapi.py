@@ -1,0 +1,191 @@
+"""GET /openapi.json is true to the routes, and GET /docs/api shows it."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.snapshot import Snapshot
+from mpesa.web.openapi import document
+from tests.factories import API_KEY, make_settings
+from tests.web.steps import call_back, pushed
+
+DOCUMENT = document(make_settings())
+OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
+# Pages, files and the console are for people; Prometheus has a format of its own.
+NOT_JSON = re.compile(r"/$|/checkout/|/static|/simulator|/console|/metrics|/docs/")
+EXAMPLES = 25
+
+
+def schemas() -> list[object]:
+    """Every schema of the document, nested ones too."""
+    found, waiting = [], [DOCUMENT]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            found.append(each)
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return found
+
+
+# -- the document --------------------------------------------------------------------------------
+
+
+def test_every_json_route_is_in_the_document_and_no_other(app):
+    served = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        if not NOT_JSON.match(rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert set(OPERATIONS) == served
+
+
+def test_the_words_of_the_snapshot_are_the_domains_own():
+    snapshot = DOCUMENT["components"]["schemas"]["Snapshot"]
+
+    assert sorted(snapshot["properties"]) == sorted([*Snapshot.__annotations__, "message"])
+    assert sorted(snapshot["required"]) == sorted(snapshot["properties"])
+    assert snapshot["properties"]["reason"]["enum"] == [each.value for each in Reason]
+    assert snapshot["properties"]["status"]["enum"] == [each.value for each in Status]
+
+
+def test_the_most_that_may_be_paid_is_the_setting():
+    fields = document(make_settings(DARAJA_MAX_AMOUNT="70000"))["paths"]["/api/orders"]["post"]
+    schema = fields["requestBody"]["content"]["application/json"]["schema"]
+
+    assert schema["properties"]["amount"]["maximum"] == 70000
+
+
+def test_what_needs_a_key_says_so_and_nothing_else():
+    keyed = {
+        path for path, methods in DOCUMENT["paths"].items()
+        if any(each["security"] for each in methods.values())
+    }  # fmt: skip
+
+    assert keyed == {"/api/orders", "/api/orders/{order_id}", "/api/orders/{order_id}/cancel"}
+
+
+def test_every_reference_leads_somewhere():
+    targets = {each["$ref"] for each in schemas() if isinstance(each.get("$ref"), str)}
+
+    assert targets
+    for target in targets:
+        assert target.rsplit("/", 1)[1] in DOCUMENT["components"]["schemas"]
+
+
+def test_the_document_may_be_kept_and_is_not_sent_twice(client):
+    first = client.get("/openapi.json")
+
+    again = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert first.get_json() == DOCUMENT
+    assert first.headers["Cache-Control"] == "public, max-age=300"
+    assert (again.status_code, again.data) == (304, b"")
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_every_route_and_every_field(client):
+    page = client.get("/docs/api")
+
+    assert page.status_code == 200
+    for method, path in OPERATIONS:
+        assert f"<b>{method.upper()}</b>" in page.text
+        assert path.replace("{", "&#123;") in page.text or path in page.text
+    for name in Snapshot.__annotations__:
+        assert f"<code>{name}</code>" in page.text
+
+
+def test_the_page_needs_no_script(client):
+    page = client.get("/docs/api").text
+
+    # With the simulator every page has one that opens the virtual phone beside it.
+    assert page.count("<script") == page.count("js/beside.js")
+
+
+# -- the routes, as the document says them -------------------------------------------------------
+
+
+def later() -> st.SearchStrategy[str]:
+    """Times in the future, as RFC 3339 writes them."""
+    seconds = st.integers(int(datetime(2031, 1, 1, tzinfo=UTC).timestamp()), 4_000_000_000)
+    return seconds.map(lambda each: datetime.fromtimestamp(each, UTC).isoformat())
+
+
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
+for name, strategy in {
+    "one-line": LINE.map(lambda text: text[:200]),
+    "kenyan-mobile": st.from_regex(r"07[0-2][0-9]{7}", fullmatch=True, alphabet="0123456789"),
+    "receipt": st.from_regex(r"[A-Z0-9]{10}", fullmatch=True),
+    "uri": st.from_regex(r"https://[a-z]{1,20}\.example/[a-z]{0,20}", fullmatch=True),
+    "date-time": later(),
+}.items():
+    schemathesis.openapi.format(name, strategy)
+
+
+@pytest.fixture
+def api(app, client, daraja, make_order):
+    """The document with the application behind it, and ids that lead somewhere."""
+    paid = make_order()
+    paid_by = pushed(client, paid)["transaction_id"]
+    call_back(client, daraja)
+    known = {"order_id": [paid, make_order()], "tx_id": [paid_by]}
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    # It would import every module of ours to look for constants, the async servers too.
+    schema.config.analysis.constants.enabled = False
+    return schema, known
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids="{}".format)
+def test_the_routes_do_what_the_document_says(api, method, path):
+    schema, known = api
+    operation = schema[path][method.upper()]
+    keyed = bool(DOCUMENT["paths"][path][method]["security"])
+    started = time.monotonic()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=both_kinds(operation), chosen=st.integers(0, 3))
+    def try_it(case, chosen):
+        if case.meta.generation.mode is GenerationMode.POSITIVE:
+            lead_somewhere(case, known, chosen)
+        case.call_and_validate(headers=API_KEY if keyed else None)
+
+    try_it()
+    assert time.monotonic() - started < 30
+
+
+def both_kinds(operation) -> st.SearchStrategy:
+    """Requests that the document allows, and some that it does not."""
+    good = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    if not (operation.body or operation.query or operation.path_parameters):
+        return good
+    return good | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+
+
+def lead_somewhere(case, known, chosen: int) -> None:
+    """Put a known id where an example would lead nowhere, three times of four."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
+        case.body["amount"] = int(case.body["amount"])  # JSON Schema calls 150.0 an integer
+    for place in (case.path_parameters, case.query, case.body):
+        if isinstance(place, dict):
+            for name, ids in known.items():
+                if name in place and chosen:
+                    place[name] = ids[chosen % len(ids)]
