@@ -36,7 +36,7 @@ def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -
     """
     yield _line(COLUMNS)
     found = session.execute(
-        _statement(_start_of(from_), _start_of(to + timedelta(days=1))),
+        _statement(_start_of(from_), _start_of(to) + timedelta(days=1)),
         execution_options={"yield_per": _CHUNK},
     )
     for row in found:
@@ -44,6 +44,7 @@ def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -
 
 
 def _start_of(day: date) -> datetime:
+    day = min(max(day, date(1970, 1, 1)), date(9000, 1, 1))  # further away there is no time zone
     return datetime.combine(day, time(), NAIROBI).astimezone(UTC)
 
 

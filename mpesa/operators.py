@@ -83,6 +83,8 @@ def remove(session: Session, typed: str) -> bool:
 
 def last_address(session: Session, name: str) -> str | None:
     """Where an operator's last login came from; None where there was none, or no such operator."""
+    if not _NAME.fullmatch(name):
+        return None
     return session.scalars(select(Operator.last_address).where(Operator.name == name)).one_or_none()
 
 
@@ -92,7 +94,7 @@ def log_in(
     """Check a password and begin a login; None where it is wrong or nobody has that name."""
     name = clean_name(typed)
     known = select(Operator.password_hash).where(Operator.name == name)
-    stored = session.scalars(known).one_or_none()
+    stored = session.scalars(known).one_or_none() if _NAME.fullmatch(name) else None
     # An unknown name takes as long as a known one, so that time tells nobody who works here.
     if not _fits(stored or _nobodys(), password) or stored is None:
         return None

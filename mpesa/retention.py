@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import ledger
 from mpesa.domain.result_codes import Status
+from mpesa.domain.settlement import FORGOTTEN_ID
 from mpesa.ledger import Kind
 from mpesa.models import (
     DecisionRow,
@@ -29,7 +30,9 @@ from mpesa.tokens import new_id
 _BATCH = 500
 # What an operator did, and that something was forgotten, is the merchant's own record.
 _KEPT_KINDS = (Kind.OPERATOR.value, Kind.FORGOTTEN.value)
-_PREFIX = "forgotten:"
+# A failure may still be contradicted by late money, which is believed by the ids: nobody waits
+# longer than this for it.
+_LATE_MONEY = timedelta(hours=72)
 
 
 @dataclass
@@ -89,19 +92,34 @@ def by_line(
         UnsettledLine: nothing was forgotten.
     """
     own = Transaction.msisdn == msisdn
-    unsettled = session.scalars(select(Transaction.id).where(own, not_(_settled()))).all()
+    failed_lately = and_(
+        Transaction.status != Status.SUCCESS.value, Transaction.updated_at > now - _LATE_MONEY
+    )
+    may_change = or_(not_(_settled()), failed_lately)
+    unsettled = session.scalars(select(Transaction.id).where(own, may_change)).all()
     if unsettled:
         raise UnsettledLine(unsettled)
     return _forget_all(session, own, Forgotten(), (by, "on request", now), dry_run)
 
 
 def _settled() -> ColumnElement[bool]:
-    """Nothing is expected any more: not open, nobody asks Daraja or a person about it."""
+    """Nothing is expected any more: not open, nobody asks Daraja or a person, nothing unjudged.
+
+    Nobody asks about a payment that is complete, whatever was planned for it.
+    """
+    complete = and_(Transaction.status == Status.SUCCESS.value, Transaction.final)
+    judged = select(DecisionRow.id).where(DecisionRow.evidence_id == Evidence.id)
+    unjudged = select(Evidence.id).where(
+        Evidence.transaction_id == Transaction.id,
+        Evidence.kind == Kind.CALLBACK.value,
+        ~judged.exists(),
+    )
     return and_(
         Transaction.status != Status.PENDING.value,
         Transaction.is_open.is_(False),
         Transaction.needs_review.is_(False),
-        Transaction.next_ask_at.is_(None),
+        or_(complete, Transaction.next_ask_at.is_(None)),
+        ~unjudged.correlate(Transaction).exists(),
     )
 
 
@@ -173,11 +191,11 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
         blanked = session.execute(
             update(Transaction)
             .where(Transaction.id == transaction_id, _settled())
-            # Unique as before, and no id of Daraja's: a late callback is a contradiction.
             .values(
                 msisdn=None,
                 merchant_request_id=None,
-                checkout_request_id=_PREFIX + new_id(),
+                next_ask_at=None,
+                checkout_request_id=FORGOTTEN_ID + new_id(),
             )
             .execution_options(synchronize_session=False)
         )

@@ -611,3 +611,18 @@ def _without_ids(desk: Desk, transaction_id: str) -> str:
         row.checkout_request_id = row.merchant_request_id = None
         session.commit()
     return transaction_id
+
+
+@on_both
+def test_a_receipt_filled_in_leaves_money_twice_under_review(desk: Desk) -> None:
+    order = desk.order()
+    desk.start(order)
+    desk.now.pass_(seconds=181)
+    second = desk.start(order).transaction_id
+    desk.callback(1, paid(desk, 1))
+    desk.record(second, QueryAnswered("0"), Kind.QUERY)
+
+    desk.record(second, OperatorSaysPaid("UKO9ZZZZZZ"), Kind.OPERATOR)
+
+    row = desk.transaction(second)
+    assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", "UKO9ZZZZZZ", True)

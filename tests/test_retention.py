@@ -255,6 +255,64 @@ def test_a_webhook_that_was_taken_loses_its_masked_number(desk: Desk) -> None:
     assert told["data"] == {"phone": "", "amount": 150}
 
 
+def test_a_failure_of_these_days_keeps_its_number_for_late_money(desk: Desk) -> None:
+    transaction = desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, failure_callback(*ids, 2001))
+
+    with pytest.raises(retention.UnsettledLine):
+        forget_line(desk)
+    pay(desk)
+
+    assert desk.transaction(transaction).reason == "paid_late"
+
+
+def test_a_callback_that_comes_again_after_all_was_forgotten_is_no_news(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    forget_line(desk)
+
+    pay(desk)
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", RECEIPT, False)
+
+
+def test_what_arrives_after_all_was_forgotten_is_asked_by_nobody(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    forget_line(desk)
+
+    desk.callback(1, {"what": "is this"})
+
+    row = desk.transaction(transaction)
+    assert (row.next_ask_at, row.needs_review) == (None, True)
+
+
+def test_a_code_typed_after_the_receipt_keeps_nothing_from_being_forgotten(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    raw = Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ")
+    with desk.sessions() as session:
+        ledger.record(session, transaction, CodeTyped(), raw, desk.now())
+    desk.now.pass_(days=401)
+
+    assert forget(desk).transactions == 1
+    assert desk.transaction(transaction).next_ask_at is None
+
+
+def test_a_callback_that_waits_for_its_judgement_is_kept_whole(desk: Desk) -> None:
+    transaction = desk.attempt()
+    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+    desk.callback(1, failure_callback(*ids, 2001))
+    with desk.sessions() as session:
+        ledger.store(session, transaction, Raw(Kind.CALLBACK, b"the money"), desk.now())
+    desk.now.pass_(days=401)
+
+    assert forget(desk) == retention.Forgotten(left=1)
+    assert desk.evidence(transaction)[-1].body == b"the money"
+
+
 # -- the command, and what is shown afterwards ---------------------------------------------------
 
 

@@ -874,3 +874,31 @@ def test_neither_address_nor_secret_nor_number_is_logged(
         assert not [line for line in lines if secret in line]
     assert shop.receiver.url not in repr(shop.endpoint)
     assert SECRET not in repr(shop.endpoint)
+
+
+@pytest.mark.parametrize("other", [Answered(500), Answered(200)])
+def test_a_pause_that_the_endpoint_asked_for_outlasts_what_was_under_way(
+    desk: Desk, clock: Clock, other: Outcome
+) -> None:
+    for push in (1, 2, 3):
+        desk.attempt(f"25470000000{push}")
+        pay(desk, push)
+    answers = iter([Answered(429, "3600"), Answered(200)])
+
+    def nested(_body: bytes, _headers: object) -> Outcome:
+        """The second one is sent while the first one's answer, the pause, is on its way."""
+        if not under_way:
+            under_way.append(True)
+            with desk.sessions() as session:
+                webhooks.run_once(session, endpoint)
+            return other
+        return next(answers)
+
+    under_way: list[bool] = []
+    endpoint = Endpoint("http://127.0.0.1:9/", (SECRET,), nested, clock, lambda: 0.0)
+    with desk.sessions() as session:
+        webhooks.run_once(session, endpoint)
+
+        assert webhooks.run_once(session, endpoint) == 0
+        clock.pass_(seconds=3601)
+        assert webhooks.run_once(session, endpoint) == 1

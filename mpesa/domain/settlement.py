@@ -18,6 +18,9 @@ from mpesa.domain.result_codes import (
     retry_at,
 )
 
+# In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
+FORGOTTEN_ID = "forgotten:"
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -39,6 +42,11 @@ class Attempt:
     merchant_request_id: str | None = None
     checkout_request_id: str | None = None
     receipt: str | None = None
+
+    @property
+    def forgotten(self) -> bool:
+        """Its ids were blanked, with everything else that tells who paid."""
+        return (self.checkout_request_id or "").startswith(FORGOTTEN_ID)
 
 
 @dataclass(frozen=True)
@@ -247,6 +255,8 @@ def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
         doubtful = result.code == PAID_CODE or _ids_disagree(attempt, result)
         why = "the callback came from an address that is not listed"
         return _ask(attempt, why, needs_review=doubtful)
+    if attempt.forgotten and (result.code != PAID_CODE or _tells_nothing_new(attempt, result)):
+        return _unchanged(attempt, "who paid was forgotten; the callback tells nothing new")
     if evidence.ids_taken or _ids_disagree(attempt, result):
         return _unchanged(attempt, "the callback's ids disagree", needs_review=True)
     if result.code == PAID_CODE:
@@ -306,7 +316,8 @@ def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
     if attempt.receipt not in (None, evidence.receipt):
         return _unchanged(attempt, "the operator names another receipt", needs_review=True)
     paid = _paid(attempt, evidence.receipt, "an operator found the money")
-    return replace(paid, settles_review=True)
+    # A receipt that is filled in later says nothing of what else is in doubt, such as money twice.
+    return replace(paid, settles_review=attempt.status is not Status.SUCCESS)
 
 
 @_decide.register
@@ -378,6 +389,10 @@ def _contradicts(attempt: Attempt, merchant_id: str | None, checkout_id: str | N
     )
 
 
+def _tells_nothing_new(attempt: Attempt, result: StkResult) -> bool:
+    return result.receipt is not None and result.receipt == attempt.receipt
+
+
 def _ids_disagree(attempt: Attempt, result: StkResult) -> bool:
     return _contradicts(attempt, result.merchant_request_id, result.checkout_request_id)
 
@@ -426,6 +441,6 @@ def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Dec
 
 def _ask(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
     """Daraja is asked at once; where no id is known there is nothing to ask with, so a person."""
-    nothing_to_ask_with = attempt.checkout_request_id is None
+    nothing_to_ask_with = attempt.checkout_request_id is None or attempt.forgotten
     unchanged = _unchanged(attempt, why, needs_review=needs_review or nothing_to_ask_with)
     return replace(unchanged, ask_now=not nothing_to_ask_with)

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -107,7 +106,10 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
     endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
 
     def send_webhooks(ours: Services) -> None:
-        rest = partial(ours.socketio.sleep, WEBHOOK_REST)
+        def rest() -> None:
+            _went_well(send_webhooks)  # a backlog that takes minutes is no loop that stands
+            ours.socketio.sleep(WEBHOOK_REST)
+
         webhooks.run_until_idle(db.session(), endpoint, rest)
 
     return send_webhooks
@@ -138,6 +140,10 @@ def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None
         socketio.sleep(pause)
 
 
+def _went_well(work: Callable[[Services], None]) -> None:
+    counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
+
+
 def _try(app: Flask, work: Callable[[Services], None]) -> None:
     """Whatever fails now, the next round tries again.
 
@@ -146,7 +152,7 @@ def _try(app: Flask, work: Callable[[Services], None]) -> None:
     try:
         with app.app_context():
             work(services())
-        counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
+        _went_well(work)
     except SQLAlchemyError as error:
         log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
     except Exception:

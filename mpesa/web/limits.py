@@ -4,6 +4,7 @@ import hmac
 import math
 import re
 import time
+from ipaddress import ip_address, ip_network
 
 from flask import request
 from flask_babel import ngettext
@@ -23,8 +24,9 @@ _REDIS_PATIENCE = 0.4
 _LOOK_AGAIN = 5.0
 
 # Tries to log in, right or wrong: per address; per name and address; per name, wherever from. An
-# honest operator needs one or two. The last is generous, since strangers count into it as well.
-_LOGINS = {"address": Rate(30, 600), "pair": Rate(5, 300), "name": Rate(50, 3600)}
+# honest operator needs one or two. The last is more than one address can use up by itself, since
+# strangers count into it as well.
+_LOGINS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3600)}
 
 
 class Tally:
@@ -103,7 +105,16 @@ class LoginLimits:
 
 
 def _address() -> str:
-    return request.remote_addr or ""
+    """The request's address; of IPv6 the network of one customer (RFC 6177: a /64 at least)."""
+    text = request.remote_addr or ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text
+    if address.version == 4:
+        return text
+    plain = address.ipv4_mapped
+    return str(plain or ip_network(f"{address}/64", strict=False))
 
 
 def _hit(window: MovingWindowRateLimiter, limit: RateLimitItem, key: str) -> None:

@@ -280,7 +280,10 @@ def _delivered(row: WebhookEndpoint, message: WebhookMessage, now: datetime) -> 
     message.next_attempt_at = message.claimed_until = None
     if row.failures >= FAILING_FROM:
         log.info("the webhook endpoint is back after %d failures", row.failures)
-    row.failures, row.resume_at, row.delivered_at = 0, None, now
+    row.failures, row.delivered_at = 0, now
+    # A pause that lasts was asked for while this one was under way.
+    if row.resume_at is not None and row.resume_at <= now:
+        row.resume_at = None
 
 
 def _failed(
@@ -300,7 +303,8 @@ def _failed(
     row.failures += 1
     busy = isinstance(outcome, Answered) and outcome.status_code in _BUSY
     rest = max(asked if busy else timedelta(0), _rest_after(row.failures))
-    row.resume_at = now + rest if rest else None
+    if rest and (row.resume_at is None or row.resume_at < now + rest):
+        row.resume_at = now + rest
     _say(row, message, outcome, now)
 
 

@@ -38,6 +38,17 @@ def pushing(url: str, limit: str = "3/minute") -> FlaskClient:
     return app.test_client()
 
 
+def test_an_ipv6_network_is_one_address() -> None:
+    client = pushing("", "2/minute")
+
+    def from_(address: str) -> int:
+        return client.post("/", environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert [from_(f"2001:db8:0:1::{last}") for last in range(1, 4)] == [200, 200, 429]
+    assert from_("2001:db8:0:2::1") == 200
+    assert [from_("::ffff:41.90.1.1"), from_("41.90.1.1"), from_("41.90.1.1")] == [200, 200, 429]
+
+
 @pytest.fixture
 def black_hole() -> Iterator[str]:
     """Takes connections and never answers, as a Redis that was stopped does."""

@@ -34,7 +34,8 @@ class Act:
 
 
 def _can_be_asked(row: Transaction) -> bool:
-    return row.checkout_request_id is not None and row.status != Status.SUCCESS
+    known = row.checkout_request_id is not None and row.msisdn is not None  # not forgotten
+    return known and row.status != Status.SUCCESS
 
 
 def _lacks_a_receipt(row: Transaction) -> bool:
