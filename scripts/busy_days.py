@@ -142,9 +142,16 @@ def _taken(chance: random.Random, each: Payment, now: datetime) -> tuple[dict[st
     decision = {
         "evidence_id": evidence["id"], "transaction_id": transaction["id"],
         "status": each.status.value, "reason": each.reason.value, "seq": transaction["seq"],
-        "needs_review": False, "why": f"the callback says {each.reason.value}", "decided_at": end,
+        "needs_review": False, "why": _why(each), "decided_at": end,
     }  # fmt: skip
     return order, transaction, evidence, decision
+
+
+def _why(each: Payment) -> str:
+    paid = each.status is Status.SUCCESS
+    return (
+        "the callback says that it was paid" if paid else f"the callback says {each.reason.value}"
+    )
 
 
 def _body(each: Payment, receipt: str | None, checkout_id: str) -> bytes:

@@ -286,7 +286,8 @@ def _contradict(session: Session) -> None:
     for transaction_id, code in stories:
         row = session.get_one(Transaction, transaction_id)
         ids = row.merchant_request_id, row.checkout_request_id
-        body = {"Body": {"stkCallback": {"ResultCode": int(code), "ResultDesc": "See the code"}}}
+        said = {"MerchantRequestID": ids[0], "CheckoutRequestID": ids[1]}
+        body = {"Body": {"stkCallback": {**said, "ResultCode": int(code), "ResultDesc": "-"}}}
         raw = Raw(Kind.CALLBACK, json.dumps(body).encode(), "196.201.214.200")
         evidence = CallbackReceived(StkResult(code, *ids))
         record(session, row.id, evidence, raw, datetime.now(UTC))

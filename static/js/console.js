@@ -8,6 +8,9 @@ const REST_MS = 500;
 /** A screen reader is told that the page changed, but not with every payment of a busy day. */
 const SAY_EVERY_MS = 10_000;
 
+// On a phone the tabs may be wider than the screen.
+document.querySelector(".ways [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 const link = document.querySelector("[data-live-link]");
 const said = document.querySelector("[data-live-said]");
 const own = document.querySelector("[data-live][data-transaction]")?.dataset.transaction;

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
-from mpesa.domain.result_codes import Status
+from mpesa.domain.result_codes import Reason, Status
 from mpesa.models import Transaction
 
 
@@ -43,7 +43,9 @@ def _lacks_a_receipt(row: Transaction) -> bool:
 
 
 def _is_unpaid(row: Transaction) -> bool:
-    return row.status != Status.SUCCESS
+    """Not paid, and nobody said so yet, or somebody has to say so again."""
+    said = row.reason == Reason.CLOSED_BY_OPERATOR and not row.needs_review
+    return row.status != Status.SUCCESS and not said
 
 
 _ALL = (

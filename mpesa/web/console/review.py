@@ -158,6 +158,7 @@ def _typed(since: Any) -> Sequence[Row[*tuple[Any, ...]]]:
             Evidence.kind == Kind.SMS_CODE.value,
             Evidence.received_at >= since,
             Transaction.status != Status.SUCCESS.value,
+            Transaction.reason != Reason.CLOSED_BY_OPERATOR.value,
         )
         .order_by(Evidence.received_at.desc())
         .limit(_GLANCES)
