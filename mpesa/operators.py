@@ -81,6 +81,13 @@ def remove(session: Session, typed: str) -> bool:
         return session.scalars(gone).one_or_none() is not None
 
 
+def exists(session: Session, name: str) -> bool:
+    """Whether somebody has that name."""
+    if not _NAME.fullmatch(name):
+        return False
+    return session.get(Operator, name) is not None
+
+
 def last_address(session: Session, name: str) -> str | None:
     """Where an operator's last login came from; None where there was none, or no such operator."""
     if not _NAME.fullmatch(name):

@@ -75,6 +75,8 @@ def problem_response(problem: Problem) -> Response:
     response = jsonify(body)
     response.status_code = problem.status
     response.content_type = "application/problem+json"
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 15.5.2
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     return response

@@ -100,6 +100,9 @@ COUNTED = (
         "kind",
         ("not_sent", "untrue"),
     ),
+    Counted(
+        "logins", "Tries to log in to the console.", "outcome", ("taken", "refused", "limited")
+    ),
     Counted("webhook_delivered", "Webhooks that the merchant's server took."),
     Counted("webhook_failed", "Tries of a webhook that failed."),
     Counted("webhook_given_up", "Webhooks that were given up after their last try."),

@@ -258,7 +258,11 @@ def _take_connects_only(socketio: SocketIO) -> None:
         if kind == _DISCONNECT or (kind == _CONNECT and _asks_first(socketio, eio_sid)):
             with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
                 take(eio_sid, message)
-                if kind == _CONNECT or _listens(socketio, eio_sid):
+                if _listens(socketio, eio_sid):
+                    return
+                if kind == _CONNECT:
+                    # Refused, or no namespace of ours: the answer may still be read.
+                    _end_later(socketio, eio_sid, REFUSED_FOR)
                     return
         engine.disconnect(eio_sid)
 
@@ -267,10 +271,11 @@ def _take_connects_only(socketio: SocketIO) -> None:
 
 def _asks_first(socketio: SocketIO, eio_sid: str) -> bool:
     """Whether a connection asks for its room for the first time; a page does so once."""
-    environ = socketio.server.environ.get(eio_sid, {})
-    asked_before = environ.get(_ASKED, False)
+    environ = socketio.server.environ.get(eio_sid)
+    if environ is None or _ASKED in environ:  # None: it was ended while this frame waited
+        return False
     environ[_ASKED] = True
-    return not asked_before
+    return True
 
 
 def _listens(socketio: SocketIO, eio_sid: str) -> bool:
@@ -291,11 +296,15 @@ def close_later(socketio: SocketIO, seconds: float) -> None:
     manager = socketio.server.manager
     eio_sid = manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]
 
-    def close() -> None:
+    _end_later(socketio, eio_sid, seconds)
+
+
+def _end_later(socketio: SocketIO, eio_sid: str, seconds: float) -> None:
+    def end() -> None:
         socketio.sleep(seconds)
         socketio.server.eio.disconnect(eio_sid)
 
-    socketio.start_background_task(close)
+    socketio.start_background_task(end)
 
 
 def close_all(socketio: SocketIO) -> None:

@@ -223,6 +223,25 @@ def test_an_unknown_id_is_refused_and_its_connection_closed_within_a_second(serv
         assert page.closed_after() <= 1
 
 
+@pytest.mark.parametrize("asked", ["40/admin,", '40/admin,{"tx_id":"x"}'])
+def test_a_namespace_that_is_none_of_ours_is_closed_within_a_second(server, asked):
+    with Page(server) as page:
+        page.ws.send(asked)
+
+        assert page.closed_after() <= 2
+
+
+@pytest.mark.parametrize("asked", ['40{"tx_id":"AAAAAAAAAAAAAAAAAAAAAA"}', "40/console,"])
+def test_connects_in_one_burst_leave_nothing_behind_and_no_traceback(server, asked):
+    with Page(server) as page:
+        with suppress(OSError):
+            for _ in range(6):
+                page.ws.send(asked)
+
+        assert page.closed_after() <= 2
+    assert "Traceback" not in server.log.read_text()
+
+
 @pytest.mark.parametrize("auth", ["40", "40[]", '40["x"]', '40"x"', "40null", "40true", "407"])
 def test_an_auth_that_is_no_object_is_refused_and_closed(server, auth):
     with Page(server) as page:

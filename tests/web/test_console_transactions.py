@@ -372,6 +372,15 @@ def test_what_is_no_number_stays(text):
     assert bodies.masked(text, PAYER_MSISDN) == text
 
 
+def test_a_body_that_is_deep_and_wide_costs_no_more_than_what_is_shown():
+    deep = b"[" * 900 + b",".join([b"1"] * 30_000) + b"]" * 900
+
+    beginning = bodies.readable(deep, bodies.SHOWN)
+
+    assert len(beginning) == bodies.SHOWN
+    assert len(bodies.readable(deep)) < 60 * len(deep)
+
+
 def test_json_is_written_in_lines_with_every_value_as_it_came():
     body = b'{"a":1.50,"a":[],"b":{"c":[1e400,"x,{y}"]},"d":{}}'
 

@@ -16,16 +16,21 @@ _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _BREAKS = "\u2028\u2029"
 # A longer body is shown whole when asked for.
 SHOWN = 3000
+_DEEPEST = 12
 
 
-def readable(body: bytes) -> str:
-    """The body as text: JSON in lines, every value as it came; unseen marks are spelled out."""
+def readable(body: bytes, most: int | None = None) -> str:
+    """The body as text: JSON in lines, every value as it came; unseen marks are spelled out.
+
+    Args:
+        most: about so many characters are worked on, however large it is; None: all of it.
+    """
     text = body.decode("utf-8", "backslashreplace")
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return visible(text)
-    return visible(_in_lines(text))
+        return visible(text[:most])
+    return visible(_in_lines(text, most))
 
 
 def masked(text: str, msisdn: str | None) -> str:
@@ -43,22 +48,30 @@ def masked(text: str, msisdn: str | None) -> str:
     return text
 
 
-def _in_lines(text: str) -> str:
+def _in_lines(text: str, most: int | None) -> str:
     """JSON with an indent, part by part: numbers and repeated names stay as they were sent."""
     out: list[str] = []
-    depth, parts = 0, _PART.findall(text)
-    for at, part in enumerate(parts):
-        before = parts[at - 1] if at else ""
+    depth, length, before = 0, 0, ""
+    for found in _PART.finditer(text):
+        part = found[0]
         if part in "}]":
             depth -= 1
-            out.append(part if before in ("{", "[") else f"\n{'  ' * depth}{part}")
+            out.append(part if before in ("{", "[") else f"\n{_indent(depth)}{part}")
         else:
-            out.append(f"\n{'  ' * depth}{part}" if before in ("{", "[", ",") else part)
+            out.append(f"\n{_indent(depth)}{part}" if before in ("{", "[", ",") else part)
         if part in "{[":
             depth += 1
         elif part == ":":
             out.append(" ")
-    return "".join(out)
+        before, length = part, length + len(out[-1])
+        if most is not None and length > most:
+            break
+    return "".join(out)[:most]
+
+
+def _indent(depth: int) -> str:
+    """Daraja's bodies are five deep; of one that is a thousand deep nobody reads the steps."""
+    return "  " * min(depth, _DEEPEST)
 
 
 @console.app_template_filter("visible")

@@ -21,8 +21,12 @@ log = logging.getLogger(__name__)
 def transactions_csv() -> Response:
     """Every push from one day in Nairobi to another, both included; today where none is named."""
     from_, to = _day("from"), _day("to")
+    if to < from_:
+        raise invalid("to", _("The last day is before the first one."))
     log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
-    response = Response(stream_with_context(_lines(from_, to)), content_type="text/csv")
+    response = Response(
+        stream_with_context(_lines(from_, to)), content_type="text/csv; charset=utf-8"
+    )
     name = f"transactions-{from_}-{to}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

@@ -93,7 +93,7 @@ def transactions() -> str:
 @console.post("/transactions")
 def search() -> Response:
     """Find by whatever was typed; a form is posted, so that a number stands in no address."""
-    typed = request.form.get("q", "").strip()
+    typed = request.form.get("q", "").strip().replace("\0", "")
     if not typed:
         return redirect(url_for("console.transactions"), 303)
     found = _found(typed)
@@ -112,7 +112,7 @@ def wanted_by(query: Any) -> Wanted:
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
         day=_day(query.get("day", "")),
-        reference=reference if 0 < len(reference) <= 12 else None,
+        reference=reference if 0 < len(reference) <= 12 and "\0" not in reference else None,
         order=_id(query.get("order")),
         line_of=_id(query.get("line_of")),
         before=cursor_of(query.get("before", "")),

@@ -1,16 +1,20 @@
 """The login page, and the way out."""
 
+import logging
+
 from flask import current_app, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from mpesa import operators
+from mpesa import counters, operators
 from mpesa.models import db
 from mpesa.web.console import session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.guard import own_path
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
+
+log = logging.getLogger(__name__)
 
 
 @console.get("/login")
@@ -30,12 +34,23 @@ def take_login() -> Response:
     try:
         services().logins.check(operators.clean_name(name), known=known)
     except Problem as problem:
+        _note("limited", operators.clean_name(name), address)
         return _page(problem.detail, problem.status, problem.retry_after)
     begun = operators.log_in(db.session(), name, password, address, services().now())
     if begun is None:
+        _note("refused", operators.clean_name(name), address)
         return _page(_("This name and password do not fit together."), 403)
+    _note("taken", begun.name, address)
     session.begin(begun)
     return redirect(_goal(), 303)
+
+
+def _note(outcome: str, name: str, address: str) -> None:
+    """Guessing shows in log and metrics; what is typed for a name may be a password by mistake."""
+    counters.count("logins", outcome=outcome)
+    known = name if operators.exists(db.session(), name) else "somebody unknown"
+    level = logging.INFO if outcome == "taken" else logging.WARNING
+    log.log(level, "login %s: %s from %s", outcome, known, address)
 
 
 @console.post("/logout")

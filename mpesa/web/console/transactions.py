@@ -106,9 +106,15 @@ def doubt_of(transaction_id: str) -> str | None:
     return wording.doubt(why) if why else None
 
 
-def read_body(evidence: Evidence, msisdn: str | None, *, revealed: bool = False) -> str:
-    """A body as text, masked unless it was asked for."""
-    text = bodies.readable(evidence.body)
+# What is cut off is looked at a little, so that no number is cut in two before it is masked.
+_MARGIN = 200
+
+
+def read_body(
+    evidence: Evidence, msisdn: str | None, *, revealed: bool = False, whole: bool = False
+) -> str:
+    """A body as text, masked unless it was asked for; a little more than is shown, or all of it."""
+    text = bodies.readable(evidence.body, None if whole else bodies.SHOWN + _MARGIN)
     return text if revealed else bodies.masked(text, msisdn)
 
 
@@ -171,8 +177,8 @@ def _events(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event
 
 
 def _event(evidence: Evidence, msisdn: str | None, *, revealed: bool) -> Event:
-    text = read_body(evidence, msisdn, revealed=revealed)
     asked_for = request.args.get("whole", 0, int) == evidence.id
+    text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
     whole = asked_for or len(text) <= bodies.SHOWN
     own = evidence.kind == Kind.OPERATOR
     return Event(
