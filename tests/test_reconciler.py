@@ -122,6 +122,21 @@ def test_a_failure_known_from_a_question_is_asked_about_again(desk: Desk, clock:
     assert asked == [3 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * HOUR]
 
 
+def test_late_money_is_found_although_the_next_question_got_no_answer(
+    desk: Desk, clock: Clock
+) -> None:
+    transaction = desk.attempt()
+    desk.daraja.query_answers += ["1037", NoAnswer(), "0"]
+    clock.pass_(seconds=15)
+    reconcile(desk)
+    failed = desk.transaction(transaction).reason
+
+    seconds_of_questions(desk, clock, [3 * MINUTE, 15 * MINUTE])
+
+    assert failed == "unreachable"
+    assert desk.transaction(transaction).reason == "paid_late"
+
+
 def test_a_final_failure_is_asked_about_no_more(desk: Desk, clock: Clock) -> None:
     desk.attempt()
     desk.callback(1, failure_callback(*ids(desk), 2001))

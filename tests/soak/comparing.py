@@ -66,10 +66,18 @@ def _unknown(
     """Money moved and our row does not say so: right only where nothing told us."""
     told = script["callback"] not in _SILENT
     could_ask = row["checkout_request_id"] is not None and script["query"] in _TELLS
+    if not told and could_ask and _is_asked_later(row, script):
+        counts["moved, failed questions are put again"] += 1
+        return []
     if told or could_ask or row["final"]:
         return [f"{paid['receipt']}: lost; our row is {row['status']} {row['reason']}, {script}"]
     counts["moved, told by nobody yet"] += 1
     return []
+
+
+def _is_asked_later(row: dict[str, Any], script: dict[str, Any]) -> bool:
+    """Daraja failed to answer, and the next question to a failure is 15 min later than the last."""
+    return script["query"] == "flaky" and not row["final"] and row["next_ask_at"] is not None
 
 
 def _twice(ledger: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> list[str]:

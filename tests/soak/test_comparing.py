@@ -1,6 +1,7 @@
 """The soak's comparison finds what it is there to find."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,8 +11,10 @@ PAID = {"receipt": "UKO1AB2C3D", "msisdn": "254712345678", "amount": 150}
 ROW = {
     "id": "t1", "status": "SUCCESS", "reason": "paid", "final": True, "amount": 150,
     "receipt": "UKO1AB2C3D", "order_status": "PAID", "checkout_request_id": "ws_CO_1",
+    "next_ask_at": None,
 }  # fmt: skip
 SCRIPT = {"callback": "once", "query": "honest"}
+PLANNED = {"next_ask_at": datetime(2026, 11, 24, tzinfo=UTC)}
 SILENCE = {"status": "PENDING", "receipt": None, "reason": "overdue", "final": False}
 
 
@@ -29,6 +32,10 @@ def judged(row=None, **script):
         (SILENCE, {}),
         (SILENCE, {"callback": "never"}),
         (SILENCE | {"final": True}, {"callback": "never", "query": "pending"}),
+        (SILENCE, {"callback": "never", "query": "flaky"}),
+        (SILENCE | PLANNED, {"callback": "never", "query": "honest"}),
+        (SILENCE | PLANNED | {"final": True}, {"callback": "never", "query": "flaky"}),
+        (SILENCE | PLANNED, {"callback": "once", "query": "flaky"}),
     ],
 )
 def test_money_that_our_books_have_not_or_have_otherwise_is_wrong(row, script):
@@ -42,6 +49,7 @@ def test_money_that_our_books_have_not_or_have_otherwise_is_wrong(row, script):
         ({"receipt": None}, {"callback": "never"}),
         (SILENCE, {"callback": "never", "query": "pending"}),
         (SILENCE | {"checkout_request_id": None}, {"callback": "garbled"}),
+        (SILENCE | PLANNED, {"callback": "never", "query": "flaky"}),
     ],
 )
 def test_money_that_we_have_or_cannot_know_of_is_right(row, script):
