@@ -24,9 +24,7 @@ def transactions_csv() -> Response:
     if to < from_:
         raise invalid("to", _("The last day is before the first one."))
     log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
-    response = Response(
-        stream_with_context(_lines(from_, to)), content_type="text/csv; charset=utf-8"
-    )
+    response = Response(stream_with_context(_lines(from_, to)), mimetype="text/csv")
     name = f"transactions-{from_}-{to}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

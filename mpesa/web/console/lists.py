@@ -93,10 +93,10 @@ def transactions() -> str:
 @console.post("/transactions")
 def search() -> Response:
     """Find by whatever was typed; a form is posted, so that a number stands in no address."""
-    typed = request.form.get("q", "").strip().replace("\0", "")
+    typed = request.form.get("q", "").strip()
     if not typed:
         return redirect(url_for("console.transactions"), 303)
-    found = _found(typed)
+    found = _found(typed) if typed.isprintable() else None
     if found is None:
         flash(
             _("Nothing was found. A receipt, a reference, an id or a whole number fits."), "refused"

@@ -48,7 +48,7 @@ def take_login() -> Response:
 def _note(outcome: str, name: str, address: str) -> None:
     """Guessing shows in log and metrics; what is typed for a name may be a password by mistake."""
     counters.count("logins", outcome=outcome)
-    known = name if operators.exists(db.session(), name) else "somebody unknown"
+    known = name if operators.exists(db.session(), name) else "?"
     level = logging.INFO if outcome == "taken" else logging.WARNING
     log.log(level, "login %s: %s from %s", outcome, known, address)
 
