@@ -12,7 +12,7 @@ from flask_migrate import Migrate
 from mpesa import cli, logs, simulator, web
 from mpesa.config import Settings, SettingsError, environment
 from mpesa.models import db
-from mpesa.web import database, realtime
+from mpesa.web import database
 
 
 @cli.one_line_for_wrong_settings()
@@ -54,7 +54,7 @@ def main() -> None:
         app,
         listener,
         on_ready=lambda: web.start(app),
-        on_stop=lambda: realtime.close_all(ours.socketio),
+        on_stop=lambda: web.stop(app),
         on_cut=ours.line.daraja.cut,
     )
 

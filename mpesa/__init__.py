@@ -10,7 +10,7 @@ reconciler              ask Daraja about what stayed silent, within a budget
 operators               who may use the console: names, passwords, logins
 retention               forget who paid, by age or on request
 export                  transactions as CSV
-outbox                  announce committed changes to the rooms, whoever made them
+outbox                  announce committed changes to the rooms, and keep what was announced
 webhooks/               tell the merchant's server, signed, until it has heard
 clock                   what time alone changes: overdue waits, prompts too old to be answered
 asking                  one question to Daraja about one transaction, and its record

@@ -306,6 +306,25 @@ class DarajaAccess(Base):
     next_query_at: Mapped[datetime | None]
 
 
+class Announcement(Base):
+    """What the open checkout pages at one worker were told, and when. It decides nothing.
+
+    Attributes:
+        seq: of the snapshot that was pushed; `status` and `reason` are that snapshot's.
+        pages: how many it was pushed to.
+    """
+
+    __tablename__ = "announcements"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    seq: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(String(24))
+    pages: Mapped[int] = mapped_column(Integer)
+    announced_at: Mapped[datetime]
+
+
 class WebhookMessage(Base):
     """What the merchant's server is told of one change, written in that change's own commit.
 

@@ -1,16 +1,20 @@
 """What another process changed is announced here as well, and nothing twice."""
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import event, select
+from sqlalchemy.exc import IntegrityError
 
 from mpesa import outbox
 from mpesa.ledger import Change
-from mpesa.models import db
+from mpesa.models import Announcement, db
+from mpesa.outbox import Announced
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, ids_of
@@ -195,3 +199,43 @@ def test_anothers_page_hears_nothing(
     turn(app, clock())
 
     assert received() == []
+
+
+# -- what is written down of it --------------------------------------------------------------------
+
+
+def announced(transaction_id: str, clock: Clock, count: int) -> deque[Announced]:
+    """What one room was told, one `seq` after the other."""
+    return deque(
+        Announced(transaction_id, seq, "PENDING", "awaiting_pin", 1, clock())
+        for seq in range(1, count + 1)
+    )
+
+
+def written(desk: Desk) -> list[int]:
+    with desk.sessions() as session:
+        return [*session.scalars(select(Announcement.seq).order_by(Announcement.id))]
+
+
+@on_both
+def test_what_was_announced_is_written_down_in_its_order(elsewhere: Desk, clock: Clock) -> None:
+    waiting = announced(elsewhere.attempt(), clock, 1001)
+
+    with elsewhere.sessions() as session:
+        outbox.write_down(session, waiting)
+
+    assert written(elsewhere) == [*range(1, 1002)]
+    assert not waiting
+
+
+@on_both
+def test_what_could_not_be_written_down_waits_in_its_order(elsewhere: Desk, clock: Clock) -> None:
+    waiting = announced(elsewhere.attempt(), clock, 3)
+    before = list(waiting)
+    waiting[1] = replace(waiting[1], status=None)  # type: ignore[arg-type]  # the database refuses
+
+    with elsewhere.sessions() as session, pytest.raises(IntegrityError):
+        outbox.write_down(session, waiting)
+
+    assert [each.seq for each in waiting] == [each.seq for each in before]
+    assert written(elsewhere) == []

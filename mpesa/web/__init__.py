@@ -75,6 +75,7 @@ def register(
         socketio=socketio,
         announce=_everywhere(_here(rooms, watchers), hints),
         announce_here=_here(rooms, watchers),
+        announced=rooms.announced,
         hints=hints,
         now=now,
     )
@@ -124,4 +125,11 @@ def start(app: Flask) -> None:
         welcome.say(services().settings)
 
 
-__all__ = ["register", "services", "start"]
+def stop(app: Flask) -> None:
+    """No connections are taken any more: let the open pages go, and write down what they heard."""
+    with app.app_context():
+        realtime.close_all(services().socketio)
+        background.finish(app, services())
+
+
+__all__ = ["register", "services", "start", "stop"]

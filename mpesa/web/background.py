@@ -43,6 +43,7 @@ def start(app: Flask, ours: Services) -> None:
     works: list[tuple[Callable[[Services], None], float]] = [
         (_clock, TICK),
         (_outbox(), TICK),
+        (_announcements, TICK),
         (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
         (_unjudged(), LOOK_FOR_UNJUDGED),
         (_workers(), LOOK_FOR_WORKERS),
@@ -53,6 +54,11 @@ def start(app: Flask, ours: Services) -> None:
         works += [(_webhooks(ours, ours.settings.webhook_url), TICK)] * WEBHOOK_LOOPS
     for work, pause in works:
         ours.socketio.start_background_task(_forever, app, work, pause)
+
+
+def finish(app: Flask, ours: Services) -> None:
+    """The process ends: what waits in its memory alone is written down, beside other things."""
+    ours.socketio.start_background_task(_try, app, _announcements)
 
 
 def _clock(ours: Services) -> None:
@@ -71,6 +77,10 @@ def _outbox() -> Callable[[Services], None]:
         since = now
 
     return announce_changes
+
+
+def _announcements(ours: Services) -> None:
+    outbox.write_down(db.session(), ours.announced)
 
 
 def _publish_hints(ours: Services) -> None:

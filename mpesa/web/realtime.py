@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import count
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change
+from mpesa.outbox import Announced
 from mpesa.web import connections, reads, words
 from mpesa.web.bodies import is_id
 from mpesa.web.rooms import RoomIndex
@@ -33,6 +35,10 @@ _CONNECT, _DISCONNECT, _EVENT, _ACK = "0", "1", "2", "3"
 # Rooms that may stand empty before they are forgotten.
 _MOST_EMPTY = 1000
 
+# What was announced and not written down yet, while the database is gone: a minute of a busy
+# worker, a few MB. The oldest go first.
+_MOST_UNWRITTEN = 20_000
+
 # Keys of our own in a connection's environ.
 _EXPECTED = "mpesa.expected"
 _SHOWN = "mpesa.shown"
@@ -48,11 +54,15 @@ class Rooms:
 
     Args:
         now: the time, aware UTC.
+
+    Attributes:
+        announced: what went out to rooms, oldest first, until somebody writes it down.
     """
 
     def __init__(self, socketio: SocketIO, now: Callable[[], datetime]) -> None:
         self._socketio = socketio
         self._now = now
+        self.announced: deque[Announced] = deque(maxlen=_MOST_UNWRITTEN)
         self._told: dict[str, int] = {}
         # A mark for each transaction for whose room somebody set out; each announcement makes a new
         # one, and none is used twice.
@@ -134,10 +144,21 @@ class Rooms:
         self._forget_empty_rooms()
         # No greenlet is switched between this line and the emits: their order is that of `seq`.
         self._told[transaction_id] = seq
+        pages = 0
         for lang in self._langs(transaction_id):
-            told = words.with_message(snapshot, lang)
-            self._socketio.emit("status", told, to=room_of(transaction_id, lang))
+            room = room_of(transaction_id, lang)
+            pages += len(self._rooms()[room])
+            self._socketio.emit("status", words.with_message(snapshot, lang), to=room)
+        self._keep(snapshot, pages)
         return True
+
+    def _keep(self, snapshot: Snapshot, pages: int) -> None:
+        status, reason = snapshot["status"], snapshot["reason"]
+        self.announced.append(
+            Announced(
+                snapshot["transaction_id"], snapshot["seq"], status, reason, pages, self._now()
+            )
+        )
 
     def _newest(self, transaction_id: str) -> Snapshot | None:
         """The snapshot, read once more where a newer one was announced meanwhile."""
@@ -148,14 +169,18 @@ class Rooms:
 
     def _forget_empty_rooms(self) -> None:
         """Now and then, so that what shoppers left behind does not pile up."""
-        rooms = self._socketio.server.manager.rooms.get("/", {})
-        if len(self._told) > _MOST_EMPTY + len(rooms):
+        if len(self._told) > _MOST_EMPTY + len(self._rooms()):
             self._told = {each: seq for each, seq in self._told.items() if self._langs(each)}
 
     def _langs(self, transaction_id: str) -> list[str]:
         """The languages in which somebody here listens to a transaction."""
-        rooms = self._socketio.server.manager.rooms.get("/", {})
+        rooms = self._rooms()
         return [lang for lang in words.LANGUAGES if room_of(transaction_id, lang) in rooms]
+
+    def _rooms(self) -> dict[str, Any]:
+        """Every room of the checkout pages, with who is in it."""
+        rooms: dict[str, Any] = self._socketio.server.manager.rooms.get("/", {})
+        return rooms
 
 
 def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[SocketIO, Rooms]:

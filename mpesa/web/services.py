@@ -1,5 +1,6 @@
 """What the routes need, made once by the application and found again in a request."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from mpesa.config import Settings
 from mpesa.daraja import Daraja, Merchant
 from mpesa.ledger import Announce
 from mpesa.models import db
+from mpesa.outbox import Announced
 from mpesa.quota import DatabaseToken, QueryBudget
 from mpesa.web.database import own_sessions
 from mpesa.web.hints import Hints
@@ -27,6 +29,7 @@ class Services:
         line: the way to Daraja.
         announce: tells the rooms about transactions that changed, here and at other workers.
         announce_here: tells the rooms of this worker, about what another one changed.
+        announced: what this worker's rooms were told, until it is written down.
         hints: what other workers tell and are told; None without Redis.
         now: the time, aware UTC.
     """
@@ -38,6 +41,7 @@ class Services:
     socketio: SocketIO
     announce: Announce
     announce_here: Announce
+    announced: deque[Announced]
     hints: Hints | None
     now: Callable[[], datetime]
 

@@ -3,6 +3,8 @@ import { listen } from "./console_live.js";
 import { readAgain } from "./console_reading.js";
 
 const EVERY_MS = 15_000;
+/** What follows a payment's change by itself: pages that were told, tries to deliver a webhook. */
+const AFTERWARDS_MS = 3000;
 /** Between two looks, however much there is to hear. */
 const REST_MS = 500;
 /** A screen reader is told that the page changed, but not with every payment of a busy day. */
@@ -18,6 +20,7 @@ let up = false;
 let ended = false;
 let looking = false;
 let missed = false;
+let follows = false;
 let saidAt = 0;
 let timer = 0;
 
@@ -61,11 +64,20 @@ async function look() {
     if (!ended) show("gone");
   }
   looking = false;
-  if (!ended) timer = setTimeout(look, missed ? REST_MS : EVERY_MS);
+  if (!ended) timer = setTimeout(look, pause());
+}
+
+function pause() {
+  if (missed) return REST_MS;
+  if (!follows) return EVERY_MS;
+  follows = false;
+  return AFTERWARDS_MS;
 }
 
 function heard(ids) {
-  if (!own || !ids.length || ids.includes(own)) look();
+  if (own && ids.length && !ids.includes(own)) return;
+  follows = Boolean(own);
+  look();
 }
 
 function begin() {

@@ -14,6 +14,7 @@ import redis
 
 from mpesa.web.hints import CHANNEL, listeners
 from tests.crash.witness import Witness
+from tests.integration.console import admitted, connect, heard_of, log_in
 from tests.integration.steps import Phone, new_line, new_order, push, started, status_of, watching
 from tests.servers import free_port, redis_server, running, wait_until
 
@@ -138,6 +139,17 @@ def test_pages_of_one_transaction_at_both_workers_hear_the_same_once(house):
 
         assert told[0] == told[1]
         assert there.hears_nothing(1.5)
+
+
+def test_an_operators_page_at_one_worker_hears_of_a_payment_at_the_other(house):
+    with connect(house.second, log_in(house.second)) as ws:
+        assert admitted(ws)
+        msisdn, transaction_id = started(house.first)
+        assert heard_of(ws, transaction_id, 1)
+        house.phone(msisdn).answer(pin="1234")
+        wait_until(lambda: status_of(house.first, transaction_id)["final"])
+
+        assert heard_of(ws, transaction_id, status_of(house.first, transaction_id)["seq"])
 
 
 def test_without_redis_the_page_hears_all_the_same(house):

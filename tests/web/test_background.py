@@ -1,13 +1,16 @@
 """The loops beside the requests outlive whatever goes wrong in a round."""
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from mpesa.models import db
+from mpesa.models import Announcement, db
+from mpesa.outbox import Announced
 from mpesa.web import background, workers
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.servers import wait_until
+from tests.web.steps import pushed
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
@@ -29,6 +32,22 @@ def test_a_connection_that_cannot_be_given_back_does_not_end_the_loop(app):
     background._try(app, lambda _services: None)
 
     assert next(failures, None) is None
+
+
+def written(app):
+    with app.app_context():
+        return db.session.execute(select(Announcement.transaction_id, Announcement.seq)).all()
+
+
+def test_what_was_announced_last_is_written_down_before_the_process_ends(app, client, make_order):
+    transaction_id = pushed(client, make_order())["transaction_id"]
+    ours = app.extensions["mpesa"]
+    ours.announced.append(Announced(transaction_id, 1, "PENDING", "awaiting_pin", 1, ours.now()))
+
+    with app.app_context():
+        background.finish(app, services())
+
+    wait_until(lambda: written(app) == [(transaction_id, 1)])
 
 
 # -- workers that share a database ---------------------------------------------------------------

@@ -1,122 +1,14 @@
-"""Who hears that something changed in the console, what they hear, and when that ends."""
-
-import json
-import time
-from contextlib import closing
+"""What the console's open pages are told of changes, and when a session's end ends their socket."""
 
 import pytest
-import requests
-import websocket
 
 from mpesa import operators
 from mpesa.ledger import Change
 from mpesa.models import db
 from mpesa.web.console import live
 from mpesa.web.console.live import NAMESPACE, Watchers
-from tests.browser.backstage import Backstage
-from tests.integration.steps import started
-from tests.servers import running, wait_until
-from tests.web.console_steps import NAME, PASSWORD, logged_in, send, token_on
-
-# Until a socket that was refused is closed (seconds), as the README promises.
-SOON = 1.0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("console")) as started_server:
-        yield started_server
-
-
-@pytest.fixture(scope="module")
-def backstage(server):
-    return Backstage(server.environment["DATABASE_URL"])
-
-
-@pytest.fixture(scope="module")
-def cookie(server, backstage):
-    """The cookie of a login on the real server."""
-    with backstage.app.app_context():
-        now = backstage.app.extensions["mpesa"].now()
-        operators.add(db.session(), NAME, PASSWORD, now)
-    with requests.Session() as browser:
-        page = browser.get(server.url("/console/login"), timeout=30)
-        fields = {"name": NAME, "password": PASSWORD, "csrf_token": token_on(page.text)}
-        browser.post(server.url("/console/login"), data=fields, timeout=30)
-        return f"console={browser.cookies['console']}"
-
-
-def connect(server, cookie=None, namespace=NAMESPACE, **more):
-    """A bare socket that asked for the namespace."""
-    address = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
-    ws = websocket.create_connection(address, timeout=20, cookie=cookie, **more)
-    assert ws.recv().startswith("0{")
-    ws.send(f"40{namespace},")
-    return closing(ws)
-
-
-def changed(ws):
-    """What the next word says changed, as pairs of id and seq."""
-    while not (frame := ws.recv()).startswith("42"):
-        assert frame[:1] == "2" or frame.startswith("40"), frame
-    event, told = json.loads(frame.removeprefix(f"42{NAMESPACE},"))
-    assert event == "changed"
-    assert set(told) == {"transactions"}
-    return told["transactions"]
-
-
-def heard_of(ws, transaction_id, seq):
-    """Listens until a transaction's change to `seq` is told."""
-    while [transaction_id, seq] not in changed(ws):
-        pass
-    return True
-
-
-@pytest.mark.parametrize("sent", [None, "console=forged", "console=", "other=1"])
-def test_a_guest_is_refused_and_its_connection_closed_at_once(server, sent):
-    with connect(server, sent) as ws:
-        begun = time.monotonic()
-        refusal = ws.recv()
-        rest = ws.recv()
-
-    assert json.loads(refusal.removeprefix(f"44{NAMESPACE},")) == {"message": "unauthorized"}
-    assert rest in ("", "1")
-    assert time.monotonic() - begun < SOON
-
-
-def test_another_sites_page_gets_nothing_with_the_operators_cookie(server, cookie):
-    with pytest.raises(websocket.WebSocketBadStatusException):
-        connect(server, cookie, origin="https://evil.example")
-
-
-def test_an_operator_hears_of_a_payment_by_its_id_and_seq_alone(server, cookie):
-    with connect(server, cookie) as ws:
-        assert ws.recv().startswith(f"40{NAMESPACE},")
-        _, transaction_id = started(server)
-
-        assert heard_of(ws, transaction_id, 1)
-
-
-def test_an_operator_hears_of_what_another_process_changed(server, cookie, backstage):
-    _, transaction_id = started(server)
-    with connect(server, cookie) as ws:
-        assert ws.recv().startswith(f"40{NAMESPACE},")
-        backstage.say_not_paid(transaction_id)
-
-        assert heard_of(ws, transaction_id, 2)
-
-
-def test_a_shoppers_socket_hears_nothing_of_the_console(server, cookie):
-    with connect(server, cookie) as ws, connect(server, None, "/") as shopper:
-        assert ws.recv().startswith(f"40{NAMESPACE},")
-        _, transaction_id = started(server)
-        assert heard_of(ws, transaction_id, 1)
-
-        assert shopper.recv().startswith("44")  # without a transaction it is refused
-        assert shopper.recv() in ("", "1")
-
-
-# -- in one process ------------------------------------------------------------------------------
+from tests.servers import wait_until
+from tests.web.console_steps import NAME, logged_in, send
 
 
 class Hall:

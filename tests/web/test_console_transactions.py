@@ -2,11 +2,15 @@
 
 import json
 import re
+from collections import deque
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from mpesa import outbox
 from mpesa.models import Evidence, Transaction, db
+from mpesa.outbox import Announced
 from mpesa.web.console import bodies
 from tests.conftest import BOTH_DATABASES
 from tests.factories import (
@@ -211,6 +215,21 @@ def test_a_payments_page_tells_its_story_in_order(operator, three):
     assert "24 Nov 2026, 12:01:30" in text
     assert "2026-11-24 09:01:30.000Z" in text
     assert RECEIPT in text
+
+
+@pytest.mark.parametrize(("pages", "words"), [(1, "1 open page"), (2, "2 open pages")])
+def test_the_story_says_when_open_pages_were_told_of_what(app, operator, three, pages, words):
+    with app.app_context():
+        paid = db.session.get_one(Transaction, three[0])
+        at = paid.settled_at + timedelta(milliseconds=40)
+        told = Announced(paid.id, paid.seq, paid.status, paid.reason, pages, at)
+        outbox.write_down(db.session(), deque([told]))
+
+    text = page_of(operator, three[0])
+
+    assert text.index("says that it was paid") < text.index(f"Sent to {words}")
+    assert "09:01:30.040Z" in text.split(f"Sent to {words}")[1][:400]
+    assert "Sent to" not in page_of(operator, three[1])
 
 
 def test_every_piece_of_evidence_has_its_raw_body(operator, three):

@@ -15,7 +15,7 @@ from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ledger import Kind, Raw
-from mpesa.models import DecisionRow, Evidence, Transaction, WebhookMessage, db
+from mpesa.models import Announcement, DecisionRow, Evidence, Transaction, WebhookMessage, db
 from mpesa.web.bodies import is_id
 from mpesa.web.console import bodies, session, wording
 from mpesa.web.console.blueprint import console
@@ -32,9 +32,9 @@ class Event:
     """One line of the timeline.
 
     Attributes:
-        kind: a `Kind`, or `created`, or `webhook`.
+        kind: a `Kind`, or `created`, `announced` or `webhook`.
         about: who it came from, or which webhook it is.
-        decisions: what was decided on it; of a webhook, the tries to deliver it.
+        decisions: what was decided on it; what pages were told; the tries to deliver a webhook.
         raw: its body as text; None where it has none.
         whole: False where only the beginning of `raw` is given.
         body: what an operator's act says, by name; else empty.
@@ -172,7 +172,7 @@ def _events(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event
     if not begin:
         events.insert(0, Event("created", row.created_at))
     if more is None:
-        events += [*_webhooks(row.id)]
+        events += [*_announcements(row.id), *_webhooks(row.id)]
     return sorted(events, key=lambda each: each.at), more
 
 
@@ -199,6 +199,19 @@ def _said(body: bytes) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+
+
+def _announcements(transaction_id: str) -> list[Event]:
+    heard = (
+        select(Announcement)
+        .where(Announcement.transaction_id == transaction_id)
+        .order_by(Announcement.id)
+        .limit(_EVENTS)
+    )
+    return [
+        Event("announced", each.announced_at, decisions=[each])
+        for each in db.session.scalars(heard)
+    ]
 
 
 def _webhooks(transaction_id: str) -> list[Event]:
