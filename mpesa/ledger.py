@@ -21,7 +21,7 @@ from mpesa.models import (
     Order,
     Transaction,
     WebhookMessage,
-    reading,
+    rows_at_once,
     writing,
 )
 from mpesa.tokens import new_id
@@ -254,15 +254,13 @@ def prompt_may_live(transaction: Any, now: datetime) -> bool:
     return bool(transaction.is_open and now < transaction.created_at + OPEN_FOR)
 
 
-def snapshot_of(session: Session, transaction_id: str, now: datetime) -> Snapshot | None:
-    """The transaction's snapshot in one read; None where there is no such transaction."""
-    with reading(session) as connection:
-        return snapshot_on(connection, transaction_id, now)
+def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:
+    """The transaction's snapshot in one read; None where there is no such transaction.
 
-
-def snapshot_on(connection: Connection, transaction_id: str, now: datetime) -> Snapshot | None:
-    """The same on a connection."""
-    rows = connection.execute(_SHOWN, {"id": transaction_id}).all()
+    Args:
+        engine: it is read on a connection of its own, as committed.
+    """
+    rows = rows_at_once(engine, _SHOWN, {"id": transaction_id})
     if not rows:
         return None
     order = _OrderSeen(rows[0].order_state, rows[0].expires_at)

@@ -574,8 +574,7 @@ def test_what_was_judged_is_not_judged_again(desk: Desk) -> None:
 
 
 def test_an_unknown_transaction_has_no_snapshot(desk: Desk) -> None:
-    with desk.sessions() as session:
-        assert ledger.snapshot_of(session, "nobody", desk.now()) is None
+    assert ledger.snapshot_of(desk.engine, "nobody", desk.now()) is None
 
 
 def test_the_newest_attempt_decides_whether_any_of_them_may_retry(desk: Desk) -> None:

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import psycopg2.extensions
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, text
+from sqlalchemy import bindparam, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
 from mpesa.ledger import lock_order
-from mpesa.models import Order, Transaction, writing
+from mpesa.models import Order, Transaction, rows_at_once, writing
 from mpesa.tokens import new_id
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
@@ -380,3 +381,68 @@ def test_the_orders_lock_keeps_a_second_writer_waiting_on_postgresql(desk: Desk)
 
         with desk.engine.connect() as other, pytest.raises(DBAPIError, match="lock"):
             other.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
+
+
+# -- one read without a session --------------------------------------------------------------------
+
+on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
+PRICES = select(Order.id, Order.amount, Order.created_at).where(Order.id == bindparam("id"))
+
+
+@on_both
+def test_rows_read_at_once_have_names_and_leave_the_connection_as_it_was(desk: Desk) -> None:
+    with desk.sessions() as session:
+        priced = desk.order(amount=70)
+        (row,) = rows_at_once(desk.engine, PRICES, {"id": priced})
+        nothing = rows_at_once(desk.engine, PRICES, {"id": "nobody"})
+        with writing(session):
+            session.get_one(Order, priced).amount = 80
+
+    assert (row.id, row.amount, row.created_at) == (priced, 70, desk.now())
+    assert not nothing
+    assert rows_at_once(desk.engine, PRICES, {"id": priced})[0].amount == 80
+    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@on_postgresql
+def test_a_connection_that_broke_costs_a_read_nothing(desk: Desk) -> None:
+    priced = desk.order(amount=70)
+    with desk.engine.connect() as rests:
+        pid = rests.scalar(text("SELECT pg_backend_pid()"))
+    with create_engine(desk.engine.url).connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    found = rows_at_once(desk.engine, PRICES, {"id": priced})
+
+    assert [each.amount for each in found] == [70]
+
+
+@on_both
+def test_a_query_that_the_database_refuses_is_an_error_of_sqlalchemy(desk: Desk) -> None:
+    with pytest.raises(DBAPIError):
+        rows_at_once(desk.engine, select(text("nonsense")), {})
+    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@on_postgresql
+def test_a_read_that_is_ended_halfway_leaves_its_connection_to_nobody(desk: Desk) -> None:
+    class Ended(BaseException):
+        pass
+
+    class Cursor(psycopg2.extensions.cursor):
+        def execute(self, *_: Any) -> None:
+            raise Ended
+
+    def halfway(connection: Any, *_: Any) -> None:
+        used.append(connection)
+        connection.cursor_factory = Cursor
+
+    used: list[Any] = []
+    desk.order()
+    event.listen(desk.engine, "checkout", halfway)
+    with pytest.raises(Ended):
+        rows_at_once(desk.engine, PRICES, {"id": "whatever"})
+    event.remove(desk.engine, "checkout", halfway)
+
+    assert [each.closed for each in used] == [1]
+    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]

@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -42,13 +45,33 @@ def meter(app: Flask) -> Meter:
     with app.app_context():
         engine = db.engine
     counted = Meter()
-    # SQLite's BEGIN is a statement of ours as well; PostgreSQL's is the driver's.
-    event.listen(engine, "before_cursor_execute", _without_begin(counted.statement))
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "checkout", _counting_cursors(counted.statement))
+    else:
+        event.listen(engine, "before_cursor_execute", _without_begin(counted.statement))
     event.listen(engine, "commit", counted.commit)
     return counted
 
 
+def _counting_cursors(count: Callable[[str], None]) -> Callable[..., None]:
+    """Counts below SQLAlchemy, which some statements go past."""
+
+    class Cursor(psycopg2.extensions.cursor):
+        def execute(self, statement: Any, values: Any = None) -> None:
+            text = statement.decode() if isinstance(statement, bytes) else statement
+            if text != "SELECT 1":  # whether a connection that rested still stands
+                count(text)
+            super().execute(statement, values)
+
+    def checked_out(connection: Any, *_: object) -> None:
+        connection.cursor_factory = Cursor
+
+    return checked_out
+
+
 def _without_begin(count: Callable[[str], None]) -> Callable[..., None]:
+    """SQLite's BEGIN is a statement of ours as well; PostgreSQL's is the driver's."""
+
     def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
         if statement not in ("BEGIN", "BEGIN IMMEDIATE"):
             count(statement)

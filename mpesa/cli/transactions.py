@@ -36,7 +36,7 @@ def list_transactions(limit: int) -> None:
 def show_transaction(transaction_id: str) -> None:
     """Print one transaction: its snapshot, and its evidence with what was decided."""
     session = db.session()
-    snapshot = ledger.snapshot_of(session, transaction_id, services().now())
+    snapshot = ledger.snapshot_of(db.engine, transaction_id, services().now())
     if snapshot is None:
         raise click.ClickException(f"there is no transaction {transaction_id}")
     click.echo(json.dumps(snapshot, indent=2, ensure_ascii=False))

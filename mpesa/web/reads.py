@@ -7,7 +7,7 @@ from sqlalchemy.exc import TimeoutError as DatabaseTimeout
 
 from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
-from mpesa.models import db, reading_at_once
+from mpesa.models import db
 
 # One read takes a millisecond, most of it this process's own. Thousands of pages that come back
 # together would else share the processor and the database's connections with every callback.
@@ -29,7 +29,6 @@ def snapshot(transaction_id: str, now: datetime) -> Snapshot | None:
     if not _AT_ONCE.acquire(timeout=_PATIENCE):
         raise DatabaseTimeout  # too many reads wait for the database
     try:
-        with reading_at_once(db.engine) as connection:
-            return ledger.snapshot_on(connection, transaction_id, now)
+        return ledger.snapshot_of(db.engine, transaction_id, now)
     finally:
         _AT_ONCE.release()  # after the connection went back

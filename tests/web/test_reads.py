@@ -53,7 +53,7 @@ def read_in_threads(app, count, now):
 
 def test_two_read_at_once_and_the_others_get_their_turn(app, clock, monkeypatch):
     held = Held()
-    monkeypatch.setattr(ledger, "snapshot_on", held)
+    monkeypatch.setattr(ledger, "snapshot_of", held)
 
     threads, found = read_in_threads(app, 3 * AT_ONCE, clock())
     first = [held.inside.acquire(timeout=PATIENCE) for _ in range(AT_ONCE)]
@@ -111,7 +111,7 @@ def test_a_read_that_fails_gives_back_its_turn_and_its_connection(app, desk, mon
     transaction = desk.attempt()
     with app.app_context():
         with monkeypatch.context() as broken:
-            broken.setattr(ledger, "snapshot_on", fail)
+            broken.setattr(ledger, "snapshot_of", fail)
             for _ in range(AT_ONCE + 1):
                 with pytest.raises(OperationalError):
                     reads.snapshot(transaction, desk.now())
