@@ -506,7 +506,9 @@ def reading(session: Session) -> Iterator[Connection]:
             driver.autocommit = False
 
 
-def rows_at_once(engine: Engine, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+def rows_at_once(
+    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+) -> Sequence[Any]:
     """The rows of one SELECT, on a connection of its own and outside of any transaction.
 
     On PostgreSQL it is the driver's cursor that runs it: what SQLAlchemy does around a short query
@@ -526,7 +528,9 @@ def rows_at_once(engine: Engine, query: Select[Any], values: dict[str, Any]) -> 
         return connection.execute(query, values).all()
 
 
-def _rows_by_driver(engine: Engine, query: Select[Any], values: dict[str, Any]) -> list[Any]:
+def _rows_by_driver(
+    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+) -> list[Any]:
     sql, row = _compiled(query)
     pooled = engine.raw_connection()
     driver: Any = pooled.dbapi_connection
@@ -544,7 +548,7 @@ def _rows_by_driver(engine: Engine, query: Select[Any], values: dict[str, Any]) 
 
 
 @cache
-def _compiled(query: Select[Any]) -> tuple[str, Any]:
+def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[str, Any]:
     """The text of a query for the driver, and the class of its rows."""
     names = [str(column.key) for column in query.selected_columns]
     row = namedtuple("_Row", names)  # type: ignore[misc]  # names that mypy cannot know

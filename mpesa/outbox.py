@@ -4,25 +4,31 @@ What was announced is written down afterwards, many at a time: no page waits for
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import Engine, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from mpesa.ledger import Announce, Change
-from mpesa.models import Announcement, Transaction, writing
+from mpesa.models import Announcement, Transaction, rows_at_once, writing
 
 # A change carries the time before its commit, and workers' clocks differ a little: what was
 # written this long ago is looked at again. Announcing twice the same `seq` is not done elsewhere.
 OVERLAP = timedelta(seconds=10)
-# Rows of one commit: a fraction of a second of SQLite's only writer.
-_BATCH = 500
+_LATELY = (
+    select(Transaction.id, Transaction.seq)
+    .where(Transaction.updated_at >= bindparam("since"))
+    .order_by(Transaction.updated_at)
+)
+_NEW_ANNOUNCEMENT = insert(Announcement.__table__)  # type: ignore[arg-type]
+# Rows of one commit: a few milliseconds in which nobody else has a turn.
+_BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(NamedTuple):
     """A snapshot that went out to a room.
 
     Attributes:
@@ -39,7 +45,12 @@ class Announced:
     announced_at: datetime
 
 
-def run_once(session: Session, since: datetime, announce: Announce) -> int:
+def run_once(
+    engine: Engine,
+    since: datetime,
+    announce: Announce,
+    known: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, int]:
     """Announce what changed since; whoever announces leaves out what its rooms know already.
 
     A socket is shown the present snapshot when it enters its room, so nothing older is needed.
@@ -47,17 +58,18 @@ def run_once(session: Session, since: datetime, announce: Announce) -> int:
     Args:
         since: when this began the last time that it went through, aware UTC.
         announce: tells rooms about transactions that changed.
+        known: what this returned the last time: a change stays in sight for `OVERLAP`, and looking
+            at all of them each time would hold up payments on a busy worker.
 
     Returns:
-        How many transactions changed.
+        The `seq` of each transaction that changed.
+
+    Raises:
+        SQLAlchemyError: the database failed.
     """
-    lately = select(Transaction.id, Transaction.seq).where(
-        Transaction.updated_at >= since - OVERLAP
-    )
-    found = session.execute(lately.order_by(Transaction.updated_at)).all()
-    changed = [Change(transaction_id, seq) for transaction_id, seq in found]
-    announce(changed)
-    return len(changed)
+    found: dict[str, int] = dict(rows_at_once(engine, _LATELY, {"since": since - OVERLAP}))
+    announce([Change(each, seq) for each, seq in found.items() if known.get(each) != seq])
+    return found
 
 
 def write_down(session: Session, announced: deque[Announced]) -> None:
@@ -72,12 +84,8 @@ def write_down(session: Session, announced: deque[Announced]) -> None:
     while announced:
         batch = [announced.popleft() for _ in range(min(_BATCH, len(announced)))]
         try:
-            _insert(session, batch)
+            with writing(session):
+                session.execute(_NEW_ANNOUNCEMENT, [each._asdict() for each in batch])
         except BaseException:
             announced.extendleft(reversed(batch))
             raise
-
-
-def _insert(session: Session, batch: Sequence[Announced]) -> None:
-    with writing(session):
-        session.execute(insert(Announcement), [asdict(each) for each in batch])

@@ -339,6 +339,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.app = _application(self.folder / "mpesa.sqlite", self.world, self.now)
+        self.known: dict[str, int] = {}
         with self.app.app_context():
             event.listen(db.engine, "before_cursor_execute", self._before_statement)
             event.listen(db.engine.pool, "checkin", self.books.look)
@@ -384,7 +385,8 @@ class MoneyMachine(RuleBasedStateMachine):
             if self.ask_first:  # they run side by side, so either may be first
                 asked = reconciler.run_until_idle(session, ours.line, ours.announce)
             clock.run_once(session, ours.now(), WAIT, ours.announce)
-            outbox.run_once(session, ours.now(), ours.announce_here)
+            known = outbox.run_once(db.engine, ours.now(), ours.announce_here, self.known)
+            self.known = known
             asked += reconciler.run_until_idle(session, ours.line, ours.announce)
         self._the_clock_was_right()
         return asked

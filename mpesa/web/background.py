@@ -69,11 +69,12 @@ def _clock(ours: Services) -> None:
 def _outbox() -> Callable[[Services], None]:
     """The outbox looks back to when it last went through, however long the database was away."""
     since: datetime | None = None
+    known: dict[str, int] = {}
 
     def announce_changes(ours: Services) -> None:
-        nonlocal since
+        nonlocal since, known
         now = ours.now()
-        outbox.run_once(db.session(), since or now, ours.announce_here)
+        known = outbox.run_once(db.engine, since or now, ours.announce_here, known)
         since = now
 
     return announce_changes

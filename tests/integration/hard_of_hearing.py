@@ -19,8 +19,8 @@ OFF = Path(os.environ["OUTBOX_OFF"])
 look_back = outbox.run_once
 
 
-def look_back_unless_off(*arguments: Any) -> int:
-    return 0 if OFF.exists() else look_back(*arguments)
+def look_back_unless_off(*arguments: Any) -> dict[str, int]:
+    return {} if OFF.exists() else look_back(*arguments)
 
 
 outbox.run_once = look_back_unless_off
