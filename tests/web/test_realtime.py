@@ -1,6 +1,9 @@
 """Who comes into a room sees what is so now, whatever was announced on the way there."""
 
+import gc
+
 import pytest
+from flask import Request
 from sqlalchemy.exc import OperationalError
 
 from mpesa.ledger import Change
@@ -188,6 +191,28 @@ def test_what_is_expected_no_longer_is_not_kept(rooms, desk):
     rooms.expect_no_longer(transaction)
 
     assert rooms._expected == {}
+
+
+# -- what a join leaves behind ---------------------------------------------------------------------
+
+
+def requests_in_memory():
+    return sum(isinstance(each, Request) for each in gc.get_objects())
+
+
+def test_a_join_leaves_nothing_for_the_garbage_collector(app, desk):
+    auth = {"tx_id": desk.attempt(), "lang": "en"}
+    socketio = app.extensions["mpesa"].socketio
+    gc.collect()
+    gc.disable()
+    try:
+        before = requests_in_memory()
+        for _ in range(3):
+            assert socketio.test_client(app, auth=auth).is_connected()
+
+        assert requests_in_memory() == before
+    finally:
+        gc.enable()
 
 
 # -- what is kept of it --------------------------------------------------------------------------
