@@ -64,14 +64,8 @@ async function look() {
     if (!ended) show("gone");
   }
   looking = false;
-  if (!ended) timer = setTimeout(look, pause());
-}
-
-function pause() {
-  if (missed) return REST_MS;
-  if (!follows) return EVERY_MS;
-  follows = false;
-  return AFTERWARDS_MS;
+  if (!ended) timer = setTimeout(look, missed ? REST_MS : follows ? AFTERWARDS_MS : EVERY_MS);
+  follows &&= missed;
 }
 
 function heard(ids) {
