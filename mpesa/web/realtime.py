@@ -227,8 +227,8 @@ def room_of(transaction_id: str, lang: str) -> str:
 
 def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
     """Check what a socket asks for; what it is shown is kept until the connection stands."""
-    # The sockets' address is no route of Flask's. The error's traceback would hold the whole request in
-    # a cycle, and thousands of them take the garbage collector tens of milliseconds at once.
+    # The sockets' address is no route of Flask's. That error's traceback would hold all the request
+    # in a cycle, and thousands of them take the garbage collector tens of milliseconds at once.
     request.routing_exception = None
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
