@@ -94,6 +94,37 @@ def test_settings_that_are_right_have_nothing_to_tell() -> None:
     assert config.problems({}) == []
 
 
+REAL = {
+    "DARAJA_ENV": "sandbox",
+    "PUBLIC_URL": "https://pay.example.com",
+    "DARAJA_CONSUMER_KEY": "key",
+    "DARAJA_CONSUMER_SECRET": "secret",
+}
+
+
+@pytest.mark.parametrize(
+    ("secret_key", "api_keys", "named"),
+    [
+        ("k" * 43, "a" * 43, None),
+        ("k" * 31, "a" * 43, "SECRET_KEY can"),
+        ("k" * 43, f"{'a' * 43},short", "API_KEYS can"),
+        ("x", "y", "SECRET_KEY and API_KEYS can"),
+    ],
+)
+def test_secrets_that_can_be_guessed_are_named_and_not_shown(
+    secret_key: str, api_keys: str, named: str | None
+) -> None:
+    finding = doctor.own_secrets(make_settings(**REAL, SECRET_KEY=secret_key, API_KEYS=api_keys))
+
+    assert finding.well == (named is None)
+    assert (named or "sandbox") in finding.says
+    assert "short" not in finding.says
+
+
+def test_the_simulators_public_secrets_are_no_trouble() -> None:
+    assert doctor.own_secrets(make_settings()).well
+
+
 # -- PUBLIC_URL ----------------------------------------------------------------------------------
 
 

@@ -34,6 +34,10 @@ _FORBIDDEN = (
 )  # fmt: skip
 
 
+# Characters; the README's command makes 43. Shorter ones were thought of by a person, as a rule.
+_SHORTEST_SECRET = 32
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at."""
@@ -52,7 +56,7 @@ def examine(ours: Services) -> list[Finding]:
     """Look at everything; settings were checked before, or there would be no application."""
     settings = ours.settings
     return [
-        Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}"),
+        own_secrets(settings),
         *_from_trouble("database", database_trouble(), "answers, and is migrated"),
         *_redis(ours),
         _daraja(ours),
@@ -62,6 +66,17 @@ def examine(ours: Services) -> list[Finding]:
         *_webhooks(settings),
         _operators(settings),
     ]
+
+
+def own_secrets(settings: Settings) -> Finding:
+    """Whether whoever guesses could guess what signs logins, or what lets a shop make orders."""
+    ours = {"SECRET_KEY": (settings.secret_key,), "API_KEYS": settings.api_keys}
+    short = [name for name, each in ours.items() if min(map(len, each)) < _SHORTEST_SECRET]
+    if short and not settings.simulated:
+        says = f"{' and '.join(short)} can be guessed: use {_SHORTEST_SECRET} random characters"
+        mend = f'{says}, python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
+        return Finding("settings", False, mend)
+    return Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}")
 
 
 def _redis(ours: Services) -> Iterator[Finding]:
