@@ -314,6 +314,8 @@ class Announcement(Base):
     """What the open checkout pages at one worker were told, and when. It decides nothing.
 
     Attributes:
+        transaction_id: no foreign key, whose check would lock and rewrite the transaction's row,
+            beside a payment that is under way.
         seq: of the snapshot that was pushed; `status` and `reason` are that snapshot's.
         pages: how many it was pushed to.
     """
@@ -321,7 +323,7 @@ class Announcement(Base):
     __tablename__ = "announcements"
 
     id: Mapped[int] = mapped_column(_Counting, primary_key=True)
-    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    transaction_id: Mapped[str] = mapped_column(String(32), index=True)
     seq: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(String(8))
     reason: Mapped[str] = mapped_column(String(24))

@@ -31,11 +31,6 @@ def upgrade():
         sa.Column("reason", sa.String(length=24), nullable=False),
         sa.Column("pages", sa.Integer(), nullable=False),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["transaction_id"],
-            ["transactions.id"],
-            name=op.f("fk_announcements_transaction_id"),
-        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_announcements")),
     )
     with op.batch_alter_table("announcements", schema=None) as batch_op:

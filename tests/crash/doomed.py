@@ -73,7 +73,7 @@ _written: dict[int, dict[str, str]] = {}
 def note_writes(_conn: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
     """Remember a write until its commit."""
     verb, *words = statement.split()[:5]
-    if verb not in ("INSERT", "UPDATE"):
+    if verb not in ("INSERT", "UPDATE") or "announcements" in words:
         return
     table = words[1] if verb == "INSERT" else words[0]
     kinds = KINDS & {each for each in parameters.values() if isinstance(each, str)}

@@ -33,6 +33,7 @@ _TIMES = {
     "evidence": ("received_at",),
     "decisions": ("decided_at",),
     "daraja_access": ("expires_at", "fetching_until", "next_query_at"),
+    "announcements": ("announced_at",),
 }
 
 
