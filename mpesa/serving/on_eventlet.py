@@ -75,6 +75,7 @@ class _Protocol(wsgi.HttpProtocol):
     rfile: Any
     wfile: Any
     headers: Any
+    environ: Any
 
     def _read_request_line(self) -> bytes:
         """The first line; each byte alone could come just in time for ever."""
@@ -102,6 +103,14 @@ class _Protocol(wsgi.HttpProtocol):
             self.headers = Message()
             del environ["headers_raw"]
         return environ
+
+    def finish(self) -> None:
+        """The connection ended; its request holds a function of eventlet's that holds all of this.
+
+        A shopper's would stay in memory until the garbage collector's next full look.
+        """
+        super().finish()
+        self.environ = {}
 
     def log_message(self, *_: object) -> None:
         """Nothing: the standard library would write the whole line of a request that it refuses."""
