@@ -55,7 +55,9 @@ class WebSocket:
             ("Sec-WebSocket-Accept", generate_accept_token(key.encode()).decode()),
         ]
         start_response("101 Switching Protocols", accepted)(b"")
-        self._handler(self)
+        handler = self._handler
+        del self._handler  # it leads back here, and would keep a page that left in memory
+        handler(self)
         return []
 
     def send(self, message: str | bytes) -> None:

@@ -1,11 +1,13 @@
 """Who may listen to what, and what a hostile client gets."""
 
 import json
+import re
+import signal
 import socket
 import struct
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 import requests
@@ -480,3 +482,27 @@ def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with closing(sock):
         pass
+
+
+# -- what a page that left leaves behind -----------------------------------------------------------
+
+
+def connections_in_memory(tidy):
+    """What the server says that it still keeps of connections."""
+    before = tidy.why().count("connections ")
+    tidy.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: tidy.why().count("connections ") > before)
+    return int(re.findall(r"connections (\d+)", tidy.why())[-1])
+
+
+def test_pages_that_left_are_forgotten_without_the_garbage_collector(async_mode, tmp_path):
+    with running(tmp_path, ("-m", "tests.integration.tidy")) as tidy:
+        _, transaction_id = started(tidy)
+        with ExitStack() as open_pages:
+            for _page in range(20):
+                open_pages.enter_context(watching(tidy, transaction_id))
+            with_pages = connections_in_memory(tidy)
+
+        wait_until(lambda: connections_in_memory(tidy) < 10)
+
+    assert with_pages >= 2 * 20
