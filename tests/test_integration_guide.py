@@ -243,6 +243,24 @@ def test_a_message_that_comes_again_or_late_changes_nothing(shop: Shop) -> None:
     assert shop.order("INV-4") == {"status": "PAID", "by": "webhook"}
 
 
+def parcels(shop: Shop) -> list[str]:
+    """The references of what it sends out."""
+    answer = requests.get(f"{shop.address}/parcels", timeout=PATIENCE)
+    assert answer.status_code == 200, answer.text
+    sent: list[str] = answer.json()
+    return sent
+
+
+def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop: Shop) -> None:
+    sent = []
+    for amount, tx in ((149, "a"), (150, "b"), (150, "c")):
+        body = message(reference="INV-7", transaction_id=tx, order_id="o7", amount=amount)
+        assert shop.hook(body, signed(body, f"msg_7{tx}")) == 204
+        sent.append(parcels(shop).count("INV-7"))
+
+    assert sent == [0, 1, 1]
+
+
 # -- the receiver of the README ------------------------------------------------------------------
 
 
