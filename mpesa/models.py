@@ -29,6 +29,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -37,6 +38,8 @@ from sqlalchemy.orm import (
     registry,
     relationship,
 )
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
@@ -316,8 +319,8 @@ class Announcement(Base):
     Attributes:
         transaction_id: no foreign key, whose check would lock and rewrite the transaction's row,
             beside a payment that is under way.
-        seq: of the snapshot that was pushed; `status` and `reason` are that snapshot's.
-        pages: how many it was pushed to.
+        seq: of the snapshot that was sent; `status`, `reason`, `order_status` are that snapshot's.
+        pages: how many it was sent to.
     """
 
     __tablename__ = "announcements"
@@ -327,6 +330,7 @@ class Announcement(Base):
     seq: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(String(8))
     reason: Mapped[str] = mapped_column(String(24))
+    order_status: Mapped[str] = mapped_column(String(10))
     pages: Mapped[int] = mapped_column(Integer)
     announced_at: Mapped[datetime]
 
@@ -459,7 +463,7 @@ class OperatorSession(Base):
 
 
 @contextmanager
-def writing(session: Session) -> Iterator[Session]:
+def writing(session: Session, *, waits: bool = True) -> Iterator[Session]:
     """One write: begins it, commits it, or rolls it back when something is raised.
 
     SQLite takes its write lock at the beginning (`BEGIN IMMEDIATE`): a transaction that read
@@ -468,6 +472,8 @@ def writing(session: Session) -> Iterator[Session]:
 
     Args:
         session: whatever it was reading ends here.
+        waits: False: SQLite fails at once where another process writes. Waiting for it, this
+            process does nothing else.
 
     Raises:
         RuntimeError: it has changes that nobody committed.
@@ -475,7 +481,8 @@ def writing(session: Session) -> Iterator[Session]:
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("uncommitted changes before a write")
     session.rollback()
-    session.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
+    options = {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_waits": waits}
+    session.connection(execution_options=options)
     try:
         yield session
         session.commit()
@@ -514,7 +521,7 @@ def rows_at_once(
     """The rows of one SELECT, on a connection of its own and outside of any transaction.
 
     On PostgreSQL it is the driver's cursor that runs it: what SQLAlchemy does around a short query
-    takes as long as the query.
+    takes as long as the query. Values are then the driver's own; times are aware, in any zone.
 
     Args:
         query: always the same object for the same query.
@@ -523,23 +530,30 @@ def rows_at_once(
         SQLAlchemyError: the database failed.
     """
     if engine.dialect.name == "postgresql":
+        pooled = _pooled(engine)
         with suppress(engine.dialect.loaded_dbapi.Error):
-            return _rows_by_driver(engine, query, values)
+            return _rows_by_driver(pooled, query, values)
     # Also where that failed: SQLAlchemy knows which errors give up which connections.
     with engine.connect() as connection:
         return connection.execute(query, values).all()
 
 
+def _pooled(engine: Engine) -> PoolProxiedConnection:
+    try:
+        return engine.raw_connection()
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise OperationalError(None, None, error) from error
+
+
 def _rows_by_driver(
-    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+    pooled: PoolProxiedConnection, query: Select[*tuple[Any, ...]], values: dict[str, Any]
 ) -> list[Any]:
-    sql, row = _compiled(query)
-    pooled = engine.raw_connection()
+    compiled, row = _compiled(query)
     driver: Any = pooled.dbapi_connection
     try:
         driver.autocommit = True
         with driver.cursor() as cursor:
-            cursor.execute(sql, values)
+            cursor.execute(compiled.string, compiled.construct_params(values))
             found = [row._make(each) for each in cursor]
         driver.autocommit = False
     except BaseException:  # also where this greenlet is ended: an answer may still be on its way
@@ -550,12 +564,15 @@ def _rows_by_driver(
 
 
 @cache
-def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[str, Any]:
+def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[SQLCompiler, Any]:
     """The text of a query for the driver, and the class of its rows."""
     names = [str(column.key) for column in query.selected_columns]
     row = namedtuple("_Row", names)  # type: ignore[misc]  # names that mypy cannot know
     dialect = psycopg2.dialect()  # type: ignore[no-untyped-call]
-    return str(query.compile(dialect=dialect)), row
+    return query.compile(dialect=dialect), row
+
+
+_WAIT_FOR_WRITERS = "PRAGMA busy_timeout = 5000"
 
 
 def prepare_sqlite(engine: Engine) -> None:
@@ -570,9 +587,18 @@ def prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a 200 that Safaricom got outlives a power cut
-        cursor.execute("PRAGMA busy_timeout = 5000")
+        cursor.execute(_WAIT_FOR_WRITERS)
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        options = connection.get_execution_options()
+        begin = options.get("sqlite_begin", "BEGIN")
+        if options.get("sqlite_waits", True):
+            connection.exec_driver_sql(begin)
+            return
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            connection.exec_driver_sql(begin)
+        finally:
+            connection.exec_driver_sql(_WAIT_FOR_WRITERS)

@@ -32,8 +32,8 @@ class Announced(NamedTuple):
     """A snapshot that went out to a room.
 
     Attributes:
-        seq: the snapshot's, like `status` and `reason`.
-        pages: how many sockets it was pushed to.
+        seq: the snapshot's, like `status`, `reason` and `order_status`.
+        pages: how many sockets it was sent to.
         announced_at: aware UTC.
     """
 
@@ -41,6 +41,7 @@ class Announced(NamedTuple):
     seq: int
     status: str
     reason: str
+    order_status: str
     pages: int
     announced_at: datetime
 
@@ -72,20 +73,29 @@ def run_once(
     return found
 
 
-def write_down(session: Session, announced: deque[Announced]) -> None:
-    """Keep what was announced, for whoever asks later what a page was told.
+def write_down(session: Session, announced: deque[Announced]) -> bool:
+    """Keep some of what was announced, for whoever asks later what a page was told.
+
+    Nobody waits for this: where another process holds SQLite's lock, it fails at once.
 
     Args:
         announced: oldest first; what is written is taken out, and others may add meanwhile.
 
+    Returns:
+        Whether there is more.
+
     Raises:
-        SQLAlchemyError: the database failed; what was not written is still there.
+        SQLAlchemyError: the database failed; what was not written is still there, as far as it
+            finds room.
     """
-    while announced:
-        batch = [announced.popleft() for _ in range(min(_BATCH, len(announced)))]
-        try:
-            with writing(session):
-                session.execute(_NEW_ANNOUNCEMENT, [each._asdict() for each in batch])
-        except BaseException:
-            announced.extendleft(reversed(batch))
-            raise
+    batch = [announced.popleft() for _ in range(min(_BATCH, len(announced)))]
+    if not batch:
+        return False
+    try:
+        with writing(session, waits=False):
+            session.execute(_NEW_ANNOUNCEMENT, [each._asdict() for each in batch])
+    except BaseException:
+        room = len(batch) if announced.maxlen is None else announced.maxlen - len(announced)
+        announced.extendleft(reversed(batch[max(0, len(batch) - room) :]))
+        raise
+    return bool(announced)

@@ -398,10 +398,21 @@ def test_rows_read_at_once_have_names_and_leave_the_connection_as_it_was(desk: D
         with writing(session):
             session.get_one(Order, priced).amount = 80
 
+    with desk.engine.connect() as next_user:
+        left = getattr(next_user.connection.dbapi_connection, "autocommit", False)
     assert (row.id, row.amount, row.created_at) == (priced, 70, desk.now())
     assert not nothing
+    assert left is False
     assert rows_at_once(desk.engine, PRICES, {"id": priced})[0].amount == 80
     assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@on_both
+def test_a_query_may_have_values_of_its_own(desk: Desk) -> None:
+    desk.order(amount=70)
+    query = select(Order.amount).where(Order.amount < bindparam("most"), Order.status == "OPEN")
+
+    assert [each.amount for each in rows_at_once(desk.engine, query, {"most": 71})] == [70]
 
 
 @on_postgresql
@@ -415,6 +426,17 @@ def test_a_connection_that_broke_costs_a_read_nothing(desk: Desk) -> None:
     found = rows_at_once(desk.engine, PRICES, {"id": priced})
 
     assert [each.amount for each in found] == [70]
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_not_there_is_asked_once_and_is_an_error_of_sqlalchemy() -> None:
+    engine, tried = create_engine("postgresql+psycopg2://127.0.0.1:1/none"), []
+    event.listen(engine, "do_connect", lambda *_: tried.append(1))
+
+    with pytest.raises(OperationalError):
+        rows_at_once(engine, PRICES, {"id": "whatever"})
+
+    assert len(tried) == 1
 
 
 @on_both

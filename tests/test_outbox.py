@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import event, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from mpesa import outbox
 from mpesa.ledger import Change
-from mpesa.models import Announcement, db
+from mpesa.models import Announcement, db, writing
 from mpesa.outbox import Announced
 from mpesa.web import reads
 from mpesa.web.services import services
@@ -220,12 +220,10 @@ def test_anothers_page_hears_nothing(
 # -- what is written down of it --------------------------------------------------------------------
 
 
-def announced(transaction_id: str, clock: Clock, count: int) -> deque[Announced]:
+def announced(transaction_id: str, clock: Clock, count: int, most: int | None = None) -> Any:
     """What one room was told, one `seq` after the other."""
-    return deque(
-        Announced(transaction_id, seq, "PENDING", "awaiting_pin", 1, clock())
-        for seq in range(1, count + 1)
-    )
+    told = Announced(transaction_id, 0, "PENDING", "awaiting_pin", "OPEN", 1, clock())
+    return deque((told._replace(seq=seq) for seq in range(1, count + 1)), most)
 
 
 def written(desk: Desk) -> list[int]:
@@ -235,23 +233,53 @@ def written(desk: Desk) -> list[int]:
 
 @on_both
 def test_what_was_announced_is_written_down_in_its_order(elsewhere: Desk, clock: Clock) -> None:
-    waiting = announced(elsewhere.attempt(), clock, 1001)
+    waiting = announced(elsewhere.attempt(), clock, 120)
 
     with elsewhere.sessions() as session:
-        outbox.write_down(session, waiting)
+        rounds = 1
+        while outbox.write_down(session, waiting):
+            rounds += 1
 
-    assert written(elsewhere) == [*range(1, 1002)]
-    assert not waiting
+    assert written(elsewhere) == [*range(1, 121)]
+    assert (rounds, len(waiting)) == (3, 0)
 
 
 @on_both
 def test_what_could_not_be_written_down_waits_in_its_order(elsewhere: Desk, clock: Clock) -> None:
     waiting = announced(elsewhere.attempt(), clock, 3)
     before = list(waiting)
-    waiting[1] = waiting[1]._replace(status=None)  # type: ignore[arg-type]  # the database refuses
+    waiting[1] = waiting[1]._replace(status=None)  # the database refuses
 
     with elsewhere.sessions() as session, pytest.raises(IntegrityError):
         outbox.write_down(session, waiting)
 
     assert [each.seq for each in waiting] == [each.seq for each in before]
     assert written(elsewhere) == []
+
+
+def test_what_finds_no_room_any_more_is_the_oldest(elsewhere: Desk, clock: Clock) -> None:
+    transaction = elsewhere.attempt()
+    waiting = announced(transaction, clock, 60, most=60)
+    newer = announced(transaction, clock, 20)
+
+    class Broken:
+        def __getattr__(self, _name: str) -> Any:
+            waiting.extend(newer)  # meanwhile
+            raise OperationalError("INSERT", {}, Exception("gone"))
+
+    with pytest.raises(OperationalError):
+        outbox.write_down(Broken(), waiting)  # type: ignore[arg-type]
+
+    assert [each.seq for each in waiting] == [*range(21, 61), *range(1, 21)]
+
+
+def test_another_process_that_writes_is_not_waited_for(elsewhere: Desk, clock: Clock) -> None:
+    waiting, sent = announced(elsewhere.attempt(), clock, 3), []
+    with elsewhere.sessions() as other, writing(other), elsewhere.sessions() as session:
+        event.listen(elsewhere.engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+        with pytest.raises(OperationalError, match="locked"):
+            outbox.write_down(session, waiting)
+
+    waits, _begin, waits_again = (each for each in sent if each.startswith(("PRAGMA", "BEGIN")))
+    assert (waits, waits_again) == ("PRAGMA busy_timeout = 0", "PRAGMA busy_timeout = 5000")
+    assert len(waiting) == 3

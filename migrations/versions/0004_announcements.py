@@ -29,6 +29,7 @@ def upgrade():
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=8), nullable=False),
         sa.Column("reason", sa.String(length=24), nullable=False),
+        sa.Column("order_status", sa.String(length=10), nullable=False),
         sa.Column("pages", sa.Integer(), nullable=False),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_announcements")),

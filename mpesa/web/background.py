@@ -81,7 +81,8 @@ def _outbox() -> Callable[[Services], None]:
 
 
 def _announcements(ours: Services) -> None:
-    outbox.write_down(db.session(), ours.announced)
+    while outbox.write_down(db.session(), ours.announced):
+        ours.socketio.sleep(0)
 
 
 def _publish_hints(ours: Services) -> None:

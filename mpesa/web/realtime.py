@@ -56,7 +56,7 @@ class Rooms:
         now: the time, aware UTC.
 
     Attributes:
-        announced: what went out to rooms, oldest first, until somebody writes it down.
+        announced: what changed and went out to rooms, oldest first, until it is written down.
     """
 
     def __init__(self, socketio: SocketIO, now: Callable[[], datetime]) -> None:
@@ -95,7 +95,8 @@ class Rooms:
             snapshot = reads.snapshot(transaction_id, self._now())
         if snapshot is None:
             return False
-        self._tell(snapshot)
+        if self._tell(snapshot):
+            self._keep(snapshot)
         return snapshot["seq"] >= change.seq
 
     def expect(self, transaction_id: Any) -> tuple[Snapshot | None, int]:
@@ -144,19 +145,24 @@ class Rooms:
         self._forget_empty_rooms()
         # No greenlet is switched between this line and the emits: their order is that of `seq`.
         self._told[transaction_id] = seq
-        pages = 0
         for lang in self._langs(transaction_id):
-            room = room_of(transaction_id, lang)
-            pages += len(self._rooms()[room])
-            self._socketio.emit("status", words.with_message(snapshot, lang), to=room)
-        self._keep(snapshot, pages)
+            told = words.with_message(snapshot, lang)
+            self._socketio.emit("status", told, to=room_of(transaction_id, lang))
         return True
 
-    def _keep(self, snapshot: Snapshot, pages: int) -> None:
-        status, reason = snapshot["status"], snapshot["reason"]
+    def _keep(self, snapshot: Snapshot) -> None:
+        """Remember a change that was told; who opens a page asks for itself, and is not counted."""
+        transaction_id = snapshot["transaction_id"]
+        rooms = [room_of(transaction_id, lang) for lang in self._langs(transaction_id)]
         self.announced.append(
             Announced(
-                snapshot["transaction_id"], snapshot["seq"], status, reason, pages, self._now()
+                transaction_id=transaction_id,
+                seq=snapshot["seq"],
+                status=snapshot["status"],
+                reason=snapshot["reason"],
+                order_status=snapshot["order_status"],
+                pages=sum(len(self._rooms()[room]) for room in rooms),
+                announced_at=self._now(),
             )
         )
 

@@ -1,5 +1,7 @@
 """The loops beside the requests outlive whatever goes wrong in a round."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -42,12 +44,33 @@ def written(app):
 def test_what_was_announced_last_is_written_down_before_the_process_ends(app, client, make_order):
     transaction_id = pushed(client, make_order())["transaction_id"]
     ours = app.extensions["mpesa"]
-    ours.announced.append(Announced(transaction_id, 1, "PENDING", "awaiting_pin", 1, ours.now()))
+    ours.announced.append(
+        Announced(transaction_id, 1, "PENDING", "awaiting_pin", "OPEN", 1, ours.now())
+    )
 
     with app.app_context():
         background.finish(app, services())
 
     wait_until(lambda: written(app) == [(transaction_id, 1)])
+
+
+def test_what_could_not_be_announced_is_announced_with_the_next_turn(app, client, make_order):
+    transaction_id = pushed(client, make_order())["transaction_id"]
+    look, heard, troubles = background._outbox(), [], [OperationalError("", {}, Exception("gone"))]
+
+    def announce(changes):
+        if troubles:
+            raise troubles.pop()
+        heard.append([each.transaction_id for each in changes])
+
+    with app.app_context():
+        ours = replace(services(), announce_here=announce)
+        with pytest.raises(OperationalError):
+            look(ours)
+        for _turn in range(2):
+            look(ours)
+
+    assert heard == [[transaction_id], []]
 
 
 # -- workers that share a database ---------------------------------------------------------------

@@ -205,13 +205,11 @@ def _announcements(transaction_id: str) -> list[Event]:
     heard = (
         select(Announcement)
         .where(Announcement.transaction_id == transaction_id)
-        .order_by(Announcement.id)
+        .order_by(Announcement.id.desc())
         .limit(_EVENTS)
     )
-    return [
-        Event("announced", each.announced_at, decisions=[each])
-        for each in db.session.scalars(heard)
-    ]
+    newest = db.session.scalars(heard).all()
+    return [Event("announced", each.announced_at, decisions=[each]) for each in reversed(newest)]
 
 
 def _webhooks(transaction_id: str) -> list[Event]:

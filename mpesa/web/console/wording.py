@@ -37,6 +37,12 @@ REASONS: dict[str, Any] = {
     Reason.UNKNOWN_CODE: _l("unknown code"),
     Reason.CLOSED_BY_OPERATOR: _l("closed by an operator"),
 }
+ORDERS: dict[str, Any] = {
+    OrderStatus.OPEN: _l("open"),
+    OrderStatus.PAID: _l("paid"),
+    OrderStatus.CANCELLED: _l("cancelled"),
+    OrderStatus.EXPIRED: _l("expired"),
+}
 KINDS: dict[str, Any] = {
     Kind.PUSH_ANSWER: _l("Daraja answered the push"),
     Kind.CALLBACK: _l("Callback"),
@@ -113,6 +119,12 @@ def status_word(status: str) -> str:
 def reason_word(reason: str) -> str:
     """A reason for a person."""
     return str(REASONS.get(reason, reason))
+
+
+@console.app_template_filter("order_word")
+def order_word(status: str) -> str:
+    """An order's status for a person."""
+    return str(ORDERS.get(status, status))
 
 
 @console.app_template_filter("nairobi")
