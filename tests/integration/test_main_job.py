@@ -1,8 +1,12 @@
 """The main job over real HTTP and real sockets: push, prompt, result in the page."""
 
 import pytest
+from sqlalchemy import select
 
+from mpesa.models import Announcement, db
+from tests.browser.backstage import Backstage
 from tests.conftest import BOTH_DATABASES
+from tests.integration.conftest import on_one_server
 from tests.integration.steps import (
     Page,
     Phone,
@@ -79,6 +83,35 @@ def test_after_a_failure_the_same_order_can_be_paid(server):
     assert (told["transaction_id"], told["status"]) == (first, "FAILED")
     assert status_of(server, second)["status"] == "SUCCESS"
     assert read_order(server, order_id)["status"] == "PAID"
+
+
+def announced(server, transaction_id):
+    """What is kept of what its page was told."""
+    with Backstage(server.environment["DATABASE_URL"]).app.app_context():
+        kept = select(Announcement.status).where(Announcement.transaction_id == transaction_id)
+        return db.session.scalars(kept).all()
+
+
+def test_that_the_page_was_told_is_kept(server):
+    msisdn, transaction_id = started(server)
+    with watching(server, transaction_id) as page:
+        phone(server, msisdn).answer(pin="1234")
+        page.snapshot_with(status="SUCCESS")
+
+        wait_until(lambda: "SUCCESS" in announced(server, transaction_id), server.why)
+
+
+@on_one_server
+def test_that_the_page_was_told_is_kept_by_a_server_that_ends_right_then(async_mode, tmp_path):
+    with running(tmp_path) as server:
+        msisdn, transaction_id = started(server)
+        with watching(server, transaction_id) as page:
+            phone(server, msisdn).answer(pin="1234")
+            page.snapshot_with(status="SUCCESS")
+
+            server.stop()
+
+        assert "SUCCESS" in announced(server, transaction_id)
 
 
 def test_a_repeated_callback_is_announced_once(server):
