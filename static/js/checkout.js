@@ -12,6 +12,8 @@ import { byId, stage, word, write } from "./wording.js";
 const phone = byId("phone");
 const hint = byId("phone-hint").textContent;
 let sending = false;
+/** The number that was refused, and what gives its button back. */
+let refusal = null;
 
 async function press(button) {
   if (sending) return;
@@ -25,6 +27,7 @@ async function press(button) {
   });
   sending = false;
   release(answer.retryAfter ?? 0);
+  refusal = answer.problem ? { number: understood(phone.value), release } : null;
   if (answer.snapshot) turnTo(answer.snapshot, answer.serverTime);
   else refused(answer.problem);
 }
@@ -46,6 +49,14 @@ function showUnderstood() {
   const number = understood(phone.value);
   write(byId("phone-hint"), number ? word("understood", { phone: number }) : hint);
   byId("phone-hint").classList.toggle("understood", Boolean(number));
+  if (refusal && number && number !== refusal.number) anotherNumber();
+}
+
+/** A line that has to wait keeps no other line out. */
+function anotherNumber() {
+  refusal.release(0);
+  refusal = null;
+  clearProblem();
 }
 
 phone.addEventListener("input", showUnderstood);

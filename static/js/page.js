@@ -53,6 +53,7 @@ function fill(snapshot) {
 
 function textOf(field, snapshot, element) {
   // The server's time stands; ours is for a result that came while the page was open.
+  if (field === "paid_at" && snapshot.status !== "SUCCESS") return "";
   if (field === "paid_at") return element.textContent.trim() || nairobiTime(snapshot.updated_at);
   return snapshot[field] ?? "";
 }

@@ -25,6 +25,7 @@ export function hold(button, text) {
   keepUntil(button, Infinity);
   write(button, text);
   return (seconds) => {
+    if (!held.has(button)) return;
     held.get(button).until = Date.now() + seconds * 1000;
     giveBack(button);
   };

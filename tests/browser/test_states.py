@@ -192,6 +192,31 @@ def test_a_line_that_another_shop_asks_right_now_is_told_to_wait(visit, sale):
     assert not second_sale.attempts()
 
 
+def test_a_line_that_has_to_wait_keeps_no_other_line_out(visit, sale):
+    visit(sale).wait(sale)
+    second_sale, friend = Sale(sale.server, line=sale.line), Sale(sale.server)
+    second = visit(second_sale)
+    second.pay(second_sale.typed)
+    expect(second.button("^Try again in [0-9]:")).to_be_disabled()
+
+    second.pay(friend.typed)
+
+    second.sees("waiting")
+    friend.phone.answer(pin="1234")
+    second.sees("paid")
+
+
+def test_the_receipts_time_is_that_of_the_payment(visit, sale):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    paid_at = shopper.page.locator('[data-field="paid_at"]')
+    expect(paid_at).to_have_text("")
+
+    sale.phone.answer(pin="1234")
+
+    expect(paid_at).to_contain_text(re.compile("[0-9]{2}:[0-9]{2}"))
+
+
 def test_a_push_without_an_answer_asks_to_look_at_the_phone_and_can_be_paid(visit, sale):
     sale.phone.script(push="error_500")
     shopper = visit(sale)

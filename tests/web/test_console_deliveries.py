@@ -14,6 +14,8 @@ from tests.web.steps import pushed
 URL = "https://shop.example/hook"
 HOOK = {"WEBHOOK_URL": URL, "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 
+BODY = json.dumps({"data": {"reference": "INV-77", "amount": 150}})
+
 
 @pytest.fixture
 def app(make_app):
@@ -43,13 +45,19 @@ def write(app, transaction_id, clock):
                 db.session.add(
                     WebhookMessage(
                         id=message_id, transaction_id=transaction_id, type="transaction.succeeded",
-                        body="{}", seq=2, created_at=at, **fields,
+                        body=BODY, seq=2, created_at=at, **fields,
                     )
                 )  # fmt: skip
             db.session.commit()
         return ids
 
     return write_some
+
+
+def test_a_row_names_the_order(operator, write):
+    write()
+
+    assert "INV-77 ·" in operator.get("/console/webhooks").text
 
 
 def shown(page):

@@ -40,6 +40,7 @@ def deliveries() -> str:
     return render_template(
         "console/webhooks.html",
         messages=found[:PAGE],
+        told_of=lambda message: json.loads(message.body)["data"],
         state_of=lambda message: webhooks.state_of(message, ours.now()),
         older=_place(found[PAGE - 1]) if len(found) > PAGE else None,
         begins=before is not None,

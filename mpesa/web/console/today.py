@@ -143,8 +143,8 @@ def _rate_chart(day: Day) -> Markup:
         )
         for hour, each in enumerate(day.hours)
     ]
-    about = _("A dot for each hour; the dashed line is the usual share.")
-    return charts.shares("rates", _("Success rate by hour"), about, shares, day.usual_rate, 92)
+    about = _("A dot for each hour; the dashed line is yesterday's share.")
+    return charts.shares("rates", _("Success rate by hour"), about, shares, day.before.rate, 92)
 
 
 def _wait_chart(day: Day) -> Markup:

@@ -133,6 +133,12 @@ def nairobi(moment: datetime, pattern: str = "d MMM yyyy, HH:mm:ss") -> str:
     return str(format_datetime(moment, pattern))
 
 
+@console.app_template_filter("moment")
+def moment_in_nairobi(moment: datetime) -> str:
+    """The same to the millisecond, for what happens within a second."""
+    return f"{nairobi(moment, 'd MMM, HH:mm:ss')}.{moment.microsecond // 1000:03}"
+
+
 @console.app_template_filter("utc")
 def utc(moment: datetime) -> str:
     """A time in UTC, to the millisecond."""
