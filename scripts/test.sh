@@ -25,23 +25,29 @@ run() {
     "$@" || failed=1
 }
 
-# The browser suite runs beside the others, in a process of its own anyway: Playwright's loop and the
-# async server's patches do not share one. What it says is shown afterwards.
-browser=()
-if ! is_left_out browser; then
-    said=$(mktemp)
-    .venv/bin/python -m pytest -m "$selection" tests/browser >"$said" 2>&1 </dev/null &
-    browser=("$!" "$said")
-    trap 'kill "${browser[0]}" 2>/dev/null; rm -f "${browser[1]}"' EXIT
-fi
+# Two rows beside each other, of about the same length: what mostly waits for servers and browsers,
+# and the rest. What the first says is shown afterwards. The browser suite has a process of its own:
+# Playwright's loop and the async server's patches do not share one.
+servers=(tests/integration tests/crash)
 
-run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser
+with_servers() {
+    if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
+    run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
+    exit "$failed"
+}
 
-if [ ${#browser[@]} -gt 0 ]; then
-    echo "== tests/browser, beside the above"
-    wait "${browser[0]}" || failed=1
-    cat "${browser[1]}"
-fi
+said=$(mktemp)
+set -m # a group of its own, so that all of it ends with this script
+(with_servers) >"$said" 2>&1 </dev/null &
+beside=$!
+set +m
+trap 'kill -- "-$beside" 2>/dev/null; rm -f "$said"' EXIT
+
+run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser "${servers[@]/#/--ignore=}"
+
+wait "$beside" || failed=1
+echo "== beside the above"
+cat "$said"
 
 scripts=(tests/js/*.*js)
 if [ -e "${scripts[0]}" ] && ! is_left_out node; then
