@@ -60,12 +60,13 @@ def _collect_seldom() -> None:
     """Look for garbage in cycles less often: a full look walks all that the waiting sockets keep.
 
     With 5,000 of them a payment took 8 to 10 ms of CPU with Python's own numbers and 6 to 7 ms with
-    a full look each million allocations at the earliest. Until then short looks: while one goes on
-    nobody has a turn, and a look each 20,000 took 40 ms, each 5,000 takes 4; shorter ones would
-    take what still waits for what stays for good. No gc.freeze(): a full look comes when a quarter
-    has been added to what the last one saw, and would then come the sooner (10 to 12 ms a payment).
+    a full look each two million allocations at the earliest. Until then short looks: while one
+    goes on nobody has a turn, and a look each 20,000 took 40 ms, each 5,000 takes 4; shorter ones
+    would take what still waits for what stays for good. No gc.freeze(): a full look comes when a
+    quarter has been added to what the last one saw, and would then come the sooner (10 to 12 ms a
+    payment).
     """
-    gc.set_threshold(5_000, 10, 20)
+    gc.set_threshold(5_000, 10, 40)
 
 
 def _passed_on() -> socket.socket:

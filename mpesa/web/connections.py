@@ -8,6 +8,7 @@ something to write, and one greenlet knows all pings, which are due in the order
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -160,9 +161,11 @@ class Connection(Socket):
         """Ping after a while, unless one is under way."""
         if self.last_ping:
             self.last_ping = None
-            self.pings.call(self._ping)
+            # Weakly: a page that left is not kept in memory until its next ping.
+            self.pings.call(_ping_if_there, weakref.ref(self))
 
-    def _ping(self) -> None:
+    def ping(self) -> None:
+        """Ping now."""
         self.heard = 0
         if not self.closing and not self.closed:
             self.last_ping = time.time()
@@ -194,6 +197,11 @@ class Connection(Socket):
             log.exception("a message of a page could not be handled")
             return False
         return True
+
+
+def _ping_if_there(connection: weakref.ref[Connection]) -> None:
+    if (found := connection()) is not None:
+        found.ping()
 
 
 def lighten(connection: Socket, pings: Later) -> None:
