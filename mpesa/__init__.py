@@ -16,7 +16,7 @@ clock                   what time alone changes: overdue waits, prompts too old 
 asking                  one question to Daraja about one transaction, and its record
 ledger                  record(): the only code that changes a transaction
 quota                   the OAuth token and the query budget, shared by all processes
-models                  tables and constraints
+models                  tables and constraints, one write, one read
 two_trips               a callback's read and write on PostgreSQL, in one round trip each
 daraja/                 the only code that speaks HTTP to Safaricom
 tokens                  ids and callback tokens: make, hash

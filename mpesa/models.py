@@ -1,4 +1,4 @@
-"""Tables and constraints, nothing else."""
+"""Tables and constraints, and how one write and one read of them begin and end."""
 
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
