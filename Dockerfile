@@ -18,8 +18,8 @@ COPY static static
 COPY mpesa mpesa
 COPY --from=build /app/mpesa/translations mpesa/translations
 USER mpesa
-ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=5000 LOG_FORMAT=json
-EXPOSE 5000
+ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json
+EXPOSE 8000
 # Whether the process serves; what it needs besides (database, Redis) is /readyz's to tell.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", "\
 from os import environ as e; from urllib.parse import urlsplit; from urllib.request import Request, urlopen; \

@@ -32,7 +32,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 # exec: Ctrl-C and SIGTERM reach the server itself, and its exit status is the recipe's.
-run: setup ## set up what is missing, then serve at http://127.0.0.1:5000
+run: setup ## set up what is missing, then serve at http://127.0.0.1:8000
 	@exec $(PY) app.py
 
 setup: $(READY) $(CATALOGUES) ## only set up into .venv

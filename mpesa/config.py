@@ -305,7 +305,7 @@ class _Reader:
         return DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
 
     def port(self) -> int:
-        return self.integer("PORT", 5000, 1, 65535)
+        return self.integer("PORT", 8000, 1, 65535)
 
     def account_type(self) -> AccountType:
         return AccountType(self.choice("DARAJA_ACCOUNT_TYPE", AccountType, "paybill"))

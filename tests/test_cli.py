@@ -61,7 +61,7 @@ def test_creating_an_order_prints_its_checkout_address(desk: Desk, flask: Flask_
     address = result.output.strip()
     order = desk.order_row(address.rsplit("/", 1)[1])
     assert result.exit_code == 0
-    assert address == f"http://127.0.0.1:5000/checkout/{order.id}"
+    assert address == f"http://127.0.0.1:8000/checkout/{order.id}"
     assert (order.amount, order.reference, order.description) == (150, "INV-1", "Two coffees")
 
 

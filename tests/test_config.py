@@ -58,7 +58,7 @@ def refusal(**named: str) -> str:
 
 DEFAULTS: dict[str, Any] = {
     "daraja_env": DarajaEnv.SIMULATOR,
-    "daraja_base_url": "http://127.0.0.1:5000/simulator",
+    "daraja_base_url": "http://127.0.0.1:8000/simulator",
     "daraja_consumer_key": "simulator-key",
     "daraja_consumer_secret": "simulator-secret",
     "daraja_shortcode": SANDBOX_SHORT_CODE,
@@ -68,14 +68,14 @@ DEFAULTS: dict[str, Any] = {
     "daraja_max_amount": 250_000,
     "daraja_query_rate": Rate(5, 60),
     "simulator_public": False,
-    "public_url": "http://127.0.0.1:5000",
+    "public_url": "http://127.0.0.1:8000",
     "allowed_hosts": ("127.0.0.1", "localhost", "[::1]"),
     "database_url": None,
     "redis_url": None,
     "secret_key": DEVELOPMENT_SECRET_KEY,
     "api_keys": (DEVELOPMENT_API_KEY,),
     "host": "127.0.0.1",
-    "port": 5000,
+    "port": 8000,
     "demo_shop": True,
     "merchant_name": "Duka la Mfano",
     "merchant_colour": "#0b7a4b",
@@ -144,7 +144,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DARAJA_QUERY_RATE", "1/12seconds", Rate(1, 12)),
     ("PUBLIC_URL", "http://localhost:8080/", "http://localhost:8080"),
     ("PUBLIC_URL", "https://127.0.0.1", "https://127.0.0.1"),
-    ("PUBLIC_URL", "http://[::1]:5000", "http://[::1]:5000"),
+    ("PUBLIC_URL", "http://[::1]:8000", "http://[::1]:8000"),
     ("ALLOWED_HOSTS", "a.example.com, b.example.com,", ("a.example.com", "b.example.com")),
     ("DATABASE_URL", "sqlite:////tmp/x.sqlite", "sqlite:////tmp/x.sqlite"),
     ("DATABASE_URL", "postgresql://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
@@ -240,7 +240,7 @@ BAD: list[tuple[str, str]] = [
     ("DARAJA_QUERY_RATE", "often"),
     ("DARAJA_QUERY_RATE", "0/minute"),
     ("SIMULATOR_PUBLIC", "maybe"),
-    ("PUBLIC_URL", "127.0.0.1:5000"),
+    ("PUBLIC_URL", "127.0.0.1:8000"),
     ("PUBLIC_URL", "http://127.0.0.1/shop"),
     ("PUBLIC_URL", "http://127.0.0.1?x=1"),
     ("PUBLIC_URL", "http://127.0.0.1#x"),
@@ -253,10 +253,10 @@ BAD: list[tuple[str, str]] = [
     ("DATABASE_URL", "mpesa.sqlite"),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
-    ("HOST", "127.0.0.1:5000"),
+    ("HOST", "127.0.0.1:8000"),
     ("HOST", "http://127.0.0.1"),
     ("HOST", "local host"),
-    ("HOST", "::1]:5000"),
+    ("HOST", "::1]:8000"),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "http"),
@@ -372,7 +372,7 @@ def test_a_simulator_listens_on_loopback_only(host: str) -> None:
     "address",
     [
         "https://shop.example.com",
-        "http://0.0.0.0:5000",
+        "http://0.0.0.0:8000",
         "http://127.0.0.1.example.com",
         "http://localhost.example.com",
         "http://2130706433",
@@ -416,7 +416,7 @@ def test_the_own_address_follows_host_and_port(host: str, own: str) -> None:
 def test_an_address_that_means_every_one_is_no_destination(host: str) -> None:
     settings = make_settings(HOST=host, SIMULATOR_PUBLIC="1")
 
-    assert settings.public_url == "http://127.0.0.1:5000"
+    assert settings.public_url == "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
@@ -478,7 +478,7 @@ def test_production_refuses_to_start_without(name: str, value: str | None) -> No
     ("name", "value"),
     [
         ("PUBLIC_URL", "http://pay.example.com"),
-        ("PUBLIC_URL", "http://127.0.0.1:5000"),
+        ("PUBLIC_URL", "http://127.0.0.1:8000"),
         ("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
         ("API_KEYS", DEVELOPMENT_API_KEY),
         ("API_KEYS", f"our-api-key,{DEVELOPMENT_API_KEY}"),
@@ -563,5 +563,5 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 def test_settings_are_read_from_what_is_given_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "6000")
 
-    assert Settings.from_env({}).port == 5000
+    assert Settings.from_env({}).port == 8000
     assert json.dumps(Settings.from_env({"PORT": "7000"}).port) == "7000"

@@ -176,7 +176,7 @@ def test_every_route_in_the_readme_exists(served):
 
 def test_every_address_to_paste_leads_somewhere(served):
     adapter = served.url_map.bind("127.0.0.1")
-    addresses = re.findall(r"http://127\.0\.0\.1:5000[^\s'\"<>`),]*", README)
+    addresses = re.findall(r"http://127\.0\.0\.1:8000[^\s'\"<>`),]*", README)
 
     paths = {urlsplit(address).path or "/" for address in addresses}
 

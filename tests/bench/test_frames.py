@@ -61,5 +61,5 @@ def test_a_shopper_asks_for_one_transaction():
 
 
 def test_only_a_browser_offers_compression():
-    assert b"permessage-deflate" in upgrade("127.0.0.1:5000", browser=True)
-    assert b"permessage-deflate" not in upgrade("127.0.0.1:5000", browser=False)
+    assert b"permessage-deflate" in upgrade("127.0.0.1:8000", browser=True)
+    assert b"permessage-deflate" not in upgrade("127.0.0.1:8000", browser=False)

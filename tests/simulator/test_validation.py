@@ -89,7 +89,7 @@ def test_a_callback_url_that_safaricom_would_not_call_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:5000/callback/0123abcd", "https://example.invalid/c?order=1"]
+    "url", ["http://127.0.0.1:8000/callback/0123abcd", "https://example.invalid/c?order=1"]
 )
 def test_a_callback_url_needs_neither_https_nor_a_known_host(url):
     assert read_push(push_body(CallBackURL=url)).callback_url == url

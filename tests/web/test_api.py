@@ -38,7 +38,7 @@ def test_a_new_order_is_201_with_its_checkout_url(client):
     assert answer.headers["Location"] == f"/api/orders/{order_id}"
     assert order == {
         "order_id": order_id,
-        "checkout_url": f"http://127.0.0.1:5000/checkout/{order_id}",
+        "checkout_url": f"http://127.0.0.1:8000/checkout/{order_id}",
         "status": "OPEN",
         "amount": 150,
         "currency": "KES",

@@ -511,7 +511,7 @@ def test_the_page_has_a_code_to_scan_while_nothing_was_begun(client, make_order)
     before = page(client, order_id)
     pushed(client, order_id)
 
-    assert qr.svg(f"http://127.0.0.1:5000/checkout/{order_id}?lang=en") in before
+    assert qr.svg(f"http://127.0.0.1:8000/checkout/{order_id}?lang=en") in before
     assert 'class="qr-code"' not in page(client, order_id)
 
 

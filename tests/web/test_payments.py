@@ -89,7 +89,7 @@ def test_the_callback_address_is_ours_and_its_token_is_long_lower_case_hexadecim
     address = daraja.pushes[0].callback_url
 
     base, token = address.rsplit("/", 1)
-    assert base == "http://127.0.0.1:5000/callback"
+    assert base == "http://127.0.0.1:8000/callback"
     assert len(token) >= 32
     assert set(token) <= set("0123456789abcdef")
 

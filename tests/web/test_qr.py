@@ -33,5 +33,5 @@ def test_the_command_prints_the_address_alone_on_its_first_line(app):
     with_code = app.test_cli_runner().invoke(args=[*asked, "--qr"]).output.splitlines()
 
     assert len(plain) == 1
-    assert with_code[0].startswith("http://127.0.0.1:5000/checkout/")
+    assert with_code[0].startswith("http://127.0.0.1:8000/checkout/")
     assert qr.terminal(with_code[0]).splitlines()[0] == with_code[1]

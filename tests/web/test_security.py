@@ -60,7 +60,7 @@ def test_https_is_not_insisted_on_elsewhere(client):
     assert "Strict-Transport-Security" not in client.get("/healthz").headers
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost", "LOCALHOST:5000", "[::1]:5000"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LOCALHOST:8000", "[::1]:8000"])
 def test_our_own_host_names_are_answered(client, host):
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
@@ -93,7 +93,7 @@ def test_addresses_that_are_told_come_from_the_setting_not_from_the_request(clie
         "/api/orders", json=order_fields(), headers=API_KEY | {"Host": "localhost:9"}
     )
 
-    assert answer.get_json()["checkout_url"].startswith("http://127.0.0.1:5000/checkout/")
+    assert answer.get_json()["checkout_url"].startswith("http://127.0.0.1:8000/checkout/")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/stk-push", "/api/orders", "/"])
