@@ -413,7 +413,7 @@ class WebhookEndpoint(Base):
 
     Attributes:
         id: hash of the address, which may hold a password.
-        failures: tries that failed since one was taken.
+        failures: tries in a row to which it was silent, or too busy.
         resume_at: nothing is sent there before.
         stopped_at: it answered 410: nothing is sent there until an operator says so.
         delivered_at: when it last took a message.

@@ -94,6 +94,10 @@ def open_shop(document: str, language: str, folder: Path, port: int, url: str) -
         process.wait(PATIENCE)
 
 
+# Of a type that nobody knows today, with nothing in it that the shops look for.
+UNKNOWN = json.dumps({"type": "settlement.closed", "data": {"day": "2026-11-24"}})
+
+
 def message(seq: int = 3, **changed: object) -> str:
     """The body of a webhook about a paid order."""
     payment = {
@@ -243,6 +247,12 @@ def test_a_message_that_comes_again_or_late_changes_nothing(shop: Shop) -> None:
     assert shop.order("INV-4") == {"status": "PAID", "by": "webhook"}
 
 
+def test_a_shop_takes_a_type_that_it_does_not_know(shop: Shop) -> None:
+    headers = signed(UNKNOWN, "msg_unknown")
+
+    assert [shop.hook(UNKNOWN, headers), shop.hook(UNKNOWN, headers)] == [204, 204]
+
+
 def parcels(shop: Shop) -> list[str]:
     """The references of what it sends out."""
     answer = requests.get(f"{shop.address}/parcels", timeout=PATIENCE)
@@ -281,6 +291,7 @@ def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
         return int(client.post("/hook", data=body, headers={**signed(body), **headers}).status_code)
 
     assert [hook(older), hook(newer), hook(newer), hook(older)] == [204] * 4
+    assert hook(UNKNOWN) == 204
     assert hook(newer, **{"webhook-signature": "v1,AAAA"}) == 401
     assert hook(newer, **{"webhook-signature": "v1"}) == 401
     assert names["payments"]["t"]["status"] == "SUCCESS"

@@ -17,7 +17,16 @@ from mpesa import webhooks
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
-from mpesa.webhooks import Answered, Backlog, DeliveryState, Endpoint, EndpointState, Failure, Post
+from mpesa.webhooks import (
+    Answered,
+    Backlog,
+    DeliveryState,
+    Endpoint,
+    EndpointState,
+    Failure,
+    Post,
+    Unanswered,
+)
 from mpesa.webhooks.deliveries import FAILING_FROM, MOST_AT_ONCE
 from mpesa.webhooks.post import Outcome
 from tests import receiver as merchant
@@ -474,9 +483,76 @@ def test_another_address_is_not_stopped(shop: Shop, desk: Desk, clock: Clock) ->
         assert Shop(desk, elsewhere).send() == 1
 
 
+# What says that the server takes nothing at all now: no answer, or these (RFC 9110, 15.5.9, 15.6).
+SILENT = [*(Unanswered(each) for each in Failure), *map(Answered, (408, 429, 502, 503, 504))]
+# What it says of one message.
+REFUSALS = [Answered(each) for each in (301, 302, 307, 400, 401, 403, 404, 409, 422, 500, 501, 505)]
+
+
+@pytest.mark.parametrize("silence", SILENT, ids=str)
+def test_silence_slows_everything_down(desk: Desk, receiver: Receiver, silence: Outcome) -> None:
+    shop = Shop(desk, receiver, post=lambda *_: silence)
+    for number in range(1, FAILING_FROM + 3):
+        shop.paid(number)
+
+    sent = sum(shop.send_one() for _ in range(FAILING_FROM + 2))
+
+    assert (sent, shop.endpoint_state().failures) == (FAILING_FROM, FAILING_FROM)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+def test_a_refusal_slows_nothing_down(desk: Desk, receiver: Receiver, refusal: Outcome) -> None:
+    shop = Shop(desk, receiver, post=lambda *_: refusal)
+    for number in range(1, FAILING_FROM + 3):
+        shop.paid(number)
+
+    assert shop.send() == FAILING_FROM + 2
+    assert shop.endpoint_state() == EndpointState()
+
+
+@on_both
+def test_a_server_that_refuses_one_type_hears_of_every_payment_at_once(
+    desk: Desk, receiver: Receiver, clock: Clock
+) -> None:
+    """A push every two seconds, nine of ten of them cancelled; four workers."""
+    late: list[timedelta] = []
+
+    def stumble_over_failures(body: bytes, _headers: object) -> Outcome:
+        told = json.loads(body)
+        if told["type"] == "transaction.failed":
+            return Answered(500)
+        late.append(clock() - datetime.fromisoformat(told["timestamp"]))
+        return Answered(200)
+
+    shop = Shop(desk, receiver, post=stumble_over_failures)
+    for number in range(1, 61):
+        desk.attempt(f"2547{number:08d}")
+        if number % 10:
+            fail(desk, number)
+        else:
+            ids = (desk.daraja.checkout_id(number), desk.daraja.merchant_id(number))
+            desk.callback(number, success_callback(*ids, receipt=f"UKO1AB{number:04d}"))
+        at_once([shop.send] * 4)
+        clock.pass_(seconds=2)
+
+    assert late == [timedelta(0)] * 6
+
+
+def test_a_refusal_ends_a_silence(desk: Desk, receiver: Receiver, clock: Clock) -> None:
+    answers = iter([*[Answered(503)] * FAILING_FROM, Answered(500)])
+    shop = Shop(desk, receiver, post=lambda *_: next(answers, Answered(204)))
+    for number in range(1, FAILING_FROM + 4):
+        shop.paid(number)
+    shop.send()
+    clock.pass_(seconds=5)
+
+    assert shop.send() == FAILING_FROM + 3  # the five once more, and those that were held back
+    assert shop.states().count(DeliveryState.DELIVERED) == FAILING_FROM + 2
+
+
 @on_both
 def test_a_dead_endpoint_is_asked_by_one_message_at_a_time(shop: Shop, clock: Clock) -> None:
-    shop.receiver.usual = merchant.reply(500)
+    shop.receiver.usual = merchant.reply(502)
     for number in range(1, 21):
         shop.paid(number)
 
@@ -493,7 +569,7 @@ def test_a_dead_endpoint_is_asked_by_one_message_at_a_time(shop: Shop, clock: Cl
 
 
 def test_the_pauses_of_a_dead_endpoint_end_at_a_minute(shop: Shop, clock: Clock) -> None:
-    shop.receiver.usual = merchant.reply(500)
+    shop.receiver.usual = merchant.reply(502)
     for number in range(1, 21):
         shop.paid(number)
 
@@ -512,7 +588,7 @@ def test_the_pauses_of_a_dead_endpoint_end_at_a_minute(shop: Shop, clock: Clock)
 def test_the_backlog_of_an_endpoint_that_is_back_goes_out_oldest_first(
     shop: Shop, clock: Clock
 ) -> None:
-    shop.receiver.usual = merchant.reply(500)
+    shop.receiver.usual = merchant.reply(502)
     for number in range(1, 21):
         shop.paid(number)
         clock.pass_(milliseconds=1)
@@ -863,7 +939,7 @@ def test_neither_address_nor_secret_nor_number_is_logged(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     shop.paid()
-    shop.receiver.answers.extend([merchant.reply(500)] * 8 + [merchant.reply(410)])
+    shop.receiver.answers.extend([merchant.reply(503)] * 8 + [merchant.reply(410)])
     for _ in range(9):
         shop.send()
         clock.pass_(hours=25)

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 # Requests to one endpoint at once, all workers together: a shop's server that takes 200 ms answers
 # 40 messages a second this way, and a small one is not run over when it comes back.
 MOST_AT_ONCE = 8
-# So many failures in a row are the endpoint's, not one message's: from then on one message at a
-# time finds out whether it is back, after pauses that double up to the longest.
+# After so many silences in a row one message at a time finds out whether the endpoint is back,
+# after pauses that double up to the longest.
 FAILING_FROM = 5
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(seconds=60)
@@ -36,6 +36,10 @@ _OK = range(200, 300)
 _GONE = 410
 # With these, `Retry-After` speaks of the whole server (RFC 6585, 4; RFC 9110, 15.6.4).
 _BUSY = (429, 503)
+# A server, or the proxy in front of it, says with these that it takes nothing now. Any other
+# refusal, a 500 too, is an answer to one message: a shop that stumbles over `transaction.failed`
+# must hear of payments all the same, and a stranger can cause as many of the former as he likes.
+_SILENT = (408, *_BUSY, 502, 504)
 _COMMON_HEADERS = {
     "Accept": "*/*",
     "Content-Type": "application/json",
@@ -278,9 +282,8 @@ def _delivered(row: WebhookEndpoint, message: WebhookMessage, now: datetime) -> 
     message.tries += 1
     message.delivered_at = now
     message.next_attempt_at = message.claimed_until = None
-    if row.failures >= FAILING_FROM:
-        log.info("the webhook endpoint is back after %d failures", row.failures)
-    row.failures, row.delivered_at = 0, now
+    row.delivered_at = now
+    _is_there(row)
     # A pause that lasts was asked for while this one was under way.
     if row.resume_at is not None and row.resume_at <= now:
         row.resume_at = None
@@ -300,16 +303,26 @@ def _failed(
     message.claimed_until = None
     pause = webhook.pause_after(message.tries, endpoint.chance())
     message.next_attempt_at = None if pause is None else now + max(pause, asked)
-    row.failures += 1
-    busy = isinstance(outcome, Answered) and outcome.status_code in _BUSY
-    rest = max(asked if busy else timedelta(0), _rest_after(row.failures))
-    if rest and (row.resume_at is None or row.resume_at < now + rest):
-        row.resume_at = now + rest
+    if isinstance(outcome, Answered) and outcome.status_code not in _SILENT:
+        _is_there(row)
+    else:
+        row.failures += 1
+        busy = isinstance(outcome, Answered) and outcome.status_code in _BUSY
+        rest = max(asked if busy else timedelta(0), _rest_after(row.failures))
+        if rest and (row.resume_at is None or row.resume_at < now + rest):
+            row.resume_at = now + rest
     _say(row, message, outcome, now)
 
 
+def _is_there(row: WebhookEndpoint) -> None:
+    """It answered for itself; what it says of one message holds no other back."""
+    if row.failures >= FAILING_FROM:
+        log.info("the webhook endpoint answers again after %d failures", row.failures)
+    row.failures = 0
+
+
 def _rest_after(failures: int) -> timedelta:
-    """How long an endpoint is left alone after so many failures in a row."""
+    """How long an endpoint is left alone after so many silences in a row."""
     beyond = failures - FAILING_FROM
     if beyond < 0:
         return timedelta(0)
@@ -326,4 +339,4 @@ def _say(row: WebhookEndpoint, message: WebhookMessage, outcome: Outcome, now: d
         counters.count("webhook_given_up")
         log.error("webhook %s was given up after %d tries", message.id, message.tries)
     elif row.failures == FAILING_FROM:
-        log.warning("the webhook endpoint failed %d times in a row", row.failures)
+        log.warning("the webhook endpoint did not answer %d times in a row", row.failures)
