@@ -88,6 +88,8 @@ def serve_with(
 ) -> None:
     """Serve a WSGI application, WebSockets included, until SIGINT or SIGTERM.
 
+    One that came before it was called, and was noted, ends it at once.
+
     Args:
         start: the server's own way to take connections.
         listener: from `listen`.
@@ -99,6 +101,9 @@ def serve_with(
     _collect_seldom()
     most = _connections_that_fit()
     signals = _signal_pipe()
+    if _noted:  # its SystemExit was raised where Python ignores exceptions
+        listener.close()
+        return
     requests = _UnderWay(app)
     stop = start(listener, requests, most, idle)
     on_ready()
@@ -164,7 +169,16 @@ class _UnderWay:
         return done
 
 
-def _leave(*_: object) -> None:
+_noted: list[int] = []
+
+
+def _leave(number: int, _frame: object) -> None:
+    """Note the signal, then leave.
+
+    What a handler raises is lost where it happens to run inside a weak reference's callback or a
+    destructor: Python prints "Exception ignored" and goes on. The note outlives that.
+    """
+    _noted.append(number)
     raise SystemExit(0)
 
 

@@ -411,3 +411,37 @@ def test_it_serves_on_the_socket_that_the_service_manager_holds(tmp_path):
 
         assert answer.startswith(b"HTTP/1.1 200")
         assert status == 0
+
+
+# A handler that runs inside a weak reference's callback cannot raise out of it.
+SIGNALLED_WHERE_EXCEPTIONS_ARE_IGNORED = """
+import os, runpy, signal, sys, weakref
+from mpesa import serving
+
+class Gone: pass
+gone = Gone()
+kept = weakref.ref(gone, lambda _: os.kill(os.getpid(), int(os.environ["SIGNAL"])))
+del gone
+print("goes on", file=sys.stderr, flush=True)
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@by_every_signal
+@pytest.mark.usefixtures("async_mode")
+def test_a_signal_that_comes_where_exceptions_are_ignored_ends_it_all_the_same(tmp_path, number):
+    program = ("-c", SIGNALLED_WHERE_EXCEPTIONS_ARE_IGNORED)
+    server = Server(tmp_path, program, SIGNAL=str(int(number)))
+    with server.log.open("wb") as log:
+        server.process = subprocess.Popen(
+            [sys.executable, *program], cwd=ROOT, env=server.environment, stdout=log, stderr=log
+        )
+    try:
+        status = server.process.wait(PATIENCE)
+    finally:
+        server.process.kill()
+
+    assert "goes on" in server.why()
+    assert "Exception ignored" in server.why()
+    assert (status, "Serving on" in server.why()) == (0, False)
