@@ -28,6 +28,7 @@ from mpesa.web.callbacks import callbacks
 from mpesa.web.console import live
 from mpesa.web.console.session import operator
 from mpesa.web.hints import Hints
+from mpesa.web.inline import reload_of
 from mpesa.web.limits import LoginLimits, PushLimits, Tally
 from mpesa.web.pages import pages as pages_blueprint
 from mpesa.web.payments import payments
@@ -51,12 +52,13 @@ def register(
         now: the time, aware UTC.
     """
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
-    style = style_of(Path(app.static_folder or ""), settings.merchant_colour)
-    security.register(app, settings, style)
+    static_folder = Path(app.static_folder or "")
+    style, script = style_of(static_folder, settings.merchant_colour), reload_of(static_folder)
+    security.register(app, settings, style, script)
     static_files.register(app)
     words.register(app)
     errors.register(app)
-    pages.register(app, style)
+    pages.register(app, style, script)
     for blueprint in (payments, callbacks, api, pages_blueprint):
         app.register_blueprint(blueprint)
     console.register(app, settings)

@@ -20,8 +20,9 @@ from mpesa.models import Evidence, Order, db
 from mpesa.web import qr, words
 from mpesa.web.bodies import is_id
 from mpesa.web.errors import Problem
+from mpesa.web.inline import Inline
 from mpesa.web.services import services
-from mpesa.web.style import Style, readable_on
+from mpesa.web.style import readable_on
 
 pages = Blueprint("pages", __name__)
 
@@ -87,7 +88,7 @@ def checkout_page(
         paid_at=_paid_at(newest),
         prompt_left=view == "paid" and any(each["status"] == Status.PENDING for each in attempts),
         wait_seconds=services().settings.payment_wait_seconds,
-        refresh_after=_refresh_after(newest, other=other),
+        refresh_after=_refresh_after(newest, typing=other or code_problem is not None),
         manual_payment=_manual_payment(services().settings, order),
         code_to_scan=_code_to_scan(order) if view == "phone" else None,
     )
@@ -108,8 +109,8 @@ def checkout_path(order_id: str) -> str:
     return url_for("pages.checkout", order_id=order_id, **asked)  # type: ignore[arg-type]
 
 
-def register(app: Flask, style: Style) -> None:
-    """Give every template the merchant, the style, the language and the simulator's band."""
+def register(app: Flask, style: Inline, script: Inline) -> None:
+    """Give every template the merchant, what is inline, the language and the simulator's band."""
 
     @app.context_processor
     def shared() -> dict[str, Any]:
@@ -118,6 +119,7 @@ def register(app: Flask, style: Style) -> None:
             "lang": words.language(),
             "merchant": _merchant(settings),
             "style": style.text,
+            "reload_script": script.text,
             "simulator": settings.simulated,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
             "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
@@ -223,9 +225,12 @@ def _paid_at(snapshot: Snapshot | None) -> str | None:
     return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
 
 
-def _refresh_after(snapshot: Snapshot | None, *, other: bool) -> int | None:
-    """Seconds until a page without a script looks again; None where nothing will change."""
-    if snapshot is None or snapshot["final"] or other or "typing" in request.args:
+def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
+    """Seconds until a page whose script does not run looks again.
+
+    None where nothing will change, or where a new page would take away what somebody types.
+    """
+    if snapshot is None or snapshot["final"] or typing or "typing" in request.args:
         return None
     if snapshot["reason"] in (Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED):
         return max(5, snapshot["poll_after"])

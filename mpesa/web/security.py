@@ -8,7 +8,7 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mpesa.config import Settings
-from mpesa.web.style import Style
+from mpesa.web.inline import Inline
 
 # Daraja's callbacks are about 1 KB, our own requests less.
 MAX_BODY = 64 * 1024
@@ -20,18 +20,18 @@ _COMPRESSION = {
 }
 
 _POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self' {style};"
+    "default-src 'self'; script-src 'self' {script}; style-src 'self' {style};"
     " img-src 'self' data: {images}; connect-src 'self' {socket}; object-src 'none';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 
-def register(app: Flask, settings: Settings, style: Style) -> None:
+def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> None:
     """Bound bodies, answer our own host names only, and send the headers with everything."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     app.config["OWN_HOSTS"] = {_bare(host) for host in settings.allowed_hosts}
-    policy = _policy(settings, style)
+    policy = _policy(settings, style, script)
     app.config.update(_COMPRESSION)
     Compress(app)
 
@@ -77,9 +77,9 @@ def _bare(host: str) -> str:
     return host.strip("[]").lower()
 
 
-def _policy(settings: Settings, style: Style) -> str:
+def _policy(settings: Settings, style: Inline, script: Inline) -> str:
     logo = settings.merchant_logo or ""
     images = "/".join(logo.split("/")[:3]) if logo.startswith("https://") else ""
     socket = settings.public_url.replace("http", "ws", 1)
-    policy = _POLICY.format(images=images, socket=socket, style=style.source)
+    policy = _POLICY.format(images=images, socket=socket, style=style.source, script=script.source)
     return policy.replace(" ;", ";")

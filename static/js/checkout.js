@@ -91,3 +91,5 @@ addEventListener("pageshow", (event) => {
 startTicking();
 resume();
 whileScannable(() => sending || catchUp());
+// Last: a page whose script stumbled on the way here goes on loading itself again (reload.js).
+document.documentElement.dataset.runs = "";

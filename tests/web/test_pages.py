@@ -16,6 +16,7 @@ from mpesa.models import db
 from mpesa.web import qr
 from mpesa.web.words import whole
 from tests.factories import API_KEY, RECEIPT
+from tests.servers import ROOT
 from tests.web.steps import call_back, fail, pushed
 
 
@@ -66,7 +67,25 @@ def test_without_a_script_a_waiting_page_looks_again_by_itself(client, make_orde
     order_id = make_order()
     pushed(client, order_id)
 
-    assert re.search(r'<noscript><meta http-equiv="refresh" content="5">', page(client, order_id))
+    text = page(client, order_id)
+
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in text
+    assert "This page looks again every 5 seconds" in text
+
+
+def test_a_page_whose_script_may_be_lost_brings_what_loads_it_again(client, make_order, daraja):
+    order_id = make_order()
+    before = page(client, order_id)
+    pushed(client, order_id)
+    waiting = page(client, order_id)
+    call_back(client, daraja)
+    paid = page(client, order_id)
+
+    reload = (ROOT / "static" / "js" / "reload.js").read_text()
+    assert f'<script id="reload" data-seconds="5">{reload}</script>' in waiting
+    # In a browser without modules anything newer would be lost as well.
+    assert not re.search(r"=>|\blet\b|\bconst\b|`|\?\.|\bimport\b|\bexport\b", reload)
+    assert 'id="reload"' not in before + paid
 
 
 @pytest.mark.parametrize("lang", ["en", "sw"])

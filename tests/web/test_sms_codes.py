@@ -138,6 +138,9 @@ def test_a_wrong_code_in_a_browsers_form_comes_back_in_the_checkout_page(client,
     assert (answer.status_code, answer.mimetype) == (400, "text/html")
     assert f'data-order="{order_id}"' in answer.text
     assert "The code has ten letters and digits" in answer.text
+    # Loaded again, this address would be a 405, and what was typed would be gone.
+    assert "http-equiv" not in answer.text
+    assert 'id="reload"' not in answer.text
 
 
 def test_another_content_type_is_refused(client):
