@@ -978,3 +978,46 @@ def test_a_pause_that_the_endpoint_asked_for_outlasts_what_was_under_way(
         assert webhooks.run_once(session, endpoint) == 0
         clock.pass_(seconds=3601)
         assert webhooks.run_once(session, endpoint) == 1
+
+
+def test_a_test_message_on_demand_is_signed_and_tells_of_no_payment(
+    shop: Shop, flask: Callable[..., str]
+) -> None:
+    output = flask("test")
+
+    (got,) = shop.receiver.got
+    told = json.loads(got.body)
+    signature = Webhook(SECRET).sign(got.headers["webhook-id"], shop.desk.now(), got.body.decode())
+    assert got.headers["webhook-signature"] == signature
+    assert output == "answered 204: the message was taken\n"
+    assert told["type"] == "webhook.test"
+    assert "transaction_id" not in told["data"]
+    assert flask("list") == "0 waiting, 0 given up\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (merchant.reply(401), "answered 401: the signature was refused. WEBHOOK_SECRET must be"),
+        (merchant.reply(302, Location="/elsewhere"), "answered 302: redirects are not followed"),
+        (merchant.reply(418), "answered 418: the message was not taken"),
+        (merchant.reset, "the connection broke before an answer came"),
+    ],
+)
+def test_a_test_message_that_is_not_taken_says_what_to_do(
+    app: Flask, shop: Shop, answer: merchant.Answer, said: str
+) -> None:
+    shop.receiver.usual = answer
+
+    result = app.test_cli_runner().invoke(args=["webhooks", "test"])
+
+    assert said in result.output
+    assert result.exit_code == 1
+    assert shop.receiver.followed == []
+
+
+def test_a_test_message_needs_an_endpoint(make_app: Callable[..., Flask]) -> None:
+    result = make_app().test_cli_runner().invoke(args=["webhooks", "test"])
+
+    assert "WEBHOOK_URL is not set" in result.output
+    assert result.exit_code == 1

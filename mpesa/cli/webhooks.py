@@ -8,7 +8,14 @@ from mpesa import webhooks
 from mpesa.cli.group import Group
 from mpesa.models import WebhookMessage, db
 from mpesa.web.services import services
-from mpesa.webhooks import DeliveryState, EndpointState
+from mpesa.webhooks import (
+    Answered,
+    DeliveryState,
+    Endpoint,
+    EndpointState,
+    Failure,
+    Unanswered,
+)
 
 webhooks_group = Group("webhooks", help="What the merchant's server was told.")
 
@@ -46,6 +53,41 @@ def retry(message_id: str | None, all_failed: bool) -> None:
     else:
         raise click.ClickException(f"there is no webhook {message_id}")
     click.echo(f"{count} to be sent again by the running server")
+
+
+@webhooks_group.command("test")
+def send_test() -> None:
+    """Send one signed message to WEBHOOK_URL now, and print what the server there answers."""
+    ours = services()
+    if ours.settings.webhook_url is None:
+        raise click.ClickException("WEBHOOK_URL is not set: there is nowhere to send a message")
+    outcome = webhooks.send_test(
+        Endpoint.at(ours.settings.webhook_url, ours.settings.webhook_secret, ours.now)
+    )
+    match outcome:
+        case Answered(status_code=code) if code in range(200, 300):
+            click.echo(f"answered {code}: the message was taken")
+        case Answered(status_code=code):
+            raise click.ClickException(f"answered {code}: {_ADVICE.get(code, _REFUSED)}")
+        case Unanswered(failure=failure):
+            raise click.ClickException(_UNANSWERED[failure])
+
+
+_REFUSED = "the message was not taken. A type that your server does not know should get a 2xx"
+_WRONG_SECRET = "the signature was refused. WEBHOOK_SECRET must be the same on both sides"
+_MOVED = "redirects are not followed. Set WEBHOOK_URL to the address that answers itself"
+_ADVICE = {
+    **dict.fromkeys((400, 401, 403), _WRONG_SECRET),
+    **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
+    404: "there is nothing at WEBHOOK_URL's path",
+    405: "WEBHOOK_URL's path takes no POST",
+}
+_UNANSWERED = {
+    Failure.TIMED_OUT: "no answer within 15 s. Answer first, and work afterwards",
+    Failure.UNREACHABLE: "no connection. Check WEBHOOK_URL's host and port, and that it listens",
+    Failure.TLS_FAILED: "TLS failed. Check the certificate of WEBHOOK_URL's host",
+    Failure.BROKEN: "the connection broke before an answer came",
+}
 
 
 def _line(message: WebhookMessage, now: datetime) -> str:

@@ -67,6 +67,16 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
     return json.dumps(told, separators=(",", ":"))
 
 
+def test_body(now: datetime) -> str:
+    """The JSON text of a message that only shows that messages arrive and that signatures fit."""
+    told = {
+        "type": "webhook.test",
+        "timestamp": utc_text(now),
+        "data": {"note": "Sent by flask webhooks test. It tells of no payment."},
+    }
+    return json.dumps(told, separators=(",", ":"))
+
+
 # How long after a failed try the next one follows: the schedule that Standard Webhooks 1.0.0
 # recommends. Ten tries in all, over three days: an endpoint that broke on a Friday is mended.
 RETRY_AFTER = (

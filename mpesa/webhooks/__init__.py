@@ -11,6 +11,7 @@ from mpesa.webhooks.deliveries import (
     retry_failed,
     run_once,
     run_until_idle,
+    send_test,
 )
 from mpesa.webhooks.post import Answered, Failure, Post, Unanswered
 from mpesa.webhooks.reports import (
@@ -39,5 +40,6 @@ __all__ = [
     "retry_failed",
     "run_once",
     "run_until_idle",
+    "send_test",
     "state_of",
 ]

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from mpesa import counters
 from mpesa.domain import webhook
 from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage, reading, writing
-from mpesa.tokens import hash_token
+from mpesa.tokens import hash_token, new_id
 from mpesa.webhooks.post import TIME_LIMIT, Answered, Outcome, Post, Unanswered
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,13 @@ def run_once(session: Session, endpoint: Endpoint) -> int:
     outcome = endpoint.post(claimed.body.encode(), _headers(claimed, endpoint, started))
     _record(session, endpoint, claimed, outcome, started)
     return 1
+
+
+def send_test(endpoint: Endpoint) -> Outcome:
+    """Send a signed message that tells of no payment, once; nothing of it is kept."""
+    now = endpoint.now()
+    message = _Claimed(f"msg_{new_id()}", webhook.test_body(now), until=now)
+    return endpoint.post(message.body.encode(), _headers(message, endpoint, now))
 
 
 def retry(session: Session, message_id: str, now: datetime) -> bool:
