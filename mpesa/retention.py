@@ -30,6 +30,8 @@ from mpesa.tokens import new_id
 _BATCH = 500
 # What an operator did, and that something was forgotten, is the merchant's own record.
 _KEPT_KINDS = (Kind.OPERATOR.value, Kind.FORGOTTEN.value)
+# As the ledger writes the body of a forgotten payment, and as it is rewritten here.
+_NO_PHONE = ('"phone":""', '"phone": ""')
 # A failure may still be contradicted by late money, which is believed by the ids: nobody waits
 # longer than this for it.
 _LATE_MONEY = timedelta(hours=72)
@@ -66,6 +68,9 @@ def by_age(
 ) -> Forgotten:
     """Forget who paid longer ago than `age`; what may still change, or waits for a person, stays.
 
+    What came since for a payment that was forgotten before goes as well, a webhook's masked number
+    once that was taken.
+
     Args:
         now: aware UTC.
         by: who asked for it; kept as the evidence's source.
@@ -73,9 +78,11 @@ def by_age(
     """
     before = now - age
     old = and_(Transaction.created_at < before, Transaction.updated_at < before)
-    done = Forgotten(left=_count(session, and_(old, not_(_settled()), _is_known())))
+    # Of what was forgotten on request, whatever came since goes too, however young it is.
+    due = and_(or_(old, Transaction.msisdn.is_(None)), _is_known())
+    done = Forgotten(left=_count(session, and_(due, not_(_settled()))))
     why = f"older than {age.days} days"
-    return _forget_all(session, and_(old, _settled(), _is_known()), done, (by, why, now), dry_run)
+    return _forget_all(session, and_(due, _settled()), done, (by, why, now), dry_run)
 
 
 def by_line(
@@ -124,8 +131,8 @@ def _settled() -> ColumnElement[bool]:
 
 
 def _is_known() -> ColumnElement[bool]:
-    """There is something to forget: a number, or a message that came after the last time."""
-    return or_(Transaction.msisdn.is_not(None), _bodies().exists())
+    """There is something to forget: a number, or what came or was told after the last time."""
+    return or_(Transaction.msisdn.is_not(None), _bodies().exists(), _told_numbers().exists())
 
 
 def _bodies() -> Select[Any]:
@@ -133,6 +140,16 @@ def _bodies() -> Select[Any]:
         Evidence.transaction_id == Transaction.id,
         Evidence.kind.not_in(_KEPT_KINDS),
         or_(func.length(Evidence.body) > 0, Evidence.source.is_not(None)),
+    )
+    return own.correlate(Transaction)
+
+
+def _told_numbers() -> Select[Any]:
+    """Webhooks that are told, or given up, and still hold the masked number."""
+    own = select(WebhookMessage.id).where(
+        WebhookMessage.transaction_id == Transaction.id,
+        WebhookMessage.next_attempt_at.is_(None),
+        *(not_(WebhookMessage.body.contains(blank)) for blank in _NO_PHONE),
     )
     return own.correlate(Transaction)
 

@@ -1,6 +1,8 @@
 """Forgetting who paid: what goes, what stays, and what is never touched."""
 
+import base64
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from mpesa import ledger, retention
-from mpesa.domain.settlement import CodeTyped
+from mpesa import ledger, retention, webhooks
+from mpesa.domain.settlement import CodeTyped, ReviewSettled
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Evidence, IdempotencyKey, Transaction, WebhookMessage, db
+from mpesa.webhooks import Answered
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.factories import (
@@ -253,6 +256,95 @@ def test_a_webhook_that_was_taken_loses_its_masked_number(desk: Desk) -> None:
     with desk.sessions() as session:
         told = json.loads(session.get_one(WebhookMessage, "w1").body)
     assert told["data"] == {"phone": "", "amount": 150}
+
+
+@pytest.fixture
+def telling(make_app: Callable[..., Flask], clock: Clock, daraja: FakeDaraja) -> Desk:
+    """A desk whose merchant has an endpoint; nothing is sent but by the tests."""
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    return Desk(make_app(WEBHOOK_URL=HOOK, WEBHOOK_SECRET=secret), clock, daraja)
+
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+def send(desk: Desk, *answers: int) -> None:
+    """Send what is due; the merchant's server answers like this, and then 204."""
+    coming = iter(answers)
+    endpoint = webhooks.Endpoint(
+        HOOK, ("whsec_" + base64.b64encode(b"k" * 32).decode(),),
+        lambda *_: Answered(next(coming, 204)), desk.now, lambda: 0.0,
+    )  # fmt: skip
+    with desk.sessions() as session:
+        webhooks.run_until_idle(session, endpoint)
+
+
+def told_numbers(desk: Desk) -> list[str]:
+    """The `phone` of each webhook."""
+    with desk.sessions() as session:
+        bodies = session.scalars(select(WebhookMessage.body)).all()
+    return [json.loads(body)["data"]["phone"] for body in bodies]
+
+
+@pytest.mark.parametrize("forget_first", [forget_line, forget])
+def test_a_webhook_that_is_taken_after_the_forgetting_loses_its_number_with_the_next_run(
+    telling: Desk, forget_first: Callable[[Desk], retention.Forgotten]
+) -> None:
+    telling.attempt()
+    pay(telling)
+    if forget_first is forget:
+        telling.now.pass_(days=401)
+    forget_first(telling)
+    while_it_waits = (told_numbers(telling), forget(telling).transactions)
+
+    send(telling)
+    found = forget(telling, dry_run=True).transactions
+    forget(telling)
+
+    assert while_it_waits == (["0712•••678"], 0)
+    assert (found, told_numbers(telling)) == (1, [""])
+    assert forget(telling).transactions == 0
+
+
+def test_a_webhook_that_is_given_up_after_the_forgetting_loses_its_number(telling: Desk) -> None:
+    telling.attempt()
+    pay(telling)
+    forget_line(telling)
+    for _ in range(10):
+        send(telling, 500)
+        telling.now.pass_(hours=25)
+
+    forget(telling)
+
+    assert told_numbers(telling) == [""]
+
+
+def test_what_is_told_of_a_forgotten_payment_is_found_once(telling: Desk) -> None:
+    """It holds no number from the start."""
+    transaction = telling.attempt()
+    pay(telling)
+    forget_line(telling)
+    telling.callback(1, {"what": "is this"})
+    with telling.sessions() as session:
+        settles = ReviewSettled()
+        ledger.record(session, transaction, settles, Raw(Kind.OPERATOR, b"{}"), telling.now())
+    send(telling)
+
+    assert forget(telling).transactions == 1
+    assert set(told_numbers(telling)) == {""}
+    assert forget(telling).transactions == 0
+
+
+def test_what_arrived_after_a_forgetting_on_request_goes_with_the_next_run(desk: Desk) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    forget_line(desk)
+    pay(desk)
+
+    forget(desk)
+
+    assert [each.body for each in desk.evidence(transaction)] == [b""] * 5
+    assert "712345678" not in everything(desk)
 
 
 def test_a_failure_of_these_days_keeps_its_number_for_late_money(desk: Desk) -> None:

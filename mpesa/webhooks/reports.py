@@ -65,8 +65,8 @@ class EndpointState:
     Attributes:
         stopped_at: it answered 410: nothing is sent until its address changes or an operator
             sends something again; None: it was not stopped.
-        failures: tries in a row to which it was silent, or too busy; what it answered to one message
-            alone (a 500, say) is that message's failure.
+        failures: tries in a row to which it was silent, or too busy; another refusal (a 500, say)
+            is one message's own.
         resume_at: nothing is sent before, since it is silent or asked for a pause; None: no pause.
         delivered_at: when it last took a message; None: never.
     """
