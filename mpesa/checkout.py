@@ -1,6 +1,7 @@
 """Start a payment: check, write the row, ask Daraja, record the answer."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ from mpesa.domain.snapshot import OPEN_FOR, OrderStatus, seconds_left
 from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import IdempotencyKey, Order, Transaction, writing
 from mpesa.tokens import hash_token, new_callback_token, new_id
+
+log = logging.getLogger(__name__)
 
 
 class PushNotStarted(Exception):
@@ -369,15 +372,18 @@ def _keep_key(session: Session, request: PushRequest, started: Started, now: dat
 def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[Change]:
     """Send the push and record what came of it; returns what is to be announced."""
     session.rollback()  # no connection is held while Daraja thinks
-    evidence, body = _send(seams.line.daraja, push)
+    evidence, body = _send(seams.line.daraja, push, transaction_id)
     raw = Raw(Kind.PUSH_ANSWER, body)
     return ledger.record(session, transaction_id, evidence, raw, seams.line.now())
 
 
-def _send(daraja: Daraja, push: Push) -> tuple[settlement.Evidence, bytes]:
+def _send(daraja: Daraja, push: Push, transaction_id: str) -> tuple[settlement.Evidence, bytes]:
     try:
         accepted = daraja.push(push, budget=PUSH_BUDGET.total_seconds())
     except (NotSent, Refused) as error:
+        if error.reason is Reason.MISCONFIGURED:
+            # No shopper can do anything about it, so the merchant has to hear of it.
+            log.error("M-PESA is not set up correctly, transaction=%s: %s", transaction_id, error)
         counters.count("pushes", outcome="refused" if isinstance(error, Refused) else "not_sent")
         return settlement.PushFailed(error.reason), error.body or str(error).encode()
     except DarajaError as error:

@@ -179,6 +179,33 @@ def test_a_push_that_cannot_be_on_the_phone_has_failed_for_good(
     assert not row.is_open
 
 
+@pytest.mark.parametrize("error", [NotSent, Refused])
+def test_the_merchant_hears_of_a_push_that_only_the_merchant_can_put_right(
+    desk: Desk, error: type[NotSent] | type[Refused], caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.daraja.answers.append(error(Reason.MISCONFIGURED, "HTTP 400 (CallBackURL)"))
+
+    started = desk.start(desk.order())
+
+    (line,) = (each for each in caplog.records if each.name == "mpesa.checkout")
+    assert line.levelname == "ERROR"
+    assert line.getMessage() == (
+        "M-PESA is not set up correctly, "
+        f"transaction={started.transaction_id}: HTTP 400 (CallBackURL)"
+    )
+
+
+@pytest.mark.parametrize("reason", [Reason.PUSH_REFUSED, Reason.LINE_BUSY, Reason.SYSTEM_BUSY])
+def test_what_the_merchant_cannot_put_right_is_no_error_in_the_log(
+    desk: Desk, reason: Reason, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.daraja.answers.append(Refused(reason))
+
+    desk.start(desk.order())
+
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("error", [UnknownOutcome(), NoAnswer()])
 def test_a_push_whose_fate_is_unknown_stays_pending(desk: Desk, error: UnknownOutcome) -> None:
     desk.daraja.answers.append(error)

@@ -14,6 +14,8 @@ from sqlalchemy import event, select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from mpesa import webhooks
+from mpesa.daraja import Refused
+from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
@@ -199,6 +201,16 @@ def test_a_receipt_that_comes_later_is_told_too(shop: Shop) -> None:
     receipts = [json.loads(each.body)["data"]["receipt"] for each in shop.receiver.got]
     assert shop.told() == [("succeeded", 2), ("succeeded", 3)]
     assert receipts == [None, "UKO1ABCD01"]
+
+
+def test_a_push_that_only_the_merchant_can_put_right_is_told(shop: Shop) -> None:
+    shop.desk.daraja.answers.append(Refused(Reason.MISCONFIGURED))
+    shop.desk.attempt()
+
+    shop.send()
+
+    told = json.loads(shop.receiver.got[0].body)
+    assert (told["type"], told["data"]["reason"]) == ("transaction.failed", "misconfigured")
 
 
 def test_a_failure_and_the_money_after_it_are_told_in_order(shop: Shop) -> None:

@@ -39,10 +39,21 @@ _REASON_OF_TEXT = {
 }
 _REASON_OF_CODE = {"500.003.02": Reason.SYSTEM_BUSY, "500.003.03": Reason.SYSTEM_BUSY}
 _REASON_OF_STATUS = {
-    400: Reason.PUSH_REFUSED,
     **dict.fromkeys((401, 403, 404, 405), Reason.MISCONFIGURED),
     429: Reason.SYSTEM_BUSY,
 }
+
+# A 400 names the field that it dislikes, in words ("Bad Request - Invalid PhoneNumber", "Invalid
+# phone number"). Whoever pays chose the number, and the merchant's settings make all the others.
+_PAYERS_FIELDS = ("PhoneNumber", "PartyA", "MSISDN", "Phone")
+_MERCHANTS_FIELDS = (
+    "BusinessShortCode", "ShortCode", "Password", "Passkey", "Timestamp", "TransactionType",
+    "Amount", "PartyB", "CallBackURL", "AccountReference", "Remarks", "TransactionDesc",
+    "AccessToken",
+)  # fmt: skip
+_FIELDS = {each.lower(): each for each in (*_PAYERS_FIELDS, *_MERCHANTS_FIELDS)}
+# What "Invalid Request Payload" and the like name is no field.
+_INVALID_SOMETHING = re.compile(r"invalid[\s:_-]*(?!request|payload|json)[a-z]")
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,9 @@ def read_push(answer: Answer) -> PushAccepted:
     if _is_accepted(answer) and merchant_id and checkout_id:
         return PushAccepted(merchant_id, checkout_id, answer.body)
     if reason := _refusal(answer):
-        raise Refused(reason, f"push refused: {answer}", answer.excerpt)
+        named = _field_named(_message(answer)) if answer.status == 400 else None
+        told = f"push refused: {answer}" + (f" ({named})" if named else "")
+        raise Refused(reason, told, answer.excerpt)
     raise UnknownOutcome(f"push unclear: {answer}", answer.excerpt)
 
 
@@ -181,16 +194,39 @@ def _is_accepted(answer: Answer) -> bool:
 
 
 def _refusal(answer: Answer) -> Reason | None:
-    fields = answer.fields
-    if fields is None or answer.status < 400:
+    if answer.fields is None or answer.status < 400:
         return None
-    message = (_text(fields.get("errorMessage")) or "").lower()
+    message = _message(answer)
     for text, reason in _REASON_OF_TEXT.items():
         if text in message:
             return reason
     if says_token_is_dead(answer):
         return Reason.MISCONFIGURED
-    return _REASON_OF_CODE.get(answer.error_code or "") or _REASON_OF_STATUS.get(answer.status)
+    if by_code := _REASON_OF_CODE.get(answer.error_code or ""):
+        return by_code
+    if answer.status == 400:
+        whose = _field_named(message)
+        return Reason.PUSH_REFUSED if whose in (None, *_PAYERS_FIELDS) else Reason.MISCONFIGURED
+    return _REASON_OF_STATUS.get(answer.status)
+
+
+def _message(answer: Answer) -> str:
+    return (_text((answer.fields or {}).get("errorMessage")) or "").lower()
+
+
+def _field_named(message: str) -> str | None:
+    """The field that a refusal names first, by one of our own words for it; None: it names none.
+
+    Args:
+        message: in lower case. Nothing of it is handed on, since it may repeat what was sent.
+    """
+    letters = re.sub("[^a-z]", "", message)
+    # Of names that begin at one place the longest counts: "phone" stands in "phonenumber" too.
+    found = [(letters.find(name), -len(name), each) for name, each in _FIELDS.items()]
+    named = min((each for each in found if each[0] >= 0), default=None)
+    if named is not None:
+        return named[2]
+    return "a field that we do not know" if _INVALID_SOMETHING.search(message) else None
 
 
 def _refuses_credentials(answer: Answer) -> bool:

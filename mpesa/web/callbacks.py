@@ -17,7 +17,8 @@ _TOKEN = re.compile(r"[0-9a-f]{64}")
 _SOURCE_LONGEST = 64
 
 
-@callbacks.post("/callback/<token>")
+# Some proxies and frameworks add a slash, and a callback comes once.
+@callbacks.post("/callback/<token>", strict_slashes=False)
 def callback(token: str) -> Response:
     """Take in a callback: 200 once its raw body is committed, whatever it says."""
     if not _TOKEN.fullmatch(token):

@@ -28,25 +28,67 @@ def answer(status: int, body: object) -> Answer:
     return Answer(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
+# What the payer gave, as Daraja and its gateways have written it.
+PAYERS = (
+    "Bad Request - Invalid PhoneNumber",
+    "Bad Request - Invalid PartyA",
+    "BAD REQUEST - INVALID PHONENUMBER",
+    "Bad Request - Invalid Phone Number",
+    "Invalid phone number",
+    "invalid phone_number format",
+    "Invalid MSISDN",
+    "Invalid phone",
+    "The PhoneNumber is required",
+    "Phone number invalid. Try again",
+)
+# What comes from the merchant's settings, or from us.
+MERCHANTS = (
+    *(
+        f"Bad Request - Invalid {name}"
+        for name in (
+            "BusinessShortCode",
+            "Timestamp",
+            "Password",
+            "TransactionType",
+            "Amount",
+            "PartyB",
+            "CallBackURL",
+            "AccountReference",
+            "Remarks",
+            "TransactionDesc",
+            "Initiator",
+        )
+    ),
+    "bad request - invalid callbackurl",
+    "Invalid Call Back URL",
+    "Invalid Business Short Code",
+    "Invalid Access Token",
+    "Invalid ShortCode for this PhoneNumber",
+    "CallBackURL is required",
+    "Invalid OrgSettings",
+)
+NO_FIELD = (
+    "Bad Request",
+    "Bad Request - Invalid",
+    "Invalid Request",
+    "Invalid Request Payload",
+    "Missing ICCID value in request",
+    "",
+)
 INVALID_FIELDS = [
-    (400, refusal("400.002.02", f"Bad Request - Invalid {name}"), Reason.PUSH_REFUSED)
-    for name in (
-        "BusinessShortCode",
-        "Timestamp",
-        "Password",
-        "TransactionType",
-        "Amount",
-        "PartyA",
-        "PartyB",
-        "PhoneNumber",
-        "CallBackURL",
-        "AccountReference",
-        "Remarks",
+    (400, refusal("400.002.02", text), reason)
+    for texts, reason in (
+        (PAYERS, Reason.PUSH_REFUSED),
+        (MERCHANTS, Reason.MISCONFIGURED),
+        (NO_FIELD, Reason.PUSH_REFUSED),
     )
+    for text in texts
 ]
 REFUSALS = [
     *INVALID_FIELDS,
     (400, refusal("400.002.05", "Invalid Request Payload"), Reason.PUSH_REFUSED),
+    (400, {"message": "no"}, Reason.PUSH_REFUSED),
+    (400, {"errorCode": "400.002.02", "errorMessage": None}, Reason.PUSH_REFUSED),
     (400, refusal("400.003.01", "Invalid Access Token"), Reason.MISCONFIGURED),
     (404, refusal("404.001.03", "Invalid Access Token"), Reason.MISCONFIGURED),
     (
@@ -265,7 +307,22 @@ def test_an_error_text_has_the_code_but_nothing_that_the_answer_says() -> None:
     with pytest.raises(Refused) as refused:
         read_push(answer(400, refusal("400.002.02", "Invalid PhoneNumber 254712345678")))
 
-    assert str(refused.value) == "push refused: Daraja answered HTTP 400 with 400.002.02"
+    told = "push refused: Daraja answered HTTP 400 with 400.002.02 (PhoneNumber)"
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("invalid call back url https://shop.example/abc123", "(CallBackURL)"),
+        ("Invalid bfb279f9aa9bdbcf", "(a field that we do not know)"),
+    ],
+)
+def test_an_error_text_names_the_field_in_our_own_words(text: str, named: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read_push(answer(400, refusal("400.002.02", text)))
+
+    assert str(refused.value).endswith(f"400.002.02 {named}")
 
 
 def test_an_error_code_that_is_none_is_not_repeated() -> None:

@@ -165,8 +165,18 @@ def test_an_unknown_token_is_not_found_and_nothing_is_kept(
 def test_a_token_opens_in_lower_case_only_and_only_whole(client, daraja, transaction_id):
     token = daraja.token_of(1)
 
-    for other in (token.upper(), token[:-1], token + "0", token + "/", f"x{token}"):
+    for other in (token.upper(), token[:-1], token + "0", f"{token}/x", f"x{token}"):
         assert client.post(f"/callback/{other}", data=b"{}").status_code == 404
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+def test_a_slash_behind_the_token_keeps_no_callback_out(client, daraja, transaction_id):
+    body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
+
+    answer = client.post(f"/callback/{daraja.token_of(1)}/", data=body)
+
+    assert (answer.status_code, answer.get_json()) == (200, ACCEPTED)
+    assert status_of(client, transaction_id)["status"] == "SUCCESS"
 
 
 def test_the_hash_of_a_token_opens_nothing(client, app, daraja, transaction_id):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mpesa import ledger
-from mpesa.daraja import NotSent
+from mpesa.daraja import NotSent, Refused
 from mpesa.domain.result_codes import Reason
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DarajaAccess, db
@@ -71,6 +71,13 @@ def test_pushes_that_daraja_refuses_stand_out(app, client, daraja, make_order):
         pushed(client, make_order(), f"071234567{number}")
 
     assert checks(logged_in(app))["Daraja: pushes"] == ("wrong", "3 of 3 refused: M-PESA busy")
+
+
+def test_pushes_that_only_the_merchant_can_put_right_say_so(app, client, daraja, make_order):
+    daraja.answers.append(Refused(Reason.MISCONFIGURED))
+    pushed(client, make_order())
+
+    assert checks(logged_in(app))["Daraja: pushes"] == ("wrong", "1 of 1 refused: misconfigured")
 
 
 def test_pushes_that_daraja_takes_are_good(app, client, make_order):
