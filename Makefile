@@ -8,9 +8,11 @@
 #   Prometheus   promtool          PATH
 #   Chromium     chromium          PATH, else google-chrome
 #   Node         node              PATH
+#   PHP          php, pdo_sqlite   PATH
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
-# tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser) and
-# the last line says so. With CI=true nothing may be left out: a missing program is a failure.
+# tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser, node,
+# php) and the last line says so. With CI=true nothing may be left out: a missing program is a failure,
+# and so is a test that skips itself.
 
 PY := .venv/bin/python
 READY := .venv/.ready

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install the programs of the system that the tests use, where that is possible (root, apt-get).
-# Standard output: the names that are still missing, on one line: postgres redis nginx promtool browser node
+# Standard output: the names that are still missing, on one line: postgres redis nginx promtool browser node php
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -13,11 +13,12 @@ is_there() {
         promtool) has promtool ;;
         browser) has chromium || has google-chrome ;;
         node) has node ;;
+        php) has php && php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);' ;;
     esac
 }
 
 missing() {
-    for program in postgres redis nginx promtool browser node; do
+    for program in postgres redis nginx promtool browser node php; do
         is_there "$program" || echo "$program"
     done
 }
@@ -37,6 +38,7 @@ package_of() {
         # Without a font Chromium measures boxes instead of text.
         browser) echo chromium fonts-liberation ;;
         node) echo nodejs ;;
+        php) echo php-cli php-sqlite3 ;;
     esac
 }
 

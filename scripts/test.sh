@@ -16,7 +16,7 @@ fi
 is_left_out() { [[ " $left_out " == *" $1 "* ]]; }
 
 selection=""
-for marker in postgres redis nginx promtool browser; do
+for marker in postgres redis nginx promtool browser node php; do
     if is_left_out "$marker"; then selection+="${selection:+ and }not $marker"; fi
 done
 

@@ -1,8 +1,9 @@
 """Fixtures: an application with a clock and a Daraja of its own, and real servers."""
 
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,17 @@ from tests.fakes import Clock, FakeDaraja
 from tests.servers import Postgres, Server, redis_server, running
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true a test that is skipped fails: nobody reads what a green run left out."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"skipped under CI=true: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -122,12 +121,8 @@ def signed(
 
 LANGUAGES = [
     "python",
-    pytest.param(
-        "js", marks=pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
-    ),
-    pytest.param(
-        "php", marks=pytest.mark.skipif(not shutil.which("php"), reason="PHP is not installed")
-    ),
+    pytest.param("js", marks=pytest.mark.node),
+    pytest.param("php", marks=pytest.mark.php),
 ]
 
 
