@@ -21,6 +21,15 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+# Of what a stranger sent: enough to recognise a host or an origin by.
+_SHOWN = 120
+
+
+def quoted(text: str) -> str:
+    """What a stranger sent, as a log line may hold it: its beginning, escaped, in quotes."""
+    return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
+
+
 def set_up(log_format: LogFormat) -> None:
     """Send this project's log to standard error; libraries speak from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)

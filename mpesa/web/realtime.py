@@ -2,23 +2,25 @@
 
 import contextlib
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Request, request
 from flask_socketio import ConnectionRefusedError, SocketIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change
+from mpesa.logs import quoted
 from mpesa.outbox import Announced
 from mpesa.web import connections, reads, words
 from mpesa.web.bodies import is_id
 from mpesa.web.rooms import RoomIndex
-from mpesa.web.security import host_is_ours
+from mpesa.web.security import is_ours
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ _MOST_EMPTY = 1000
 # What was announced and not written down yet, while the database is gone: a minute of a busy
 # worker, a few MB. The oldest go first.
 _MOST_UNWRITTEN = 20_000
+
+# Seconds between two lines of the log about hosts that are not ours: anybody can send one.
+_A_LINE_EVERY = 60.0
 
 # Keys of our own in a connection's environ.
 _EXPECTED = "mpesa.expected"
@@ -207,9 +212,11 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
             return
         environ[_ENTERED] = True
 
+    answer_over_http = app.wsgi_app
     socketio.init_app(
         app,
         async_mode=async_mode,
+        engineio_logger=_engine_log(),
         client_manager=RoomIndex(connected),
         transports=["websocket"],
         cors_allowed_origins=None,  # the request's own origin only
@@ -220,10 +227,55 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
         # One more pass over all connections; a silent one is noticed where it is read.
         monitor_clients=False,
     )
+    app.wsgi_app = _own_hosts_only(app, answer_over_http)  # type: ignore[method-assign, assignment]
     socketio.on_event("connect", lambda auth=None: _admit(socketio, rooms, auth))
     _watch_connections(socketio, rooms)
     _take_connects_only(socketio)
     return socketio, rooms
+
+
+def _engine_log() -> logging.Logger:
+    """Engine.IO's log as a part of ours.
+
+    Left to itself it has a handler of its own, which writes plain text whatever LOG_FORMAT says.
+    Its lines hold what strangers send (an Origin, a session's id), as it came.
+    """
+
+    def quote(record: logging.LogRecord) -> bool:
+        record.msg, record.args = "Engine.IO: %s", (quoted(record.getMessage()),)
+        return True
+
+    engine_log = log.getChild("engine")
+    engine_log.setLevel(logging.ERROR)  # below, it tells of every packet
+    engine_log.filters = [quote]  # one, however many applications are made
+    return engine_log
+
+
+def _own_hosts_only(app: Flask, answer_over_http: Any) -> Callable[[Any, Any], Iterable[bytes]]:
+    """Give handshakes that name another host the answer that HTTP gives them: 400.
+
+    Engine.IO would shake hands: a page under another name that leads here is of the same origin.
+
+    Args:
+        answer_over_http: the application without sockets.
+    """
+    with_sockets = app.wsgi_app
+    silent_until = 0.0
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        nonlocal silent_until
+        # Kept in the environ, it would hold every page that left in a cycle.
+        asked = Request(environ, populate_request=False)
+        if not asked.path.startswith("/socket.io") or is_ours(app, asked.host):
+            return with_sockets(environ, start_response)
+        if time.monotonic() >= silent_until:
+            silent_until = time.monotonic() + _A_LINE_EVERY
+            named = quoted(environ.get("HTTP_HOST", ""))
+            log.warning("a socket was refused: its Host %s is not in ALLOWED_HOSTS", named)
+        response: Iterable[bytes] = answer_over_http(environ, start_response)
+        return response
+
+    return answer
 
 
 def room_of(transaction_id: str, lang: str) -> str:
@@ -239,7 +291,7 @@ def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
     try:
-        snapshot, mark = rooms.expect(transaction_id) if host_is_ours() else (None, 0)
+        snapshot, mark = rooms.expect(transaction_id)
     except SQLAlchemyError as error:
         log.error("a socket was refused: the database failed (%s)", type(error).__name__)
         close_later(socketio, REFUSED_FOR)

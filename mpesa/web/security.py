@@ -2,7 +2,7 @@
 
 import re
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from flask_compress import Compress
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -37,7 +37,7 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
 
     @app.before_request
     def refuse_other_hosts() -> None:
-        if not host_is_ours():
+        if not is_ours(app, request.host):
             raise SecurityError
 
     @app.after_request
@@ -64,13 +64,13 @@ def believe_proxies(app: Flask, settings: Settings) -> None:
         )
 
 
-def host_is_ours() -> bool:
-    """Whether the request, or a socket's, names one of ALLOWED_HOSTS, whatever its port.
+def is_ours(app: Flask, host: str) -> bool:
+    """Whether a request's host is one of ALLOWED_HOSTS, whatever its port.
 
     Another name that leads to this server (DNS rebinding) would pass as the same origin. Not
     Flask's TRUSTED_HOSTS, which compares case and knows no IPv6 address (Werkzeug 3.1).
     """
-    return _bare(re.sub(r":[0-9]+$", "", request.host)) in current_app.config["OWN_HOSTS"]
+    return _bare(re.sub(r":[0-9]+$", "", host)) in app.config["OWN_HOSTS"]
 
 
 def _bare(host: str) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import sqlite3
 import struct
 import threading
 import time
@@ -302,10 +303,55 @@ def test_our_own_page_may(server):
 
 
 def test_another_host_name_that_leads_here_is_refused(server):
-    _, transaction_id = started(server)
     names = {"host": f"evil.example:{server.port}", "origin": f"http://evil.example:{server.port}"}
-    with Page(server, **names) as page:
-        assert "transaction_not_found" in page.connect(tx_id=transaction_id)
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        Page(server, **names)
+
+    assert refused.value.status_code == 400
+    assert b"invalid_request" in refused.value.resp_body
+    assert "is not in ALLOWED_HOSTS" in server.log.read_text()
+
+
+def test_what_a_refused_handshake_says_stands_escaped_in_one_json_line(tmp_path, async_mode):
+    hostile = "http://evil.example/\x1b[2J\x85" + '{"level":"error"}' * 200
+    with running(tmp_path, LOG_FORMAT="json", ASYNC_MODE=async_mode) as server:
+        for named in ({"origin": hostile}, {"host": hostile}):
+            for _again in range(3):
+                with pytest.raises(websocket.WebSocketBadStatusException):
+                    Page(server, **named)
+        server.get("/socket.io/?EIO=4&transport=websocket&sid=" + "x" * 3000)
+
+    written = server.log.read_text("utf-8").splitlines()
+    told = [json.loads(line) for line in written if "evil" in line or "xxx" in line]
+    assert [each["logger"] for each in told] == [
+        "mpesa.web.realtime.engine",
+        "mpesa.web.realtime",
+        "mpesa.web.realtime.engine",
+    ]
+    assert "not in ALLOWED_HOSTS" in told[1]["message"]
+    for each in told:
+        assert len(each["message"]) < 250
+        assert each["message"].isascii()
+        assert each["message"].isprintable()
+
+
+def test_a_database_that_fails_is_told_as_that_and_the_payment_is_there_afterwards(
+    tmp_path, async_mode
+):
+    with running(tmp_path, ASYNC_MODE=async_mode) as server:
+        _, transaction_id = started(server)
+        file = server.environment["DATABASE_URL"].removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, timeout=PATIENCE)) as database:
+            database.execute("ALTER TABLE transactions RENAME TO moved_away")
+            with Page(server) as page:
+                refused = page.connect(tx_id=transaction_id)
+            database.execute("ALTER TABLE moved_away RENAME TO transactions")
+        with Page(server) as page:
+            acknowledged = page.connect(tx_id=transaction_id)
+
+    assert json.loads(refused.removeprefix("44")) == {"message": "unavailable"}
+    assert "a socket was refused: the database failed" in server.log.read_text()
+    assert acknowledged.startswith('40{"sid"')
 
 
 def test_behind_a_proxy_the_host_that_it_passed_on_counts(tmp_path):

@@ -15,7 +15,6 @@ from werkzeug.test import EnvironBuilder
 
 from mpesa.web import connections
 from mpesa.web.connections import Connection, Later, Outgoing, lighten, slim
-from mpesa.web.security import host_is_ours
 
 PATIENCE = 10.0
 START = 1000.0
@@ -471,7 +470,7 @@ def seen_in(environ):
     """What a connect handler of a namespace can look at, as flask-socketio has it look."""
     with environ["flask.app"].request_context(environ):
         return (
-            request.host, host_is_ours(), request.url, request.method, request.remote_addr,
+            request.host, request.url, request.method, request.remote_addr,
             request.accept_languages.best, dict(request.cookies), request.args.to_dict(),
         )  # fmt: skip
 
