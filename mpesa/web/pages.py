@@ -238,14 +238,18 @@ def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
 
 
 def _other_language() -> str:
-    """The page that is shown, in the other language."""
+    """The page that is shown, in the other language, as a link from that page.
+
+    A browser adds the path itself. One written here out of the request could lead to another host:
+    `//host`, `/\\host` and `/<tab>/host` all do (WHATWG URL, 4.4, "relative slash state").
+    """
     other = "en" if words.language() == "sw" else "sw"
     kept = {name: value for name, value in request.args.items() if name != "lang"}
-    path = request.path if request.method == "GET" else ""
+    query = "?" + urlencode({**kept, "lang": other})
+    if request.method == "GET":
+        return query
     order_id = _posted_order_id()
-    if not path and is_id(order_id):
-        path = url_for("pages.checkout", order_id=order_id)
-    return f"{path or '/'}?{urlencode({**kept, 'lang': other})}"
+    return (url_for("pages.checkout", order_id=order_id) if is_id(order_id) else "/") + query
 
 
 def _posted_order_id() -> str:

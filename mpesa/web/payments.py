@@ -45,7 +45,7 @@ def check_status() -> Response:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
     snapshot, lang = _snapshot(transaction_id), words.chosen(request.args.get("lang"))
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
-    if etag in request.if_none_match:
+    if request.if_none_match.contains_weak(etag):  # RFC 9110, 13.1.2: proxies weaken it
         response = Response(status=304)
     else:
         response = jsonify(words.with_message(snapshot, lang))

@@ -52,6 +52,15 @@ def test_the_result_moves_the_focus_to_its_heading(visit, sale):
     expect(shopper.heading("Paid")).to_be_focused()
 
 
+def test_the_language_of_a_page_that_is_not_there_leads_to_no_other_host(visit, sale):
+    shopper = visit(sale)
+
+    for path in ("//evil.example/pay", "/%5Cevil.example/pay", "/%09/evil.example", "/%5C%5Cevil"):
+        shopper.page.goto(sale.server.url(path))
+        link = shopper.page.get_by_role("link", name="Kiswahili")
+        assert link.evaluate("each => new URL(each.href).host") == f"127.0.0.1:{sale.server.port}"
+
+
 def test_each_change_is_said_once(visit, sale):
     shopper = visit(sale)
     shopper.wait_live(sale)

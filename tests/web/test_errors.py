@@ -1,5 +1,9 @@
 """Errors are problem details for programs and pages for people, and never a 500."""
 
+import html
+import re
+from urllib.parse import urljoin, urlsplit
+
 import pytest
 
 from mpesa.models import db
@@ -106,3 +110,50 @@ def test_an_error_page_repeats_nothing_unescaped(client):
     answer = client.get("/<script>alert(1)</script>", headers=BROWSER)
 
     assert "<script>alert" not in answer.text
+
+
+# -- where the links of an error page lead -----------------------------------------------------
+
+TO_ANOTHER_HOST = (
+    *("//", "///", "/\\", "/\\/", "/\t/", "/\n/", "/\r\n/", "/\t\\", "\\\\", "\t//", " //", "/ /"),
+    *("/https://", "/javascript:", "/@", "//user@", "/.//", "/..//", "/%2f/"),
+)
+LEADS_AWAY = [
+    start + "evil.example" + end
+    for start in TO_ANOTHER_HOST
+    for end in ("", "/pay", "/..;/pay", "?x=1", "#here", ":443/", "%2fpay", "/\u202e")
+]
+
+
+def host_of(link: str, base: str = "http://127.0.0.1:8000/some/page") -> str | None:
+    """The host that a browser goes to, by the rules of the WHATWG's URL standard, 4.4."""
+    link = re.sub("[\t\n\r]", "", link.strip("".join(map(chr, range(33)))))
+    link = link.partition("#")[0].replace("\\", "/")
+    return urlsplit(urljoin(base, re.sub("^/{2,}", "//", link))).hostname
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_link_of_an_error_page_leads_to_another_host(client, method):
+    for path in LEADS_AWAY:
+        as_wsgi_has_it = {"PATH_INFO": path.encode().decode("latin-1")}
+        answer = client.open(method=method, headers=BROWSER, environ_overrides=as_wsgi_has_it)
+
+        found = re.findall('(?:href|action|src)="([^"]*)"', answer.text)
+        links = [html.unescape(each) for each in found]
+        to_language = [each for each in links if "lang=" in each]
+        assert [each for each in links if host_of(each) not in (None, "127.0.0.1")] == []
+        assert answer.status_code == 308 or to_language
+        assert "evil" not in "".join(to_language)
+        assert host_of(answer.headers.get("Location", "/")) in ("127.0.0.1", "localhost")
+
+
+@pytest.mark.parametrize(
+    ("link", "host"),
+    [
+        ("//evil.example/", "evil.example"), ("/\\evil.example", "evil.example"),
+        ("/\t/evil.example", "evil.example"), ("\\\\evil.example", "evil.example"),
+        ("?lang=sw", "127.0.0.1"), ("/pay", "127.0.0.1"), ("https://a.example", "a.example"),
+    ],
+)  # fmt: skip
+def test_the_rules_above_are_a_browsers(link, host):
+    assert host_of(link) == host

@@ -492,6 +492,27 @@ def test_a_poll_is_304_while_nothing_changed(client, make_order):
     assert answer.headers["ETag"] == tag
 
 
+@pytest.mark.parametrize("written", ["W/{}", '"other", W/{}', "{}, W/{}", "*"])
+def test_a_poll_is_304_also_where_a_proxy_weakened_the_tag(client, make_order, written):
+    """One that compresses has to (RFC 9110, 8.8.1)."""
+    transaction_id = pushed(client, make_order())["transaction_id"]
+    tag = poll(client, transaction_id).headers["ETag"]
+
+    answer = poll(client, transaction_id, headers={"If-None-Match": written.replace("{}", tag)})
+
+    assert (answer.status_code, answer.data) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path", ["/checkout/{}", "/openapi.json", "/docs/api", "/static/css/app.css"]
+)
+def test_every_tag_is_known_again_when_it_was_weakened(client, make_order, path):
+    address = path.format(make_order())
+    tag = client.get(address).headers["ETag"]
+
+    assert client.get(address, headers={"If-None-Match": f"W/{tag}"}).status_code == 304
+
+
 def test_a_change_is_another_etag(client, make_order, daraja):
     transaction_id = pushed(client, make_order())["transaction_id"]
     tag = poll(client, transaction_id).headers["ETag"]
