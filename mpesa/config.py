@@ -118,6 +118,12 @@ class Settings:
         """No real money moves."""
         return self.daraja_env is DarajaEnv.SIMULATOR
 
+    @property
+    def asks_its_own_simulator(self) -> bool:
+        """Pushes go to the simulator in this process, whose virtual phone then shows them."""
+        own = f"{_own_address(self.host, self.port)}/simulator"
+        return self.simulated and self.daraja_base_url == own
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Read and check every setting.

@@ -9,7 +9,7 @@ def say(settings: Settings) -> None:
     lines = [f"Serving on http://{host}:{settings.port} (Ctrl-C ends it)"]
     if settings.demo_shop:
         lines.append(f"  Demo shop       {settings.public_url}/")
-    if settings.simulated:
+    if settings.asks_its_own_simulator:
         lines.append(f"  Virtual phone   {settings.daraja_base_url}/   (no real money moves)")
     lines.append(f"  Make an order   {_order_command(settings)}")
     print("\n".join(lines), flush=True)  # noqa: T201 - the person who started it reads this

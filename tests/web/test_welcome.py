@@ -1,0 +1,28 @@
+import pytest
+
+from mpesa.web import welcome
+from tests.factories import make_settings
+
+
+def said(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
+    welcome.say(make_settings(**environ))
+    return capsys.readouterr().out
+
+
+def test_the_virtual_phone_is_offered_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    words = said(capsys, PORT="8123")
+
+    assert "Virtual phone   http://127.0.0.1:8123/simulator/ " in words
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["http://127.0.0.1:5001", "http://127.0.0.1:8123/simulator", "https://a.example"]
+)
+def test_no_virtual_phone_is_promised_at_a_simulator_of_somebody_else(
+    capsys: pytest.CaptureFixture[str], elsewhere: str
+) -> None:
+    words = said(capsys, PORT="8000", DARAJA_BASE_URL=elsewhere)
+
+    assert "Demo shop" in words
+    assert "Virtual phone" not in words
+    assert elsewhere not in words
