@@ -18,6 +18,8 @@ from mpesa.config import Settings
 from mpesa.domain import result_codes
 from mpesa.domain.result_codes import FAILED_REASONS, SUCCESS_REASONS, Reason
 from mpesa.domain.snapshot import Snapshot
+from mpesa.simulator import script
+from mpesa.simulator.organisation import CallbackWords, LivingTokens, Organisation, TillMismatch
 from mpesa.simulator.script import Script
 from mpesa.web.words import message_of
 from tests.factories import make_settings
@@ -341,6 +343,33 @@ def test_the_simulators_switches_are_in_the_readme_with_their_defaults():
     )
 
     assert example == dataclasses.asdict(Script())
+
+
+def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
+    examples = [
+        json.loads(m[2]) for m in FENCE.finditer(section("The simulator")) if m[1] == "json"
+    ]
+
+    assert examples[1] == dataclasses.asdict(Organisation())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(script.Answer, script.Callback, script.Metadata, script.Push, script.Again, script.Query),
+        *(LivingTokens, CallbackWords, TillMismatch),
+    ],
+)
+def test_every_word_of_a_switch_is_in_the_readme(words):
+    text = section("The simulator")
+
+    assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
+
+
+def test_every_result_that_an_answer_may_name_is_in_the_readme():
+    codes = re.search(r"\(codes ([^)]+)\)", section("The simulator"))[1]
+
+    assert {f"code:{code}" for code in re.split(r",\s+", codes)} == set(script.RESULTS)
 
 
 # -- form ----------------------------------------------------------------------------------------

@@ -12,10 +12,15 @@ from threading import RLock
 from mpesa.simulator import ids
 from mpesa.simulator.messages import Message, sms_about
 from mpesa.simulator.outcomes import Outcome
-from mpesa.simulator.payment import Payment
+from mpesa.simulator.payment import Payment, doom_of
 from mpesa.simulator.refusals import line_locked
-from mpesa.simulator.script import Script, changed, first_script
+from mpesa.simulator.script import Again, Script, changed, first_script
 from mpesa.simulator.validation import PushRequest
+
+# Daraja docs, M-PESA Express: wait a minute before asking a line again; the same amount from the
+# same customer within two is result 17.
+_LOCK = timedelta(minutes=1)
+_SAME_AMOUNT = timedelta(minutes=2)
 
 _MESSAGES_KEPT = 30  # a line's; a load test would fill the memory with SMS that nobody reads
 
@@ -36,6 +41,8 @@ class Bank:
             self._scripts: dict[str, Script] = {}
             self._payments: dict[str, Payment] = {}
             self._open: dict[str, Payment] = {}
+            self._last: dict[str, Payment] = {}
+            self._last_paid: dict[tuple[str, int], datetime] = {}
             self._paid: list[Payment] = []
             self._receipts: set[str] = set()
             self._messages: dict[str, deque[Message]] = defaultdict(
@@ -60,9 +67,10 @@ class Bank:
             return dict(self._scripts)
 
     def open(self, request: PushRequest, script: Script) -> Payment:
-        """Lock the line and start a payment; raises Refusal if the line has an open one."""
+        """Lock the line and start a payment; raises Refusal if the line is locked."""
         with self._lock:
-            if request.msisdn in self._open:
+            now = self._now()
+            if request.msisdn in self._open or self._is_locked(request, script, now):
                 raise line_locked()
             self._scripts.setdefault(request.msisdn, script)
             payment = Payment(
@@ -70,9 +78,11 @@ class Bank:
                 merchant_request_id=ids.merchant_request_id(self._chance),
                 request=request,
                 script=script,
-                created_at=self._now(),
+                created_at=now,
+                doomed_to=doom_of(request) or self._rule_17(request, script, now),
             )
             self._payments[payment.id] = self._open[request.msisdn] = payment
+            self._last[request.msisdn] = payment
             return payment
 
     def payment(self, checkout_request_id: str) -> Payment | None:
@@ -122,6 +132,15 @@ class Bank:
             self._end(payment, Outcome.PAID)
             return True
 
+    def _is_locked(self, request: PushRequest, script: Script, now: datetime) -> bool:
+        last = self._last.get(request.msisdn)
+        return script.again is Again.LOCKED and last is not None and now - last.created_at < _LOCK
+
+    def _rule_17(self, request: PushRequest, script: Script, now: datetime) -> Outcome | None:
+        paid_at = self._last_paid.get((request.msisdn, request.amount))
+        is_repeated = paid_at is not None and now - paid_at < _SAME_AMOUNT
+        return Outcome.SAME_AMOUNT if script.again is Again.RULE_17 and is_repeated else None
+
     def _end(self, payment: Payment, outcome: Outcome) -> None:
         if outcome is Outcome.PAID:
             self._move_money(payment)
@@ -139,6 +158,7 @@ class Bank:
         payment.paid_at = self._now()
         payment.receipt = self._unused_receipt(payment.paid_at)
         self._paid.append(payment)
+        self._last_paid[payment.msisdn, payment.request.amount] = payment.paid_at
 
     def _unused_id(self, msisdn: str) -> str:
         moment = self._now()

@@ -9,6 +9,7 @@ from typing import Any
 from mpesa.simulator.ids import NAIROBI
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
+from mpesa.simulator.script import Metadata
 
 _ACCEPTED = "Success. Request accepted for processing"
 _STILL_OPEN = "4999"  # undocumented, but what every live run sees while a prompt is open
@@ -69,7 +70,7 @@ def query_answer(payment: Payment, outcome: Outcome | None) -> dict[str, str]:
     }
 
 
-def callback(payment: Payment) -> bytes:
+def callback(payment: Payment, metadata: Metadata = Metadata.CLASSIC) -> bytes:
     """Return the callback of a payment that has ended; raises ValueError if it has not."""
     if payment.outcome is None:
         raise ValueError("an open payment has no result yet")
@@ -80,7 +81,8 @@ def callback(payment: Payment) -> bytes:
         "ResultDesc": payment.outcome.value.callback_text,
     }
     if payment.receipt and payment.paid_at:
-        result["CallbackMetadata"] = {"Item": _receipt(payment, payment.receipt, payment.paid_at)}
+        items = _items(payment, payment.receipt, payment.paid_at, metadata)
+        result["CallbackMetadata"] = {"Item": items}
     body = json.dumps({"Body": {"stkCallback": result}}, separators=(",", ":"))
     # json writes 150.0 at best, but Daraja writes the cents of a JSON number in full: 150.00
     return body.replace('"<amount>"', f"{payment.request.amount}.00").encode()
@@ -91,11 +93,23 @@ def garbled(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
-def _receipt(payment: Payment, receipt: str, paid_at: datetime) -> list[dict[str, Any]]:
-    return [
-        {"Name": "Amount", "Value": "<amount>"},
+def _items(
+    payment: Payment, receipt: str, paid_at: datetime, metadata: Metadata
+) -> list[dict[str, Any]]:
+    whole = metadata is Metadata.WHOLE_AMOUNT
+    items: list[dict[str, Any]] = [
+        {"Name": "Amount", "Value": payment.request.amount if whole else "<amount>"},
         {"Name": "MpesaReceiptNumber", "Value": receipt},
         {"Name": "Balance"},
         {"Name": "TransactionDate", "Value": int(f"{paid_at.astimezone(NAIROBI):%Y%m%d%H%M%S}")},
-        {"Name": "PhoneNumber", "Value": int(payment.msisdn)},
+        {"Name": "PhoneNumber", "Value": _phone(payment.msisdn, metadata)},
     ]
+    missing = {Metadata.NO_BALANCE: "Balance", Metadata.NO_PHONE: "PhoneNumber"}.get(metadata)
+    return [item for item in items if item["Name"] != missing]
+
+
+def _phone(msisdn: str, metadata: Metadata) -> int | str:
+    """Masked as Daraja masks it in a C2B confirmation (Daraja docs, Customer To Business)."""
+    if metadata is Metadata.MASKED_PHONE:
+        return f"{msisdn[:4]} ***** {msisdn[-3:]}"
+    return int(msisdn)

@@ -1,17 +1,17 @@
-"""Daraja's three endpoints: token, push, query."""
+"""Daraja's three endpoints: token, push, query; and its words for every other path."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, current_app, request
 
 from mpesa.simulator import bodies, refusals
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
-from mpesa.simulator.refusals import Refusal, UnknownConsumer
+from mpesa.simulator.refusals import Blocked, RateLimited, Refusal, UnknownConsumer
 from mpesa.simulator.script import Answer, Callback, Push, Query, Script
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.tokens import LIFETIME
@@ -31,17 +31,18 @@ class DarajaEndpoints:
 
     def register(self, blueprint: Blueprint) -> None:
         """Add the routes, with every method: Daraja answers wrong ones in its own words."""
-        for path, view in (
-            ("/oauth/v1/generate", self.token),
-            ("/mpesa/stkpush/v1/processrequest", self.push),
-            ("/mpesa/stkpushquery/v1/query", self.query),
-            ("/oauth/<path:rest>", self.elsewhere),
-            ("/mpesa/<path:rest>", self.elsewhere),
+        for path, view, methods in (
+            ("/oauth/v1/generate", self.token, _METHODS),
+            ("/mpesa/stkpush/v1/processrequest", self.push, _METHODS),
+            ("/mpesa/stkpushquery/v1/query", self.query, _METHODS),
+            ("/<path:rest>", self.elsewhere, _METHODS),
+            ("/", self.root, _METHODS[1:]),  # GET is the virtual phone
         ):
-            name = f"{view.__name__}_{path.split('/')[1]}"
-            blueprint.add_url_rule(path, name, view, methods=_METHODS)
+            blueprint.add_url_rule(path, view.__name__, view, methods=methods)
         blueprint.register_error_handler(Refusal, self.refused)
         blueprint.register_error_handler(UnknownConsumer, self.unknown_consumer)
+        blueprint.register_error_handler(Blocked, self.blocked)
+        blueprint.register_error_handler(RateLimited, self.rate_limited)
 
     def token(self) -> Response:
         """GET /oauth/v1/generate."""
@@ -51,15 +52,14 @@ class DarajaEndpoints:
             raise refusals.wrong_authentication()
         if request.args.get("grant_type") != "client_credentials":
             raise refusals.wrong_grant()
-        return jsonify(bodies.token(self._simulator.tokens.give(authorization), LIFETIME))
+        living = self._simulator.organisation.tokens
+        return _json(bodies.token(self._simulator.tokens.give(authorization, living), LIFETIME))
 
     def push(self) -> Response:
         """POST /mpesa/stkpush/v1/processrequest."""
-        asked = read_push(self._body())
+        asked = read_push(self._body(), self._simulator.organisation)
         script = self._simulator.bank.script(asked.msisdn)
-        if script.push is Push.HTML_503:
-            return Response(bodies.INCAPSULA_PAGE, 503, content_type="text/html")
-        _refuse_as_scripted(script)
+        _turn_down(script)
         payment = self._simulator.take(asked, script)
         return self._answer_to(payment)
 
@@ -69,15 +69,25 @@ class DarajaEndpoints:
         if payment is None:
             raise refusals.unknown_payment()
         mode = self._simulator.bank.script(payment.msisdn).query
-        if mode is Query.RATE_LIMITED:
-            return _json(bodies.SPIKE_ARREST, 429)
         if mode is Query.FLAKY and self._simulator.chance.random() < _FLAKY_SHARE:
             raise refusals.unknown_payment()
-        return jsonify(bodies.query_answer(payment, _as_told(payment, mode)))
+        if mode is Query.RATE_LIMITED:
+            raise RateLimited
+        if mode is Query.PENDING_500:
+            raise refusals.still_processing()
+        if mode is Query.TOO_EARLY:
+            raise refusals.invalid("CheckoutRequestID")
+        return _json(bodies.query_answer(payment, _as_told(payment, mode)))
+
+    def root(self) -> Response:
+        """The address alone, which Daraja does not serve."""
+        raise refusals.no_such_path()
 
     def elsewhere(self, rest: str) -> Response:
-        """Any other path of the API."""
-        raise refusals.no_such_path()
+        """Any other path of the API; one of the virtual phone's has another method."""
+        adapter = current_app.url_map.bind("")
+        endpoints = {adapter.match(request.path, method)[0] for method in _METHODS}
+        raise refusals.no_such_path() if len(endpoints) == 1 else refusals.wrong_method()
 
     def refused(self, refusal: Refusal) -> Response:
         """Answer a refusal in Daraja's shape."""
@@ -87,6 +97,14 @@ class DarajaEndpoints:
     def unknown_consumer(self, _: UnknownConsumer) -> Response:
         """Answer unknown credentials as live runs saw it: 400, text/plain, nothing in it."""
         return Response("", 400, content_type="text/plain")
+
+    def blocked(self, _: Blocked) -> Response:
+        """Answer as the firewall does."""
+        return Response(bodies.INCAPSULA_PAGE, 503, content_type="text/html")
+
+    def rate_limited(self, _: RateLimited) -> Response:
+        """Answer as the gateway does."""
+        return _json(bodies.SPIKE_ARREST, 429)
 
     def _body(self) -> dict[str, object]:
         _only("POST")
@@ -110,7 +128,7 @@ class DarajaEndpoints:
             raise refusals.unknown_fate()
         if payment.script.callback is Callback.BEFORE_RESPONSE:
             self._simulator.hold_for_callback(payment)
-        response = jsonify(bodies.accepted(payment))
+        response = _json(bodies.accepted(payment))
         response.call_on_close(payment.acknowledge)
         return response
 
@@ -120,10 +138,22 @@ def _only(method: str) -> None:
         raise refusals.wrong_method()
 
 
-def _refuse_as_scripted(script: Script) -> None:
-    if script.push is Push.REFUSED:
-        raise refusals.invalid("PhoneNumber")
-    if script.answer is Answer.BUSY:
+def _turn_down(script: Script) -> None:
+    """Raise what the line's script says, where no prompt is to reach the phone."""
+    match script.push:
+        case Push.HTML_503:
+            raise Blocked
+        case Push.RATE_429:
+            raise RateLimited
+        case Push.REFUSED:
+            raise refusals.invalid("PhoneNumber")
+        case Push.BUSY_500:
+            raise refusals.busy()
+        case Push.QUOTA:
+            raise refusals.over_quota()
+        case Push.DEAD_TOKEN:
+            raise refusals.no_product()
+    if script.answer == Answer.BUSY:
         raise refusals.line_locked()
 
 
@@ -136,7 +166,6 @@ def _as_told(payment: Payment, mode: Query) -> Outcome | None:
     return payment.outcome
 
 
-def _json(body: Any, status: int) -> Response:
-    response = jsonify(body)
-    response.status_code = status
-    return response
+def _json(body: Any, status: int = 200) -> Response:
+    """Return it in the order in which Daraja writes it, whatever the app does with its own JSON."""
+    return Response(json.dumps(body), status, content_type="application/json")

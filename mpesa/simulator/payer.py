@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
-from mpesa.simulator.script import Answer, Script
+from mpesa.simulator.script import SILENT_LINE, Answer, Script
 
 Ending = Callable[[Script], Outcome]
 
@@ -27,15 +27,19 @@ def always(outcome: Outcome) -> Ending:
     return lambda line: outcome
 
 
-def plan(payment: Payment, prompt_life: float) -> tuple[float, Ending]:
+def plan(payment: Payment, prompt_life: float, silent_life: float) -> tuple[float, Ending]:
     """Return after how many seconds the payment ends unless somebody answers first, and how.
 
-    `prompt_life` is how long a prompt stays on the phone, in seconds. A payer who is scripted to
-    answer later than that does so all the same: payments after 87 s have been seen.
+    `prompt_life` is how long a prompt stays on the phone, in seconds, and `silent_life` how long
+    Safaricom's test number is waited for unless it is scripted to do more than ignore it. A payer
+    who is scripted to answer later than that does so all the same: payments after 87 s have been
+    seen.
     """
     script = payment.script
     if payment.doomed_to is not None:
         return 0, always(payment.doomed_to)
+    if script.result is not None:
+        return script.after, always(script.result)
     match script.answer:
         case Answer.PAY:
             return script.after, lambda line: typed(line.pin, payment.request.amount)(line)
@@ -45,5 +49,7 @@ def plan(payment: Payment, prompt_life: float) -> tuple[float, Ending]:
             return script.after, always(Outcome.WRONG_PIN)
         case Answer.UNREACHABLE:
             return script.after, always(Outcome.UNREACHABLE)
+        case Answer.IGNORE if payment.msisdn == SILENT_LINE:
+            return silent_life, always(Outcome.IGNORED)
         case _:
             return prompt_life, always(Outcome.IGNORED)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.script import Answer, Script
-from mpesa.simulator.validation import PushRequest
+from mpesa.simulator.validation import PAYBILL, PushRequest
 
 LARGEST_AMOUNT = 250_000  # KES in one payment (Daraja docs, M-PESA Express FAQ)
 
@@ -22,6 +22,8 @@ class Payment:
     request: PushRequest
     script: Script
     created_at: datetime
+    # The ending that was certain when the push was taken, None if the payer decides.
+    doomed_to: Outcome | None = None
     outcome: Outcome | None = None
     receipt: str | None = None
     paid_at: datetime | None = None
@@ -41,14 +43,16 @@ class Payment:
     @property
     def shows_prompt(self) -> bool:
         """False where the phone is out of reach or Daraja stops the payment before the phone."""
-        return self.doomed_to is None and self.script.answer is not Answer.UNREACHABLE
+        stopped = self.doomed_to or self.script.result
+        return stopped is None and self.script.answer != Answer.UNREACHABLE
 
-    @property
-    def doomed_to(self) -> Outcome | None:
-        """The ending that was certain when the push was taken, None if the payer decides."""
-        if self.request.is_misrouted:
-            return Outcome.WRONG_PARTY
-        return Outcome.OVER_LIMIT if self.request.amount > LARGEST_AMOUNT else None
+
+def doom_of(request: PushRequest) -> Outcome | None:
+    """Return the ending that the push asks for by what it says, None if it is sound."""
+    if request.is_astray:
+        # Who mixes up store and till was seen to get 2029, who does so with a PayBill SFC_IC0003.
+        return Outcome.WRONG_PARTY if request.kind == PAYBILL else Outcome.WRONG_TILL
+    return Outcome.OVER_LIMIT if request.amount > LARGEST_AMOUNT else None
 
 
 def prompt_as_json(payment: Payment, business: str) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
@@ -12,19 +15,31 @@ from mpesa.simulator.payer import Ending, always, typed
 from mpesa.simulator.payment import Payment, entry_as_json, iso, prompt_as_json
 from mpesa.simulator.script import (
     MSISDN,
+    RESULTS,
     SILENT_LINE,
+    Again,
     Answer,
     Callback,
-    InvalidField,
+    Metadata,
     Push,
     Query,
     Script,
     as_json,
 )
 from mpesa.simulator.simulator import Simulator
+from mpesa.simulator.wishes import InvalidField
 
 # Shown while no line was used yet, so that a newcomer has something to pick.
 _FIRST_LINES = ("254712345678", "254722000111", "254110345678", SILENT_LINE)
+# The line's switches that have words, as the page names them.
+_CHOICES = {
+    "answer": ("The payer", [*Answer, *RESULTS]),
+    "callback": ("The callback", [*Callback]),
+    "metadata": ("A success tells", [*Metadata]),
+    "push": ("The push", [*Push]),
+    "again": ("Asked again", [*Again]),
+    "query": ("Status queries", [*Query]),
+}
 _PAGE_POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:"
 
 
@@ -56,6 +71,8 @@ class PhoneRoutes:
         blueprint.add_url_rule("/lines", "lines", self.lines)
         blueprint.add_url_rule("/lines/<msisdn>", "line", self.line)
         blueprint.add_url_rule("/lines/<msisdn>", "rescript", self.rescript, methods=["PUT"])
+        blueprint.add_url_rule("/organisation", "organisation", self.organisation)
+        blueprint.add_url_rule("/organisation", "reorganise", self.reorganise, methods=["PUT"])
         blueprint.add_url_rule("/ledger", "ledger", self.ledger)
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
         blueprint.register_error_handler(Problem, _problem)
@@ -67,7 +84,7 @@ class PhoneRoutes:
                 "simulator/phone.html",
                 base=url_for(".phone").rstrip("/"),
                 first_lines=_FIRST_LINES,
-                choices={"answer": Answer, "callback": Callback, "push": Push, "query": Query},
+                choices=_CHOICES,
             )
         )
         page.headers.setdefault("Content-Security-Policy", _PAGE_POLICY)
@@ -104,12 +121,20 @@ class PhoneRoutes:
 
     def rescript(self, msisdn: str) -> Response:
         """PUT /lines/<msisdn>: change some switches; the rest stays as it was."""
-        try:
+        with _wishes_checked():
             script = self._bank.rescript(_msisdn(msisdn), _object())
-        except InvalidField as wrong:
-            raise Problem(400, "invalid_request", str(wrong), wrong.field) from None
         self._simulator.announce(msisdn)
         return jsonify(_line(msisdn, script))
+
+    def organisation(self) -> Response:
+        """GET /organisation: how Daraja treats the merchant."""
+        return jsonify(asdict(self._simulator.organisation))
+
+    def reorganise(self) -> Response:
+        """PUT /organisation: change some of it; the rest stays as it was."""
+        with _wishes_checked():
+            self._simulator.organisation = self._simulator.organisation.changed(_object())
+        return self.organisation()
 
     def ledger(self) -> Response:
         """GET /ledger: every payment that really moved money."""
@@ -122,6 +147,14 @@ class PhoneRoutes:
 
     def _prompt(self, payment: Payment) -> dict[str, Any]:
         return prompt_as_json(payment, self._simulator.business)
+
+
+@contextmanager
+def _wishes_checked() -> Iterator[None]:
+    try:
+        yield
+    except InvalidField as wrong:
+        raise Problem(400, "invalid_request", str(wrong), wrong.field) from None
 
 
 def _msisdn(text: str) -> str:

@@ -17,6 +17,14 @@ class UnknownConsumer(Exception):
     """A key and secret that the token endpoint does not know: 400 with an empty body."""
 
 
+class Blocked(Exception):
+    """A request that the firewall in front of Daraja answers, with its own page and 503."""
+
+
+class RateLimited(Exception):
+    """A request that the gateway turns down before Daraja sees it: 429 in the gateway's shape."""
+
+
 def invalid(field: str) -> Refusal:
     """Return the refusal of one field, by the name that Daraja gives it."""
     return Refusal(400, "400.002.02", f"Bad Request - Invalid {field}")
@@ -37,6 +45,30 @@ def line_locked() -> Refusal:
 def unknown_payment() -> Refusal:
     """Return the query's answer to a CheckoutRequestID that it does not know."""
     return core_error("The transaction does not Exist")
+
+
+def still_processing() -> Refusal:
+    """Return the query's older answer while a prompt is open, instead of ResultCode 4999."""
+    return core_error("The transaction is being processed")
+
+
+def busy() -> Refusal:
+    """Return the answer of a system that has too much to do: nothing was done."""
+    return Refusal(500, "500.003.02", "System is busy. Please try again in few minutes.")
+
+
+def over_quota() -> Refusal:
+    """Return the answer to an app that has used up what it may ask for: nothing was done."""
+    return Refusal(500, "500.003.03", "Quota Violation")
+
+
+def no_product() -> Refusal:
+    """Return the answer to a token of an app that may not use this API."""
+    return Refusal(
+        401,
+        "401.003.01",
+        "Error Occurred - Invalid Access Token - Invalid API call as no apiproduct match found",
+    )
 
 
 def wrong_authentication() -> Refusal:

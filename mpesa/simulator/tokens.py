@@ -1,4 +1,4 @@
-"""Access tokens: one a consumer key, for an hour, and the newest kills the one before."""
+"""Access tokens, for an hour: only a consumer key's newest one lives, unless all shall."""
 
 from __future__ import annotations
 
@@ -10,32 +10,48 @@ from random import Random
 from threading import Lock
 
 from mpesa.simulator.ids import access_token
-from mpesa.simulator.refusals import UnknownConsumer, dead_token, no_bearer, wrong_authentication
+from mpesa.simulator.organisation import LivingTokens
+from mpesa.simulator.refusals import (
+    Blocked,
+    UnknownConsumer,
+    dead_token,
+    no_bearer,
+    wrong_authentication,
+)
 
 LIFETIME = 3599  # seconds, as Daraja announces it
 
+# The two consumer keys that get no token: as unknown ones do, and as the firewall does it.
+_WRONG_KEY, _BUSY_KEY = "wrong", "busy"
+
 
 class Tokens:
-    """The tokens that were given out; any consumer key and secret will do."""
+    """The tokens that were given out; any consumer key and secret but two will do."""
 
     def __init__(self, now: Callable[[], datetime], chance: Random) -> None:
         self._now = now
         self._chance = chance
         self._lock = Lock()
         self._expiries: dict[str, datetime] = {}
-        self._newest: dict[str, str] = {}
+        self._given: dict[str, list[str]] = {}
 
-    def give(self, authorization: str) -> str:
-        """Return a new token for a Basic `Authorization` header, and forget the key's last one.
+    def give(self, authorization: str, living: LivingTokens) -> str:
+        """Return a new token for a Basic `Authorization` header; the key's others die or live.
 
-        Raises Refusal for another scheme, UnknownConsumer for an empty key or secret.
+        Raises Refusal for another scheme, UnknownConsumer for the key `wrong` and for an empty key
+        or secret, Blocked for the key `busy`.
         """
         consumer_key = _consumer_key(authorization)
         token = access_token(self._chance)
         with self._lock:
-            self._expiries.pop(self._newest.get(consumer_key, ""), None)
-            self._newest[consumer_key] = token
-            self._expiries[token] = self._now() + timedelta(seconds=LIFETIME)
+            now, kept = self._now(), []
+            for given in self._given.get(consumer_key, ()):
+                if living is LivingTokens.ALL and now < self._expiries[given]:
+                    kept.append(given)
+                else:
+                    del self._expiries[given]
+            self._given[consumer_key] = [*kept, token]
+            self._expiries[token] = now + timedelta(seconds=LIFETIME)
         return token
 
     def check(self, authorization: str) -> None:
@@ -51,7 +67,7 @@ class Tokens:
         """Kill every token."""
         with self._lock:
             self._expiries.clear()
-            self._newest.clear()
+            self._given.clear()
 
 
 def _consumer_key(authorization: str) -> str:
@@ -64,6 +80,8 @@ def _consumer_key(authorization: str) -> str:
         raise wrong_authentication() from None
     if not colon:
         raise wrong_authentication()
-    if not key or not secret:
+    if key == _BUSY_KEY:
+        raise Blocked
+    if not key or not secret or key == _WRONG_KEY:
         raise UnknownConsumer
     return key

@@ -56,6 +56,6 @@ function newButton(msisdn) {
 function about(line, isRinging) {
   if (isRinging) return "is asked to pay";
   if (line.balance === undefined) return line.msisdn === silentLine ? "never answers" : kes(50000);
-  const habit = line.answer === "manual" ? "" : ` · ${line.answer.replace("_", " ")}`;
+  const habit = line.answer === "manual" ? "" : ` · ${line.answer.replace("_", " ").replace("code:", "result ")}`;
   return kes(line.balance) + habit;
 }

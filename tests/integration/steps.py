@@ -54,6 +54,9 @@ class Phone:
         self.simulator, self.msisdn = simulator, msisdn
 
     def script(self, **switches):
+        """Change switches; a payer who is told what to do takes no time unless told so."""
+        if "answer" in switches:
+            switches = {"after": 0} | switches
         url = f"{self.simulator}/lines/{self.msisdn}"
         assert requests.put(url, json=switches, timeout=PATIENCE).status_code == 200
 

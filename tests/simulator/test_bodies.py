@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 import pytest
 
 from mpesa.simulator import bodies
+from mpesa.simulator.organisation import Organisation
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
-from mpesa.simulator.script import Script
+from mpesa.simulator.script import Metadata, Script
 from mpesa.simulator.validation import read_push
 from tests.simulator.shop import push_body
 
@@ -17,7 +18,7 @@ def a_payment(outcome=None, receipt=None):
     return Payment(
         id="ws_CO_1",
         merchant_request_id="2654-1",
-        request=read_push(push_body()),
+        request=read_push(push_body(), Organisation()),
         script=Script(),
         created_at=NOW,
         outcome=outcome,
@@ -26,8 +27,8 @@ def a_payment(outcome=None, receipt=None):
     )
 
 
-def result_of(payment):
-    return json.loads(bodies.callback(payment))["Body"]["stkCallback"]
+def result_of(payment, *metadata):
+    return json.loads(bodies.callback(payment, *metadata))["Body"]["stkCallback"]
 
 
 def test_a_success_carries_its_receipt_in_darajas_types():
@@ -46,6 +47,27 @@ def test_the_amount_is_a_json_number_with_its_cents_written_out():
     wire = bodies.callback(a_payment(Outcome.PAID, "UKO1ABCDEF"))
 
     assert b'{"Name":"Amount","Value":150.00}' in wire
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "wire"),
+    [
+        (Metadata.NO_BALANCE, "Balance", None),
+        (Metadata.NO_PHONE, "PhoneNumber", None),
+        (Metadata.MASKED_PHONE, "PhoneNumber", b'"Value":"2547 ***** 678"'),
+        (Metadata.WHOLE_AMOUNT, "Amount", b'"Value":150}'),
+    ],
+)
+def test_a_success_has_other_forms_in_real_life(metadata, name, wire):
+    payment = a_payment(Outcome.PAID, "UKO1ABCDEF")
+    classic = result_of(payment)["CallbackMetadata"]["Item"]
+
+    items = result_of(payment, metadata)["CallbackMetadata"]["Item"]
+
+    others = [item for item in items if item["Name"] != name]
+    assert others == [item for item in classic if item["Name"] != name]
+    assert (len(items) == len(classic)) is (wire is not None)
+    assert wire is None or wire in bodies.callback(payment, metadata)
 
 
 def test_a_failure_carries_no_metadata():

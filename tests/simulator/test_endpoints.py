@@ -1,3 +1,4 @@
+import json
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 
@@ -52,6 +53,19 @@ def test_empty_credentials_get_400_and_nothing_else(shop, empty):
     assert answer.mimetype == "text/plain"
 
 
+def test_the_key_wrong_is_as_unknown_as_a_key_can_be(shop):
+    answer = shop.http.get(OAUTH, auth=("wrong", "secret"))
+
+    assert (answer.status_code, answer.data, answer.mimetype) == (400, b"", "text/plain")
+
+
+def test_the_key_busy_meets_the_firewall(shop):
+    answer = shop.http.get(OAUTH, auth=("busy", "secret"))
+
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "Incapsula incident ID" in answer.text
+
+
 @pytest.mark.parametrize("query", ["", "?grant_type=password", "?grant_type=client_credentials%20"])
 def test_another_grant_type_is_refused(shop, query):
     answer = shop.http.get("/oauth/v1/generate" + query, auth=("key", "secret"))
@@ -82,6 +96,28 @@ def test_a_new_token_kills_the_one_before(shop):
     answer = shop.http.post(PUSH, json={}, headers={"Authorization": f"Bearer {first}"})
 
     assert said(answer) == (404, "404.001.03", "Invalid Access Token")
+
+
+def test_a_new_token_leaves_the_others_alive_where_all_live(shop):
+    shop.organise(tokens="all")
+    first = shop.token()
+    shop.token()
+
+    headers = {"Authorization": f"Bearer {first}"}
+    answer = shop.http.post(PUSH, json=push_body(), headers=headers)
+
+    assert answer.status_code == 200
+
+
+def test_once_only_the_newest_lives_again_it_kills_all_that_were_given_before(shop):
+    shop.organise(tokens="all")
+    before = [shop.token(), shop.token()]
+    shop.organise(tokens="newest")
+    shop.token()
+
+    for token in before:
+        answer = shop.http.post(PUSH, json={}, headers={"Authorization": f"Bearer {token}"})
+        assert said(answer) == (404, "404.001.03", "Invalid Access Token")
 
 
 def test_the_token_of_another_key_lives_on(shop):
@@ -151,9 +187,21 @@ def test_another_method_is_refused(shop, method, path):
     assert said(answer) == (405, "405.001", "Method Not Allowed")
 
 
-@pytest.mark.parametrize("path", ["/mpesa/c2b/v2/registerurl", "/oauth/v2/generate"])
-def test_a_path_that_daraja_lacks_is_not_found(shop, path):
-    answer = shop.http.post(path)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mpesa/c2b/v2/registerurl",
+        "/oauth/v2/generate",
+        "/pulltransactions/v1/query",
+        "/standingorder/v1/createStandingOrderExternal",
+        "/v1/ussdpush/get-msisdn",
+        "/mpesa",
+        "/",
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/simulator"])
+def test_a_path_that_daraja_lacks_is_not_found(prefix, path):
+    answer = Shop(prefix=prefix).http.post(prefix + path, json={"ShortCode": "174379"})
 
     assert said(answer) == (404, "404.001.01", "Resource not found")
 
@@ -175,6 +223,37 @@ def test_the_same_sum_twice_in_a_minute_is_taken(shop):
     shop.answer(first, pin="1234")
 
     assert shop.push().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/reset"), ("POST", "/ledger"), ("DELETE", f"/lines/{PAYER}"), ("PUT", "/prompts")],
+)
+@pytest.mark.parametrize("prefix", ["", "/simulator"])
+def test_the_phones_own_routes_say_that_the_method_is_wrong(prefix, method, path):
+    answer = Shop(prefix=prefix).http.open(prefix + path, method=method)
+
+    assert said(answer) == (405, "405.001", "Method Not Allowed")
+
+
+def keys_in_order(answer):
+    return list(json.loads(answer.data))
+
+
+def test_answers_have_their_fields_in_darajas_order_whatever_the_app_does_with_json(shop):
+    assert shop.http.application.json.sort_keys  # what the app itself writes is sorted
+
+    pushed, refused = shop.push(), shop.push()
+
+    assert keys_in_order(shop.http.get(OAUTH, auth=("k", "s"))) == ["access_token", "expires_in"]
+    assert keys_in_order(refused) == ["requestId", "errorCode", "errorMessage"]
+    assert keys_in_order(pushed) == [
+        "MerchantRequestID",
+        "CheckoutRequestID",
+        "ResponseCode",
+        "ResponseDescription",
+        "CustomerMessage",
+    ]
 
 
 def test_an_unknown_id_does_not_exist(shop):

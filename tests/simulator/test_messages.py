@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mpesa.simulator.messages import sms_about
+from mpesa.simulator.organisation import Organisation
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
 from mpesa.simulator.script import Script
@@ -13,8 +14,8 @@ NOON = datetime(2026, 11, 24, 9, 5, tzinfo=UTC)
 
 
 def a_payment(outcome, **changes):
-    asked = read_push(push_body(Amount=1500, **changes))
-    payment = Payment("ws_CO_1", "1", asked, Script(), NOON, outcome)
+    asked = read_push(push_body(Amount=1500, **changes), Organisation())
+    payment = Payment("ws_CO_1", "1", asked, Script(), NOON, outcome=outcome)
     if outcome is Outcome.PAID:
         payment.receipt, payment.paid_at = "UKO1ABCDEF", NOON
     return payment

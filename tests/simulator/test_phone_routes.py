@@ -154,12 +154,51 @@ def test_the_sms_is_kept_on_the_line(shop):
     assert message["text"].startswith(f"{receipt} Confirmed.")
 
 
+ORGANISATION = {"tokens": "newest", "callback_words": "taken", "till_mismatch": "taken"}
+
+
+def test_the_merchants_switches_are_the_lenient_ones_but_for_tokens(shop):
+    assert shop.get("/organisation") == ORGANISATION
+
+
+def test_a_switch_of_the_merchant_leaves_the_others_as_they_were(shop):
+    shop.organise(tokens="all")
+
+    changed = shop.organise(callback_words="refused").json
+
+    assert changed == shop.get("/organisation")
+    assert changed == ORGANISATION | {"tokens": "all", "callback_words": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "field"),
+    [({"tokens": "none"}, "tokens"), ({"callback_words": None}, "callback_words"), ({"a": 1}, "a")],
+)
+def test_a_bad_switch_of_the_merchant_is_named_and_changes_nothing(shop, wishes, field):
+    answer = shop.organise(till_mismatch="refused", **wishes)
+
+    assert (answer.status_code, answer.json["field"]) == (400, field)
+    assert shop.get("/organisation") == ORGANISATION
+
+
+def test_the_merchants_switches_are_obeyed_by_the_push(shop):
+    shop.organise(callback_words="refused", till_mismatch="refused")
+
+    words = shop.push(CallBackURL="https://shop.example.com/mpesa/cb")
+    till = shop.push(TransactionType="CustomerBuyGoodsOnline", PartyB="5123456")
+
+    assert words.json["errorMessage"] == "Bad Request - Invalid CallBackURL"
+    assert till.json["errorMessage"] == "Bad Request - Invalid TransactionType"
+
+
 def test_reset_forgets_everything(shop):
     payment = shop.asked_to_pay()
     shop.answer(payment, pin="1234")
     shop.asked_to_pay()
+    shop.organise(tokens="all")
 
     assert shop.http.post("/reset").status_code == 200
 
     assert [shop.get(path) for path in ("/lines", "/prompts", "/ledger")] == [[], [], []]
+    assert shop.get("/organisation") == ORGANISATION
     assert shop.query(payment).status_code == 500

@@ -1,14 +1,15 @@
 import pytest
 
 from mpesa.simulator.script import (
+    RESULTS,
     SILENT_LINE,
     Answer,
-    InvalidField,
     Script,
     as_json,
     changed,
     first_script,
 )
+from mpesa.simulator.wishes import InvalidField
 
 
 def test_what_is_left_out_stays_as_it_was():
@@ -29,6 +30,18 @@ def test_safaricoms_test_number_never_answers():
     assert first_script(SILENT_LINE).answer is Answer.IGNORE
 
 
+def test_a_scripted_payer_takes_two_seconds_unless_told_otherwise():
+    assert changed(Script(), {"answer": "pay"}).after == 2
+
+
+def test_an_answer_may_be_any_result_that_daraja_documents_but_success():
+    codes = {str(each.code) for each in RESULTS.values()}
+
+    assert {"17", "26", "1019", "1025", "2029", "8006", "SFC_IC0003", "E3008"} <= codes
+    assert "0" not in codes
+    assert all(changed(Script(), {"answer": f"code:{code}"}).result for code in codes)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -43,6 +56,9 @@ def test_safaricoms_test_number_never_answers():
         ("answer", "Pay"),
         ("answer", None),
         ("answer", ["pay"]),
+        ("answer", "code:0"),
+        ("answer", "code:4999"),
+        ("answer", 1019),
         ("after", -1),
         ("after", "2"),
         ("after", False),
@@ -53,6 +69,8 @@ def test_safaricoms_test_number_never_answers():
         ("push", "slow"),
         ("query", ""),
         ("late_success_after", -5),
+        ("metadata", "none"),
+        ("again", "never"),
         ("blance", 5),
     ],
 )
@@ -71,6 +89,6 @@ def test_null_and_zero_turn_the_late_success_off(off):
 
 
 def test_a_script_can_be_sent_back_as_it_was_read():
-    script = Script(answer=Answer.CANCEL, after=0.5, late_success_after=3)
+    script = Script(answer="code:1019", after=0.5, late_success_after=3)
 
     assert changed(Script(), as_json(script)) == script

@@ -1,11 +1,13 @@
 import json
 import queue
+import time
 from random import Random
 
 import pytest
 
+from mpesa.simulator.script import SILENT_LINE
 from mpesa.simulator.simulator import Timing
-from tests.simulator.shop import CALLBACK_URL, PAYER, SECOND_PAYER, Shop
+from tests.simulator.shop import CALLBACK_URL, PAYER, SECOND_PAYER, Shop, password
 
 SOON = Timing(prompt_life=0.05, push_hold=0.05, callback_hold=2, acknowledgement=0.02)
 
@@ -14,6 +16,13 @@ SOON = Timing(prompt_life=0.05, push_hold=0.05, callback_hold=2, acknowledgement
 def hurried_shop():
     """A shop at whose payers' phones a prompt lives for a moment only."""
     return Shop(timing=SOON)
+
+
+def wait_for(is_so):
+    end = time.monotonic() + 5
+    while not is_so():
+        assert time.monotonic() < end, "it did not happen within 5 s"
+        time.sleep(0.02)
 
 
 def is_silent(shop):
@@ -183,6 +192,137 @@ def test_a_refused_push_delivers_nothing(shop):
 
     assert (answer.status_code, answer.json["errorCode"]) == (400, "400.002.02")
     assert shop.get("/prompts") == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "code"),
+    [
+        ("busy_500", 500, "500.003.02"),
+        ("quota", 500, "500.003.03"),
+        ("dead_token", 401, "401.003.01"),
+    ],
+)
+def test_a_push_that_daraja_turns_down_delivers_nothing(shop, mode, status, code):
+    shop.script(push=mode, answer="pay")
+
+    answer = shop.push()
+
+    assert (answer.status_code, answer.json["errorCode"]) == (status, code)
+    assert is_silent(shop)
+    assert shop.get("/prompts") == shop.get("/ledger") == []
+
+
+def test_a_push_that_is_one_too_many_answers_in_apigees_shape(shop):
+    shop.script(push="rate_429")
+
+    answer = shop.push()
+
+    assert answer.status_code == 429
+    detail = answer.json["fault"]["detail"]
+    assert detail["errorcode"] == "policies.ratelimit.SpikeArrestViolation"
+    assert shop.get("/prompts") == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "code", "text"),
+    [
+        ("pending_500", 500, "500.001.1001", "The transaction is being processed"),
+        ("too_early", 400, "400.002.02", "Bad Request - Invalid CheckoutRequestID"),
+    ],
+)
+def test_a_query_may_say_in_other_ways_that_it_knows_nothing(shop, mode, status, code, text):
+    shop.script(query=mode)
+    payment = shop.asked_to_pay()
+
+    answer = shop.query(payment)
+
+    assert answer.status_code == status
+    assert (answer.json["errorCode"], answer.json["errorMessage"]) == (code, text)
+
+
+@pytest.mark.parametrize("code", [17, 26, 1019, 1025, 2029, 8006, "SFC_IC0003", "E3008"])
+def test_a_line_ends_with_the_result_that_it_was_scripted_to(shop, code):
+    shop.script(answer=f"code:{code}")
+
+    payment = shop.asked_to_pay()
+
+    assert shop.next_callback()["ResultCode"] == code
+    assert shop.query(payment).json["ResultCode"] == str(code)
+    assert shop.get("/ledger") == []
+
+
+def test_a_result_that_no_payer_brings_about_shows_no_prompt(shop):
+    shop.script(answer="code:1025", after=30)
+
+    payment = shop.asked_to_pay()
+
+    assert shop.get("/prompts") == []
+    assert shop.answer(payment, pin="1234").status_code == 404
+    assert shop.query(payment).json["ResultCode"] == "4999"
+
+
+def test_the_form_of_a_success_is_the_lines(shop):
+    shop.script(answer="pay", metadata="no_balance")
+
+    shop.push()
+
+    items = shop.next_callback()["CallbackMetadata"]["Item"]
+    assert "Balance" not in [item["Name"] for item in items]
+
+
+def test_the_same_sum_again_ends_as_17_where_a_line_has_that_rule(shop):
+    shop.script(answer="pay", again="rule_17")
+
+    shop.push()
+    first = shop.next_callback()
+    shop.push()
+    second = shop.next_callback()
+
+    assert (first["ResultCode"], second["ResultCode"]) == (0, 17)
+    assert len(shop.get("/ledger")) == 1
+
+
+def test_a_payer_whom_nobody_gave_a_time_takes_two_seconds(shop):
+    shop.http.put(f"/lines/{PAYER}", json={"answer": "pay"})
+    begun = time.monotonic()
+
+    shop.push()
+    shop.next_callback()
+
+    assert 1.9 < time.monotonic() - begun < 4
+
+
+def test_the_published_number_is_queried_as_unreachable_well_before_its_callback():
+    shop = Shop(timing=Timing(silent_life=0.1, acknowledgement=0.02))
+
+    payment = shop.asked_to_pay(SILENT_LINE)
+
+    wait_for(lambda: shop.query(payment).json["ResultCode"] == "1037")
+    assert is_silent(shop)
+    assert Timing().silent_life == 14
+    assert shop.get(f"/lines/{SILENT_LINE}")["callback_after"] == 12
+
+
+def test_the_published_number_can_be_scripted_to_pay(shop):
+    shop.script(SILENT_LINE, answer="pay", callback_after=0)
+
+    shop.push(SILENT_LINE)
+
+    assert shop.next_callback()["ResultCode"] == 0
+
+
+def test_money_for_another_till_of_the_store_ends_as_2029(shop):
+    shop.push(
+        BusinessShortCode="174380",
+        Password=password("174380"),
+        TransactionType="CustomerBuyGoodsOnline",
+        PartyB="5999999",
+    )
+
+    _, body, shortcode = shop.callbacks.get(timeout=5)
+
+    assert json.loads(body)["Body"]["stkCallback"]["ResultCode"] == 2029
+    assert shortcode == "174380"
 
 
 def test_a_pending_query_stays_pending(shop):

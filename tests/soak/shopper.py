@@ -20,10 +20,22 @@ PATIENCE = 150.0
 BACKSTOP = 10.0
 
 HABITS: dict[str, list[object]] = {
-    "answer": ["pay"] * 8 + ["cancel", "wrong_pin", "ignore", "unreachable", "busy"],
+    "answer": [
+        *["pay"] * 14,
+        *["cancel", "wrong_pin", "ignore", "unreachable", "busy"],
+        *["code:17", "code:1019", "code:2029", "code:SFC_IC0003"],
+    ],
     "callback": ["once"] * 6 + ["twice", "never", "before_response", "garbled"],
-    "push": ["normal"] * 12 + ["timeout", "error_500", "html_503", "refused"],
-    "query": ["honest"] * 6 + ["pending", "wrong_failed", "flaky", "rate_limited"],
+    "push": [
+        *["normal"] * 20,
+        *["timeout", "error_500", "html_503", "refused"],
+        *["busy_500", "quota", "rate_429", "dead_token"],
+    ],
+    "query": [
+        *["honest"] * 9,
+        *["pending", "wrong_failed", "flaky", "rate_limited", "pending_500", "too_early"],
+    ],
+    "metadata": ["classic", "no_balance", "masked_phone", "no_phone", "whole_amount"],
     "balance": [50_000] * 9 + [10],
 }
 

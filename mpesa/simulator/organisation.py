@@ -1,0 +1,51 @@
+"""How Daraja treats the merchant, whoever pays: where live reports and documents disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mpesa.simulator import wishes
+from mpesa.simulator.wishes import one_of
+
+
+class LivingTokens(StrEnum):
+    """Which tokens of a consumer key are good: only the newest is documented, and not proved."""
+
+    NEWEST = "newest"
+    ALL = "all"
+
+
+class CallbackWords(StrEnum):
+    """What becomes of a push whose CallBackURL has a word of Safaricom's list in path or query."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+
+
+class TillMismatch(StrEnum):
+    """What becomes of a Buy Goods push that comes from the PayBill's short code."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """The switches, with the defaults; `changed` reads them from a JSON object."""
+
+    tokens: LivingTokens = LivingTokens.NEWEST
+    callback_words: CallbackWords = CallbackWords.TAKEN
+    till_mismatch: TillMismatch = TillMismatch.TAKEN
+
+    def changed(self, wanted: Mapping[str, object]) -> Organisation:
+        """Return it with the wishes met; raises InvalidField, and what is left out stays."""
+        return replace(self, **wishes.read(wanted, _READERS))
+
+
+_READERS: wishes.Readers = {
+    "tokens": one_of(LivingTokens),
+    "callback_words": one_of(CallbackWords),
+    "till_mismatch": one_of(TillMismatch),
+}
