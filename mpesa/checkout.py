@@ -17,7 +17,7 @@ from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refus
 from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
-from mpesa.domain.snapshot import OPEN_FOR, OrderStatus, seconds_left
+from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus, seconds_left
 from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import IdempotencyKey, Order, Transaction, writing
 from mpesa.tokens import hash_token, new_callback_token, new_id
@@ -250,7 +250,7 @@ def _check_attempts(
         if ledger.prompt_may_live(attempt, now):
             if attempt.msisdn == request.msisdn:
                 return Started(attempt.id, 200)
-            raise AttemptOpen(seconds_left(attempt.created_at + OPEN_FOR, now) or 1)
+            raise AttemptOpen(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
     wait = seconds_left(attempts[0].retry_at, now) if attempts else None
     if wait:
         raise RetryLater(wait)
@@ -260,7 +260,7 @@ def _check_attempts(
 def _check_line(on_line: Sequence[Transaction], now: datetime) -> None:
     for attempt in on_line:
         if ledger.prompt_may_live(attempt, now):
-            raise LineBusy(seconds_left(attempt.created_at + OPEN_FOR, now) or 1)
+            raise LineBusy(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
 
 
 def _over(seen: _Seen, now: datetime) -> list[str]:
@@ -310,6 +310,7 @@ def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Tr
         settles_order=False,
         needs_review=False,
         seq=1,
+        prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,
         times_asked=0,
         created_at=now,

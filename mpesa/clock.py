@@ -9,7 +9,7 @@ from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
-from mpesa.domain.snapshot import OPEN_FOR, OrderStatus
+from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus
 from mpesa.ledger import Announce, Kind, Raw
 from mpesa.models import Order, Transaction
 
@@ -55,7 +55,14 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
         Transaction.reason != Reason.OVERDUE.value, Transaction.created_at <= now - wait
     )
     over = select(Transaction.id).where(
-        Transaction.is_open, Transaction.created_at <= now - OPEN_FOR
+        Transaction.is_open,
+        or_(
+            Transaction.prompt_ends_at <= now,
+            and_(
+                Transaction.prompt_ends_at.is_(None),
+                Transaction.created_at <= now - OPEN_UNANSWERED,
+            ),
+        ),
     )
     # What is to be asked about at once is asked about first, however old.
     unheard = pending.where(Transaction.next_ask_at.is_not(None), ~Transaction.ask_urgently).where(

@@ -14,7 +14,7 @@ from mpesa import two_trips
 from mpesa.domain import schedule, settlement, snapshot, webhook
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import Decision
-from mpesa.domain.snapshot import OPEN_FOR, Newest, OrderStatus, Picture, Snapshot
+from mpesa.domain.snapshot import OPEN_UNANSWERED, Newest, OrderStatus, Picture, Snapshot
 from mpesa.models import (
     DecisionRow,
     Evidence,
@@ -76,8 +76,8 @@ class Raw:
 # Built once: SQLAlchemy takes longer to build a statement than PostgreSQL to run it.
 _OWN_ORDER = select(Transaction.order_id).where(Transaction.id == bindparam("id"))
 _PICTURED = (
-    "id", "order_id", "status", "reason", "final", "is_open", "amount", "msisdn", "receipt",
-    "retry_at", "created_at", "updated_at", "seq",
+    "id", "order_id", "status", "reason", "final", "is_open", "prompt_ends_at", "amount", "msisdn",
+    "receipt", "retry_at", "created_at", "updated_at", "seq",
 )  # fmt: skip
 _rows, _orders = Transaction.__table__, Order.__table__
 _SHOWN = (
@@ -251,7 +251,19 @@ def attempts_of(session: Session, order_id: str) -> Sequence[Transaction]:
 
 def prompt_may_live(transaction: Any, now: datetime) -> bool:
     """Whether an attempt is open at `now`; its column may be late."""
-    return bool(transaction.is_open and now < transaction.created_at + OPEN_FOR)
+    return bool(transaction.is_open and now < prompt_end(transaction, now))
+
+
+def prompt_end(transaction: Any, now: datetime) -> datetime:
+    """When the prompt's longest life is over, also of an attempt that is settled.
+
+    No prompt lives longer than that from any moment: an end that lies further away was written
+    before a step back of the clock, and the prompt's life is counted from now.
+    """
+    planned: datetime | None = transaction.prompt_ends_at
+    if planned is None:
+        planned = transaction.created_at + OPEN_UNANSWERED
+    return min(planned, now + OPEN_UNANSWERED)
 
 
 def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:
@@ -315,7 +327,7 @@ def _snapshots(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime
         newest=Newest(Status(first.status), Reason(first.reason), first.retry_at),
         now=now,
     )
-    return [snapshot.draw(_picture(each, status), retry, now) for each in attempts]
+    return [snapshot.draw(_picture(each, status, now), retry) for each in attempts]
 
 
 def order_status(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime) -> OrderStatus:
@@ -324,7 +336,7 @@ def order_status(order: Order | _OrderSeen, attempts: Sequence[Any], now: dateti
     return snapshot.order_status(order.status, order.expires_at, attempt_open=attempt_open, now=now)
 
 
-def _picture(transaction: Any, status: OrderStatus) -> Picture:
+def _picture(transaction: Any, status: OrderStatus, now: datetime) -> Picture:
     return Picture(
         transaction_id=transaction.id,
         order_id=transaction.order_id,
@@ -332,6 +344,7 @@ def _picture(transaction: Any, status: OrderStatus) -> Picture:
         status=Status(transaction.status),
         reason=Reason(transaction.reason),
         final=transaction.final,
+        prompt_lives=prompt_may_live(transaction, now),
         amount=transaction.amount,
         msisdn=transaction.msisdn,
         receipt=transaction.receipt,
@@ -515,6 +528,7 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     transaction.final = decision.final
     transaction.receipt = decision.receipt
     transaction.retry_at = decision.retry_at
+    transaction.prompt_ends_at = decision.prompt_ends_at or transaction.prompt_ends_at
     in_doubt = transaction.needs_review and not decision.settles_review
     transaction.needs_review = in_doubt or decision.needs_review
     _keep_ids(transaction, decision)

@@ -133,6 +133,8 @@ class Transaction(Base):
         attempt: its number within its order, from 1.
         is_open: unsettled and young enough for its prompt to be answered; a column that the
             clock clears, so that silence blocks neither order nor line for ever.
+        prompt_ends_at: when its prompt's longest life is over, 180 s after the push was answered,
+            200 s after the row until then; None for attempts from before this was kept.
         settles_order: it is the success that paid its order.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
         ask_urgently: something was heard that makes the question more pressing than others.
@@ -218,6 +220,7 @@ class Transaction(Base):
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
     retry_at: Mapped[datetime | None]
+    prompt_ends_at: Mapped[datetime | None]
     next_ask_at: Mapped[datetime | None]
     times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
     ask_urgently: Mapped[bool] = mapped_column(server_default=false())

@@ -22,7 +22,8 @@ from mpesa.domain.result_codes import Reason
 from tests.factories import failure_callback, raw, success_callback
 from tests.fakes import Clock
 
-# A prompt is answerable until Daraja tells its end, or for the longest documented life of one.
+# A prompt is answerable until Daraja tells its end, or for the longest documented life of one from
+# when Daraja took its push, which may be at the end of the time that we give it.
 PROMPT_LIFE = timedelta(seconds=180)
 # An answer of 2029 to an earlier question than this says nothing.
 TOO_EARLY = timedelta(seconds=30)
@@ -33,6 +34,7 @@ class Pushed(StrEnum):
 
     ACCEPTED = "accepted"
     SLOW = "accepted after 19 seconds"
+    SLOW_AND_TIMED_OUT = "on the phone after 19 seconds, and not answered"
     OVERTAKEN_BY_MONEY = "paid, and told so, before it is answered"
     OVERTAKEN_BY_FAILURE = "cancelled, and told so, before it is answered"
     TIMED_OUT = "not answered, but on the phone"
@@ -152,9 +154,11 @@ class World:
         if how in _NO_PROMPT:
             self.without_prompt.add(_token(push))
             raise _NO_PROMPT[how]
+        if how in (Pushed.SLOW, Pushed.SLOW_AND_TIMED_OUT):
+            self.now.pass_(seconds=19)
         prompt = self._show(push)
         self._before_the_answer(how, prompt)
-        if how in (Pushed.TIMED_OUT, Pushed.LOST):
+        if how in (Pushed.SLOW_AND_TIMED_OUT, Pushed.TIMED_OUT, Pushed.LOST):
             raise UnknownOutcome("no answer")
         return PushAccepted(prompt.merchant_id, prompt.checkout_id, b'{"ResponseCode": "0"}')
 
@@ -208,8 +212,6 @@ class World:
 
     def _before_the_answer(self, how: Pushed, prompt: Prompt) -> None:
         match how:
-            case Pushed.SLOW:
-                self.now.pass_(seconds=19)
             case Pushed.LOST:
                 self.end(prompt, None)
             case Pushed.OVERTAKEN_BY_MONEY:

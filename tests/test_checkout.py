@@ -21,7 +21,9 @@ from mpesa.checkout import (
 from mpesa.daraja import NoAnswer, NotSent, Push, Refused, UnknownOutcome
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid
+from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.ledger import Kind
+from mpesa.orders import OrderHasOpenAttempt
 from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
@@ -485,6 +487,107 @@ def test_a_prompt_that_ends_between_the_checks_and_the_row_blocks_nobody(
 
     assert started.status_code == 202
     assert desk.transaction(started.transaction_id).is_open
+
+
+# -- a prompt's life is counted from the push's answer -------------------------------------------
+
+
+@on_both
+def test_no_second_prompt_while_one_that_daraja_took_late_may_be_answered(
+    desk: Desk, clock: Clock
+) -> None:
+    order, other = desk.order(), desk.order()
+    desk.daraja.answers.append(lambda _push: clock.pass_(seconds=19.5))
+    first = desk.start(order).transaction_id
+    clock.pass_(seconds=179)
+    desk.tick()
+    during = (started_or_refused(desk, order), started_or_refused(desk, other))
+    refused = started_or_refused(desk, order, msisdn=SECOND_PAYER_MSISDN)
+    clock.pass_(seconds=1)
+    desk.tick()
+
+    second = desk.start(order)
+
+    assert during == (Started(first, 200), "LineBusy")
+    assert refused == "AttemptOpen"
+    assert second.status_code == 202
+
+
+@on_both
+def test_a_push_without_an_answer_keeps_its_prompt_open_for_200_seconds(
+    desk: Desk, clock: Clock
+) -> None:
+    order = desk.order()
+    desk.daraja.answers.append(UnknownOutcome())
+    first = desk.start(order).transaction_id
+    clock.pass_(seconds=199)
+    desk.tick()
+    before = (started_or_refused(desk, order), desk.snapshot(first)["can_retry"])
+    clock.pass_(seconds=1)
+    desk.tick()
+
+    after = (started_or_refused(desk, order), desk.snapshot(first)["can_retry"])
+
+    assert before == (Started(first, 200), False)
+    assert isinstance(after[0], Started)
+    assert after[0].status_code == 202
+
+
+def test_a_push_may_be_taken_for_as_long_as_its_attempt_is_open_longer() -> None:
+    assert OPEN_UNANSWERED == OPEN_FOR + checkout.PUSH_BUDGET
+
+
+@on_both
+def test_a_refusal_tells_how_long_the_prompt_still_lives(desk: Desk, clock: Clock) -> None:
+    desk.daraja.answers.append(lambda _push: clock.pass_(seconds=15))
+    order = desk.order()
+    desk.start(order)
+    clock.pass_(seconds=100)
+
+    with pytest.raises(LineBusy) as on_line:
+        desk.start(desk.order())
+    with pytest.raises(AttemptOpen) as on_order:
+        desk.start(order, SECOND_PAYER_MSISDN)
+
+    assert (on_line.value.seconds, on_order.value.seconds) == (80, 80)
+
+
+@on_both
+def test_an_order_with_a_late_prompt_is_neither_cancelled_nor_expired(
+    desk: Desk, clock: Clock
+) -> None:
+    desk.daraja.answers.append(lambda _push: clock.pass_(seconds=19))
+    order = desk.order(expires_at=clock() + timedelta(seconds=30))
+    desk.start(order)
+    clock.pass_(seconds=179)
+    desk.tick()
+
+    with pytest.raises(OrderHasOpenAttempt):
+        desk.cancel(order)
+
+    assert desk.order_row(order).status == "OPEN"
+    clock.pass_(seconds=1)
+    desk.tick()
+    assert desk.order_row(order).status == "EXPIRED"
+
+
+@on_both
+def test_a_failure_that_overtakes_a_late_answer_frees_the_order_for_good(
+    desk: Desk, clock: Clock
+) -> None:
+    order = desk.order()
+
+    def overtake(_push: Push) -> None:
+        clock.pass_(seconds=10)
+        fail(desk)
+
+    desk.daraja.answers.append(overtake)
+    first = desk.start(order).transaction_id
+
+    second = desk.start(order)
+
+    assert second.status_code == 202
+    assert not desk.transaction(first).is_open
 
 
 # -- a silent attempt is asked about before the next prompt --------------------------------------

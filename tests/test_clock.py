@@ -177,6 +177,21 @@ def test_a_push_that_was_answered_is_not_called_unconfirmed(desk: Desk, clock: C
     assert desk.snapshot(transaction)["reason"] == "awaiting_pin"
 
 
+@on_both
+def test_the_killed_push_blocks_order_and_line_for_200_seconds(desk: Desk, clock: Clock) -> None:
+    order = desk.order()
+    transaction = killed_while_pushing(desk, order)
+    clock.pass_(seconds=199)
+    desk.tick()
+    before = desk.transaction(transaction).is_open
+    clock.pass_(seconds=1)
+
+    desk.tick()
+
+    assert (before, desk.transaction(transaction).is_open) == (True, False)
+    assert desk.start(order).status_code == 202
+
+
 def test_the_killed_push_is_never_sent_again(desk: Desk, clock: Clock) -> None:
     order = desk.order()
     transaction = killed_while_pushing(desk, order)

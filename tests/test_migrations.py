@@ -1,6 +1,7 @@
 """Migrations: up, down and up again on both databases, and never apart from the models."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from flask import Flask
 from sqlalchemy import Column, Connection, Index, MetaData, String, inspect, text
 
 from app import create_app
+from mpesa.domain.settlement import QueryAnswered
 from mpesa.models import UTCDateTime, db
 from mpesa.web import database
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
-from tests.factories import make_settings
+from tests.factories import SECOND_PAYER_MSISDN, make_settings
 from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
@@ -116,6 +118,22 @@ def test_every_migration_can_be_taken_back_and_made_again(bare_app: Flask) -> No
     assert after == set()
     with db.engine.connect() as connection:
         assert differences(connection) == []
+
+
+@on_both
+def test_a_prompt_that_is_open_while_the_database_is_migrated_keeps_its_longest_life(
+    desk: Desk,
+) -> None:
+    first, paid = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    desk.record(paid, QueryAnswered("0"))
+    pushed_at = desk.transaction(first).created_at
+    with desk.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0004")
+        database.migrate()
+
+    ends = [desk.transaction(each).prompt_ends_at for each in (first, paid)]
+
+    assert ends == [pushed_at + timedelta(seconds=200), None]
 
 
 @on_both

@@ -73,6 +73,8 @@ HAPPENINGS: list[st.SearchStrategy[Any]] = []
 STORIES, STEPS = 60, 40
 LISTED, UNLISTED = "196.201.212.69", "203.0.113.7"
 WAIT = timedelta(seconds=60)
+# The time that a push has to be answered.
+LONGEST_PUSH = timedelta(seconds=20)
 # The last question about a failure comes 24 hours after it, and nobody asks before it is due.
 ASKED_AGAIN = timedelta(hours=23)
 # Past the end of all that is planned for a silent payment.
@@ -397,7 +399,7 @@ class MoneyMachine(RuleBasedStateMachine):
             longest = timedelta(hours=72 if with_id else 1)
             silent = each.row["status"] == "PENDING" and each.age(self.now()) >= longest
             assert each.row["needs_review"] or not silent, "silence that nobody looks at"
-            over = each.age(self.now()) >= PROMPT_LIFE
+            over = each.age(self.now()) >= PROMPT_LIFE + LONGEST_PUSH
             assert not (over and each.row["is_open"]), "a prompt that blocks its line for ever"
 
     def _ask(self, method: str, path: str, *, believed: bool = True, **more: Any) -> TestResponse:

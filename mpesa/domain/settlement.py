@@ -17,6 +17,7 @@ from mpesa.domain.result_codes import (
     reason_of_query,
     retry_at,
 )
+from mpesa.domain.snapshot import OPEN_FOR
 
 # In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
 FORGOTTEN_ID = "forgotten:"
@@ -178,6 +179,7 @@ class Decision:
 
     Attributes:
         retry_at: when the order's next push may go out; None: no wait.
+        prompt_ends_at: when the prompt's longest life is over; None: as it was.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         needs_review: a person must look; never takes an earlier flag away.
         settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
@@ -193,6 +195,7 @@ class Decision:
     receipt: str | None
     why: str
     retry_at: datetime | None = None
+    prompt_ends_at: datetime | None = None
     adopts: tuple[str | None, str | None] | None = None
     needs_review: bool = False
     settles_review: bool = False
@@ -225,10 +228,13 @@ def _(evidence: PushAnswered, attempt: Attempt, now: datetime) -> Decision:
     ids = (evidence.merchant_request_id, evidence.checkout_request_id)
     if evidence.ids_taken or _contradicts(attempt, *ids):
         return _unchanged(attempt, "the push's answer names other ids", needs_review=True)
+    ends = now + OPEN_FOR
     if attempt.status is not Status.PENDING:
-        return replace(_unchanged(attempt, "the push was answered after its result"), adopts=ids)
+        late = _unchanged(attempt, "the push was answered after its result")
+        return replace(late, adopts=ids, prompt_ends_at=ends)
     reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.AWAITING_PIN
-    return replace(_unchanged(attempt, "Daraja took the push"), reason=reason, adopts=ids)
+    taken = _unchanged(attempt, "Daraja took the push")
+    return replace(taken, reason=reason, adopts=ids, prompt_ends_at=ends)
 
 
 @_decide.register

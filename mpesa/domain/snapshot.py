@@ -9,9 +9,11 @@ from typing import TypedDict
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import RULES, Reason, Status
 
-# The longest documented life of a prompt (Daraja's older FAQ: "1-3 minutes depending on phone"):
-# after it, silence blocks neither the order nor the line any longer.
+# The longest documented life of a prompt (Daraja's older FAQ: "1-3 minutes depending on phone"),
+# from the push's answer: after it, silence blocks neither the order nor the line any longer.
 OPEN_FOR = timedelta(seconds=180)
+# From the row, while the push has no answer: Daraja may take it until its 20 s are over.
+OPEN_UNANSWERED = OPEN_FOR + timedelta(seconds=20)
 
 
 class Snapshot(TypedDict):
@@ -102,18 +104,22 @@ def seconds_left(until: datetime | None, now: datetime) -> int | None:
     return math.ceil((until - now).total_seconds())
 
 
-def poll_after(status: Status, *, final: bool, age: timedelta) -> int:
+def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
     """Seconds until a client's next poll: soon while a PIN is likely, thinning out with silence."""
     if final:
         return 60
     if status is not Status.PENDING:
         return 10
-    return 3 if age < OPEN_FOR else 10
+    return 3 if prompt_lives else 10
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a snapshot is drawn from."""
+    """What a snapshot is drawn from.
+
+    Attributes:
+        prompt_lives: the prompt may still be answered.
+    """
 
     transaction_id: str
     order_id: str
@@ -121,6 +127,7 @@ class Picture:
     status: Status
     reason: Reason
     final: bool
+    prompt_lives: bool
     amount: int
     msisdn: str | None
     receipt: str | None
@@ -129,7 +136,7 @@ class Picture:
     seq: int
 
 
-def draw(picture: Picture, retry: Retry, now: datetime) -> Snapshot:
+def draw(picture: Picture, retry: Retry) -> Snapshot:
     """Draw the snapshot; times are UTC with whole seconds, the phone is masked."""
     return Snapshot(
         transaction_id=picture.transaction_id,
@@ -147,7 +154,9 @@ def draw(picture: Picture, retry: Retry, now: datetime) -> Snapshot:
         created_at=utc_text(picture.created_at),
         updated_at=utc_text(picture.updated_at),
         seq=picture.seq,
-        poll_after=poll_after(picture.status, final=picture.final, age=now - picture.created_at),
+        poll_after=poll_after(
+            picture.status, final=picture.final, prompt_lives=picture.prompt_lives
+        ),
     )
 
 

@@ -61,10 +61,10 @@ def test_each_change_calls_for_its_messages(
 def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
     picture = Picture(
         transaction_id="t", order_id="o", order_status="PAID", status=Status.SUCCESS,
-        reason=Reason.PAID, final=True, amount=150, msisdn="254712345678", receipt="UKO1ABCDEF",
-        created_at=NOON, updated_at=NOON, seq=3,
+        reason=Reason.PAID, final=True, prompt_lives=False, amount=150,
+        msisdn="254712345678", receipt="UKO1ABCDEF", created_at=NOON, updated_at=NOON, seq=3,
     )  # fmt: skip
-    snapshot = draw(picture, Retry(allowed=False), NOON)
+    snapshot = draw(picture, Retry(allowed=False))
 
     text = webhook.body(succeeded, snapshot, "INV-1", NOON)
 
