@@ -108,11 +108,11 @@ def test_only_serving_imports_the_async_server(path):
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "domain").glob("*.py")), ids=name_of)
-def test_the_domain_needs_nothing_but_the_standard_library_and_phonenumbers(path):
+def test_the_domain_needs_nothing_but_the_standard_library(path):
     roots = {name.split(".")[0] for name in imported_by(path.read_text())}
 
     # "" stands for a relative import, which cannot leave unnoticed: the layers look at it.
-    foreign = roots - sys.stdlib_module_names - {"", "mpesa", "phonenumbers"}
+    foreign = roots - sys.stdlib_module_names - {"", "mpesa"}
 
     assert foreign == set()
 

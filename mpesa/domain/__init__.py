@@ -1,4 +1,4 @@
 """The pure core: phone numbers, money, result codes, callbacks, decisions, snapshots.
 
-Standard library and phonenumbers only; no I/O, no clock, no environment.
+Standard library only; no I/O, no clock, no environment.
 """

@@ -1,45 +1,70 @@
-"""Kenyan mobile numbers: what a shopper types, what Daraja wants, what a page may show."""
+"""Kenyan mobile numbers: what a shopper types, what Daraja wants, what a page may show.
+
+The page reads numbers by the same grammar (`static/js/phone_format.js`); both are tested with
+`tests/cases/phones.json`. No numbering table is asked: ranges are issued after a release, numbers
+are ported, and Daraja knows which line has M-PESA.
+"""
 
 import re
+import unicodedata
 
-import phonenumbers
-from phonenumbers import PhoneNumberType
-
-# Latin digits and the marks that people put between them. `\d` would let other scripts' digits in.
-_TYPED = re.compile(r"\+?[0-9][0-9 ().\-]{6,22}")
-_MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+# What is no part of a number however it is written: marks that nobody sees, accents and variation
+# selectors, every blank, dash and bracket. By category, since no list of them would ever be whole.
+_BESIDE = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp", "Pd", "Ps", "Pe"}
+# The white space among the control characters, the minus sign, and dots as people put them.
+_BESIDE_TOO = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
+# Abroad one dials 00, and Kenya's own way out is 000. `[0-9]`: `\d` takes other scripts' digits.
+_CALLED = re.compile(r"(?:tel:)?(?:(?:\+|000?)?2540?|0?)(?P<line>[17][0-9]*)", re.IGNORECASE)
+_BEGUN = re.compile(r"(?:tel:)?(?:\+|0{0,3})(?:2|25|2540?)?", re.IGNORECASE)
+_LINE_DIGITS = 9
 
 
 class InvalidPhone(ValueError):
     """What was typed is not a Kenyan mobile number."""
 
 
+class NoPhone(InvalidPhone):
+    """Nothing was typed."""
+
+
+class PhoneTooShort(InvalidPhone):
+    """It begins like a Kenyan mobile number, and digits are missing."""
+
+
+class PhoneTooLong(InvalidPhone):
+    """It begins like a Kenyan mobile number, and has more digits than one."""
+
+
 def parse_msisdn(typed: str) -> str:
-    """Turn what a shopper typed into an MSISDN as Daraja takes it.
+    """Turn what a shopper typed or pasted into an MSISDN as Daraja takes it.
 
     Args:
-        typed: `07…`, `01…`, `7…`, `+254…` or `254…`, spaces and dashes allowed.
+        typed: `07…`, `01…`, `7…`, `254…`, also with `+`, `00`, `000` or `tel:` in front and with a
+            0 after the country code; with whatever blanks, dashes, brackets and dots.
 
     Returns:
         Twelve digits, `2547XXXXXXXX` or `2541XXXXXXXX`.
 
     Raises:
+        NoPhone, PhoneTooShort, PhoneTooLong: what is wrong is known.
         InvalidPhone: anything else.
     """
-    text = typed.strip()
-    if not _TYPED.fullmatch(text):
-        raise InvalidPhone("not a phone number")
-    if text.startswith("254"):
-        text = "+" + text
-    try:
-        number = phonenumbers.parse(text, "KE")
-    except phonenumbers.NumberParseException:
-        raise InvalidPhone("not a phone number") from None
-    if number.country_code != 254 or not phonenumbers.is_valid_number(number):
-        raise InvalidPhone("not a Kenyan number")
-    if phonenumbers.number_type(number) not in _MOBILE:
-        raise InvalidPhone("not a mobile number")
-    return f"254{number.national_number}"
+    written = "".join(filter(_belongs, unicodedata.normalize("NFKC", typed)))
+    if not written:
+        raise NoPhone("nothing was typed")
+    called = _CALLED.fullmatch(written)
+    line = called["line"] if called else ""
+    if _BEGUN.fullmatch(written) or 0 < len(line) < _LINE_DIGITS:
+        raise PhoneTooShort("digits are missing")
+    if len(line) > _LINE_DIGITS:
+        raise PhoneTooLong("more digits than a number has")
+    if not line:
+        raise InvalidPhone("not a Kenyan mobile number")
+    return f"254{line}"
+
+
+def _belongs(character: str) -> bool:
+    return character not in _BESIDE_TOO and unicodedata.category(character) not in _BESIDE
 
 
 def mask_msisdn(msisdn: str) -> str:

@@ -328,7 +328,8 @@ def _stk_push() -> dict[str, Any]:
             "phone": {
                 "type": "string",
                 "format": "kenyan-mobile",
-                "description": "07…, 01…, 7…, 254… or +254…, spaces and dashes allowed.",
+                "description": "07…, 01…, 7…, 254…; also with +, 00, 000 or tel: in front, and with"
+                " whatever blanks, dashes, brackets and dots people write or paste.",
                 "examples": ["0712 345 678"],
             },
         }

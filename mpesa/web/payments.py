@@ -11,7 +11,13 @@ from werkzeug.wrappers import Response
 from mpesa import checkout, inbox
 from mpesa.checkout import PushNotStarted, PushRequest, Started
 from mpesa.domain.callback import parse_receipt
-from mpesa.domain.phone import InvalidPhone, parse_msisdn
+from mpesa.domain.phone import (
+    InvalidPhone,
+    NoPhone,
+    PhoneTooLong,
+    PhoneTooShort,
+    parse_msisdn,
+)
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
 from mpesa.web import pages, reads, words
@@ -128,16 +134,27 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
     order_id, typed = fields.get("order_id"), fields.get("phone")
     if not isinstance(order_id, str) or not order_id:
         raise invalid("order_id", _("Say which order is to be paid."))
-    if not isinstance(typed, str):
-        raise invalid("phone", _("Enter the number that pays with M-PESA."), "invalid_phone")
     try:
-        msisdn = parse_msisdn(typed)
-    except InvalidPhone:
-        detail = _("This is not a Kenyan mobile number. Enter it like 0712\u00a0345\u00a0678.")
-        raise invalid("phone", detail, "invalid_phone") from None
+        msisdn = parse_msisdn(typed if isinstance(typed, str) else "")
+    except InvalidPhone as refusal:
+        raise invalid("phone", _phone_refused(refusal), "invalid_phone") from None
     if not is_id(order_id):
         raise _problem(checkout.OrderNotFound())
     return PushRequest(order_id, msisdn, idempotency_key())
+
+
+def _phone_refused(refusal: InvalidPhone) -> str:
+    match refusal:
+        case NoPhone():
+            return str(_("Enter the number that pays with M-PESA."))
+        case PhoneTooShort():
+            return str(_("This number is too short: 10 digits, like 0712\u00a0345\u00a0678."))
+        case PhoneTooLong():
+            return str(_("This number is too long: 10 digits, like 0712\u00a0345\u00a0678."))
+        case _:
+            return str(
+                _("This is not a Kenyan mobile number. Enter it like 0712\u00a0345\u00a0678.")
+            )
 
 
 def _seams() -> checkout.Seams:

@@ -4,21 +4,22 @@ import { askForPhone, askNow, attend, catchUp, rest, resume, turnTo } from "./fo
 import { whileScannable } from "./looking.js";
 import { clearProblem, detailOf, showProblem } from "./page.js";
 import { understood } from "./phone_format.js";
+import { showUnderstood } from "./phone_hint.js";
 import { pay } from "./pressing.js";
 import "./sms_code.js";
 import { hold, startTicking } from "./ticking.js";
-import { byId, stage, word, write } from "./wording.js";
+import { byId, stage, word } from "./wording.js";
 
 const phone = byId("phone");
-const hint = byId("phone-hint").textContent;
 let sending = false;
 /** The number that was refused, and what gives its button back. */
 let refusal = null;
 
 async function press(button) {
   if (sending) return;
-  sending = true;
   clearProblem();
+  if (!phone.value.trim()) return refused({ code: "invalid_phone" });
+  sending = true;
   const release = hold(button, word("sending"));
   const answer = await pay({
     url: `${stage.dataset.pushUrl}?lang=${document.documentElement.lang}`,
@@ -45,10 +46,8 @@ function pressOrAsk(button) {
   else askForPhone();
 }
 
-function showUnderstood() {
-  const number = understood(phone.value);
-  write(byId("phone-hint"), number ? word("understood", { phone: number }) : hint);
-  byId("phone-hint").classList.toggle("understood", Boolean(number));
+function typed() {
+  const number = showUnderstood(phone.value);
   if (refusal && number && number !== refusal.number) anotherNumber();
 }
 
@@ -59,7 +58,9 @@ function anotherNumber() {
   clearProblem();
 }
 
-phone.addEventListener("input", showUnderstood);
+// The browser's own bubble speaks the browser's language.
+byId("phone-form").noValidate = true;
+phone.addEventListener("input", typed);
 byId("phone-form").addEventListener("submit", (event) => {
   event.preventDefault();
   press(byId("pay"));
@@ -82,7 +83,7 @@ document.addEventListener("visibilitychange", () => {
 // A page with an open socket is not kept for the back button.
 addEventListener("pagehide", rest);
 addEventListener("pageshow", (event) => {
-  showUnderstood();
+  typed();
   if (!event.persisted) return;
   attend();
   if (!askNow()) catchUp();

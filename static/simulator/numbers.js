@@ -3,10 +3,13 @@
 const NAIROBI = "Africa/Nairobi";
 const money = new Intl.NumberFormat("en-KE", { maximumFractionDigits: 0 });
 
+/** Marks that nobody sees, accents, blanks, dashes, brackets and dots, which people put into numbers. */
+const MARKS = /[\p{Cf}\p{Mn}\p{Me}\p{Z}\p{Pd}\p{Ps}\p{Pe}\t-\r\u0085\u2212.\u00b7]/gu;
+
 /** Returns 2547… or 2541… for a Kenyan mobile number as people write it, null for anything else. */
 export function msisdnOf(text) {
-  const digits = text.replace(/[\s()+.-]/g, "");
-  const found = /^(?:254|0)?([17][0-9]{8})$/.exec(digits);
+  const written = text.normalize("NFKC").replace(MARKS, "");
+  const found = /^(?:tel:)?(?:(?:\+|000?)?2540?|0?)([17][0-9]{8})$/i.exec(written);
   return found ? `254${found[1]}` : null;
 }
 

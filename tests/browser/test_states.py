@@ -32,6 +32,63 @@ def test_a_number_that_is_no_kenyan_one_is_refused_beside_the_field(visit, sale)
     expect(shopper.field).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("0712", "This number is too short: 10 digits"),
+        ("0712 345 6789", "This number is too long: 10 digits"),
+        ("", "Enter the number that pays with M-PESA."),
+        ("   ", "Enter the number that pays with M-PESA."),
+    ],
+)
+def test_a_number_with_missing_or_spare_digits_is_told_what_is_wrong(visit, sale, typed, told):
+    shopper = visit(sale)
+
+    shopper.pay(typed)
+
+    expect(shopper.page.get_by_role("alert")).to_contain_text(told)
+    expect(shopper.field).to_be_focused()
+    if not typed.strip():
+        assert not shopper.asked("/stk-push")
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "\u202a+254 {0} {1} {2}\u202c",
+        "\u2068+254 {0}-{1}{2}\u2069",
+        "0{0}\u00a0{1}\u00a0{2}",
+        "(0{0}) {1} {2}",
+        "00254{0}{1}{2}",
+        "+254 (0) {0} - {1} - \u2066\u2066\u2066{2}\u2069\u2069\u2069",
+    ],
+)
+def test_a_pasted_number_is_understood_and_sent_whole(visit, sale, pasted):
+    shopper = visit(sale)
+    number = pasted.format(sale.line[3:6], sale.line[6:9], sale.line[9:])
+
+    shopper.field.focus()
+    shopper.page.keyboard.insert_text(number)
+    shopper.reads(f"The request goes to {sale.typed}")
+    shopper.pay_button.click()
+
+    shopper.sees("waiting")
+
+
+def test_another_networks_number_is_remarked_upon_while_it_is_typed_and_never_refused(
+    visit, sale
+):
+    shopper = visit(sale)
+
+    shopper.field.fill("0733")
+    shopper.reads("This looks like an Airtel number; M-PESA needs a Safaricom line")
+    shopper.field.fill("0712")
+    expect(shopper.page.locator("#phone-hint")).not_to_contain_text("Airtel")
+    shopper.pay("0733 123 456")
+
+    shopper.sees("waiting")
+
+
 def test_the_result_is_pushed_and_needs_no_poll(visit, sale):
     shopper = visit(sale)
     shopper.page.route("**/check-status*", lambda route: route.abort())

@@ -373,6 +373,44 @@ def test_a_wrong_number_in_a_form_comes_back_in_the_page_at_its_field(client, ma
     assert 'value="0712&lt;b&gt;"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("", "Enter the number that pays with M-PESA."),
+        ("\u200b", "Enter the number that pays with M-PESA."),
+        (None, "Enter the number that pays with M-PESA."),
+        (254712345678, "Enter the number that pays with M-PESA."),
+        ("0712", "This number is too short: 10 digits, like 0712\u00a0345\u00a0678."),
+        ("07123456789", "This number is too long: 10 digits, like 0712\u00a0345\u00a0678."),
+        (
+            "+255712345678",
+            "This is not a Kenyan mobile number. Enter it like 0712\u00a0345\u00a0678.",
+        ),
+    ],
+)
+def test_a_number_is_refused_with_a_sentence_for_what_is_wrong(client, make_order, typed, told):
+    answer = push(client, make_order(), typed)
+
+    problem(answer, 400, "invalid_phone", "phone")
+    assert answer.get_json()["detail"] == told
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "\u202a+254 712 345 678\u202c",
+        "\u2068+254 712-345678\u2069",
+        "0712\u00a0345\u00a0678",
+        "0712\u2011345\u2011678",
+        "(0712) 345 678",
+        "00254712345678",
+    ],
+)
+def test_a_number_is_taken_as_people_paste_it(client, make_order, pasted, daraja):
+    assert push(client, make_order(), pasted).status_code == 202
+    assert daraja.pushes[-1].msisdn == "254712345678"
+
+
 def test_a_form_for_a_busy_line_gets_the_page_under_the_same_status(client, make_order):
     pushed(client, make_order())
 
