@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import counters, ledger
 from mpesa.config import IPNetwork
+from mpesa.domain.address import UNKNOWN, read_address
 from mpesa.domain.callback import UnreadableCallback, parse_callback
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
@@ -243,10 +244,5 @@ def from_listed(networks: Iterable[IPNetwork]) -> Callable[[str | None], bool]:
 
 
 def _within(source: str | None, allowed: tuple[IPNetwork, ...]) -> bool:
-    try:
-        address = ip_address(source or "")
-    except ValueError:
-        return False
-    # A socket that takes both IPv4 and IPv6 shows the former as ::ffff:196.201.212.69.
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return any(plain in network for network in allowed)
+    known = read_address(source)
+    return known != UNKNOWN and any(ip_address(known) in network for network in allowed)

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
 
 from mpesa import inbox
+from mpesa.domain.address import UNKNOWN
 from mpesa.models import db
 from mpesa.web.bodies import whole_body
 from mpesa.web.errors import Problem
@@ -14,7 +15,6 @@ from mpesa.web.services import services
 callbacks = Blueprint("callbacks", __name__)
 
 _TOKEN = re.compile(r"[0-9a-f]{64}")
-_SOURCE_LONGEST = 64
 
 
 # Some proxies and frameworks add a slash, and a callback comes once.
@@ -23,9 +23,7 @@ def callback(token: str) -> Response:
     """Take in a callback: 200 once its raw body is committed, whatever it says."""
     if not _TOKEN.fullmatch(token):
         raise _unknown()
-    # An address that a proxy passed on may be anything; too long a one must not lose the callback.
-    source = (request.remote_addr or "")[:_SOURCE_LONGEST]
-    arrival = inbox.Arrival(token, whole_body(), source)
+    arrival = inbox.Arrival(token, whole_body(), source=request.remote_addr or UNKNOWN)
     try:
         inbox.receive(db.session(), arrival, seams())
     except inbox.UnknownToken:

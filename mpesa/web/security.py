@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mpesa.config import Settings
 from mpesa.web.inline import Inline
+from mpesa.web.senders import AddressReader
 
 # Daraja's callbacks are about 1 KB, our own requests less.
 MAX_BODY = 64 * 1024
@@ -57,8 +58,10 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
 
 def believe_proxies(app: Flask, settings: Settings) -> None:
     """Take address, scheme and host from TRUSTED_PROXIES; the last to wrap, so for sockets too."""
+    app.wsgi_app = AddressReader(app.wsgi_app)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
+        # Around it, so that what a proxy wrote for an address is read like what the socket shows.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )

@@ -1,0 +1,46 @@
+"""The address that a request came from, out of whatever a proxy or a socket writes for one."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+# The word that RFC 7239, section 6.2, has for an address that nobody knows.
+UNKNOWN = "unknown"
+
+# `a.b.c.d:port` and `[v6]:port`, as Azure's gateways write them into X-Forwarded-For. An IPv6
+# address without brackets has no port: its last group could not be told from one.
+_WITH_PORT = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?|\[([^\[\]]+)\](?::[0-9]{1,5})?")
+
+
+def read_address(text: str | None) -> str:
+    """The bare address in its shortest form; `UNKNOWN` for everything that is none.
+
+    Port, brackets and zone (RFC 4007) are taken away, since they tell nobody apart. IPv4 within
+    IPv6 (`::ffff:192.0.2.1`, RFC 4291, 2.5.5.2), which a socket for both shows, is IPv4.
+    """
+    address = _parsed(text or "")
+    return UNKNOWN if address is None else str(address)
+
+
+def sender_of(address: str) -> str:
+    """What stands for one sender: the address; of IPv6 its /64, which one customer has at least.
+
+    (RFC 6177.) All that are unknown are one.
+
+    Args:
+        address: from `read_address`.
+    """
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network(f"{parsed}/64", strict=False))
+    return UNKNOWN if parsed is None else str(parsed)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    stripped = text.strip()
+    found = _WITH_PORT.fullmatch(stripped)
+    bare = (found[1] or found[2]) if found else stripped
+    try:
+        address = ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
