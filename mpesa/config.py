@@ -212,7 +212,7 @@ class _Reader:
             "stk_push_limit_per_phone": lambda: self.rate(
                 "STK_PUSH_LIMIT_PER_PHONE", "5/10minutes"
             ),
-            "stk_push_limit_per_ip": lambda: self.rate("STK_PUSH_LIMIT_PER_IP", "30/minute"),
+            "stk_push_limit_per_ip": lambda: self.rate("STK_PUSH_LIMIT_PER_IP", "300/minute"),
             "callback_allowed_ips": lambda: self.networks("CALLBACK_ALLOWED_IPS"),
             "async_mode": lambda: async_mode(self._environ),
             "webhook_url": lambda: self.outside_url("WEBHOOK_URL"),

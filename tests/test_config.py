@@ -85,7 +85,7 @@ DEFAULTS: dict[str, Any] = {
     "payment_wait_seconds": 60,
     "trusted_proxies": 0,
     "stk_push_limit_per_phone": Rate(5, 600),
-    "stk_push_limit_per_ip": Rate(30, 60),
+    "stk_push_limit_per_ip": Rate(300, 60),
     "callback_allowed_ips": (),
     "async_mode": AsyncMode.EVENTLET,
     "webhook_url": None,

@@ -2,31 +2,31 @@
 
 import hmac
 import math
-import re
 import time
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable
+from contextlib import suppress
 
-from flask import request
 from flask_babel import ngettext
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 from mpesa.config import Rate, Settings
 from mpesa.web.errors import Problem
+from mpesa.web.senders import sender
+from mpesa.web.windows import Full, InMemory, InRedis, Windows
 
-# Redis is on the same network; a request that waited longer (seconds) would make a payment wait for
-# a limit.
-_REDIS_PATIENCE = 0.4
 # While Redis is away, one request in so many seconds looks whether it is back; the others count in
 # memory at once.
 _LOOK_AGAIN = 5.0
 
-# Tries to log in, right or wrong: per address; per name and address; per name, wherever from. An
-# honest operator needs one or two. The last is more than one address can use up by itself, since
-# strangers count into it as well.
-_LOGINS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3600)}
+# Wrong tries to log in: per address; per name and address; per name, wherever from. An honest
+# operator needs one or two. The last is more than one address can use up by itself, since strangers
+# count into it as well.
+_STRANGERS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3600)}
+# Where an operator logged in last, strangers may sit behind the same address: together with them as
+# many tries as strangers have elsewhere, and no others count there.
+_SAME_ADDRESS = Rate(50, 3600)
+# A browser in which that operator logged in before shares its tries with nobody.
+_SAME_BROWSER = Rate(5, 900)
 
 
 class Tally:
@@ -38,31 +38,32 @@ class Tally:
     def __init__(self, settings: Settings) -> None:
         # Keyed hashes: whoever reads Redis learns neither numbers nor names.
         self._secret = settings.secret_key.encode()
-        self._memory = MovingWindowRateLimiter(storage_from_string("memory://"))
-        self._redis = _redis(settings.redis_url) if settings.redis_url else None
+        self._memory = InMemory()
+        self._redis = InRedis(settings.redis_url) if settings.redis_url else None
         self._away_until = 0.0
 
-    def count(self, scope: str, key: str, rate: Rate) -> None:
+    def count(self, scope: str, key: str, rate: Rate) -> Callable[[], None]:
         """Count one.
 
         Args:
             scope: what is counted; the same key counts for itself in each.
 
+        Returns:
+            Takes it back.
+
         Raises:
             Problem: 429, with the seconds until the next one is allowed.
         """
-        limit = RateLimitItemPerSecond(rate.count, rate.seconds)
         hashed = hmac.digest(self._secret, f"{scope} {key}".encode(), "sha256").hex()
         if self._redis is not None and time.monotonic() >= self._away_until:
-            try:
-                return _hit(self._redis, limit, hashed)
-            except (RedisError, OSError):
-                self._away_until = time.monotonic() + _LOOK_AGAIN
-        return _hit(self._memory, limit, hashed)
+            with suppress(RedisError, OSError):
+                return _count(self._redis, hashed, rate)
+            self._away_until = time.monotonic() + _LOOK_AGAIN
+        return _count(self._memory, hashed, rate)
 
 
 class PushLimits:
-    """The limits of POST /stk-push."""
+    """The limits of POST /stk-push and POST /sms-code."""
 
     def __init__(self, tally: Tally, settings: Settings) -> None:
         self._tally = tally
@@ -77,64 +78,70 @@ class PushLimits:
         """
         # The address first: one that is over its limit must not use up other people's lines.
         if self._per_address is not None:
-            self._tally.count("stk-push:address", _address(), self._per_address)
+            self._tally.count("stk-push:address", sender(), self._per_address)
         if self._per_line is not None:
             self._tally.count("stk-push:line", msisdn, self._per_line)
 
+    def check_code(self) -> None:
+        """Count a code that was typed at the request's address, as often as it may push.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        if self._per_address is not None:
+            self._tally.count("sms-code:address", sender(), self._per_address)
+
 
 class LoginLimits:
-    """The limits of POST /console/login."""
+    """The limits of POST /console/login. Only wrong tries count in the end."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
 
-    def check(self, name: str, *, known: bool) -> None:
-        """Count a try.
+    def check(self, name: str, *, known: bool, browser: str | None = None) -> Callable[[], None]:
+        """Count a try before it is looked at: of many at once, no more pass than may.
 
         Args:
-            known: the operator of that name logged in from this address last; strangers who use up
-                the name's tries elsewhere keep nobody out there.
+            known: the operator of that name logged in from this address last.
+            browser: identifies the browser, where that operator logged in there before.
+
+        Returns:
+            Takes the try back, since it was right.
 
         Raises:
             Problem: 429, with the seconds until the next try is allowed.
         """
-        keys = {"address": _address(), "pair": f"{name} {_address()}", "name": name}
-        for scope, key in keys.items():
-            if scope != "name" or not known:
-                self._tally.count(f"login:{scope}", key, _LOGINS[scope])
+        if browser is not None:
+            return self._tally.count("login:browser", f"{name} {browser}", _SAME_BROWSER)
+        if known:
+            return self._tally.count("login:known", f"{name} {sender()}", _SAME_ADDRESS)
+        keys = {"address": sender(), "pair": f"{name} {sender()}", "name": name}
+        counted = [
+            self._tally.count(f"login:{scope}", key, _STRANGERS[scope])
+            for scope, key in keys.items()
+        ]
+
+        def take_back() -> None:
+            for each in counted:
+                each()
+
+        return take_back
 
 
-def _address() -> str:
-    """The request's address; of IPv6 the network of one customer (RFC 6177: a /64 at least)."""
-    text = request.remote_addr or ""
+def _count(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
     try:
-        address = ip_address(text)
-    except ValueError:
-        return text
-    if address.version == 4:
-        return text
-    plain = address.ipv4_mapped
-    return str(plain or ip_network(f"{address}/64", strict=False))
+        take_back = windows.count(key, rate)
+    except Full as full:
+        seconds = math.ceil(full.seconds) or 1
+        detail = ngettext(
+            "Too many requests. Try again in %(num)d second.",
+            "Too many requests. Try again in %(num)d seconds.",
+            seconds,
+        )
+        raise Problem(429, "rate_limited", detail, retry_after=seconds) from None
 
+    def take_back_if_possible() -> None:
+        with suppress(RedisError, OSError):  # Redis went away meanwhile: it stays counted
+            take_back()
 
-def _hit(window: MovingWindowRateLimiter, limit: RateLimitItem, key: str) -> None:
-    if window.hit(limit, key):
-        return
-    free_at = window.get_window_stats(limit, key).reset_time
-    seconds = max(1, math.ceil(free_at - time.time()))
-    detail = ngettext(
-        "Too many requests. Try again in %(num)d second.",
-        "Too many requests. Try again in %(num)d seconds.",
-        seconds,
-    )
-    raise Problem(429, "rate_limited", detail, retry_after=seconds)
-
-
-def _redis(url: str) -> MovingWindowRateLimiter:
-    # The library's word for a socket is another one.
-    address = re.sub("^unix:", "redis+unix:", url)
-    patience = {
-        "socket_timeout": _REDIS_PATIENCE,
-        "socket_connect_timeout": _REDIS_PATIENCE,
-    }
-    return MovingWindowRateLimiter(storage_from_string(address, **patience))
+    return take_back_if_possible

@@ -335,6 +335,12 @@ def from_address(app, address):
     return client
 
 
+def try_login_again(client, *typed):
+    if client.get_cookie("console"):
+        send(client, "/console/logout")
+    return try_login(client, *typed)
+
+
 def test_a_name_that_is_tried_too_often_from_one_address_has_to_wait(app):
     hire(app)
     client = from_address(app, "192.0.2.1")
@@ -361,13 +367,135 @@ def test_strangers_everywhere_keep_an_operator_out_at_no_known_address(app):
     hire(app)
     home = from_address(app, "198.51.100.7")
     assert try_login(home).status_code == 303
-    for number in range(49):  # and the one from home
+    for number in range(50):
         elsewhere = {"REMOTE_ADDR": f"192.0.2.{number}"}
         with app.test_request_context("/console/login", environ_base=elsewhere):
             services().logins.check(NAME, known=False)
 
     assert try_login(from_address(app, "203.0.113.9")).status_code == 429
     assert try_login(from_address(app, "198.51.100.7")).status_code == 303
+
+
+@pytest.mark.parametrize("cookies", ["kept", "gone"])
+def test_right_logins_lock_nobody_however_many(app, cookies):
+    hire(app)
+    client = from_address(app, "192.0.2.1")
+    for _ in range(12):
+        if cookies == "gone":
+            client = from_address(app, "192.0.2.1")
+        assert try_login_again(client).status_code == 303
+
+    wrong = [
+        try_login(from_address(app, "192.0.2.1"), "nobody", "wrong password!").status_code
+        for _ in range(5)
+    ]
+    assert wrong == [403] * 5
+
+
+def test_a_right_login_takes_nobody_elses_wrong_tries_back(app):
+    hire(app)
+    hire(app, "otieno")
+    client = from_address(app, "192.0.2.1")
+    for _ in range(4):
+        try_login(client, "otieno", "wrong password!")
+    assert try_login(client).status_code == 303
+
+    fifth = try_login_again(client, "otieno", "wrong password!").status_code
+
+    assert (fifth, try_login(client, "otieno").status_code) == (403, 429)
+
+
+def test_who_shares_the_address_of_the_last_login_keeps_no_operator_out(app):
+    hire(app)
+    browser = from_address(app, "198.51.100.7")
+    assert try_login(browser).status_code == 303
+    tries = [
+        try_login(from_address(app, "198.51.100.7"), *guess).status_code
+        for guess in [(f"name-{number}", "wrong password!") for number in range(31)]
+        + [(NAME, "wrong password!")] * 8
+    ]
+
+    other_browser = try_login(from_address(app, "198.51.100.7"))
+
+    assert tries == [403] * 30 + [429] + [403] * 8
+    assert other_browser.status_code == 303
+    assert try_login_again(browser).status_code == 303
+
+
+def test_tries_at_the_address_of_the_last_login_are_bounded_all_the_same(app):
+    hire(app)
+    browser = from_address(app, "198.51.100.7")
+    assert try_login(browser).status_code == 303
+    for _ in range(50):
+        with app.test_request_context(environ_base={"REMOTE_ADDR": "198.51.100.7"}):
+            services().logins.check(NAME, known=True)
+
+    neighbour = try_login(from_address(app, "198.51.100.7"), password="wrong password!")
+
+    assert neighbour.status_code == 429
+    assert try_login_again(browser).status_code == 303
+
+
+def test_a_browser_that_logged_in_before_has_five_wrong_tries(app):
+    hire(app)
+    browser = from_address(app, "198.51.100.7")
+    assert try_login(browser).status_code == 303
+    send(browser, "/console/logout")
+
+    tries = [try_login(browser, password="wrong password!").status_code for _ in range(6)]
+
+    assert tries == [403] * 5 + [429]
+
+
+@pytest.mark.parametrize("made_up", ["x", "", '["wanjiku","x"]', "WyJ3YW5qaWt1IiwieCJd.forged"])
+def test_a_made_up_cookie_makes_no_browser_known(app, made_up):
+    hire(app)
+    client = from_address(app, "192.0.2.1")
+    client.set_cookie("console-browser", made_up, path="/console/login")
+
+    tries = [try_login(client, password="wrong password!").status_code for _ in range(6)]
+
+    assert tries == [403] * 5 + [429]
+
+
+def test_a_browser_is_known_for_the_operator_who_logged_in_there_only(app):
+    hire(app)
+    hire(app, "otieno")
+    browser = from_address(app, "198.51.100.7")
+    try_login(browser)
+    send(browser, "/console/logout")
+
+    tries = [try_login(browser, "otieno", "wrong password!").status_code for _ in range(6)]
+
+    assert tries == [403] * 5 + [429]
+    assert try_login(browser).status_code == 303
+
+
+def test_who_comes_from_no_known_address_is_nowhere_at_home(make_app):
+    app = make_app(TRUSTED_PROXIES="1")
+    hire(app)
+
+    def from_nowhere():
+        client = app.test_client()
+        client.environ_base["HTTP_X_FORWARDED_FOR"] = "nonsense"
+        return client
+
+    assert try_login(from_nowhere()).status_code == 303
+
+    tries = [try_login(from_nowhere(), password="wrong password!").status_code for _ in range(6)]
+
+    assert tries == [403] * 5 + [429]
+
+
+def test_the_password_of_a_refused_try_is_not_looked_at(app, monkeypatch):
+    hire(app)
+    for _ in range(5):
+        try_login(from_address(app, "192.0.2.1"), password="wrong password!")
+    looked = []
+    monkeypatch.setattr(operators, "log_in", lambda *_: looked.append(1))
+
+    assert try_login(from_address(app, "192.0.2.1")).status_code == 429
+    assert looked == []
 
 
 def test_an_address_that_tries_many_names_has_to_wait(app):

@@ -7,8 +7,9 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from mpesa import counters, operators
+from mpesa.domain.address import UNKNOWN, sender_of
 from mpesa.models import db
-from mpesa.web.console import session
+from mpesa.web.console import browsers, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.guard import own_path
 from mpesa.web.errors import Problem
@@ -29,20 +30,24 @@ def login() -> Response:
 def take_login() -> Response:
     """Check name and password, and begin a session that keeps nothing of the one before."""
     name, password = request.form.get("name", ""), request.form.get("password", "")
-    address = request.remote_addr or ""
-    known = operators.last_address(db.session(), operators.clean_name(name)) == address
+    tried, address = operators.clean_name(name), request.remote_addr or UNKNOWN
+    last = sender_of(operators.last_address(db.session(), tried) or UNKNOWN)
+    known = last == sender_of(address) != UNKNOWN
     try:
-        services().logins.check(operators.clean_name(name), known=known)
+        take_back = services().logins.check(tried, known=known, browser=browsers.known(tried))
     except Problem as problem:
-        _note("limited", operators.clean_name(name), address)
+        _note("limited", tried, address)
         return _page(problem.detail, problem.status, problem.retry_after)
     begun = operators.log_in(db.session(), name, password, address, services().now())
     if begun is None:
-        _note("refused", operators.clean_name(name), address)
+        _note("refused", tried, address)
         return _page(_("This name and password do not fit together."), 403)
+    take_back()
     _note("taken", begun.name, address)
     session.begin(begun)
-    return redirect(_goal(), 303)
+    answer = redirect(_goal(), 303)
+    browsers.remember(answer, begun.name)
+    return answer
 
 
 def _note(outcome: str, name: str, address: str) -> None:
