@@ -20,6 +20,7 @@ models                  tables and constraints, one write, one read
 two_trips               a callback's read and write on PostgreSQL, in one round trip each
 daraja/                 the only code that speaks HTTP to Safaricom
 tokens                  ids and callback tokens: make, hash
+windows                 what was counted of a key lately, in Redis or in memory
 counters                what happened how often
 logs                    how log lines are written
 config                  Settings.from_env()

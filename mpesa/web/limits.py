@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from mpesa.config import Rate, Settings
 from mpesa.web.errors import Problem
 from mpesa.web.senders import sender
-from mpesa.web.windows import Full, InMemory, InRedis, Windows
+from mpesa.windows import Full, InMemory, InRedis, Windows
 
 # While Redis is away, one request in so many seconds looks whether it is back; the others count in
 # memory at once.

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from mpesa.config import Rate
-from mpesa.web.windows import Full, InMemory, InRedis, Windows
+from mpesa.windows import Full, InMemory, InRedis, Windows
 
 THREE_A_MINUTE = Rate(3, 60)
 
