@@ -52,7 +52,7 @@ def ask(session: Session, question: Question, line: Line) -> list[Change]:
     evidence, body = _put(question, line.daraja)
     counters.count("queries", outcome=_outcome(evidence))
     raw = Raw(Kind.QUERY, body)
-    return ledger.record(session, question.transaction_id, evidence, raw, line.now())
+    return ledger.record(session, question.transaction_id, evidence, raw, line.now)
 
 
 def _outcome(evidence: Evidence) -> str:

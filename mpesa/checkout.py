@@ -179,9 +179,10 @@ def _write_row(
     Args:
         joins: the checks before found an attempt to join, so that no limit was counted.
     """
-    now, token = seams.line.now(), new_callback_token()
+    token = new_callback_token()
     with writing(session):
         seen = _look(session, request, lock=True)
+        now = seams.line.now()
         earlier = _earlier(session, request)
         if earlier is not None:
             return earlier, None
@@ -271,11 +272,12 @@ def _over(seen: _Seen, now: datetime) -> list[str]:
 
 def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
     """Do what the clock should have done by now, each under its own order's lock."""
-    now = seams.line.now()
-    over = _over(seen, now)
+    over = _over(seen, seams.line.now())
     for transaction_id in over:
         raw = Raw(Kind.CLOCK)
-        seams.announce(ledger.record(session, transaction_id, settlement.PromptOver(), raw, now))
+        seams.announce(
+            ledger.record(session, transaction_id, settlement.PromptOver(), raw, seams.line.now)
+        )
     return bool(over)
 
 
@@ -375,7 +377,7 @@ def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams)
     session.rollback()  # no connection is held while Daraja thinks
     evidence, body = _send(seams.line.daraja, push, transaction_id)
     raw = Raw(Kind.PUSH_ANSWER, body)
-    return ledger.record(session, transaction_id, evidence, raw, seams.line.now())
+    return ledger.record(session, transaction_id, evidence, raw, seams.line.now)
 
 
 def _send(daraja: Daraja, push: Push, transaction_id: str) -> tuple[settlement.Evidence, bytes]:

@@ -10,7 +10,7 @@ from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus
-from mpesa.ledger import Announce, Kind, Raw
+from mpesa.ledger import Announce, Kind, Now, Raw
 from mpesa.models import Order, Transaction
 
 # A push is over after 20 s at the most; a row without an answer then was left by a crash.
@@ -21,26 +21,27 @@ _AT_ONCE = 200
 
 def run_once(
     session: Session,
-    now: datetime,
+    clock: Now,
     wait: timedelta,
     announce: Announce,
 ) -> int:
     """Record everything that became due, oldest first.
 
     Args:
-        now: aware UTC.
+        clock: the time, asked anew for each change: a tick may have hundreds to write.
         wait: how long a shopper waits before a silent payment is overdue.
         announce: tells rooms about transactions that changed.
 
     Returns:
         How many transactions and orders were looked at.
     """
+    now = clock()
     due = _due(session, now, wait)
     for transaction_id, evidence in due:
-        announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), now))
+        announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
     expired = _expired_orders(session, now)
     for order_id in expired:
-        announce(ledger.expire_order(session, order_id, now))
+        announce(ledger.expire_order(session, order_id, clock))
     return len(due) + len(expired)
 
 

@@ -100,7 +100,7 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
 def _take_in(session: Session, token_hash: str, raw: Raw, seams: Seams) -> list[Change]:
     """The usual way: body and decision in one commit."""
     evidence = read(raw.body, listed=seams.listed(raw.source))
-    changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now())
+    changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now)
     if changes is None:
         raise _unknown_token()
     counters.count("callbacks", verdict=_verdict(evidence, changes))
@@ -113,7 +113,7 @@ def _store_and_judge(session: Session, token_hash: str, raw: Raw, seams: Seams) 
     transaction_id = session.scalars(known).one_or_none()
     if transaction_id is None:
         raise _unknown_token()
-    stored = ledger.store(session, transaction_id, raw, seams.now())
+    stored = ledger.store(session, transaction_id, raw, seams.now)
     _judge_or_leave(session, transaction_id, stored, seams)
 
 
@@ -150,14 +150,13 @@ def take_code(session: Session, transaction_id: str, code: str, seams: Seams) ->
     Raises:
         TooManyCodes: five an hour are enough for an honest shopper.
     """
-    now = seams.now()
     raw = Raw(Kind.SMS_CODE, code.encode())
 
     # Under the order's lock: of codes that arrive at once no sixth slips through.
     def check() -> None:
-        _refuse_too_many(session, transaction_id, now)
+        _refuse_too_many(session, transaction_id, seams.now())
 
-    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, now, check))
+    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, seams.now, check))
 
 
 def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> None:
@@ -220,7 +219,7 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seam
 
 def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
     evidence = read(raw.body, listed=seams.listed(raw.source))
-    changes = ledger.record(session, transaction_id, evidence, raw, seams.now())
+    changes = ledger.record(session, transaction_id, evidence, raw, seams.now)
     counters.count("callbacks", verdict=_verdict(evidence, changes))
     seams.announce(changes)
 

@@ -56,6 +56,9 @@ class Change:
 
 # Tells whoever waits about transactions that changed.
 Announce = Callable[[Sequence[Change]], None]
+# The time, aware UTC. A change asks for it once it holds its lock: whoever looks for what changed
+# lately would not find a change that waited for its lock longer than that with an older time.
+Now = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def record(
     transaction_id: str,
     evidence: settlement.Evidence,
     raw: Raw,
-    now: datetime,
+    now: Now,
     check: Callable[[], None] = lambda: None,
 ) -> list[Change]:
     """Decide on a piece of evidence and write the decision down, in one commit.
@@ -136,7 +139,7 @@ def record(
         transaction_id: of an existing transaction.
         evidence: what it says.
         raw: how it arrived.
-        now: aware UTC.
+        now: asked under the order's lock.
         check: called under the order's lock; what it raises keeps the evidence out.
 
     Returns:
@@ -157,12 +160,13 @@ def record(
 
 
 def record_callback(
-    session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
+    session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: Now
 ) -> list[Change] | None:
     """Store a callback and decide on it in one commit, where nobody else holds its order.
 
     Args:
         token_hash: of the token under which it arrived.
+        now: asked under the order's lock.
 
     Returns:
         What changed, to be announced after this; None where no transaction has that token.
@@ -181,16 +185,17 @@ def record_callback(
             return None
         attempts = attempts_of(session, order.id)
         held = _Held(order, _under(token_hash, attempts), attempts)
-        return _decide(session, held, evidence, raw, now)
+        return _decide(session, held, evidence, raw, now())
 
 
 def _record_in_two_trips(
-    engine: Engine, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: datetime
+    engine: Engine, token_hash: str, evidence: settlement.Evidence, raw: Raw, clock: Now
 ) -> list[Change] | None:
     with two_trips.begun_by_hand(engine) as connection:
         found = two_trips.lock_and_read(connection, token_hash)
         if found is None:
             return None
+        now = clock()
         order, attempts = found
         held = _Held(order, _under(token_hash, attempts), attempts)
         before = dict(vars(held.transaction))
@@ -215,14 +220,14 @@ def _under(token_hash: str, attempts: Sequence[Any]) -> Any:
     return next(each for each in attempts if each.callback_token_hash == token_hash)
 
 
-def store(session: Session, transaction_id: str, raw: Raw, now: datetime) -> Raw:
+def store(session: Session, transaction_id: str, raw: Raw, now: Now) -> Raw:
     """Commit raw evidence before anything is decided on it; returns it with its row's id."""
     with writing(session):
-        row_id = _add_evidence(session, transaction_id, raw, now)
+        row_id = _add_evidence(session, transaction_id, raw, now())
     return replace(raw, stored_id=row_id)
 
 
-def claim_question(session: Session, transaction_id: str, due: datetime, now: datetime) -> bool:
+def claim_question(session: Session, transaction_id: str, due: datetime, now: Now) -> bool:
     """Take the next question about a transaction, unless another worker took it.
 
     Args:
@@ -233,7 +238,7 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: da
         transaction = _hold(session, transaction_id).transaction
         if transaction.next_ask_at != due:
             return False
-        transaction.next_ask_at = schedule.after_question(_standing(transaction), now)
+        transaction.next_ask_at = schedule.after_question(_standing(transaction), now())
         transaction.ask_urgently = False
         transaction.times_asked += 1
     return True
@@ -290,10 +295,10 @@ def status_of_order(session: Session, order: Order, now: datetime) -> OrderStatu
     return order_status(order, attempts_of(session, order.id), now)
 
 
-def expire_order(session: Session, order_id: str, now: datetime) -> list[Change]:
+def expire_order(session: Session, order_id: str, clock: Now) -> list[Change]:
     """Write down that an order has expired; returns its transactions, which hear of it."""
     with writing(session):
-        order = lock_order(session, order_id)
+        order, now = lock_order(session, order_id), clock()
         if order is None or order.status != OrderStatus.OPEN:
             return []
         if status_of_order(session, order, now) is not OrderStatus.EXPIRED:
@@ -359,7 +364,7 @@ def _record(
     transaction_id: str,
     evidence: settlement.Evidence,
     raw: Raw,
-    now: datetime,
+    now: Now,
     check: Callable[[], None],
     *,
     look_up: bool = False,
@@ -367,7 +372,7 @@ def _record(
     with writing(session):
         held = _hold(session, transaction_id)
         check()
-        return _decide(session, held, evidence, raw, now, look_up=look_up)
+        return _decide(session, held, evidence, raw, now(), look_up=look_up)
 
 
 def _decide(

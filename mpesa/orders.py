@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import ledger
 from mpesa.domain.snapshot import OrderStatus, utc_text
-from mpesa.ledger import Change
+from mpesa.ledger import Change, Now
 from mpesa.models import IdempotencyKey, Order, writing
 from mpesa.tokens import hash_token, new_id
 
@@ -106,8 +106,11 @@ def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
     return session.scalars(newest).all()
 
 
-def cancel(session: Session, order_id: str, now: datetime) -> list[Change]:
+def cancel(session: Session, order_id: str, clock: Now) -> list[Change]:
     """Cancel an order: no push is taken any more. Money that comes all the same is kept.
+
+    Args:
+        clock: asked under the order's lock.
 
     Returns:
         What changed; empty where it was cancelled before.
@@ -116,7 +119,7 @@ def cancel(session: Session, order_id: str, now: datetime) -> list[Change]:
         OrderNotFound, OrderPaid, OrderHasOpenAttempt.
     """
     with writing(session):
-        order = ledger.lock_order(session, order_id)
+        order, now = ledger.lock_order(session, order_id), clock()
         if order is None:
             raise OrderNotFound
         status = ledger.status_of_order(session, order, now)

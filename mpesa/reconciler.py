@@ -28,7 +28,7 @@ def run_once(session: Session, line: Line, announce: Announce) -> int:
     if due is None or not line.budget.take():
         return 0
     transaction_id, checkout_request_id, next_ask_at = due
-    if not ledger.claim_question(session, transaction_id, next_ask_at, line.now()):
+    if not ledger.claim_question(session, transaction_id, next_ask_at, line.now):
         return 0
     announce(asking.ask(session, Question(transaction_id, checkout_request_id), line))
     return 1

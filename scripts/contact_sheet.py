@@ -97,7 +97,7 @@ class Stage:
         """Time passes, and with it what time alone changes."""
         self.clock.pass_(**duration)
         with self.app.app_context():
-            clocks.run_once(db.session(), self.clock(), WAIT, lambda _changed: None)
+            clocks.run_once(db.session(), self.clock, WAIT, lambda _changed: None)
         return path
 
     def look_into(self, path: str) -> str:
@@ -106,7 +106,7 @@ class Stage:
         newest = order["transactions"][0]["transaction_id"]
         with self.app.app_context():
             evidence, body = OperatorSaysNotPaid(), Raw(Kind.OPERATOR, b"", "ann")
-            ledger.record(db.session(), newest, evidence, body, self.clock())
+            ledger.record(db.session(), newest, evidence, body, self.clock)
         return path
 
     def cancel(self, path: str) -> str:

@@ -26,6 +26,7 @@ from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import CallbackReceived
 from mpesa.ledger import Kind, Raw, record
 from mpesa.models import Transaction, db
+from mpesa.web.services import utc_now
 from scripts.busy_days import fill
 from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running
@@ -290,7 +291,7 @@ def _contradict(session: Session) -> None:
         body = {"Body": {"stkCallback": {**said, "ResultCode": int(code), "ResultDesc": "-"}}}
         raw = Raw(Kind.CALLBACK, json.dumps(body).encode(), "196.201.214.200")
         evidence = CallbackReceived(StkResult(code, *ids))
-        record(session, row.id, evidence, raw, datetime.now(UTC))
+        record(session, row.id, evidence, raw, utc_now)
 
 
 def _push(page: Page) -> None:

@@ -51,7 +51,7 @@ class Desk:
     def cancel(self, order_id: str) -> list[str]:
         """Cancel an order; returns the transactions that hear of it."""
         with self.sessions() as session:
-            return ids_of(orders.cancel(session, order_id, self.now()))
+            return ids_of(orders.cancel(session, order_id, self.now))
 
     def start(
         self,
@@ -88,13 +88,13 @@ class Desk:
     def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
         """Record evidence; returns the transactions that changed."""
         with self.sessions() as session:
-            changes = ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now())
+            changes = ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now)
             return ids_of(changes)
 
     def tick(self, wait: float = 60) -> int:
         """Let the clock look once; returns how many were due."""
         with self.sessions() as session:
-            return clock.run_once(session, self.now(), timedelta(seconds=wait), self.announce)
+            return clock.run_once(session, self.now, timedelta(seconds=wait), self.announce)
 
     def announce(self, changes: Sequence[Change]) -> None:
         """Remember who was told."""

@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
+from mpesa import clock as clocks
 from mpesa.daraja import UnknownOutcome
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import SECOND_PAYER_MSISDN, failure_callback, success_callback
 from tests.fakes import Clock, FakeDaraja
 
+WAIT = timedelta(seconds=60)
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 
 
@@ -244,6 +246,18 @@ def test_two_clocks_that_tick_at_once_change_a_row_once(desk: Desk, clock: Clock
     assert not [each for each in outcomes if isinstance(each, Exception)]
     assert desk.snapshot(transaction)["seq"] == seq + 1
     assert desk.announced == [transaction]
+
+
+def test_each_change_of_a_long_tick_has_its_own_time(desk: Desk, clock: Clock) -> None:
+    first, second = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    clock.pass_(seconds=60)
+    began = clock()
+
+    with desk.sessions() as session:  # whoever hears of the first one takes 30 s
+        clocks.run_once(session, clock, WAIT, lambda _changes: clock.pass_(seconds=30))
+
+    changed = [desk.transaction(each).updated_at for each in (first, second)]
+    assert changed == [began, began + timedelta(seconds=30)]
 
 
 def test_silence_is_never_a_failure(desk: Desk, clock: Clock) -> None:

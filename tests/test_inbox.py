@@ -329,7 +329,7 @@ def test_where_a_stored_callback_came_from_still_counts_when_it_is_judged_late(
     transaction = desk.attempt()
     arrived = ledger.Raw(ledger.Kind.CALLBACK, raw(paid(desk)), FORGER)
     with desk.sessions() as session:
-        ledger.store(session, transaction, arrived, desk.now())
+        ledger.store(session, transaction, arrived, desk.now)
 
     listed = from_listed([ipaddress.ip_network("196.201.212.0/24")])
     with desk.sessions() as session:

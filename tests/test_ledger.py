@@ -194,7 +194,7 @@ def record_callback(desk: Desk, token: str, heard: CallbackReceived) -> list[Cha
     """Record what arrived under a token."""
     with desk.sessions() as session:
         arrived = Raw(Kind.CALLBACK, b"{}")
-        return ledger.record_callback(session, hash_token(token), heard, arrived, desk.now())
+        return ledger.record_callback(session, hash_token(token), heard, arrived, desk.now)
 
 
 @on_both
@@ -545,7 +545,7 @@ def test_evidence_stored_before_a_crash_is_judged_afterwards(desk: Desk) -> None
     transaction = desk.attempt()
     arrived = Raw(Kind.CALLBACK, raw(paid(desk)), "196.201.212.69")
     with desk.sessions() as session:
-        stored = ledger.store(session, transaction, arrived, desk.now())
+        stored = ledger.store(session, transaction, arrived, desk.now)
     assert desk.transaction(transaction).status == "PENDING"
     desk.announced.clear()
 

@@ -386,7 +386,7 @@ class MoneyMachine(RuleBasedStateMachine):
             ours, session = services(), db.session()
             if self.ask_first:  # they run side by side, so either may be first
                 asked = reconciler.run_until_idle(session, ours.line, ours.announce)
-            clock.run_once(session, ours.now(), WAIT, ours.announce)
+            clock.run_once(session, ours.now, WAIT, ours.announce)
             known = outbox.run_once(db.engine, ours.now(), ours.announce_here, self.known)
             self.known = known
             asked += reconciler.run_until_idle(session, ours.line, ours.announce)

@@ -1,5 +1,6 @@
 """What another process changed is announced here as well, and nothing twice."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +11,8 @@ from flask import Flask
 from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from mpesa import outbox
+from mpesa import ledger, outbox
+from mpesa.domain.settlement import QueryAnswered
 from mpesa.ledger import Change
 from mpesa.models import Announcement, db, writing
 from mpesa.outbox import Announced
@@ -52,6 +54,36 @@ def test_a_change_of_another_process_is_announced(elsewhere: Desk, clock: Clock)
     looked_last = clock()
     clock.pass_(seconds=1)
     pay(elsewhere)
+
+    assert changes(elsewhere, looked_last) == [transaction]
+
+
+@on_both
+@pytest.mark.parametrize("what", ["a question's answer", "a callback", "a cancellation"])
+def test_a_change_that_waited_long_for_its_lock_is_announced(
+    elsewhere: Desk, clock: Clock, what: str
+) -> None:
+    order = elsewhere.order()
+    transaction = elsewhere.start(order).transaction_id
+    changing: dict[str, Callable[[], object]] = {
+        "a question's answer": lambda: elsewhere.record(transaction, QueryAnswered("0")),
+        "a callback": lambda: pay(elsewhere),
+        "a cancellation": lambda: elsewhere.cancel(order),
+    }
+    if what == "a cancellation":
+        elsewhere.callback(1, failure_callback(elsewhere.daraja.checkout_id(1),
+                                               elsewhere.daraja.merchant_id(1)))  # fmt: skip
+    clock.pass_(seconds=60)
+    waiting = threading.Thread(target=changing[what], daemon=True)
+    with elsewhere.sessions() as session, writing(session):
+        ledger.lock_order(session, order)
+        waiting.start()
+        waiting.join(0.5)  # long enough to arrive at the lock, and to ask for the time too early
+        clock.pass_(seconds=14)
+        assert waiting.is_alive()
+    waiting.join(10)
+
+    looked_last = clock() - timedelta(seconds=1)
 
     assert changes(elsewhere, looked_last) == [transaction]
 

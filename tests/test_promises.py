@@ -134,7 +134,7 @@ def test_what_a_long_outage_left_unjudged_is_judged_when_it_is_over(
     with app.app_context():
         judge(services())
     with desk.sessions() as session:
-        ledger.store(session, transaction_id, Raw(Kind.CALLBACK, body), clock())
+        ledger.store(session, transaction_id, Raw(Kind.CALLBACK, body), clock)
 
     clock.pass_(hours=3)
     with app.app_context():

@@ -64,7 +64,7 @@ def test_number_ids_and_raw_messages_of_old_payments_go(desk: Desk) -> None:
     transaction = desk.start(desk.order(), key="key-1").transaction_id
     with desk.sessions() as session:
         ledger.record(session, transaction, CodeTyped(), Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ"),
-                      desk.now())  # fmt: skip
+                      desk.now)  # fmt: skip
     pay(desk)
     desk.now.pass_(days=401)
 
@@ -327,7 +327,7 @@ def test_what_is_told_of_a_forgotten_payment_is_found_once(telling: Desk) -> Non
     telling.callback(1, {"what": "is this"})
     with telling.sessions() as session:
         settles = ReviewSettled()
-        ledger.record(session, transaction, settles, Raw(Kind.OPERATOR, b"{}"), telling.now())
+        ledger.record(session, transaction, settles, Raw(Kind.OPERATOR, b"{}"), telling.now)
     send(telling)
 
     assert forget(telling).transactions == 1
@@ -386,7 +386,7 @@ def test_a_code_typed_after_the_receipt_keeps_nothing_from_being_forgotten(desk:
     pay(desk)
     raw = Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ")
     with desk.sessions() as session:
-        ledger.record(session, transaction, CodeTyped(), raw, desk.now())
+        ledger.record(session, transaction, CodeTyped(), raw, desk.now)
     desk.now.pass_(days=401)
 
     assert forget(desk).transactions == 1
@@ -398,7 +398,7 @@ def test_a_callback_that_waits_for_its_judgement_is_kept_whole(desk: Desk) -> No
     ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
     desk.callback(1, failure_callback(*ids, 2001))
     with desk.sessions() as session:
-        ledger.store(session, transaction, Raw(Kind.CALLBACK, b"the money"), desk.now())
+        ledger.store(session, transaction, Raw(Kind.CALLBACK, b"the money"), desk.now)
     desk.now.pass_(days=401)
 
     assert forget(desk) == retention.Forgotten(left=1)

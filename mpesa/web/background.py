@@ -63,7 +63,7 @@ def finish(app: Flask, ours: Services) -> None:
 
 def _clock(ours: Services) -> None:
     wait = timedelta(seconds=ours.settings.payment_wait_seconds)
-    clock.run_once(db.session(), ours.now(), wait, ours.announce)
+    clock.run_once(db.session(), ours.now, wait, ours.announce)
 
 
 def _outbox() -> Callable[[Services], None]:

@@ -10,6 +10,7 @@ from mpesa.domain.callback import StkResult
 from mpesa.domain.settlement import CallbackReceived, OperatorSaysNotPaid
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Order, Transaction, db
+from mpesa.web.services import utc_now
 from tests.factories import make_settings
 
 
@@ -52,4 +53,4 @@ class Backstage:
 
     def _record(self, transaction_id, evidence, kind):
         with self.app.app_context():
-            ledger.record(db.session(), transaction_id, evidence, Raw(kind), datetime.now(UTC))
+            ledger.record(db.session(), transaction_id, evidence, Raw(kind), utc_now)

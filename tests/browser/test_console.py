@@ -11,6 +11,7 @@ from mpesa.domain.callback import StkResult
 from mpesa.domain.settlement import CallbackReceived
 from mpesa.ledger import Kind, Raw, record
 from mpesa.models import db
+from mpesa.web.services import utc_now
 from scripts.busy_days import fill
 from tests.browser.backstage import Backstage
 from tests.browser.conftest import SETTINGS
@@ -198,7 +199,7 @@ def test_hostile_text_of_a_callback_and_an_order_is_shown_and_never_run(open_con
     told = CallbackReceived(StkResult("1032", "x", "y"))
     body = Raw(Kind.CALLBACK, f'{{"ResultDesc": {HOSTILE!r}}}'.encode())
     with shop.behind.app.app_context():
-        record(db.session(), sale.transaction_id, told, body, datetime.now(UTC))
+        record(db.session(), sale.transaction_id, told, body, utc_now)
 
     page = open_console(f"transactions/{sale.transaction_id}")
     expect(page.get_by_text(HOSTILE).first).to_be_visible()

@@ -105,7 +105,7 @@ def test_a_callback_that_nobody_judged_is_wrong(app, client, clock, make_order):
     transaction_id = pushed(client, make_order())["transaction_id"]
     operator = logged_in(app)
     with app.app_context():
-        ledger.store(db.session(), transaction_id, Raw(Kind.CALLBACK, b"{}"), clock())
+        ledger.store(db.session(), transaction_id, Raw(Kind.CALLBACK, b"{}"), clock)
     clock.pass_(minutes=1)
 
     assert checks(operator)["Callbacks stored but not judged"] == ("wrong", "1")

@@ -124,7 +124,7 @@ def _record(transaction_id: str, act: Act, asked: Asked) -> None:
     if act.wants_receipt:
         said["receipt"] = asked.receipt
     raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
-    evidence, now = _evidence(act, asked), services().now()
+    evidence, now = _evidence(act, asked), services().now
     services().announce(ledger.record(db.session(), transaction_id, evidence, raw, now, check))
 
 

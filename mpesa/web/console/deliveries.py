@@ -79,7 +79,7 @@ def _send(message: WebhookMessage, reason: str, once: str) -> None:
     message_id, transaction_id = message.id, message.transaction_id
     said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
     raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
-    ledger.store(db.session(), transaction_id, raw, services().now())
+    ledger.store(db.session(), transaction_id, raw, services().now)
     webhooks.retry(db.session(), message_id, services().now())
 
 

@@ -66,8 +66,7 @@ def reveal(transaction_id: str) -> str:
     """Show the payer's number, once: that somebody looked is kept as evidence, by name."""
     found = find(transaction_id)
     raw = Raw(Kind.OPERATOR, json.dumps({"act": "reveal"}).encode(), session.operator())
-    now = services().now()
-    ledger.record(db.session(), found.id, settlement.OperatorLooked(), raw, now)
+    ledger.record(db.session(), found.id, settlement.OperatorLooked(), raw, services().now)
     return _page(find(transaction_id), revealed=True)
 
 
