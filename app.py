@@ -11,6 +11,7 @@ from flask_migrate import Migrate
 
 from mpesa import cli, logs, simulator, web
 from mpesa.config import Settings, SettingsError, environment
+from mpesa.database import MIGRATIONS
 from mpesa.models import db
 from mpesa.web import database
 
@@ -33,7 +34,7 @@ def create_app(
     app = Flask(__name__)
     app.secret_key = settings.secret_key
     database.connect(app, settings)
-    Migrate(app, db, directory=str(database.MIGRATIONS), render_as_batch=True)
+    Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     socketio = web.register(app, settings, async_mode, **seams)
     if settings.simulated:
         simulator.mount(app, socketio, business=settings.merchant_name)

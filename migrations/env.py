@@ -5,6 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from flask import current_app
 
+from mpesa.database import for_long_work
 from mpesa.models import UTCDateTime, db
 
 
@@ -17,7 +18,7 @@ def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
 
 def run() -> None:
     """Run the migrations on the application's database, all or none."""
-    with db.engine.connect() as connection:
+    with for_long_work(db.engine) as engine, engine.connect() as connection:
         context.configure(
             connection=connection,
             target_metadata=db.metadata,

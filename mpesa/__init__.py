@@ -14,8 +14,11 @@ outbox                  announce committed changes to the rooms, and keep what w
 webhooks/               tell the merchant's server, signed, until it has heard
 clock                   what time alone changes: overdue waits, prompts too old to be answered
 asking                  one question to Daraja about one transaction, and its record
+hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
 quota                   the OAuth token and the query budget, shared by all processes
+database                connections: what each asks for, and when it is given up
+workers                 how many processes serve one database
 models                  tables and constraints, one write, one read
 two_trips               a callback's read and write on PostgreSQL, in one round trip each
 daraja/                 the only code that speaks HTTP to Safaricom
@@ -23,6 +26,7 @@ tokens                  ids and callback tokens: make, hash
 windows                 what was counted of a key lately, in Redis or in memory
 counters                what happened how often
 logs                    how log lines are written
+silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
 domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot,
                         webhook

@@ -12,13 +12,13 @@ from mpesa import checkout, clock, inbox, ledger, orders
 from mpesa.asking import Line
 from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
+from mpesa.database import own_sessions
 from mpesa.domain.settlement import Evidence as Heard
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
 from mpesa.orders import NewOrder
 from mpesa.quota import QueryBudget
-from mpesa.web.database import own_sessions
 from tests.factories import PAYER_MSISDN, raw
 from tests.fakes import Clock, FakeDaraja
 

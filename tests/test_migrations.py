@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy import Column, Connection, Index, MetaData, String, inspect, text
 
 from app import create_app
+from mpesa.database import MIGRATIONS, missing_migrations
 from mpesa.domain.settlement import QueryAnswered
 from mpesa.models import UTCDateTime, db
 from mpesa.web import database
@@ -23,7 +24,6 @@ from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 OURS = {table.name for table in db.metadata.sorted_tables}
-MIGRATIONS = str(database.MIGRATIONS)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_checks_and_partial_indexes_are_the_models_own(bare_app: Flask) -> None:
     """Alembic compares neither checks nor the conditions of indexes, so they are compared here."""
     database.migrate()
     migrated = rules(db.engine)
-    flask_migrate.downgrade(MIGRATIONS, revision="base")
+    flask_migrate.downgrade(str(MIGRATIONS), revision="base")
     db.metadata.create_all(db.engine)
 
     assert migrated == rules(db.engine)
@@ -110,7 +110,7 @@ def rules(engine: Any) -> dict[str, str]:
 @on_both
 def test_every_migration_can_be_taken_back_and_made_again(bare_app: Flask) -> None:
     database.migrate()
-    flask_migrate.downgrade(MIGRATIONS, revision="base")
+    flask_migrate.downgrade(str(MIGRATIONS), revision="base")
     after = tables()
 
     database.migrate()
@@ -149,10 +149,10 @@ def test_migrating_again_changes_nothing(desk: Desk) -> None:
 @on_both
 def test_a_database_that_was_not_migrated_is_noticed(bare_app: Flask) -> None:
     with db.engine.connect() as connection:
-        before = database.missing_migrations(connection)
+        before = missing_migrations(connection)
     database.migrate()
     with db.engine.connect() as connection:
-        after = database.missing_migrations(connection)
+        after = missing_migrations(connection)
 
     assert (before, after) == (True, False)
 
@@ -187,7 +187,7 @@ def test_a_failed_migration_leaves_no_half_table_behind(bare_app: Flask, tmp_pat
 
 
 def test_migrations_name_plain_types(bare_app: Flask) -> None:
-    written = [path.read_text() for path in (database.MIGRATIONS / "versions").glob("*.py")]
+    written = [path.read_text() for path in (MIGRATIONS / "versions").glob("*.py")]
 
     assert written
     assert not [text for text in written if UTCDateTime.__name__ in text or "mpesa" in text]

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from mpesa.config import Rate
 from mpesa.daraja import AccessToken, NotSent
+from mpesa.database import own_sessions
 from mpesa.domain.result_codes import Reason
 from mpesa.models import DarajaAccess, db
 from mpesa.quota import DatabaseToken, QueryBudget
 from mpesa.tokens import hash_token
-from mpesa.web.database import own_sessions
 from tests.conftest import BOTH_DATABASES
 from tests.desk import at_once
 from tests.fakes import Clock, CountingFetch

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from mpesa import export, ledger, reconciler, retention
 from mpesa.cli.group import Group
+from mpesa.database import for_long_work, own_sessions
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web.services import services
@@ -67,8 +69,9 @@ def export_transactions(from_: datetime, to: datetime, full_phone: bool) -> None
     """Print a CSV of all pushes from one day in Nairobi to another, both included."""
     if to < from_:
         raise click.UsageError("--to is a day before --from")
-    for line in export.rows(db.session(), from_.date(), to.date(), full_phone=full_phone):
-        click.echo(line, nl=False)
+    with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
+        for line in export.rows(session, from_.date(), to.date(), full_phone=full_phone):
+            click.echo(line, nl=False)
 
 
 @transactions_group.command("forget")
@@ -76,25 +79,30 @@ def export_transactions(from_: datetime, to: datetime, full_phone: bool) -> None
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 def forget(phone: str | None, dry_run: bool) -> None:
     """Blank numbers and raw messages older than RETENTION_DAYS; sums, receipts, states stay."""
-    session, ours = db.session(), services()
+    ours = services()
     by = f"flask, {getpass.getuser()}"
-    if phone is None:
-        age = timedelta(days=ours.settings.retention_days)
-        done = retention.by_age(session, ours.now(), age, by, dry_run=dry_run)
-    else:
-        try:
-            done = retention.by_line(session, _line(phone), ours.now(), by, dry_run=dry_run)
-        except retention.UnsettledLine as refusal:
-            raise click.ClickException(
-                "nothing was forgotten: these payments of that line may still change, or wait for"
-                " a person: " + ", ".join(refusal.transaction_ids)
-            ) from None
+    with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
+        if phone is None:
+            age = timedelta(days=ours.settings.retention_days)
+            done = retention.by_age(session, ours.now(), age, by, dry_run=dry_run)
+        else:
+            done = _forget_line(session, _line(phone), by, dry_run=dry_run)
     verb = "would forget" if dry_run else "forgot"
     click.echo(
         f"{verb} the payer of {done.transactions} transactions, and {done.messages} raw messages"
     )
     if done.left:
         click.echo(f"{done.left} older ones stay: they may still change, or wait for a person")
+
+
+def _forget_line(session: Session, msisdn: str, by: str, *, dry_run: bool) -> retention.Forgotten:
+    try:
+        return retention.by_line(session, msisdn, services().now(), by, dry_run=dry_run)
+    except retention.UnsettledLine as refusal:
+        raise click.ClickException(
+            "nothing was forgotten: these payments of that line may still change, or wait for"
+            " a person: " + ", ".join(refusal.transaction_ids)
+        ) from None
 
 
 def _line(phone: str) -> str:

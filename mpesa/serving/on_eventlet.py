@@ -7,7 +7,6 @@ warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
 
 import eventlet  # noqa: E402 - the filter above has to stand first
 
-# psycopg2 becomes cooperative with the rest.
 eventlet.monkey_patch()
 
 import errno  # noqa: E402 - everything below has to see the patched modules
@@ -15,9 +14,27 @@ import logging  # noqa: E402
 import socket  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from email.message import Message  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import Any  # noqa: E402
 
-from eventlet import websocket, wsgi  # noqa: E402
+from eventlet import hubs, websocket, wsgi  # noqa: E402
+from psycopg2 import extensions  # noqa: E402
+
+from mpesa import silence  # noqa: E402
+
+
+def _until_readable(file: int, seconds: float | None, otherwise: type[Exception]) -> None:
+    hubs.trampoline(file, read=True, timeout=seconds, timeout_exc=otherwise)
+
+
+def _until_writable(file: int, seconds: float | None, otherwise: type[Exception]) -> None:
+    hubs.trampoline(file, write=True, timeout=seconds, timeout_exc=otherwise)
+
+
+# In place of eventlet's own, which has no limit: a peer that says nothing would keep a worker.
+extensions.set_wait_callback(
+    partial(silence.wait, until_readable=_until_readable, until_writable=_until_writable)
+)
 
 
 def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable[[], None]:

@@ -8,6 +8,7 @@ import contextlib  # noqa: E402 - everything below has to see the patched module
 import logging  # noqa: E402
 import socket  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from functools import partial  # noqa: E402
 from io import BufferedReader  # noqa: E402
 from types import TracebackType  # noqa: E402
 from typing import Any  # noqa: E402
@@ -16,8 +17,9 @@ import gevent  # noqa: E402
 from engineio.async_drivers import gevent as engineio_on_gevent  # noqa: E402
 from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 from gevent.socket import wait_read, wait_write  # noqa: E402
-from psycopg2 import OperationalError, extensions  # noqa: E402
+from psycopg2 import extensions  # noqa: E402
 
+from mpesa import silence  # noqa: E402
 from mpesa.serving.bounds import LARGEST_HEAD, LONGEST_HEADER  # noqa: E402
 from mpesa.serving.websockets import CONNECTION, WebSocket  # noqa: E402
 
@@ -51,18 +53,10 @@ def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable
     return stop
 
 
-def _wait_for_postgres(connection: Any) -> None:
-    """Let others run while a query waits for its answer (psycopg2 docs, "coroutine libraries")."""
-    while (state := connection.poll()) != extensions.POLL_OK:
-        if state == extensions.POLL_READ:
-            wait_read(connection.fileno())
-        elif state == extensions.POLL_WRITE:
-            wait_write(connection.fileno())
-        else:
-            raise OperationalError(f"the connection is in an unknown state ({state})")
-
-
-extensions.set_wait_callback(_wait_for_postgres)
+# gevent has none for psycopg2. With a limit: no peer that says nothing keeps a worker.
+extensions.set_wait_callback(
+    partial(silence.wait, until_readable=wait_read, until_writable=wait_write)
+)
 # Engine.IO's own for gevent has no bound for a message, compresses, and takes a second file and a
 # third greenlet a socket.
 engineio_on_gevent._async["websocket"] = WebSocket

@@ -9,6 +9,7 @@ from flask_socketio import SocketIO
 
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
+from mpesa.hints import Hints
 from mpesa.ledger import Announce, Change
 from mpesa.web import (
     background,
@@ -27,7 +28,6 @@ from mpesa.web.api import api
 from mpesa.web.callbacks import callbacks
 from mpesa.web.console import live
 from mpesa.web.console.session import operator
-from mpesa.web.hints import Hints
 from mpesa.web.inline import reload_of
 from mpesa.web.limits import LoginLimits, PushLimits, Tally
 from mpesa.web.pages import pages as pages_blueprint

@@ -14,13 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa import ledger, orders
 from mpesa.config import Settings, is_loopback
+from mpesa.database import missing_migrations
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Order, db
 from mpesa.orders import Key, NewOrder
 from mpesa.tokens import hash_token
 from mpesa.web import proof, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
-from mpesa.web.database import missing_migrations
 from mpesa.web.errors import Problem, invalid
 from mpesa.web.services import services
 

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import clock, counters, inbox, outbox, reconciler, webhooks
+from mpesa import clock, counters, inbox, outbox, reconciler, webhooks, workers
+from mpesa.database import for_long_work, own_sessions
+from mpesa.hints import LISTEN_AGAIN
 from mpesa.models import db
-from mpesa.web import workers
 from mpesa.web.callbacks import seams
-from mpesa.web.hints import LISTEN_AGAIN
 from mpesa.web.services import Services, services
 
 log = logging.getLogger(__name__)
@@ -137,8 +137,11 @@ def _unjudged() -> Callable[[Services], None]:
     def judge_what_was_left(ours: Services) -> None:
         nonlocal since
         now = ours.now()
-        recent = None if since is None else (since, now - _BEING_JUDGED)
-        inbox.judge_waiting(db.session(), seams(), recent)
+        if since is None:  # that reads the whole table
+            with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
+                inbox.judge_waiting(session, seams())
+        else:
+            inbox.judge_waiting(db.session(), seams(), (since, now - _BEING_JUDGED))
         since = now - _FAILED_LATELY
 
     return judge_what_was_left

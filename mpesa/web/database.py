@@ -1,35 +1,34 @@
-"""Opening the database, bringing it to the newest migration, and telling whether it is there."""
+"""Opening the application's database, and bringing it to the newest migration."""
 
 import logging
-import time
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote
 
 import flask_migrate
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import Connection, Dialect, Engine, event, text
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from mpesa import counters
 from mpesa.config import Settings, SettingsError
+from mpesa.database import (
+    MIGRATIONS,
+    POOL,
+    REQUESTS,
+    connect_args,
+    for_long_work,
+    guard,
+    missing_migrations,
+)
 from mpesa.ledger import TELLS_MERCHANT
-from mpesa.models import db, prepare_sqlite
+from mpesa.models import db
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+log = logging.getLogger(__name__)
 
-# One request needs one connection, for milliseconds; what waits longer than this (seconds) is told
-# that the database is not there.
-_POOL = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 10}
-# A connection that rested for longer (seconds) is asked whether it still stands: the database may
-# have been restarted, which takes longer than this. Asking each time cost a payment 0.6 ms of CPU.
-_RESTED = 0.5
 # Any number will do, as long as every worker takes the same lock: "MPESA" on a phone's keys.
 _MIGRATION_LOCK = 67_372
 
@@ -43,42 +42,36 @@ def connect(app: Flask, settings: Settings) -> None:
     url = settings.database_url or f"sqlite:///{app.instance_path}/mpesa.sqlite"
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise _wrong("expected postgresql://user:password@host/name or sqlite:///file") from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         _make_folder(Path(parsed.database).absolute())
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     # Parameters hold phone numbers and tokens, so they stay out of error texts and logs.
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-        **_POOL,
+        **POOL,
         "hide_parameters": True,
         "execution_options": {TELLS_MERCHANT: settings.webhook_url is not None},
+        "connect_args": connect_args(parsed, REQUESTS),
     }
     db.init_app(app)
+    app.teardown_appcontext(_give_back)  # the last one named is called first
     with app.app_context():
-        prepare_sqlite(db.engine)
-        _ask_what_rested(db.engine)
+        guard(db.engine, REQUESTS)
 
 
-def _ask_what_rested(engine: Engine) -> None:
-    """Replace connections that broke while nobody used them."""
+def _give_back(_error: BaseException | None) -> None:
+    """End the session before Flask-SQLAlchemy does.
 
-    @event.listens_for(engine, "checkin")
-    def _rests(_connection: Any, record: Any) -> None:
-        record.info["rests_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _works_again(connection: Any, record: Any, _proxy: Any) -> None:
-        rests_since = record.info.get("rests_since")
-        if rests_since is not None and time.monotonic() > rests_since + _RESTED:
-            _ask(engine.dialect, connection)
-
-
-def _ask(dialect: Dialect, connection: Any) -> None:
+    Where its connection broke after the answer was made, giving it back fails, and the server would
+    say 500 to what is done, in words of its own.
+    """
     try:
-        dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error:
-        raise InvalidatePoolError from None  # the pool makes a new one, and asks no other old one
+        db.session.remove()
+    except Exception as error:  # noqa: BLE001 - the answer is made, whatever this was
+        db.session.registry.clear()
+        counters.count("errors", kind="database")
+        log.error("a connection could not be given back: %s", type(error).__name__)
 
 
 def migrate() -> None:
@@ -89,23 +82,32 @@ def migrate() -> None:
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        with db.engine.connect() as connection, _turn(connection):
+        with (
+            for_long_work(db.engine) as engine,
+            engine.connect() as connection,
+            _turn(connection),
+        ):
             _check_encoding(connection)
             if missing_migrations(connection):
                 flask_migrate.upgrade(directory=str(MIGRATIONS))
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise _wrong(f"the database cannot be used ({reason})") from None
+        raise _wrong(f"the database cannot be used ({_why(error, db.engine.url)})") from None
 
 
-def missing_migrations(connection: Connection) -> bool:
-    """Whether the newest migration has not run there."""
-    return MigrationContext.configure(connection).get_current_revision() != _newest()
+def _why(error: SQLAlchemyError, url: URL) -> str:
+    """The first line of what the driver says, without anything that it took from DATABASE_URL.
 
-
-def own_sessions(engine: Engine) -> sessionmaker[Session]:
-    """Sessions apart from the request's, for what has to be committed by itself."""
-    return sessionmaker(engine, expire_on_commit=False)
+    A password with an `@` or a `/` in it may end up as host, port or name of the database.
+    """
+    text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    if "unsupported startup parameter" in text:  # PgBouncer
+        return "a pooler refuses our session settings, see docs/deployment.md"
+    parts = [url.username, url.password, url.host, str(url.port or ""), url.database]
+    parts += [each for values in url.normalized_query.values() for each in values]
+    known = {piece for part in parts if part for piece in (part, unquote(part), *part.split(","))}
+    for piece in sorted(known - {""}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(piece)}(?!\w)", "…", text)
+    return text
 
 
 def _check_encoding(connection: Connection) -> None:
@@ -122,18 +124,13 @@ def _turn(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    # Another worker's migration may take as long as it is allowed to.
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     try:
         yield
     finally:
-        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _MIGRATION_LOCK})
-
-
-@cache
-def _newest() -> str | None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config).get_current_head()
+        connection.rollback()
 
 
 def _make_folder(file: Path) -> None:

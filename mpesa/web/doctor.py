@@ -11,14 +11,14 @@ import requests
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import config, webhooks
+from mpesa import config, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja import DarajaError
 from mpesa.domain.result_codes import Reason
+from mpesa.hints import listeners
 from mpesa.models import Operator, db
-from mpesa.web import proof, workers
+from mpesa.web import proof
 from mpesa.web.api import database_trouble, redis_trouble
-from mpesa.web.hints import listeners
 from mpesa.web.services import Services
 
 # PUBLIC_URL may go through a proxy and a tunnel (seconds).

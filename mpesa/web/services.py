@@ -12,12 +12,12 @@ from flask_socketio import SocketIO
 from mpesa.asking import Line
 from mpesa.config import Settings
 from mpesa.daraja import Daraja, Merchant
+from mpesa.database import own_sessions
+from mpesa.hints import Hints
 from mpesa.ledger import Announce
 from mpesa.models import db
 from mpesa.outbox import Announced
 from mpesa.quota import DatabaseToken, QueryBudget
-from mpesa.web.database import own_sessions
-from mpesa.web.hints import Hints
 from mpesa.web.limits import LoginLimits, PushLimits
 
 

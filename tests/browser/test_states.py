@@ -75,9 +75,7 @@ def test_a_pasted_number_is_understood_and_sent_whole(visit, sale, pasted):
     shopper.sees("waiting")
 
 
-def test_another_networks_number_is_remarked_upon_while_it_is_typed_and_never_refused(
-    visit, sale
-):
+def test_another_networks_number_is_remarked_upon_while_it_is_typed_and_never_refused(visit, sale):
     shopper = visit(sale)
 
     shopper.field.fill("0733")

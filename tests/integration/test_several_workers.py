@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 import redis
 
-from mpesa.web.hints import CHANNEL, listeners
+from mpesa.hints import CHANNEL, listeners
 from tests.crash.witness import Witness
 from tests.integration.console import admitted, connect, heard_of, log_in
 from tests.integration.steps import Phone, new_line, new_order, push, started, status_of, watching

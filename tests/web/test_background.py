@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from mpesa import workers
 from mpesa.models import Announcement, db
 from mpesa.outbox import Announced
-from mpesa.web import background, workers
+from mpesa.web import background
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.servers import wait_until

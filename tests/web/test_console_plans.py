@@ -11,8 +11,8 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
 from app import create_app
+from mpesa import database
 from mpesa.models import db
-from mpesa.web import database
 from tests.factories import make_settings
 from tests.payments import fill
 from tests.servers import Postgres

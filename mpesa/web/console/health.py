@@ -14,17 +14,16 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import webhooks
+from mpesa import database, webhooks, workers
 from mpesa.config import Settings
 from mpesa.domain.result_codes import Reason, Status
+from mpesa.hints import listeners
 from mpesa.ledger import Kind
 from mpesa.models import DarajaAccess, DecisionRow, Evidence, Transaction, db
 from mpesa.tokens import hash_token
-from mpesa.web import database, workers
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import nairobi, reason_word
-from mpesa.web.hints import listeners
 from mpesa.web.services import Services, access_key, services
 
 # How far back Daraja's last answers are looked for: an index by time reads no more than that.

@@ -15,9 +15,9 @@ import redis
 from flask import Flask
 from sqlalchemy import event
 
+from mpesa.hints import CHANNEL, Hints, listeners
 from mpesa.ledger import Change
 from mpesa.models import db
-from mpesa.web.hints import CHANNEL, Hints, listeners
 from mpesa.web.services import services
 from tests.desk import Desk
 from tests.factories import success_callback
@@ -102,7 +102,7 @@ def test_a_worker_hears_again_once_redis_is_back_and_says_so_once(
         heard = ear.next()
 
     assert heard == CHANGE
-    said = [each.getMessage() for each in caplog.records if each.name == "mpesa.web.hints"]
+    said = [each.getMessage() for each in caplog.records if each.name == "mpesa.hints"]
     assert [each[:13] for each in said[:2]] == ["Redis is away", "Redis is back"]
 
 

@@ -1,0 +1,212 @@
+"""Connections to the database: what each asks for, how long it waits, and when it is given up."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mpesa import silence
+from mpesa.models import prepare_sqlite
+
+MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
+
+# One request needs one connection, for milliseconds; what waits longer than this (seconds) is told
+# that the database is not there. None gets older than half an hour: whatever made one useless
+# without a word is over then.
+POOL = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 10, "pool_recycle": 1800}
+# A connection that rested for longer (seconds) is asked whether it still stands: the database may
+# have been restarted, which takes longer than this. Asking each time cost a payment 0.6 ms of CPU.
+_RESTED = 0.5
+# Seconds for the answer to that; it needs no disk and no lock.
+_PING_WITHIN = 2.0
+# What PostgreSQL says to a write on a standby, or where `default_transaction_read_only` is on
+# (PostgreSQL docs, appendix A: read_only_sql_transaction).
+_READ_ONLY = "25006"
+# A peer that is gone is noticed after 5 s at most, where Linux alone would try for a quarter of an
+# hour (PostgreSQL docs, 34.1.2; milliseconds for the last, seconds for the others).
+_TCP = {
+    "connect_timeout": round(silence.CONNECT_WITHIN),
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long PostgreSQL may take, in seconds.
+
+    Attributes:
+        statement: one statement.
+        lock: the wait for one lock.
+        idle: a transaction in which nothing happens: its process is lost, its locks are not.
+    """
+
+    statement: int
+    lock: int
+    idle: int
+
+    @property
+    def silence(self) -> float:
+        """After this nothing is heard any more: PostgreSQL would have ended the statement."""
+        return self.statement + 1.0
+
+
+# A statement of a request takes milliseconds; a person who waits for longer than this has left. The
+# order's lock is waited for less long than the outbox looks back (10 s, `outbox.OVERLAP`), so that
+# no change is committed after everybody has looked past it.
+REQUESTS = Limits(statement=8, lock=6, idle=15)
+# Whole tables take their time, and whoever reads an export may stop to think. A migration that
+# waits for a table's lock holds up everybody who comes after it, so it gives up soon.
+LONG_WORK = Limits(statement=3600, lock=5, idle=3600)
+
+
+def connect_args(url: URL, limits: Limits) -> dict[str, Any]:
+    """What the driver is told beside the address; parameters in DATABASE_URL win.
+
+    The session's own settings go with the start of the connection and cost no round trip.
+
+    Args:
+        url: DATABASE_URL.
+        limits: of its sessions.
+    """
+    if url.get_backend_name() != "postgresql":
+        return {}
+    ours = {
+        # The code is written for these two; a database's or a role's own defaults may differ.
+        "default_transaction_isolation": r"read\ committed",
+        "timezone": "UTC",
+        "statement_timeout": f"{limits.statement}s",
+        "lock_timeout": f"{limits.lock}s",
+        "idle_in_transaction_session_timeout": f"{limits.idle}s",
+    }
+    theirs = url.query.get("options", "")
+    options = [f"-c {name}={value}" for name, value in ours.items()]
+    options += [theirs] if isinstance(theirs, str) else theirs  # of two, the later one counts
+    return {
+        **{name: value for name, value in _TCP.items() if name not in url.query},
+        "options": " ".join(options),
+        "connection_factory": silence.Connection,
+    }
+
+
+def guard(engine: Engine, limits: Limits) -> None:
+    """Let an engine give up connections that are silent, broken or read-only.
+
+    Args:
+        engine: new, made with `connect_args` of the same limits.
+    """
+    prepare_sqlite(engine)
+    if engine.dialect.name == "postgresql":
+        _limit(engine, limits)
+        _give_up_read_only(engine)
+        _ask_what_rested(engine)
+
+
+def _limit(engine: Engine, limits: Limits) -> None:
+    @event.listens_for(engine, "connect")
+    def _stands(driver: Any, _record: Any) -> None:
+        driver.answers_within = limits.silence
+
+
+def _give_up_read_only(engine: Engine) -> None:
+    """After a failover, or a full disk, the connections that stand may be of no use any more.
+
+    One that may not write leaves the pool with all that rest there: they are as old as it is.
+    """
+
+    @event.listens_for(engine, "handle_error")
+    def _failed(context: Any) -> None:
+        if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+            context.is_disconnect = True
+
+
+def _ask_what_rested(engine: Engine) -> None:
+    """Replace connections that broke, or became read-only, while nobody used them."""
+
+    @event.listens_for(engine, "checkin")
+    def _rests(_driver: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _works_again(driver: Any, record: Any, _proxy: Any) -> None:
+        rests_since = record.info.get("rests_since")
+        if rests_since is None or time.monotonic() <= rests_since + _RESTED:
+            return
+        with suppress(engine.dialect.loaded_dbapi.Error):
+            if _may_write(driver):
+                return
+        raise InvalidatePoolError  # the pool makes a new one, and asks no other old one
+
+
+def _may_write(driver: Any) -> bool:
+    """Ask a connection whether it still stands, and may write; a standby's says no as well."""
+    usual, driver.answers_within = driver.answers_within, _PING_WITHIN
+    driver.autocommit = True
+    with driver.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        (read_only,) = cursor.fetchone()
+    driver.autocommit = False
+    driver.answers_within = usual
+    return bool(read_only == "off")
+
+
+@contextmanager
+def for_long_work(engine: Engine) -> Iterator[Engine]:
+    """An engine on the same database whose statements have an hour: migrations, export, forget.
+
+    SQLite knows no such limits, and gets the same engine.
+    """
+    if engine.dialect.name != "postgresql":
+        yield engine
+        return
+    own = create_engine(
+        engine.url,
+        hide_parameters=True,
+        execution_options=dict(engine.get_execution_options()),
+        connect_args=connect_args(engine.url, LONG_WORK),
+    )
+    guard(own, LONG_WORK)
+    try:
+        yield own
+    finally:
+        own.dispose()
+
+
+def cannot_write(error: Exception) -> bool:
+    """Whether the database failed because it may only be read, or its disk is full."""
+    if not isinstance(error, DBAPIError):
+        return False
+    of_sqlite = getattr(error.orig, "sqlite_errorname", "").startswith(
+        ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE")
+    )
+    # 53100: disk_full.
+    return of_sqlite or getattr(error.orig, "pgcode", None) in (_READ_ONLY, "53100")
+
+
+def missing_migrations(connection: Connection) -> bool:
+    """Whether the newest migration has not run there."""
+    return MigrationContext.configure(connection).get_current_revision() != _newest()
+
+
+def own_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Sessions apart from the request's, for what has to be committed by itself."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@cache
+def _newest() -> str | None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(config).get_current_head()
