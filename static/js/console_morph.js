@@ -5,7 +5,7 @@ const OWN = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected
 
 /** Returns whether anything that can be seen changed; new elements with an id get the class `fresh`. */
 export function morph(from, to) {
-  if (from.isEqualNode(to)) return false;
+  if (from.isEqualNode(to) || isKept(from)) return false;
   if (from.nodeType !== Node.ELEMENT_NODE) {
     from.nodeValue = to.nodeValue;
     return true;
@@ -15,6 +15,11 @@ export function morph(from, to) {
   // Both run: neither may stop the other.
   const children = morphChildren(from, to);
   return seen && (attributes || children);
+}
+
+/** What was shown for once stays while the page is open; the server's copy has it masked again. */
+function isKept(node) {
+  return node.nodeType === Node.ELEMENT_NODE && "kept" in node.dataset;
 }
 
 function sync(from, to, own) {

@@ -132,6 +132,26 @@ def test_a_payments_page_follows_its_payment(open_console, shop):
     expect(page.locator(".facts").get_by_text(sale.receipt())).to_be_visible()
 
 
+def test_a_number_that_was_asked_for_stays_while_the_page_follows_its_payment(open_console, shop):
+    sale = pending(shop)
+    page = live(open_console(f"transactions/{sale.transaction_id}"))
+    page.get_by_role("button", name="Show the number").click()
+    number = page.locator(".facts").get_by_text(f"+{sale.line}")
+    expect(number).to_be_visible()
+    live(page)
+
+    sale.phone.answer(pin="1234")
+
+    expect(page.locator(".summary .state")).to_have_text("Paid")
+    expect(number).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('online'))")  # which has it look again at once
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("[data-live-words]")).to_have_text("Live")
+    page.reload()
+    expect(page.locator(".summary .state")).to_have_text("Paid")
+    expect(number).to_have_count(0)
+
+
 def test_what_is_open_and_typed_stays_when_the_page_changes(open_console, shop):
     page = live(open_console("transactions"))
     field = page.get_by_role("main").locator("input[name=q]")

@@ -334,9 +334,11 @@ def test_the_number_is_shown_once_and_that_somebody_looked_is_kept(app, operator
     path = f"{LIST}/{three[0]}"
     before = status_of(client, three[0])
 
-    answer = send(operator, f"{path}/reveal", path)
+    asked = send(operator, f"{path}/reveal", path)
+    shown = operator.get(path).text
 
-    assert f"+{PAYER_MSISDN}" in answer.text
+    assert (asked.status_code, asked.headers["Location"]) == (303, path)
+    assert f"+{PAYER_MSISDN}" in shown
     again = operator.get(path).text
     assert "712345678" not in again
     assert f"{NAME}: looked at the number" in again
@@ -344,6 +346,21 @@ def test_the_number_is_shown_once_and_that_somebody_looked_is_kept(app, operator
     with app.app_context():
         kept = db.session.scalars(select(Evidence).where(Evidence.kind == "operator")).one()
         assert (kept.source, json.loads(kept.body)) == (NAME, {"act": "reveal"})
+
+
+def test_the_number_of_another_payment_is_not_shown_instead(operator, three):
+    send(operator, f"{LIST}/{three[0]}/reveal")
+
+    assert f"+{PAYER_MSISDN}" not in page_of(operator, three[1])
+    assert f"+{PAYER_MSISDN}" in page_of(operator, three[0])
+
+
+def test_a_copied_cookie_shows_the_number_for_half_a_minute(operator, three, clock):
+    path = f"{LIST}/{three[0]}"
+    send(operator, f"{path}/reveal")
+    clock.pass_(seconds=31)
+
+    assert f"+{PAYER_MSISDN}" not in page_of(operator, three[0])
 
 
 def test_the_number_is_in_no_answer_to_a_get(operator, three):
@@ -356,7 +373,8 @@ def test_a_number_that_was_forgotten_is_told_as_that(app, operator, three):
         db.session.commit()
 
     assert "forgotten" in page_of(operator, three[0])
-    assert send(operator, f"{LIST}/{three[0]}/reveal").status_code == 200
+    assert send(operator, f"{LIST}/{three[0]}/reveal").status_code == 303
+    assert "forgotten" in page_of(operator, three[0])
 
 
 # -- raw bodies ----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Who is logged in: a cookie that names a row, opened for the console and its sockets alone."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, Request
@@ -13,6 +14,11 @@ from mpesa import operators
 from mpesa.config import Settings
 from mpesa.models import db
 from mpesa.web.services import services
+
+# Under which name the cookie holds whose number the next page may show, and for how many seconds:
+# a redirect takes one trip, on 2G a few seconds.
+_LOOK = "look"
+_LOOK_WITHIN = 30
 
 csrf = CSRFProtect()
 _login_manager = LoginManager()
@@ -103,6 +109,20 @@ def end() -> None:
         operators.log_out(db.session(), current_user.id)
     logout_user()
     cookie.clear()
+
+
+def allow_a_look(transaction_id: str, now: datetime) -> None:
+    """Let the next page of a payment show its payer's number; that it was asked for is kept."""
+    cookie[_LOOK] = [transaction_id, now.timestamp()]
+
+
+def takes_a_look(transaction_id: str, now: datetime) -> bool:
+    """Whether this page may show the number: once, and soon, as a cookie can be copied."""
+    allowed, at = cookie.get(_LOOK, (None, 0.0))
+    if allowed != transaction_id:
+        return False
+    cookie.pop(_LOOK)
+    return bool(0 <= now.timestamp() - at <= _LOOK_WITHIN)
 
 
 def kept() -> Mapping[str, Any]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import render_template, request
+from flask import redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
+from werkzeug.wrappers import Response
 
 from mpesa import ledger
 from mpesa.domain import settlement
@@ -57,17 +58,22 @@ class Event:
 
 @console.get("/transactions/<transaction_id>")
 def transaction(transaction_id: str) -> str:
-    """The payment with its timeline, numbers masked."""
-    return _page(find(transaction_id))
+    """The payment with its timeline; numbers masked, unless this is the page after `reveal`."""
+    found = find(transaction_id)
+    return _page(found, revealed=session.takes_a_look(found.id, services().now()))
 
 
 @console.post("/transactions/<transaction_id>/reveal")
-def reveal(transaction_id: str) -> str:
-    """Show the payer's number, once: that somebody looked is kept as evidence, by name."""
+def reveal(transaction_id: str) -> Response:
+    """Let the payer's number be shown once: that somebody looked is kept as evidence, by name.
+
+    Shown at the payment's own address, which can be read again, by a person and by the live page.
+    """
     found = find(transaction_id)
     raw = Raw(Kind.OPERATOR, json.dumps({"act": "reveal"}).encode(), session.operator())
     ledger.record(db.session(), found.id, settlement.OperatorLooked(), raw, services().now)
-    return _page(find(transaction_id), revealed=True)
+    session.allow_a_look(transaction_id, services().now())
+    return redirect(url_for("console.transaction", transaction_id=transaction_id), 303)
 
 
 def find(transaction_id: str) -> Transaction:

@@ -1,0 +1,83 @@
+"""No page of ours can be scrolled sideways, at any width from a small phone to a desk."""
+
+import pytest
+
+from tests.browser.steps import Sale
+from tests.browser.test_console import (  # noqa: F401
+    PAGES,
+    open_console,
+    shop,
+    signed_in,
+)
+from tests.integration.steps import push
+from tests.servers import wait_until
+
+WIDTHS = range(320, 1441, 8)
+
+
+def too_wide(page) -> list[tuple[int, int]]:
+    """The widths at which a page is wider than its window, and how wide it is then."""
+    devtools = page.context.new_cdp_session(page)
+    wider = []
+    for width in WIDTHS:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        devtools.send("Emulation.setDeviceMetricsOverride", metrics)
+        found = page.evaluate("[innerWidth, document.scrollingElement.scrollWidth]")
+        assert found[0] == width
+        if found[1] > width:
+            wider.append((width, found[1]))
+    return wider
+
+
+@pytest.mark.parametrize("path", ["transactions?lang=en", *(f"{each}?lang=sw" for each in PAGES)])
+def test_no_page_of_the_console_scrolls_sideways(open_console, path):  # noqa: F811
+    """Kiswahili has the longer words."""
+    assert too_wide(open_console(path)) == []
+
+
+def test_a_payment_and_what_may_be_done_with_it_do_not_scroll_sideways(
+    open_console,  # noqa: F811
+    shop,  # noqa: F811
+):
+    sale = Sale(shop, reference="A/VERY-LONG1", description="Kahawa" * 30)
+    push(shop, sale.order_id, sale.line)
+    page = open_console(f"transactions/{sale.transaction_id}")
+    assert too_wide(page) == []
+
+    page.goto(shop.url(f"/console/transactions/{sale.transaction_id}/paid"))
+
+    assert too_wide(page) == []
+
+
+def test_the_shop_the_phone_the_api_and_an_error_do_not_scroll_sideways(visit, sale):
+    shopper = visit(sale)
+    for path in ("/?lang=sw", "/simulator/", "/docs/api", "/checkout/nothing?lang=sw"):
+        shopper.open(sale.server.url(path))
+
+        assert too_wide(shopper.page) == [], path
+
+
+def test_the_checkout_page_scrolls_sideways_in_no_state(visit, merchants_server):
+    sale = Sale(merchants_server, description="Kahawa" * 30)
+    shopper = visit(sale, "?lang=sw")
+    assert too_wide(shopper.page) == []
+    push(sale.server, sale.order_id, sale.line)
+    shopper.page.reload()
+    assert too_wide(shopper.page) == []
+    sale.phone.answer(cancel=True)
+    wait_until(lambda: sale.attempts()[0]["status"] == "FAILED")
+    shopper.page.reload()
+    assert too_wide(shopper.page) == []
+    push(sale.server, sale.order_id, sale.line)
+    sale.phone.answer(pin="1234")
+    wait_until(lambda: sale.attempts()[0]["status"] == "SUCCESS")
+    shopper.page.reload()
+    assert too_wide(shopper.page) == []
+
+
+def test_an_overdue_payments_page_does_not_scroll_sideways(visit, impatient_server):
+    sale = Sale(impatient_server)
+    push(sale.server, sale.order_id, sale.line)
+    wait_until(lambda: sale.attempts()[0]["reason"] == "overdue")
+
+    assert too_wide(visit(sale, "?lang=sw").page) == []
