@@ -3,9 +3,11 @@
 from typing import Any, Literal
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa.database import for_long_work
+from mpesa.database import for_long_work, reason
 from mpesa.models import UTCDateTime, db
 
 
@@ -17,16 +19,23 @@ def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
 
 
 def run() -> None:
-    """Run the migrations on the application's database, all or none."""
-    with for_long_work(db.engine) as engine, engine.connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=db.metadata,
-            render_item=render_item,
-            **current_app.extensions["migrate"].configure_args,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+    """Run the migrations on the application's database, all or none.
+
+    Raises:
+        CommandError: it does not answer, or refuses; the text shows nothing of DATABASE_URL.
+    """
+    try:
+        with for_long_work(db.engine) as engine, engine.connect() as connection:
+            context.configure(
+                connection=connection,
+                target_metadata=db.metadata,
+                render_item=render_item,
+                **current_app.extensions["migrate"].configure_args,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+    except SQLAlchemyError as error:
+        raise CommandError(reason(error, db.engine.url)) from None
 
 
 def print_sql() -> None:

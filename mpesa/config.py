@@ -266,6 +266,8 @@ class _Reader:
 
     def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         value = self.optional(name)
+        if value is not None and is_ambiguous(value):
+            refuse(name, ENCODED)
         if value is not None and not _is_url(value, schemes):
             refuse(name, "a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
         return value
@@ -364,6 +366,8 @@ class _Reader:
             return None
         if not re.match(r"(postgres(ql)?(\+psycopg2)?://|sqlite:///)", value):
             refuse("DATABASE_URL", "postgresql://user:password@host/name or sqlite:///file")
+        if value[:6] != "sqlite" and is_ambiguous(value):
+            refuse("DATABASE_URL", ENCODED)
         # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which blocks the event loop.
         return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
@@ -436,6 +440,26 @@ def _own_address(host: str, port: int) -> str:
     """Where this server reaches itself; an address that means "every one" is no destination."""
     name = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host  # noqa: S104
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+ENCODED = "an address whose password is percent-encoded (@ is %40, # is %23, ? is %3F, / is %2F, % is %25)"
+
+
+def is_ambiguous(url: str) -> bool:
+    """Whether part of a password may be taken for another part of the URL.
+
+    Readers differ: what one of them takes for the host, and names in an error, is the password to
+    another one. So what separates the parts may stand before the host in its encoded form only.
+
+    Args:
+        url: whatever was set. Behind a host of http without a password an `@` is nothing special.
+    """
+    scheme, _, address = url.partition("://")
+    host, _, _ = address.partition("/")
+    if scheme.lower() in ("http", "https") and "@" not in host:
+        return False
+    before_host = address.rpartition("@")[0]
+    return re.search(r"[@#?]|%(?![0-9A-Fa-f]{2})", before_host) is not None
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:

@@ -1,5 +1,6 @@
 """Connections to the database: what each asks for, how long it waits, and when it is given up."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,12 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mpesa import silence
@@ -193,6 +195,25 @@ def cannot_write(error: Exception) -> bool:
     )
     # 53100: disk_full.
     return of_sqlite or getattr(error.orig, "pgcode", None) in (_READ_ONLY, "53100")
+
+
+def reason(error: SQLAlchemyError, url: URL) -> str:
+    """The first line of what the driver says, without anything that it took from DATABASE_URL.
+
+    A password that is not encoded may end up as host, port or name of the database.
+
+    Args:
+        url: DATABASE_URL as it was read.
+    """
+    line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    if "unsupported startup parameter" in line:  # PgBouncer
+        return "a pooler refuses our session settings, see docs/deployment.md"
+    parts = [url.username, url.password, url.host, str(url.port or ""), url.database]
+    parts += [each for values in url.normalized_query.values() for each in values]
+    known = {piece for part in parts if part for piece in (part, unquote(part), *part.split(","))}
+    for piece in sorted(known - {""}, key=len, reverse=True):
+        line = re.sub(rf"(?<!\w){re.escape(piece)}(?!\w)", "…", line)
+    return line
 
 
 def missing_migrations(connection: Connection) -> bool:

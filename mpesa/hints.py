@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mpesa import counters
+from mpesa.config import refuse
 from mpesa.ledger import Change
 
 CHANNEL = "mpesa:changed"
@@ -116,6 +117,18 @@ class Hints:
     def _is_true(self, hint: bytes) -> bool:
         found = _HINT.fullmatch(hint)
         return found is not None and self._hear(Change(found[1].decode(), int(found[2])))
+
+
+def check_address(url: str) -> None:
+    """See whether a client can be made of REDIS_URL; nothing is asked.
+
+    Raises:
+        SettingsError: its parameters are none of redis-py's, or have values that it does not take.
+    """
+    try:
+        _client(url).connection_pool.make_connection()
+    except (ValueError, TypeError):  # their texts name what was found
+        refuse("REDIS_URL", "a URL with redis-py's parameters, such as redis://host:6379/0")
 
 
 def listeners(url: str) -> int:

@@ -9,7 +9,7 @@ from flask_socketio import SocketIO
 
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
-from mpesa.hints import Hints
+from mpesa.hints import Hints, check_address
 from mpesa.ledger import Announce, Change
 from mpesa.web import (
     background,
@@ -50,7 +50,12 @@ def register(
     Args:
         daraja: the client; None for the one that the settings describe.
         now: the time, aware UTC.
+
+    Raises:
+        SettingsError: REDIS_URL has parameters that mean nothing.
     """
+    if settings.redis_url:
+        check_address(settings.redis_url)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
     static_folder = Path(app.static_folder or "")
     style, script = style_of(static_folder, settings.merchant_colour), reload_of(static_folder)

@@ -1,28 +1,27 @@
 """Opening the application's database, and bringing it to the newest migration."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote
 
-import flask_migrate
-from flask import Flask
-from sqlalchemy import URL, Connection, text
+from alembic import command
+from alembic.util import CommandError
+from flask import Flask, current_app
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mpesa import counters
 from mpesa.config import Settings, SettingsError
 from mpesa.database import (
-    MIGRATIONS,
     POOL,
     REQUESTS,
     connect_args,
     for_long_work,
     guard,
     missing_migrations,
+    reason,
 )
 from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db
@@ -43,7 +42,7 @@ def connect(app: Flask, settings: Settings) -> None:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise _wrong("expected postgresql://user:password@host/name or sqlite:///file") from None
+        raise _unreadable() from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         _make_folder(Path(parsed.database).absolute())
     app.config["SQLALCHEMY_DATABASE_URI"] = url
@@ -54,7 +53,10 @@ def connect(app: Flask, settings: Settings) -> None:
         "execution_options": {TELLS_MERCHANT: settings.webhook_url is not None},
         "connect_args": connect_args(parsed, REQUESTS),
     }
-    db.init_app(app)
+    try:
+        db.init_app(app)
+    except ArgumentError:  # as many hosts as ports, and the like
+        raise _unreadable() from None
     app.teardown_appcontext(_give_back)  # the last one named is called first
     with app.app_context():
         guard(db.engine, REQUESTS)
@@ -89,25 +91,11 @@ def migrate() -> None:
         ):
             _check_encoding(connection)
             if missing_migrations(connection):
-                flask_migrate.upgrade(directory=str(MIGRATIONS))
+                command.upgrade(current_app.extensions["migrate"].migrate.get_config(), "head")
     except SQLAlchemyError as error:
-        raise _wrong(f"the database cannot be used ({_why(error, db.engine.url)})") from None
-
-
-def _why(error: SQLAlchemyError, url: URL) -> str:
-    """The first line of what the driver says, without anything that it took from DATABASE_URL.
-
-    A password with an `@` or a `/` in it may end up as host, port or name of the database.
-    """
-    text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    if "unsupported startup parameter" in text:  # PgBouncer
-        return "a pooler refuses our session settings, see docs/deployment.md"
-    parts = [url.username, url.password, url.host, str(url.port or ""), url.database]
-    parts += [each for values in url.normalized_query.values() for each in values]
-    known = {piece for part in parts if part for piece in (part, unquote(part), *part.split(","))}
-    for piece in sorted(known - {""}, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(piece)}(?!\w)", "…", text)
-    return text
+        raise _wrong(f"the database cannot be used ({reason(error, db.engine.url)})") from None
+    except CommandError as error:  # its text is `reason`'s already, see migrations/env.py
+        raise _wrong(f"the database cannot be used ({error})") from None
 
 
 def _check_encoding(connection: Connection) -> None:
@@ -142,6 +130,10 @@ def _make_folder(file: Path) -> None:
             f"{file} cannot be written ({error.strerror}). Make the folder writable, or name"
             " another file"
         ) from None
+
+
+def _unreadable() -> SettingsError:
+    return _wrong("expected postgresql://user:password@host/name or sqlite:///file")
 
 
 def _wrong(what: str) -> SettingsError:
