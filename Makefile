@@ -7,11 +7,12 @@
 #   nginx        nginx, openssl    PATH (/usr/sbin counts)
 #   Prometheus   promtool          PATH
 #   Chromium     chromium          PATH, else google-chrome
-#   Node         node              PATH
+#   Node         node, npm         PATH
 #   PHP          php, pdo_sqlite   PATH
+#   util-linux   unshare, mount    PATH; the kernel must allow a network of its own
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
 # tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser, node,
-# php) and the last line says so. With CI=true nothing may be left out: a missing program is a failure,
+# php, npm, namespaces) and the last line says so. With CI=true nothing may be left out: a missing program is a failure,
 # and so is a test that skips itself.
 
 PY := .venv/bin/python
@@ -27,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format messages bench soak screenshots lighthouse clean broken-venv
+.PHONY: help run setup test check format messages bench soak screenshots lighthouse clients clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -79,8 +80,22 @@ $(NODE_READY): package.json package-lock.json
 lighthouse: $(READY_DEV) $(CATALOGUES) $(NODE_READY) ## Lighthouse, and slow networks, on the checkout page
 	$(PY) -m scripts.lighthouse
 
+# Daraja clients of other people, for tests/clients; `make test` makes them where they can run.
+CLIENTS := .setup/clients
+clients: $(CLIENTS)/venv/.ready $(CLIENTS)/node_modules/.ready
+
+$(CLIENTS)/venv/.ready: tests/clients/requirements.txt
+	@scripts/install.sh $< $(@D)
+	@touch $@
+
+$(CLIENTS)/node_modules/.ready: tests/clients/package.json tests/clients/package-lock.json
+	@mkdir -p $(CLIENTS)
+	@cp $^ $(CLIENTS)
+	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 clean: ## remove what make made; the database in instance/ stays
-	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .setup node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt

@@ -1,6 +1,8 @@
 #!/bin/sh
-# install.sh REQUIREMENTS: make .venv if there is none that runs, and install that list into it.
+# install.sh REQUIREMENTS [VENV]: make VENV (.venv if not given) if there is none that runs, and
+# install that list into it.
 set -eu
+venv=${2:-.venv}
 
 find_python() {
     # 3.11 first: it is what the pins were tested with. A pyenv shim may exist and still not run.
@@ -16,12 +18,12 @@ find_python() {
 
 make_venv() {
     python=$(find_python) || return 1
-    echo "Making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv && return
-    echo "Could not make .venv. On Debian and Ubuntu: apt-get install python3-venv" >&2
+    echo "Making $venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv" && return
+    echo "Could not make $venv. On Debian and Ubuntu: apt-get install python3-venv" >&2
     return 1
 }
 
-.venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 echo "Installing $1 (only when it changed)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r "$1"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$1"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install the programs of the system that the tests use, where that is possible (root, apt-get).
-# Standard output: the names that are still missing, on one line: postgres redis nginx promtool browser node php
+# Standard output: the names that are still missing, on one line:
+# postgres redis nginx promtool browser node php npm namespaces
 set -euo pipefail
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -13,12 +14,16 @@ is_there() {
         promtool) has promtool ;;
         browser) has chromium || has google-chrome ;;
         node) has node ;;
+        npm) has npm ;;
+        # Not a program but a right, which some kernels and containers do not give.
+        namespaces) unshare --map-root-user --net --mount --pid --fork \
+            mount --bind /etc/hosts /etc/hosts 2>/dev/null ;;
         php) has php && php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);' ;;
     esac
 }
 
 missing() {
-    for program in postgres redis nginx promtool browser node php; do
+    for program in postgres redis nginx promtool browser node php npm namespaces; do
         is_there "$program" || echo "$program"
     done
 }
@@ -38,6 +43,8 @@ package_of() {
         # Without a font Chromium measures boxes instead of text.
         browser) echo chromium fonts-liberation ;;
         node) echo nodejs ;;
+        npm) echo npm ;;
+        namespaces) echo util-linux ;;
         php) echo php-cli php-sqlite3 ;;
     esac
 }

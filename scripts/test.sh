@@ -16,7 +16,7 @@ fi
 is_left_out() { [[ " $left_out " == *" $1 "* ]]; }
 
 selection=""
-for marker in postgres redis nginx promtool browser node php; do
+for marker in postgres redis nginx promtool browser node php npm namespaces; do
     if is_left_out "$marker"; then selection+="${selection:+ and }not $marker"; fi
 done
 
@@ -28,9 +28,10 @@ run() {
 # Two rows beside each other, of about the same length: what mostly waits for servers and browsers,
 # and the rest. What the first says is shown afterwards. The browser suite has a process of its own:
 # Playwright's loop and the async server's patches do not share one.
-servers=(tests/integration tests/crash)
+servers=(tests/integration tests/crash tests/clients)
 
 with_servers() {
+    if ! is_left_out npm && ! is_left_out namespaces; then run make --no-print-directory clients; fi
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
     exit "$failed"
