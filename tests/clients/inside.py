@@ -1,8 +1,9 @@
 """`python -m tests.clients.inside FOLDER`: where Safaricom's sandbox is our simulator.
 
-Runs in a network of its own (`unshare`), in which the sandbox's name leads to a TLS front before the
-simulator, and nothing leads outside. So the clients of other people, which know no other address, run
-as they are. All pay at once; what became of each is one JSON object on standard output.
+Runs in a network of its own (`unshare`), in which the sandbox's name leads to a TLS front before
+the simulator, and nothing leads outside. So the clients of other people, which know no other
+address, run as they are. All pay at once; what became of each is one JSON object on standard
+output.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from tests.servers import PATIENCE, ROOT, Server, free_port, running
 HERE = Path(__file__).parent
 INSTALLED = ROOT / ".setup" / "clients"
 SANDBOX = "sandbox.safaricom.co.ke"
-# The bounds of a failure (seconds): five programs start at once on a machine that may have two cores.
+# Five programs start at once on a machine that may have two cores; this only bounds a failure (s).
 ALL_PAID = 90.0
 
 # linux/sockios.h, linux/if.h

@@ -2,8 +2,9 @@
 
 import json
 
-from mpesa import MpesaClient
 from shop import PASSKEY, SHORTCODE, Shop, tell
+
+from mpesa import MpesaClient
 
 shop = Shop()
 client = MpesaClient("daraja-v3", "secret", SHORTCODE, passkey=PASSKEY, sandbox=True)

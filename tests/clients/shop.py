@@ -1,4 +1,4 @@
-"""The shop around a client of other people: takes the callback, and tells what the client made of it.
+"""The shop around a client of other people: takes the callback, tells what the client made of it.
 
 Runs in the clients' own environment, so it imports nothing of this project.
 """

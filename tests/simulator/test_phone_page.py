@@ -121,5 +121,24 @@ def test_a_switch_is_saved_as_it_is_changed(phone, standalone):
     assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()["answer"] == "cancel"
 
 
+@pytest.mark.parametrize(
+    ("label", "word", "switch"),
+    [
+        ("The payer", "code:1019", "answer"),
+        ("A success tells", "masked_phone", "metadata"),
+        ("Asked again", "rule_17", "again"),
+        ("The push", "rate_429", "push"),
+        ("Status queries", "too_early", "query"),
+    ],
+)
+def test_every_switch_of_a_line_is_on_the_page(phone, standalone, label, word, switch):
+    phone.get_by_text("How this line behaves").click()
+
+    phone.get_by_label(label).select_option(word)
+
+    expect(phone.get_by_text("Saved.")).to_be_visible()
+    assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()[switch] == word
+
+
 def test_nothing_is_wider_than_a_small_phone(phone):
     assert phone.evaluate("document.documentElement.scrollWidth") == 360
