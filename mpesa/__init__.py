@@ -3,6 +3,7 @@
 cli/                    the flask commands
 web/                    the only place that sees requests and sockets
 simulator/              Daraja in a box and the virtual phone; shares nothing with the client
+vitals                  whether what payments stand on is there
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply

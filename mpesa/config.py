@@ -442,7 +442,7 @@ def _own_address(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-ENCODED = "an address whose password is percent-encoded (@ is %40, # is %23, ? is %3F, / is %2F, % is %25)"
+ENCODED = "an address whose password is percent-encoded (@ is %40, # is %23, ? is %3F, % is %25)"
 
 
 def is_ambiguous(url: str) -> bool:

@@ -131,6 +131,16 @@ def check_address(url: str) -> None:
         refuse("REDIS_URL", "a URL with redis-py's parameters, such as redis://host:6379/0")
 
 
+def ping(url: str) -> None:
+    """Ask Redis whether it is there.
+
+    Raises:
+        redis.RedisError, OSError: it does not answer.
+    """
+    with _client(url) as client:
+        client.ping()
+
+
 def listeners(url: str) -> int:
     """How many workers listen on that Redis.
 

@@ -172,6 +172,17 @@ class Postgres:
         """Stop it; `immediate` is a power cut."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", mode, "stop")
 
+    def be_standby(self) -> None:
+        """Begin the next time as a standby: it may be read, and waits for what never comes."""
+        signal = self.folder / "data" / "standby.signal"
+        signal.touch()
+        if self.user:
+            shutil.chown(signal, self.user)
+
+    def promote(self) -> None:
+        """Make a primary of a standby, as a failover does."""
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "promote")
+
     def new_database(self, template: str = "template1") -> str:
         """A new database, a copy of another; returns its address."""
         self.databases += 1

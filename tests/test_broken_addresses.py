@@ -33,13 +33,16 @@ WEBHOOK = {"WEBHOOK_SECRET": f"whsec_{'c2Vj' * 10}"}
 def refusal(**environ: str) -> str:
     """What a start says."""
     with pytest.raises(SettingsError) as raised:
-        app = create_app(Settings.from_env(environ))
-        with app.app_context():
-            try:
-                database.migrate()
-            finally:
-                db.engine.dispose()
+        start(Settings.from_env(environ))
     return str(raised.value)
+
+
+def start(settings: Settings) -> None:
+    with create_app(settings).app_context():
+        try:
+            database.migrate()
+        finally:
+            db.engine.dispose()
 
 
 def assert_says_nothing(line: str, name: str) -> None:
@@ -128,8 +131,8 @@ def test_what_the_server_says_still_tells_what_is_wrong(postgres, broken, told) 
     assert_says_nothing(line, "DATABASE_URL")
 
 
-def test_a_server_that_is_not_there_is_told(free=free_port) -> None:
-    line = refusal(DATABASE_URL=f"postgresql://zq1x:wk2v@127.0.0.1:{free()}/jr3y")
+def test_a_server_that_is_not_there_is_told() -> None:
+    line = refusal(DATABASE_URL=f"postgresql://zq1x:wk2v@127.0.0.1:{free_port()}/jr3y")
 
     assert "Connection refused" in line
     assert_says_nothing(line, "DATABASE_URL")

@@ -6,15 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import ledger, orders
+from mpesa import ledger, orders, vitals
 from mpesa.config import Settings, is_loopback
-from mpesa.database import missing_migrations
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Order, db
 from mpesa.orders import Key, NewOrder
@@ -29,8 +25,6 @@ api = Blueprint("api", __name__)
 _REFERENCE = re.compile(r"[A-Za-z0-9._/-]{1,12}")
 _DESCRIPTION_LONGEST = 200
 _RETURN_URL_LONGEST = 2000
-# Redis is on the same network; one that takes longer than this is not there (seconds).
-_REDIS_PATIENCE = 1.0
 
 
 @api.post("/api/orders")
@@ -90,7 +84,7 @@ def healthz() -> Response:
 @api.get("/readyz")
 def readyz() -> Response:
     """200 when what this server stands on answers; else 503 naming what does not."""
-    wrong = [*database_trouble(), *redis_trouble(services().settings.redis_url)]
+    wrong = vitals.troubles(db.engine, services().settings.redis_url)
     if wrong:
         raise Problem(503, "unavailable", " ".join(wrong))
     return jsonify(status="ready")
@@ -234,28 +228,3 @@ def _shown(order: Order) -> dict[str, Any]:
         "needs_review": any(each.needs_review for each in ledger.attempts_of(session, order.id)),
         "transactions": [words.with_message(each, lang) for each in attempts],
     }
-
-
-def database_trouble() -> list[str]:
-    """What is wrong with the database, in words; empty where nothing is."""
-    try:
-        db.session.execute(text("SELECT 1"))
-        missing = missing_migrations(db.session.connection())
-    except SQLAlchemyError:
-        return ["The database does not answer: check DATABASE_URL and that it runs."]
-    return ["The database is not migrated: run flask db upgrade."] if missing else []
-
-
-def redis_trouble(url: str | None) -> list[str]:
-    """What is wrong with Redis, in words; empty where nothing is or none is set."""
-    if url is None:
-        return []
-    try:
-        client = redis.Redis.from_url(
-            url, socket_timeout=_REDIS_PATIENCE, socket_connect_timeout=_REDIS_PATIENCE
-        )
-        with client:
-            client.ping()
-    except (redis.RedisError, OSError, ValueError):
-        return ["Redis does not answer: check REDIS_URL and that it runs."]
-    return []

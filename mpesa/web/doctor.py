@@ -2,23 +2,21 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-import redis
 import requests
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import config, webhooks, workers
+from mpesa import config, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja import DarajaError
 from mpesa.domain.result_codes import Reason
-from mpesa.hints import listeners
 from mpesa.models import Operator, db
 from mpesa.web import proof
-from mpesa.web.api import database_trouble, redis_trouble
 from mpesa.web.services import Services
 
 # PUBLIC_URL may go through a proxy and a tunnel (seconds).
@@ -55,12 +53,12 @@ def examine_settings(environ: Mapping[str, str]) -> list[Finding]:
 
 def examine(ours: Services) -> list[Finding]:
     """Look at everything; settings were checked before, or there would be no application."""
-    settings = ours.settings
+    settings, database = ours.settings, vitals.database(db.engine)
     return [
         own_secrets(settings),
-        *_from_trouble("database", database_trouble(), "answers, and is migrated"),
-        *_redis(ours),
-        _daraja(ours),
+        _database(database),
+        _redis(ours),
+        _daraja(ours, database),
         _clock(settings, datetime.now(UTC)),
         callback_address(settings),
         _public_url(settings),
@@ -80,15 +78,28 @@ def own_secrets(settings: Settings) -> Finding:
     return Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}")
 
 
-def _redis(ours: Services) -> Iterator[Finding]:
+def _database(stands: vitals.Database) -> Finding:
+    wrong = vitals.ADVICE.get(stands)
+    return Finding("database", wrong is None, wrong or "answers, is migrated, can be written")
+
+
+def _redis(ours: Services) -> Finding:
     running, url = _workers(), ours.settings.redis_url
     if url is None:
         says = f"REDIS_URL is not set, and {running} workers share the database: give all the same"
         alone = "not configured; set REDIS_URL for more than one worker"
-        yield Finding("redis", running < 2, alone if running < 2 else says)
+        return Finding("redis", running < 2, alone if running < 2 else says)
+    found = vitals.redis(url)
+    if not found.answers:
+        wrong = "Redis does not answer: check REDIS_URL and that it runs."
+    elif found.listening is None:
+        wrong = "Redis answers, but not to PUBSUB: check the rights of its user."
+    elif found.listening < running:
+        listen = f"{found.listening} listen here"
+        wrong = f"{running} workers run, and {listen}: give all the same REDIS_URL."
     else:
-        trouble = redis_trouble(url) or _unheard(url, running)
-        yield from _from_trouble("redis", trouble, "answers")
+        return Finding("redis", True, "answers")
+    return Finding("redis", False, wrong)
 
 
 def _workers() -> int:
@@ -96,24 +107,19 @@ def _workers() -> int:
         return workers.count(db.session())
     except SQLAlchemyError:
         return 0  # the database has a finding of its own
+    finally:
+        _let_go()
 
 
-def _unheard(url: str, running: int) -> list[str]:
-    """What is wrong where not every worker listens on this Redis."""
-    try:
-        listening = listeners(url)
-    except (redis.RedisError, OSError):
-        return ["Redis answers, but not to PUBSUB: check the rights of its user."]
-    if listening >= running:
-        return []
-    return [f"{running} workers run, and {listening} listen here: give all the same REDIS_URL."]
+def _let_go() -> None:
+    """Keep no transaction open while others are asked: PostgreSQL would end it meanwhile."""
+    with suppress(SQLAlchemyError):
+        db.session.rollback()
 
 
-def _from_trouble(what: str, trouble: list[str], well: str) -> Iterator[Finding]:
-    yield Finding(what, not trouble, " ".join(trouble) or well)
-
-
-def _daraja(ours: Services) -> Finding:
+def _daraja(ours: Services, database: vitals.Database) -> Finding:
+    if not database.can_be_written:  # the token and its lease are kept there
+        return Finding("daraja", False, "not asked, since the database fails")
     try:
         ours.line.daraja.check_credentials()
     except DarajaError as error:
@@ -218,6 +224,8 @@ def _stopped(url: str) -> bool:
         return webhooks.endpoint_state(db.session(), url).stopped_at is not None
     except SQLAlchemyError:
         return False  # the database has a finding of its own
+    finally:
+        _let_go()
 
 
 def _operators(settings: Settings) -> Finding:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa import counters
+from mpesa.database import cannot_write
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,13 @@ def _http_error(error: HTTPException) -> AnyResponse:
 
 def _database_error(error: SQLAlchemyError) -> Response:
     counters.count("errors", kind="database")
-    log.error("the database failed: %s", type(error).__name__)
-    detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")
+    if cannot_write(error):
+        kind = type(error.__cause__ or error).__name__
+        log.error("the database cannot be written, is it read-only or its disk full? (%s)", kind)
+        detail = _("Our server cannot save anything just now. Nothing is lost; please try again later.")
+    else:
+        log.error("the database failed: %s", type(error).__name__)
+        detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")
     return _answer(Problem(503, "unavailable", detail, retry_after=5))
 
 

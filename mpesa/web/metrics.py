@@ -32,18 +32,15 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import NotFound
 
-from mpesa import counters, webhooks
+from mpesa import counters, vitals, webhooks
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
-from mpesa.ledger import Change, Kind
+from mpesa.ledger import Change
 from mpesa.models import (
-    DecisionRow,
-    Evidence,
     Transaction,
     WebhookEndpoint,
     db,
 )
 from mpesa.tokens import hash_token
-from mpesa.web.api import redis_trouble
 from mpesa.web.errors import Problem
 from mpesa.web.services import Services, services
 
@@ -226,38 +223,39 @@ def _from_process(ours: Services) -> Iterator[Metric]:
 
 def _from_redis(url: str | None) -> Iterator[Metric]:
     if url is not None:
-        yield _gauge("redis_up", "Whether Redis answered this scrape.", not redis_trouble(url))
+        yield _gauge("redis_up", "Whether Redis answered this scrape.", vitals.redis(url).answers)
 
 
 def _from_database(ours: Services) -> Iterator[Metric]:
     """What the database says; a broken one is a metric as well."""
-    found: list[Metric] = []
+    stands, found = vitals.database(db.engine), list[Metric]()
     try:
-        session = db.session()
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(text(_PATIENCE))
-        found = [
-            *_pending(session, ours.now()),
-            *_review(session, ours.now()),
-            *_asking(session, ours),
-            _unjudged(session, ours.now()),
-            *_webhooks(session, ours.now()),
-        ]
-        db.session.rollback()
+        if stands.answers:
+            found = list(_rows(db.session(), ours))
     except SQLAlchemyError:
         counters.count("errors", kind="database")
-        found = []
     yield _gauge("database_up", "Whether the database answered this scrape.", bool(found))
     yield from found
+    if found:
+        help_text = "Whether the database can be written, so that payments can be taken."
+        yield _gauge("database_writable", help_text, stands.can_be_written)
+
+
+def _rows(session: Session, ours: Services) -> Iterator[Metric]:
+    """What stands in the tables."""
+    now = ours.now()
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(_PATIENCE))
+    yield from _pending(session, now)
+    yield from _review(session, now)
+    yield from _asking(session, ours)
+    yield _unjudged(session, now)
+    yield from _webhooks(session, now)
+    session.rollback()
 
 
 def _pending(session: Session, now: datetime) -> Iterator[Metric]:
-    statement = (
-        select(Transaction.reason, func.count(), func.min(Transaction.created_at))
-        .where(Transaction.status == Status.PENDING.value)
-        .group_by(Transaction.reason)
-    )
-    found = {reason: (number, oldest) for reason, number, oldest in session.execute(statement)}
+    found = vitals.pending(session)
     family = GaugeMetricFamily(
         "mpesa_transactions_pending", "Transactions without a result, by reason.", labels=["reason"]
     )
@@ -267,9 +265,9 @@ def _pending(session: Session, now: datetime) -> Iterator[Metric]:
         labels=["reason"],
     )
     for reason in sorted(PENDING_REASONS):
-        number, oldest = found.get(reason.value, (0, None))
-        family.add_metric([reason.value], number)
-        ages.add_metric([reason.value], _age(oldest, now))
+        these = found.get(reason, vitals.Pending())
+        family.add_metric([reason.value], these.count)
+        ages.add_metric([reason.value], _age(these.oldest, now))
     yield family
     yield ages
 
@@ -304,17 +302,7 @@ def _asking(session: Session, ours: Services) -> Iterator[Metric]:
 
 
 def _unjudged(session: Session, now: datetime) -> Metric:
-    statement = (
-        select(func.count())
-        .select_from(Evidence)
-        .outerjoin(DecisionRow, DecisionRow.evidence_id == Evidence.id)
-        .where(
-            Evidence.received_at > now - _LATELY,
-            Evidence.kind == Kind.CALLBACK.value,
-            DecisionRow.id.is_(None),
-        )
-    )
-    number = session.scalar(statement) or 0
+    number = vitals.unjudged(session, now, _LATELY)
     return _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", number)
 
 

@@ -181,7 +181,7 @@ _WHEN = {
     "idempotency_mismatch": "this Idempotency-Key came before with other fields",
     "line_busy": "wait as long as `Retry-After` says",
     "rate_limited": "wait as long as `Retry-After` says",
-    "unavailable": "the database does not answer; nothing is lost, try again",
+    "unavailable": "the database does not answer, or cannot be written; nothing is lost, try again",
 }
 _BODY_REFUSALS = ("payload_too_large", "unsupported_media_type")
 
@@ -454,9 +454,9 @@ def _readyz() -> dict[str, Any]:
     ready = _object({"status": {"const": "ready"}})
     return _route(
         "operations",
-        "Whether database and Redis answer",
+        "Whether the database can be written, and Redis answers",
         {
-            "200": _answer("They do.", ready),
+            "200": _answer("So it is.", ready),
             **_refusals("invalid_request", "unavailable"),
         },
     )

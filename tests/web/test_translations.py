@@ -47,7 +47,6 @@ CLASS_OF_THE_BODY = re.compile(r"{% block (?:body_class|here) %}.*?{% endblock %
 FOR_THE_OPERATOR = {"database.py", "doctor.py", "metrics.py", "openapi.py", "welcome.py"}
 # It speaks to the merchant's developers, as the document that it shows.
 FOR_DEVELOPERS = {"api.html"}
-ANSWERS_OF_READYZ = {"database_trouble", "redis_trouble"}
 
 READ_ALOUD = {
     "alt", "aria-description", "aria-label", "aria-roledescription", "aria-valuetext",
@@ -261,8 +260,6 @@ def _untranslated_in_python(node: ast.AST, docstrings: set[ast.Constant]) -> Ite
         ):
             pass
         case ast.Assign(targets=[ast.Subscript(value=ast.Attribute(attr="headers"))]):
-            pass
-        case ast.FunctionDef(name=name) if name in ANSWERS_OF_READYZ:
             pass
         case ast.Constant(value=str(text)) if node not in docstrings:
             if looks_like_words(text) and text not in NO_WORDS:

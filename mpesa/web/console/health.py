@@ -6,20 +6,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-import redis
 from flask import render_template
 from flask_babel import format_timedelta
 from flask_babel import gettext as _
-from sqlalchemy import exists, func, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import database, webhooks, workers
+from mpesa import vitals, webhooks, workers
 from mpesa.config import Settings
-from mpesa.domain.result_codes import Reason, Status
-from mpesa.hints import listeners
+from mpesa.domain.result_codes import Reason
 from mpesa.ledger import Kind
-from mpesa.models import DarajaAccess, DecisionRow, Evidence, Transaction, db
+from mpesa.models import DarajaAccess, DecisionRow, Evidence, db
 from mpesa.tokens import hash_token
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console
@@ -34,8 +32,6 @@ _TOKEN_LASTS = timedelta(seconds=3599)
 _PUSHES = 20
 # A payment that is overdue for longer than Daraja is usually slow.
 _LONG_OVERDUE = timedelta(minutes=15)
-# What a request brought is judged by it at once; longer means that something broke.
-_UNJUDGED_FOR = timedelta(seconds=30)
 _BACKLOG_IS_OLD = timedelta(minutes=10)
 
 
@@ -110,11 +106,21 @@ def _try(check: Callable[[Services], Check | None], ours: Services) -> Check | N
 
 
 def _database(ours: Services) -> Check:
-    kind = db.engine.dialect.name
+    kind, stands = db.engine.dialect.name, vitals.database(db.engine)
     name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(kind, kind)
-    if not database.missing_migrations(db.session.connection()):
+    wrong = {
+        vitals.Database.SILENT: (_("does not answer"), name),
+        vitals.Database.UNMIGRATED: (_("not migrated"), _("Run: flask db upgrade")),
+        vitals.Database.STANDBY: (_("cannot be written"), _("It is a standby: use the primary.")),
+        vitals.Database.READ_ONLY: (
+            _("cannot be written"),
+            _("default_transaction_read_only is on: is its disk full?"),
+        ),
+        vitals.Database.FULL: (_("cannot be written"), _("Is its disk full?")),
+    }.get(stands)
+    if wrong is None:
         return Check(_("Database"), Sign.GOOD, _("answers, migrated"), name)
-    return Check(_("Database"), Sign.WRONG, _("not migrated"), _("Run: flask db upgrade"))
+    return Check(_("Database"), Sign.WRONG, *wrong)
 
 
 def _redis(ours: Services) -> Check:
@@ -122,11 +128,14 @@ def _redis(ours: Services) -> Check:
     if url is None:
         detail = _("Fine for one worker. With more, results take a second longer.")
         return Check("Redis", Sign.OFF, _("not used"), detail)
-    try:
-        return Check("Redis", Sign.GOOD, _("answers"), _("%(count)d listen", count=listeners(url)))
-    except (redis.RedisError, OSError) as error:
+    found = vitals.redis(url)
+    if not found.answers:
         detail = _("Results of other workers are looked up every second meanwhile.")
-        return Check("Redis", Sign.WRONG, _("does not answer"), f"{type(error).__name__}. {detail}")
+        return Check("Redis", Sign.WRONG, _("does not answer"), f"{found.failure}. {detail}")
+    if found.listening is None:
+        return Check("Redis", Sign.WARM, _("answers"), _("Not to PUBSUB: may its user do that?"))
+    listen = _("%(count)d listen", count=found.listening)
+    return Check("Redis", Sign.GOOD, _("answers"), listen)
 
 
 def _workers(ours: Services) -> Check:
@@ -186,32 +195,20 @@ def _daraja_queries(ours: Services) -> Check:
 
 
 def _overdue(ours: Services) -> Check:
-    pending = stats.read_open(db.session())
-    oldest = db.session.scalar(
-        select(func.min(Transaction.created_at)).where(
-            Transaction.status == Status.PENDING, Transaction.reason == Reason.OVERDUE
-        )
-    )
-    name = _("Payments that are overdue")
+    pending = vitals.pending(db.session())
+    overdue = pending.get(Reason.OVERDUE, vitals.Pending())
+    name, oldest = _("Payments that are overdue"), overdue.oldest
     if oldest is None:
-        return Check(name, Sign.GOOD, _("none"), _("%(count)d pending", count=pending.pending))
+        total = sum(each.count for each in pending.values())
+        return Check(name, Sign.GOOD, _("none"), _("%(count)d pending", count=total))
     late = ours.now() - oldest > _LONG_OVERDUE
     detail = _("the oldest since %(time)s", time=nairobi(oldest))
-    return Check(name, Sign.WARM if late else Sign.GOOD, f"{pending.overdue:,}", detail)
+    return Check(name, Sign.WARM if late else Sign.GOOD, f"{overdue.count:,}", detail)
 
 
 def _unjudged(ours: Services) -> Check:
     """Callbacks that were stored and never judged: the process or the database failed between."""
-    now = ours.now()
-    judged = exists().where(DecisionRow.evidence_id == Evidence.id)
-    count = db.session.scalar(
-        select(func.count()).where(
-            Evidence.received_at >= now - _LATELY,
-            Evidence.received_at < now - _UNJUDGED_FOR,
-            Evidence.kind == Kind.CALLBACK.value,
-            ~judged,
-        )
-    )
+    count = vitals.unjudged(db.session(), ours.now(), _LATELY)
     name = _("Callbacks stored but not judged")
     if not count:
         return Check(name, Sign.GOOD, _("none"))
