@@ -60,6 +60,47 @@ def test_a_payer_who_does_not_pay_sees_why(server, script, answer, reason):
     assert msisdn not in ledger(server)
 
 
+@pytest.mark.parametrize("form", ["no_balance", "masked_phone", "no_phone", "whole_amount"])
+def test_a_success_is_believed_in_every_form_that_daraja_gives_it(server, form):
+    msisdn = new_line()
+    phone(server, msisdn).script(answer="pay", metadata=form)
+
+    _, transaction_id = started(server, msisdn)
+
+    wait_until(lambda: status_of(server, transaction_id)["final"], server.why)
+    snapshot = status_of(server, transaction_id)
+    assert (snapshot["status"], snapshot["reason"]) == ("SUCCESS", "paid")
+    assert snapshot["receipt"] == ledger(server)[msisdn]["receipt"]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({"push": "busy_500"}, "system_busy"),
+        ({"push": "quota"}, "system_busy"),
+        ({"push": "rate_429"}, "system_busy"),
+        ({"push": "dead_token"}, "misconfigured"),
+        ({"answer": "code:17"}, "line_busy"),
+        ({"answer": "code:26"}, "system_busy"),
+        ({"answer": "code:1019"}, "expired"),
+        ({"answer": "code:1025"}, "system_busy"),
+        ({"answer": "code:2029"}, "misconfigured"),
+        ({"answer": "code:8006"}, "pin_locked"),
+        ({"answer": "code:E3008"}, "declined"),
+        ({"answer": "code:2032"}, "unknown_code"),
+    ],
+)
+def test_what_daraja_turns_down_or_ends_by_itself_has_its_reason(server, script, reason):
+    msisdn = new_line()
+    phone(server, msisdn).script(**script)
+
+    _, transaction_id = started(server, msisdn)
+
+    wait_until(lambda: status_of(server, transaction_id)["status"] == "FAILED", server.why)
+    assert status_of(server, transaction_id)["reason"] == reason
+    assert msisdn not in ledger(server)
+
+
 def test_push_and_poll_tell_the_same(server):
     msisdn, transaction_id = started(server)
     with watching(server, transaction_id) as page:
