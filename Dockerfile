@@ -3,7 +3,7 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /app
 RUN python -m venv /app/.venv
 COPY requirements.txt .
-RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 COPY mpesa/translations mpesa/translations
 RUN .venv/bin/pybabel compile --directory mpesa/translations
 

@@ -28,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format messages bench soak screenshots lighthouse clients clean broken-venv
+.PHONY: help run setup test check format messages bench soak screenshots lighthouse clients lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -93,6 +93,9 @@ $(CLIENTS)/node_modules/.ready: tests/clients/package.json tests/clients/package
 	@cp $^ $(CLIENTS)
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+lock: $(READY_DEV) ## work out the lists of requirements anew from their sources
+	scripts/lock.sh
 
 clean: ## remove what make made; the database in instance/ stays
 	rm -rf .venv .setup node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,12 +1,13 @@
 #!/bin/sh
-# install.sh REQUIREMENTS [VENV]: make VENV (.venv if not given) if there is none that runs, and
-# install that list into it.
+# install.sh LIST [VENV]: make VENV (.venv if not given) if there is none that runs, and install that
+# list into it, each file by its hash. The list is complete, so nothing is looked up beside it. uv does
+# it where there is one, in a tenth of the time; pip needs nothing else.
 set -eu
 venv=${2:-.venv}
 
 find_python() {
     # 3.11 first: it is what the pins were tested with. A pyenv shim may exist and still not run.
-    for candidate in ${PYTHON:-python3.11 python3 python3.12 python3.13}; do
+    for candidate in ${PYTHON:-python3.11 python3 python3.12 python3.13 python3.14}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
@@ -26,4 +27,9 @@ make_venv() {
 
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 echo "Installing $1 (only when it changed)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$1"
+if command -v uv >/dev/null 2>&1; then
+    uv pip install --quiet --no-config --python "$venv/bin/python" --no-deps --require-hashes -r "$1"
+else
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --no-deps --require-hashes -r "$1"
+fi
