@@ -311,6 +311,7 @@ def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Tr
         is_open=True,
         settles_order=False,
         needs_review=False,
+        amount_disputed=False,
         seq=1,
         prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mpesa import counters, ledger
 from mpesa.config import IPNetwork
 from mpesa.domain.address import UNKNOWN, read_address
-from mpesa.domain.callback import UnreadableCallback, parse_callback
+from mpesa.domain.callback import UnreadableCallback, parse_callback, read_roughly
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
 from mpesa.ledger import Announce, Change, Kind, Raw
@@ -229,7 +229,7 @@ def read(body: bytes, *, listed: bool) -> CallbackReceived:
     try:
         return CallbackReceived(parse_callback(body), listed=listed)
     except UnreadableCallback:
-        return CallbackReceived(None, listed=listed)
+        return CallbackReceived(None, listed=listed, rough=read_roughly(body))
 
 
 def from_listed(networks: Iterable[IPNetwork]) -> Callable[[str | None], bool]:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from mpesa import two_trips
 from mpesa.domain import schedule, settlement, snapshot, webhook
-from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.callback import read_roughly
+from mpesa.domain.result_codes import PAID_CODE, Reason, Status
 from mpesa.domain.settlement import Decision
 from mpesa.domain.snapshot import OPEN_UNANSWERED, Newest, OrderStatus, Picture, Snapshot
 from mpesa.models import (
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     SMS_CODE = "sms_code"
     OPERATOR = "operator"
     FORGOTTEN = "forgotten"
+    CLAIM = "claim"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,22 @@ _SHOWN = (
     )
     .order_by(_rows.c.attempt.desc())
 )
+# So many of the newest bodies are read: an honest Daraja sends one or two.
+_SET_ASIDE = (
+    select(Evidence.body)
+    .join(DecisionRow, DecisionRow.evidence_id == Evidence.id)
+    .where(
+        Evidence.transaction_id == bindparam("id"),
+        Evidence.kind == Kind.CALLBACK.value,
+        DecisionRow.why.in_((settlement.UNREADABLE, settlement.LACKS_MERCHANT_ID)),
+    )
+    .order_by(Evidence.id.desc())
+    .limit(20)
+)
+_HEARD = select(Evidence.kind, Evidence.body).where(
+    Evidence.transaction_id == bindparam("id"),
+    Evidence.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
+)
 _NEW_EVIDENCE = insert(Evidence.__table__)  # type: ignore[arg-type]
 _NEW_DECISION = insert(DecisionRow.__table__)  # type: ignore[arg-type]
 _NEW_MESSAGE = insert(WebhookMessage.__table__)  # type: ignore[arg-type]
@@ -147,7 +165,7 @@ def record(
     """
     try:
         return _record(session, transaction_id, evidence, raw, now, check)
-    except IntegrityError:
+    except (IntegrityError, _Contested):
         pass
     except DBAPIError as error:
         # The connection broke while it rested, and the next one is fresh. What may have been
@@ -156,7 +174,11 @@ def record(
             raise
     # The receipt or the id is another transaction's. The constraint says so without being asked;
     # only then is it looked up, and decided with that knowledge.
-    return _record(session, transaction_id, evidence, raw, now, check, look_up=True)
+    try:
+        return _record(session, transaction_id, evidence, raw, now, check, look_up=True)
+    except _Contested as contested:
+        _doubt(session, contested.holder, transaction_id, now)
+    return _record(session, transaction_id, evidence, raw, now, check, look_up=True, told=True)
 
 
 def record_callback(
@@ -174,6 +196,7 @@ def record_callback(
     Raises:
         SQLAlchemyError: nothing was stored; the order is held, the receipt or the id is another
             transaction's, or the database failed.
+        _Contested: nothing was stored; another transaction has the receipt.
     """
     engine = session.get_bind()
     if isinstance(engine, Engine) and engine.dialect.name == "postgresql":
@@ -368,11 +391,12 @@ def _record(
     check: Callable[[], None],
     *,
     look_up: bool = False,
+    told: bool = False,
 ) -> list[Change]:
     with writing(session):
         held = _hold(session, transaction_id)
         check()
-        return _decide(session, held, evidence, raw, now(), look_up=look_up)
+        return _decide(session, held, evidence, raw, now(), look_up=look_up, told=told)
 
 
 def _decide(
@@ -383,10 +407,13 @@ def _decide(
     now: datetime,
     *,
     look_up: bool = False,
+    told: bool = False,
 ) -> list[Change]:
     """Evidence, decision and change, to be committed together by who holds the order."""
     row_id = raw.stored_id or _add_evidence(session, held.transaction.id, raw, now)
-    changed, decision = _judge(session.connection(), held, evidence, raw, now, look_up=look_up)
+    changed, decision = _judge(
+        session.connection(), held, evidence, raw, now, look_up=look_up, told=told
+    )
     _add_decision(session, held.transaction, row_id, decision, now)
     return _with_snapshots(held, changed, now)
 
@@ -399,17 +426,57 @@ def _judge(
     now: datetime,
     *,
     look_up: bool = False,
+    told: bool = False,
 ) -> tuple[list[Change], Decision]:
-    """Decide, and change what is held; of that only what the merchant is told is written yet."""
+    """Decide, and change what is held; of that only what the merchant is told is written yet.
+
+    Args:
+        look_up: ask the database whose its receipt and its id are.
+        told: whoever else has its receipt was put into review.
+    """
     transaction = held.transaction
     early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None
-    if look_up or early:
+    paid_by_query = isinstance(evidence, settlement.QueryAnswered) and evidence.code == PAID_CODE
+    if look_up or early or paid_by_query:
         evidence = _look_up(connection, transaction, evidence)
     decision = settlement.decide(_attempt(transaction), evidence, now)
+    if decision.contests and not told:
+        raise _Contested(decision.contests)
     before = _told(transaction)
     changed, decision = _apply(held, decision, now)
     _tell_merchant(connection, held, before, now)
     return changed, decision
+
+
+class _Contested(Exception):
+    """A receipt is another transaction's, which has to be told first.
+
+    Two orders' locks are never held at once, so that takes a commit of its own. It comes first: a
+    process that ends after it judges this evidence once more, and one that ends after the other
+    commit would not know that something is missing.
+
+    Attributes:
+        holder: that transaction's id.
+    """
+
+    def __init__(self, holder: str) -> None:
+        super().__init__("the receipt is another transaction's")
+        self.holder = holder
+
+
+def _doubt(session: Session, holder_id: str, claimant_id: str, now: Now) -> None:
+    """Put a transaction into review whose receipt another one's own callback names, once.
+
+    What its own callback named is its own. What a person typed may be a mistake.
+    """
+    with writing(session):
+        held = _hold(session, holder_id)
+        heard = session.execute(_HEARD, {"id": holder_id}).all()
+        named = (read_roughly(each.body) for each in heard if each.kind == Kind.CALLBACK)
+        its_own = any(each and each.receipt == held.transaction.receipt for each in named)
+        raw = Raw(Kind.CLAIM, claimant_id.encode())
+        if not its_own and (raw.kind.value, raw.body) not in map(tuple, heard):
+            _decide(session, held, settlement.ReceiptClaimed(claimant_id), raw, now())
 
 
 def _with_snapshots(held: "_Held", changed: Sequence[Change], now: datetime) -> list[Change]:
@@ -465,27 +532,45 @@ def _attempt(transaction: Transaction) -> settlement.Attempt:
         merchant_request_id=transaction.merchant_request_id,
         checkout_request_id=transaction.checkout_request_id,
         receipt=transaction.receipt,
+        amount_disputed=transaction.amount_disputed,
     )
 
 
 def _look_up(
     connection: Connection, transaction: Transaction, evidence: settlement.Evidence
 ) -> settlement.Evidence:
-    """Add what only the database knows: whether its id or receipt is another transaction's."""
-    if isinstance(evidence, settlement.CallbackReceived) and evidence.result is not None:
-        result = evidence.result
+    """Add what only the database knows: other callbacks; whose its id or its receipt are."""
+    if isinstance(evidence, settlement.CallbackReceived):
+        named = evidence.result or evidence.rough
+        if named is None:
+            return evidence
         return replace(
             evidence,
-            ids_taken=_id_taken(connection, transaction, result.checkout_request_id),
-            receipt_taken=_receipt_taken(connection, transaction, result.receipt),
+            ids_taken=_id_taken(connection, transaction, named.checkout_request_id),
+            receipt_holder=_receipt_holder(connection, transaction, named.receipt),
         )
     if isinstance(evidence, settlement.PushAnswered):
         taken = _id_taken(connection, transaction, evidence.checkout_request_id)
         return replace(evidence, ids_taken=taken)
     if isinstance(evidence, settlement.OperatorSaysPaid):
-        taken = _receipt_taken(connection, transaction, evidence.receipt)
-        return replace(evidence, receipt_taken=taken)
+        holder = _receipt_holder(connection, transaction, evidence.receipt)
+        return replace(evidence, receipt_holder=holder)
+    if isinstance(evidence, settlement.QueryAnswered):
+        receipt = _kept_receipt(connection, transaction)
+        holder = _receipt_holder(connection, transaction, receipt)
+        return replace(evidence, kept_receipt=receipt, receipt_holder=holder)
     return evidence
+
+
+def _kept_receipt(connection: Connection, transaction: Transaction) -> str | None:
+    """The receipt that a callback names which was kept and, as it was, not believed."""
+    if transaction.receipt is not None:
+        return None
+    attempt = _attempt(transaction)
+    bodies = connection.scalars(_SET_ASIDE, {"id": transaction.id})
+    results = (read_roughly(each) for each in bodies)
+    receipts = (settlement.kept_receipt(attempt, each) for each in results if each is not None)
+    return next((each for each in receipts if each is not None), None)
 
 
 def _id_taken(connection: Connection, transaction: Transaction, checkout_id: str | None) -> bool:
@@ -495,11 +580,14 @@ def _id_taken(connection: Connection, transaction: Transaction, checkout_id: str
     return connection.scalars(owner).one_or_none() not in (None, transaction.id)
 
 
-def _receipt_taken(connection: Connection, transaction: Transaction, receipt: str | None) -> bool:
+def _receipt_holder(
+    connection: Connection, transaction: Transaction, receipt: str | None
+) -> str | None:
+    """The id of another transaction that has a receipt."""
     if receipt is None or receipt == transaction.receipt:
-        return False
-    owner = select(Transaction.id).where(Transaction.receipt == receipt)
-    return connection.scalars(owner).one_or_none() not in (None, transaction.id)
+        return None
+    owner = connection.scalars(select(Transaction.id).where(Transaction.receipt == receipt))
+    return owner.one_or_none()
 
 
 def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change], Decision]:
@@ -536,6 +624,7 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     transaction.prompt_ends_at = decision.prompt_ends_at or transaction.prompt_ends_at
     in_doubt = transaction.needs_review and not decision.settles_review
     transaction.needs_review = in_doubt or decision.needs_review
+    transaction.amount_disputed = transaction.amount_disputed or decision.disputes_amount
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False

@@ -137,6 +137,7 @@ class Transaction(Base):
         prompt_ends_at: when its prompt's longest life is over, 180 s after the push was answered,
             200 s after the row until then; None for attempts from before this was kept.
         settles_order: it is the success that paid its order.
+        amount_disputed: a callback told another amount, so a query's word makes it no success.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
         ask_urgently: something was heard that makes the question more pressing than others.
     """
@@ -218,6 +219,7 @@ class Transaction(Base):
     is_open: Mapped[bool]
     settles_order: Mapped[bool] = mapped_column(server_default=false())
     needs_review: Mapped[bool] = mapped_column(server_default=false())
+    amount_disputed: Mapped[bool] = mapped_column(server_default=false())
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
     retry_at: Mapped[datetime | None]

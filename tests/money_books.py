@@ -15,7 +15,7 @@ _TRANSACTIONS = """
 """
 _EVIDENCE = """
     SELECT e.id, e.transaction_id, e.kind, e.body, e.source, e.received_at,
-           count(d.id) AS decisions
+           count(d.id) AS decisions, min(d.id) AS decided
     FROM evidence e LEFT JOIN decisions d ON d.evidence_id = e.id GROUP BY e.id ORDER BY e.id
 """
 # What a snapshot shows, apart from what the clock alone changes in it.
@@ -129,7 +129,23 @@ class Account:
     @property
     def proven(self) -> bool:
         """Evidence of its payment was heard, believable, and decided on."""
-        return self._decided_on(self.world.proofs[self.token])
+        return self._decided_on(self.world.proofs[self.token]) or self.proven_by_query
+
+    @property
+    def proven_by_query(self) -> bool:
+        """Daraja answered a question with 0, and no callback had told another amount by then."""
+        said = self._first_decision(self.world.answered_paid[self.token])
+        return said is not None and (self.disputed is None or said < self.disputed)
+
+    @property
+    def disputed(self) -> int | None:
+        """When a right callback first told another amount, by the number of its decision."""
+        return self._first_decision(self.world.disputes[self.token])
+
+    @property
+    def told_roughly(self) -> bool:
+        """A callback told the receipt in a way that is no proof."""
+        return self._decided_on(self.world.rough[self.token])
 
     @property
     def told_failed(self) -> bool:
@@ -148,7 +164,11 @@ class Account:
         return now - _moment(self.row["settled_at"])
 
     def _decided_on(self, bodies: set[bytes]) -> bool:
-        return any(each["decisions"] and each["body"] in bodies for each in self.evidence)
+        return self._first_decision(bodies) is not None
+
+    def _first_decision(self, bodies: set[bytes]) -> int | None:
+        numbers = (each["decided"] for each in self.evidence if each["body"] in bodies)
+        return min((each for each in numbers if each is not None), default=None)
 
 
 def _moment(text: str) -> datetime:
@@ -178,6 +198,9 @@ def broken_promises(account: Account) -> list[str]:
         "a failure that nobody told": status != "FAILED" or told_failed or no_prompt,
         "a failure that was told and not taken": status != "PENDING" or not account.told_failed,
         "a claim that nobody looks at": row["needs_review"] or not account.claimed,
+        "a receipt that was told and not kept": (
+            status != "SUCCESS" or row["receipt"] or not account.told_roughly
+        ),
         "another's receipt": row["receipt"] in (None, account.prompt and account.prompt.receipt),
         "a decision was made twice": all(each["decisions"] <= 1 for each in account.evidence),
         "settles its order and is no success": status == "SUCCESS" or not row["settles_order"],

@@ -129,6 +129,9 @@ class World:
         payments: the truth about money, by callback token.
         without_prompt: tokens of pushes that certainly showed no prompt.
         proofs, failures: by token, the bodies that prove a payment or tell a failure believably.
+        answered_paid: by token, answers of 0; they prove a payment that nothing disputes.
+        disputes: by token, callbacks that tell another amount than was asked for.
+        rough: by token, callbacks that tell the receipt of a payment, but are faulty.
         unbelievable: by token, bodies that claim a payment and must not be believed.
         broken: promises that were broken while Daraja was spoken to.
     """
@@ -142,6 +145,9 @@ class World:
     payments: dict[str, Prompt] = field(default_factory=dict)
     without_prompt: set[str] = field(default_factory=set)
     proofs: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    answered_paid: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    disputes: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    rough: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     failures: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     unbelievable: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     broken: list[str] = field(default_factory=list)
@@ -256,7 +262,7 @@ class World:
         body = _answer(code, prompt.checkout_id)
         prompt.odd = prompt.odd or self.queries is not Queries.HONEST
         if code == "0":
-            self.proofs[prompt.token].add(body)
+            self.answered_paid[prompt.token].add(body)
             prompt.told_over = True
         elif code not in ("4999", "7777", "6666") and not self._too_early(prompt, code):
             prompt.told_over = prompt.told_failed = True

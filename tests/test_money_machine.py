@@ -7,7 +7,9 @@ What is held against the world's own ledger, after every step:
 
 - A transaction is SUCCESS if and only if its money moved and a believable word of that was decided
   on: a callback under its token, from a listed address, with its ids, amount and an unused receipt,
-  or a question answered with 0. A word that was stored before a crash counts once it was judged.
+  or a question answered with 0 while no such callback had told another amount. A word that was
+  stored before a crash counts once it was judged.
+- A success has its receipt if any callback told it, however faultily.
 - Until then money that moved is PENDING; or FAILED, where Daraja told a failure of that very
   prompt. Nobody could know better, so that is allowed, but not for ever: what stays PENDING for 72
   hours (an hour without an id) needs review, a failure with a question still planned is mended by
@@ -16,6 +18,7 @@ What is held against the world's own ledger, after every step:
 - What claimed a payment and was not believed needs review; what was merely usual does not.
 """
 
+import gzip
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -66,6 +69,13 @@ WRONG = (
     *("under way", "from elsewhere", "from elsewhere"),
     *["another's payment", "another's receipt", "another's end"] * 2,
 )
+# What a proxy, or another program at Daraja, may make of a right callback.
+FAULTS: dict[str, Callable[[bytes], bytes]] = {
+    "text behind it": lambda body: body + b" []",
+    "packed": lambda body: gzip.compress(body, mtime=0),
+    "UTF-16": lambda body: body.decode().encode("utf-16"),
+    "no merchant id": lambda body: body.replace(b'"MerchantRequestID": ', b'"MerchantId": '),
+}
 # Which of several, counted from the newest.
 ANY = st.integers(0, 5)
 MOSTLY = st.sampled_from((True, True, False))
@@ -197,13 +207,45 @@ class MoneyMachine(RuleBasedStateMachine):
             case bytes():
                 self._tell_oddly(prompt, wrong, believed=True)
             case dict():
-                self._tell_oddly(prompt, prompt.success(**(right | wrong)))
+                body = prompt.success(**(right | wrong))
+                told = wrong.get("amount")
+                if isinstance(told, int | float) and not isinstance(told, bool):
+                    self.world.disputes[prompt.token].add(body)
+                self._tell_oddly(prompt, body)
             case "under way":
                 self._tell_oddly(prompt, prompt.failure(4999), believed=True)
             case "from elsewhere":
                 self._tell_oddly(prompt, prompt.success(**right) + b"\n", source=UNLISTED)
             case str():
                 self._replay(prompt, paid, wrong)
+
+    @may_happen(2, which=ANY, amount=st.sampled_from((1, 151, 149.5)), pays=MOSTLY)
+    def tell_another_amount(self, which: int, amount: float, pays: bool) -> None:
+        """Of a payment that was not told yet, or of a prompt that waits; then Daraja is asked."""
+        live = self._prompts(Fate.ON_THE_PHONE)
+        if not live:
+            return
+        prompt = self._pick(live, which)
+        if pays:
+            self.world.pay(prompt)
+        body = prompt.success(amount + (amount == prompt.amount), receipt="UKOANOTHER")
+        self.world.disputes[prompt.token].add(body)
+        self._tell_oddly(prompt, body)
+        self.answer_questions(Queries.HONEST)
+
+    @may_happen(2, which=ANY, fault=st.sampled_from(sorted(FAULTS)))
+    def tell_of_money_faultily(self, which: int, fault: str) -> None:
+        """Never believed as it is; but nobody may lose the receipt in it."""
+        found = [each for each in self.world.prompts if each.fate is Fate.PAID]
+        if not found:
+            return
+        prompt = self._pick(found, which)
+        body = FAULTS[fault](prompt.success(prompt.amount))
+        if self._knows_ids_of(prompt):
+            self.world.rough[prompt.token].add(body)
+        elif fault == "no merchant id":
+            self.world.proofs[prompt.token].add(body)  # the token alone suffices then
+        self._tell_oddly(prompt, body, believed=True)
 
     @may_happen(3, seconds=TIMES, runs=st.booleans())
     def let_time_pass(self, seconds: int, runs: bool) -> None:
@@ -296,6 +338,7 @@ class MoneyMachine(RuleBasedStateMachine):
             for each in self._paid()
             if each.row["status"] == "FAILED" and not each.row["final"]
             if each.row["checkout_request_id"] and each.settled_for(self.now()) < ASKED_AGAIN
+            if each.disputed is None
         }
         self._be_silent()
         for each in self._paid():
@@ -467,6 +510,10 @@ class MoneyMachine(RuleBasedStateMachine):
     def _type_a_code(self, transaction_id: str) -> None:
         self._note_oddity(transaction_id)
         self._ask("POST", "/sms-code", json={"tx_id": transaction_id, "code": "UKO1ABCDEF"})
+
+    def _knows_ids_of(self, prompt: Prompt) -> bool:
+        found = (each.row for each in self._accounts() if each.prompt is prompt)
+        return any(row["merchant_request_id"] for row in found)
 
     def _note_oddity(self, transaction_id: str) -> None:
         for each in self._accounts():

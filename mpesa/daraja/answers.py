@@ -243,9 +243,9 @@ def _lifetime(value: object) -> int:
 
 
 def _identifier(value: object) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return None
-    return value if len(value) <= _LONGEST_ID and value.isprintable() else None
+    """An id without the blanks around it; None where it is none, or no column would hold it."""
+    identifier = value.strip() if isinstance(value, str) else ""
+    return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
 def _text(value: object) -> str | None:

@@ -2,15 +2,20 @@
 
 import json
 import re
+import zlib
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
-from mpesa.domain.money import whole_shillings
+from mpesa.domain.money import shillings_told
 
 # Daraja sends integers for its own codes and strings for the core's ("SFC_IC0003", "E3008").
 _CODE = re.compile(r"-?[A-Za-z0-9_.]{1,32}")
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
 _LONGEST_ID = 64
+_GZIP = b"\x1f\x8b"
+# As much as is taken of a body that is not packed; a few bytes can unpack to gigabytes.
+_LONGEST_UNPACKED = 64 * 1024
 
 
 class UnreadableCallback(ValueError):
@@ -24,14 +29,14 @@ class StkResult:
     Attributes:
         code: the result code as text; `"0"` claims a payment.
         merchant_request_id, checkout_request_id: None where missing or unusable.
-        amount: whole shillings; None where missing or no whole amount.
+        amount: shillings, an int where they are whole; None where missing or no number.
         receipt: ten upper-case letters and digits; None where missing or of another form.
     """
 
     code: str
     merchant_request_id: str | None
     checkout_request_id: str | None
-    amount: int | None = None
+    amount: int | Decimal | None = None
     receipt: str | None = None
 
 
@@ -39,7 +44,7 @@ def parse_callback(body: bytes) -> StkResult:
     """Read a callback's body (Daraja docs, M-PESA Express, "callback").
 
     Args:
-        body: the raw bytes of the POST.
+        body: the raw bytes of the POST; a byte order mark in front is no fault (RFC 8259, 8.1).
 
     Returns:
         What it claims. Items are read by name, since their order and number vary; `Balance`
@@ -49,13 +54,53 @@ def parse_callback(body: bytes) -> StkResult:
         UnreadableCallback: no JSON, no `stkCallback`, or no usable `ResultCode`. A missing,
             null or boolean code is never 0.
     """
-    callback = _stk_callback(_load(body))
+    return _result(_load(body))
+
+
+def read_roughly(body: bytes) -> StkResult | None:
+    """What a body claims that may be no callback in order, as far as it can be made out.
+
+    Read are bodies with something behind the JSON, of another encoding (UTF-16, Latin-1), with raw
+    line breaks in their texts, or packed by gzip. That is never enough to believe it.
+
+    Args:
+        body: the raw bytes of the POST.
+    """
+    text = _decoded(_unpacked(body))
+    try:
+        document, _end = _ROUGH.raw_decode(text, max(text.find("{"), 0))
+        return _result(document)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unpacked(body: bytes) -> bytes:
+    if not body.startswith(_GZIP):
+        return body
+    try:
+        # 31: a gzip header, and the largest window (zlib's manual, inflateInit2).
+        return zlib.decompressobj(31).decompress(body, _LONGEST_UNPACKED)
+    except zlib.error:
+        return b""
+
+
+def _decoded(body: bytes) -> str:
+    encoding = json.detect_encoding(body)  # UTF-8, UTF-16 or UTF-32, by the NULs at the beginning
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        # Latin-1 reads all bytes; of what matters in a callback, nothing is outside of ASCII.
+        return body.decode("latin-1" if encoding.startswith("utf-8") else encoding, "replace")
+
+
+def _result(document: Any) -> StkResult:
+    callback = _stk_callback(document)
     items = _items(callback.get("CallbackMetadata"))
     return StkResult(
         code=_code(callback.get("ResultCode")),
         merchant_request_id=_identifier(callback.get("MerchantRequestID")),
         checkout_request_id=_identifier(callback.get("CheckoutRequestID")),
-        amount=whole_shillings(items.get("Amount")),
+        amount=shillings_told(items.get("Amount")),
         receipt=parse_receipt(items.get("MpesaReceiptNumber")),
     )
 
@@ -71,7 +116,7 @@ def parse_receipt(value: object) -> str | None:
 def _load(body: bytes) -> Any:
     try:
         return json.loads(
-            body.decode("utf-8"),
+            body.decode("utf-8-sig"),
             parse_constant=_refuse,
             parse_float=_number,
             object_pairs_hook=_unique_pairs,
@@ -101,6 +146,14 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+_ROUGH = json.JSONDecoder(
+    strict=False,
+    parse_constant=_refuse,
+    parse_float=_number,
+    object_pairs_hook=_unique_pairs,
+)
+
+
 def _stk_callback(document: Any) -> dict[str, Any]:
     body = document.get("Body") if isinstance(document, dict) else None
     callback = body.get("stkCallback") if isinstance(body, dict) else None
@@ -124,9 +177,8 @@ def _code(value: Any) -> str:
 
 
 def _identifier(value: Any) -> str | None:
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable():
-        return value
-    return None
+    identifier = value.strip() if isinstance(value, str) else ""
+    return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
 def _items(metadata: Any) -> dict[str, Any]:

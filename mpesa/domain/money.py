@@ -15,15 +15,36 @@ def whole_shillings(value: object) -> int | None:
     Returns:
         Shillings, or None where the value is no whole, positive amount.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(value)) if _plain(value) else Decimal("NaN")
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or not 0 < amount < _LARGEST or amount != amount.to_integral_value():
+    amount = _number(value)
+    if amount is None or not 0 < amount < _LARGEST or amount != amount.to_integral_value():
         return None
     return int(amount)
+
+
+def shillings_told(value: object) -> int | Decimal | None:
+    """Whole shillings as an int; another number, such as 149.5 or 0, as the Decimal that it is.
+
+    Args:
+        value: what JSON gave.
+
+    Returns:
+        None where the value is no number, or an absurd one: that tells no amount, while a wrong
+        number tells another.
+    """
+    number = _number(value)
+    if number is None or not -_LARGEST < number < _LARGEST:
+        return None
+    return whole_shillings(value) or number
+
+
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not _plain(value):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def _plain(value: int | float | str) -> bool:
@@ -34,6 +55,6 @@ def _plain(value: int | float | str) -> bool:
     return len(text) <= 24 and text.isascii() and "_" not in text
 
 
-def format_kes(shillings: int) -> str:
+def format_kes(shillings: int | Decimal) -> str:
     """`1500` becomes `KES 1,500`."""
     return f"KES {shillings:,}"

@@ -21,6 +21,12 @@ from mpesa.domain.snapshot import OPEN_FOR
 
 # In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
 FORGOTTEN_ID = "forgotten:"
+# Why a callback is set aside from which a receipt is taken once a query has told the payment.
+UNREADABLE = "the callback could not be read"
+LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
+# Before a colon and the id of the other transaction.
+RECEIPT_TAKEN = "the receipt belongs to another payment"
+RECEIPT_CLAIMED = "another payment's callback names this receipt"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Attempt:
         final: for FAILED and SUCCESS: no change is expected any more.
         receipt: M-PESA's receipt number once known.
         retry_at: when the order's next push may go out, as decided before.
+        amount_disputed: a callback under its token and ids told another amount.
     """
 
     status: Status
@@ -43,6 +50,7 @@ class Attempt:
     merchant_request_id: str | None = None
     checkout_request_id: str | None = None
     receipt: str | None = None
+    amount_disputed: bool = False
 
     @property
     def forgotten(self) -> bool:
@@ -79,13 +87,15 @@ class CallbackReceived:
         result: None where the body was unreadable.
         listed: it came from an address that may be believed.
         ids_taken: another transaction has its CheckoutRequestID.
-        receipt_taken: another transaction has its receipt.
+        receipt_holder: the id of another transaction that has its receipt.
+        rough: what an unreadable body claims, as far as it can be made out.
     """
 
     result: StkResult | None
     listed: bool = True
     ids_taken: bool = False
-    receipt_taken: bool = False
+    receipt_holder: str | None = None
+    rough: StkResult | None = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +105,15 @@ class QueryAnswered:
     Attributes:
         sets_wait: False where a shopper asks for the next push right now: to be told of an old
             failure then is no reason to wait again.
+        kept_receipt: named by a callback of this transaction that was kept and not believed, and
+            whose amount and ids agree.
+        receipt_holder: the id of another transaction that has that receipt.
     """
 
     code: str
     sets_wait: bool = True
+    kept_receipt: str | None = None
+    receipt_holder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,11 +142,22 @@ class CodeTyped:
 
 
 @dataclass(frozen=True)
+class ReceiptClaimed:
+    """Another transaction's callback names the receipt that this one has by a person's word alone.
+
+    Attributes:
+        claimant: that transaction's id.
+    """
+
+    claimant: str
+
+
+@dataclass(frozen=True)
 class OperatorSaysPaid:
     """A person checked the statement and found the money."""
 
     receipt: str
-    receipt_taken: bool = False
+    receipt_holder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +191,7 @@ Evidence = (
     | PromptOver
     | SilenceTooLong
     | CodeTyped
+    | ReceiptClaimed
     | OperatorSaysPaid
     | OperatorSaysNotPaid
     | OperatorAsks
@@ -181,6 +208,8 @@ class Decision:
         retry_at: when the order's next push may go out; None: no wait.
         prompt_ends_at: when the prompt's longest life is over; None: as it was.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
+        disputes_amount: from now on a query's word does not suffice for a success.
+        contests: the id of a transaction whose receipt was named by this one's own callback.
         needs_review: a person must look; never takes an earlier flag away.
         settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
         ask_now: Daraja is to be asked at once.
@@ -197,6 +226,8 @@ class Decision:
     retry_at: datetime | None = None
     prompt_ends_at: datetime | None = None
     adopts: tuple[str | None, str | None] | None = None
+    disputes_amount: bool = False
+    contests: str | None = None
     needs_review: bool = False
     settles_review: bool = False
     ask_now: bool = False
@@ -255,25 +286,31 @@ def _(evidence: PushUnconfirmed, attempt: Attempt, now: datetime) -> Decision:
 @_decide.register
 def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
     result = evidence.result
-    if result is None:
-        return _ask(attempt, "the callback could not be read")
     if not evidence.listed:
-        doubtful = result.code == PAID_CODE or _ids_disagree(attempt, result)
+        doubtful = result is not None and (
+            result.code == PAID_CODE
+            or _ids_disagree(attempt, result)
+            or _lacks_checkout_id(attempt, result)
+        )
         why = "the callback came from an address that is not listed"
         return _ask(attempt, why, needs_review=doubtful)
+    if result is None:
+        return _unreadable(attempt, evidence)
     if attempt.forgotten and (result.code != PAID_CODE or _tells_nothing_new(attempt, result)):
         return _unchanged(attempt, "who paid was forgotten; the callback tells nothing new")
     if evidence.ids_taken or _ids_disagree(attempt, result):
         return _unchanged(attempt, "the callback's ids disagree", needs_review=True)
+    if _lacks_checkout_id(attempt, result):
+        return _ask(attempt, "the callback names no CheckoutRequestID", needs_review=True)
     if result.code == PAID_CODE:
-        return _callback_success(attempt, result, receipt_taken=evidence.receipt_taken)
+        return _callback_success(attempt, result, evidence.receipt_holder)
     return _callback_failure(attempt, result, now)
 
 
 @_decide.register
 def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
     if evidence.code == PAID_CODE:
-        return _paid(attempt, attempt.receipt, "a query says that it was paid")
+        return _query_success(attempt, evidence)
     reason = reason_of_query(evidence.code, now - attempt.created_at)
     if reason is None:
         return _unchanged(attempt, "the query told nothing")
@@ -316,9 +353,14 @@ def _(evidence: CodeTyped, attempt: Attempt, now: datetime) -> Decision:
 
 
 @_decide.register
+def _(evidence: ReceiptClaimed, attempt: Attempt, now: datetime) -> Decision:
+    return _unchanged(attempt, f"{RECEIPT_CLAIMED}: {evidence.claimant}", needs_review=True)
+
+
+@_decide.register
 def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
-    if evidence.receipt_taken:
-        return _unchanged(attempt, "the receipt belongs to another payment", needs_review=True)
+    if evidence.receipt_holder:
+        return _taken(attempt, evidence.receipt_holder)
     if attempt.receipt not in (None, evidence.receipt):
         return _unchanged(attempt, "the operator names another receipt", needs_review=True)
     paid = _paid(attempt, evidence.receipt, "an operator found the money")
@@ -349,17 +391,63 @@ def _(evidence: ReviewSettled, attempt: Attempt, now: datetime) -> Decision:
     return replace(_unchanged(attempt, "an operator settled the review"), settles_review=True)
 
 
-def _callback_success(attempt: Attempt, result: StkResult, *, receipt_taken: bool) -> Decision:
+def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -> Decision:
+    if result.amount not in (None, attempt.amount):
+        other = _unchanged(attempt, "code 0 with another amount", needs_review=True)
+        return replace(other, disputes_amount=True)
     if result.amount is None or result.receipt is None:
         return _ask(attempt, "code 0 without amount or receipt", needs_review=True)
-    if result.amount != attempt.amount:
-        return _unchanged(attempt, "code 0 with another amount", needs_review=True)
-    if receipt_taken:
-        return _unchanged(attempt, "the receipt belongs to another payment", needs_review=True)
+    if holder:
+        return replace(_taken(attempt, holder), contests=holder)
     if attempt.receipt not in (None, result.receipt):
         return _unchanged(attempt, "a second receipt for the same payment", needs_review=True)
+    if _lacks_merchant_id(attempt, result) and attempt.status is not Status.SUCCESS:
+        return _ask(attempt, LACKS_MERCHANT_ID)
     paid = _paid(attempt, result.receipt, "the callback says that it was paid")
     return replace(paid, adopts=_adopted(attempt, result))
+
+
+def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
+    if attempt.amount_disputed and attempt.status is not Status.SUCCESS:
+        why = "a query says that it was paid, and a callback told another amount"
+        return _unchanged(attempt, why, needs_review=True)
+    holder = evidence.receipt_holder
+    if holder and attempt.receipt is None:
+        why = f"a query says that it was paid; {RECEIPT_TAKEN}: {holder}"
+        return replace(_paid(attempt, None, why), needs_review=True, contests=holder)
+    receipt = attempt.receipt or evidence.kept_receipt
+    return _paid(attempt, receipt, "a query says that it was paid")
+
+
+def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
+    """Never believed; but it may name the receipt of what a query told, or another amount."""
+    rough = evidence.rough
+    if rough is None or rough.code != PAID_CODE or not _is_ours(attempt, rough):
+        return _ask(attempt, UNREADABLE)
+    if rough.amount not in (None, attempt.amount):
+        return replace(_ask(attempt, UNREADABLE, needs_review=True), disputes_amount=True)
+    if (
+        attempt.status is Status.SUCCESS
+        and attempt.receipt is None
+        and kept_receipt(attempt, rough)
+    ):
+        return _callback_success(attempt, rough, evidence.receipt_holder)
+    return _ask(attempt, UNREADABLE)
+
+
+def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
+    """The receipt that a callback names, kept as it was and not believed.
+
+    A query's 0 proves the payment; which receipt is its own, such a callback may tell.
+
+    Args:
+        result: what the callback claims, as far as it can be made out.
+
+    Returns:
+        None where its amount or its ids are not this attempt's, or it names no receipt.
+    """
+    agrees = result.code == PAID_CODE and result.amount == attempt.amount
+    return result.receipt if agrees and _is_ours(attempt, result) else None
 
 
 def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Decision:
@@ -370,6 +458,8 @@ def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Dec
         return _unchanged(attempt, "a failure after the success", needs_review=True)
     if attempt.status is Status.FAILED and attempt.final:
         return _unchanged(attempt, "a failure after a final failure")
+    if _lacks_merchant_id(attempt, result):
+        return _ask(attempt, LACKS_MERCHANT_ID)
     failed = _failed(attempt, reason, now, f"the callback says {reason}")
     if attempt.status is Status.FAILED and attempt.reason is reason:
         failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
@@ -388,11 +478,25 @@ def _adopted(attempt: Attempt, result: StkResult) -> tuple[str | None, str | Non
 
 
 def _contradicts(attempt: Attempt, merchant_id: str | None, checkout_id: str | None) -> bool:
+    """An id is told, and it is another than ours. What is not told contradicts nothing."""
     known = (attempt.merchant_request_id, attempt.checkout_request_id)
     return any(
-        ours is not None and ours != theirs
+        ours is not None and theirs is not None and ours != theirs
         for ours, theirs in zip(known, (merchant_id, checkout_id), strict=True)
     )
+
+
+def _lacks_checkout_id(attempt: Attempt, result: StkResult) -> bool:
+    return attempt.checkout_request_id is not None and result.checkout_request_id is None
+
+
+def _lacks_merchant_id(attempt: Attempt, result: StkResult) -> bool:
+    return attempt.merchant_request_id is not None and result.merchant_request_id is None
+
+
+def _is_ours(attempt: Attempt, result: StkResult) -> bool:
+    names_it = result.checkout_request_id is not None and not _ids_disagree(attempt, result)
+    return names_it and attempt.checkout_request_id is not None
 
 
 def _tells_nothing_new(attempt: Attempt, result: StkResult) -> bool:
@@ -431,6 +535,10 @@ def _failed(
         retry_at=retry_at(reason, attempt.created_at, now),
         closes=True,
     )
+
+
+def _taken(attempt: Attempt, holder: str) -> Decision:
+    return _unchanged(attempt, f"{RECEIPT_TAKEN}: {holder}", needs_review=True)
 
 
 def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:

@@ -1,13 +1,22 @@
 """Anybody can POST anything to a public address: what is read out of it, and what is not."""
 
+import gzip
 import json
+import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.callback import StkResult, UnreadableCallback, parse_callback, parse_receipt
+from mpesa.domain.callback import (
+    StkResult,
+    UnreadableCallback,
+    parse_callback,
+    parse_receipt,
+    read_roughly,
+)
 from tests.factories import RECEIPT, failure_callback, raw, success_callback
 
 MERCHANT_ID = "2654-4b64-97ff-b827b542881d3130"
@@ -25,7 +34,7 @@ def with_items(items: object) -> bytes:
     return raw(success_callback(CHECKOUT_ID, MERCHANT_ID, CallbackMetadata={"Item": items}))
 
 
-def amount_of(value: object) -> int | None:
+def amount_of(value: object) -> int | Decimal | None:
     return parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID, amount=value))).amount
 
 
@@ -137,13 +146,92 @@ def test_a_missing_code_is_never_0() -> None:
         b'{"Body": {"stkCallback": {"resultcode": 0}}}',
         b'{"stkCallback": {"ResultCode": 0}}',
         b'{"Body": {"stkCallback": {"ResultCode": 0}}} trailing',
-        b'\xef\xbb\xbf{"Body": {"stkCallback": {"ResultCode": 0}}}',
         '{"Body": {"stkCallback": {"ResultCode": 0}}}'.encode("utf-16"),
     ],
 )
 def test_a_body_that_is_no_callback_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableCallback):
         parse_callback(body)
+
+
+def test_a_byte_order_mark_in_front_is_no_fault() -> None:
+    body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID))
+
+    assert parse_callback(b"\xef\xbb\xbf" + body) == parse_callback(body)
+
+
+# -- what can be made out of a body that is no callback in order -------------------------------
+
+
+def described(text: str) -> str:
+    """A callback, as text, with something in its description."""
+    body = success_callback(CHECKOUT_ID, MERCHANT_ID, ResultDesc="DESCRIBED")
+    return json.dumps(body).replace("DESCRIBED", text)
+
+
+ROUGH = {
+    "text behind it": described("x").encode() + b" []",
+    "NULs behind it": described("x").encode() + b"\0\0\0",
+    "a line of a log in front": b"payload=" + described("x").encode(),
+    "gzip": gzip.compress(described("x").encode()),
+    "gzip, cut behind the text": gzip.compress(described("x").encode())[:-8],
+    "Latin-1": described("Malipo déjà").encode("latin-1"),
+    "a raw line break": described("Paid,\nthank you").encode(),
+    "UTF-16 with a mark": described("x").encode("utf-16"),
+    "UTF-16": described("x").encode("utf-16-le"),
+    "UTF-16, big end first": described("x").encode("utf-16-be"),
+    "UTF-16, a byte behind it": described("x").encode("utf-16") + b"\0",
+}
+
+
+@pytest.mark.parametrize("name", ROUGH)
+def test_what_can_be_made_out_of_a_faulty_body_is_what_it_says(name: str) -> None:
+    with pytest.raises(UnreadableCallback):
+        parse_callback(ROUGH[name])
+
+    assert read_roughly(ROUGH[name]) == parse_callback(described("x").encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0" * 100,
+        b"<html>",
+        b"{" * 60_000,
+        b"[" * 60_000,
+        b'{"Body": {"stkCallback": {"ResultCode": false}}} []',
+        b'{"Body": {"stkCallback": {"ResultCode": 1, "ResultCode": 0}}}',
+        b'{"Body": {"stkCallback": {"ResultCode": NaN}}}',
+        b'{"Body": {"stkCallback": {"ResultCode": ' + b"9" * 5000 + b"}}}",
+        gzip.compress(described("x").encode())[:60],
+        b"\x1f\x8bgarbage",
+        described("x").encode()[:-20],
+        b"\xff\xfe\0",
+        b"\xff\xfe\x00\xd8{",
+    ],
+    ids=range(14),
+)
+def test_of_what_is_no_callback_nothing_is_made_out(body: bytes) -> None:
+    assert read_roughly(body) is None
+
+
+def test_a_few_bytes_that_unpack_to_a_gigabyte_cost_no_more_than_a_body() -> None:
+    bomb = gzip.compress(described("x").encode() + b" " * 50_000_000)
+    assert len(bomb) < 64 * 1024
+
+    tracemalloc.start()
+    read_roughly(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 1_000_000
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_too_rough(body: bytes) -> None:
+    read_roughly(body)
+    read_roughly(gzip.compress(body))
 
 
 def test_a_body_cut_anywhere_is_unreadable() -> None:
@@ -220,16 +308,9 @@ def test_an_amount_is_read_in_every_form_that_daraja_writes(value: object, shill
         "KES 150",
         "1,500",
         "1_500",
-        1.5,
-        "1.50",
-        0,
-        0.0,
-        -150,
-        "-150",
         10**9,
         10**400,
         "1e300",
-        "1e-3",
         "1e999999999999999999",
         "NaN",
         "sNaN",
@@ -241,8 +322,16 @@ def test_an_amount_is_read_in_every_form_that_daraja_writes(value: object, shill
         {"Value": 150},
     ],
 )
-def test_an_amount_that_is_no_whole_sum_is_none(value: object) -> None:
+def test_an_amount_that_is_no_number_is_none(value: object) -> None:
     assert amount_of(value) is None
+
+
+@pytest.mark.parametrize("value", [1.5, "1.50", 149.9999999999, 0, 0.0, -150, "-150", "1e-3"])
+def test_a_number_that_is_no_whole_sum_is_another_amount_than_any(value: object) -> None:
+    amount = amount_of(value)
+
+    assert isinstance(amount, Decimal)
+    assert amount == Decimal(str(value))
 
 
 # -- items -------------------------------------------------------------------------------------

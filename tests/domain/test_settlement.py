@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from decimal import Decimal
+from typing import Any, get_args
 
 import pytest
 
@@ -24,6 +25,7 @@ OURS = ("2654-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000712345678")
 OTHERS = ("9999-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000722000111")
 RECEIPT = "UKO1ABCDEF"
 SECOND_RECEIPT = "UKO2GHIJKL"
+OTHER_PAYMENT = "another-transaction-id"
 
 # -- what may arrive ---------------------------------------------------------------------------
 
@@ -31,11 +33,23 @@ SECOND_RECEIPT = "UKO2GHIJKL"
 def success(
     ids: tuple[str | None, str | None] = OURS,
     *,
+    amount: int | Decimal | None = 150,
+    receipt: str | None = RECEIPT,
+    **more: Any,
+) -> settlement.CallbackReceived:
+    return settlement.CallbackReceived(StkResult("0", *ids, amount, receipt), **more)
+
+
+def unreadable(
+    ids: tuple[str | None, str | None] = OURS,
+    *,
     amount: int | None = 150,
     receipt: str | None = RECEIPT,
-    **flags: bool,
+    code: str = "0",
+    **more: Any,
 ) -> settlement.CallbackReceived:
-    return settlement.CallbackReceived(StkResult("0", *ids, amount, receipt), **flags)
+    """Of which something can be made out all the same."""
+    return settlement.CallbackReceived(None, rough=StkResult(code, *ids, amount, receipt), **more)
 
 
 def failure(
@@ -55,6 +69,8 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "success": success(),
     "success, second receipt": success(receipt=SECOND_RECEIPT),
     "success, other amount": success(amount=1),
+    "success, amount of cents": success(amount=Decimal("149.5")),
+    "success, other amount, no receipt": success(amount=1, receipt=None),
     "success, no amount": success(amount=None),
     "success, no receipt": success(receipt=None),
     "success, no amount or receipt": success(amount=None, receipt=None),
@@ -62,17 +78,39 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "success, merchant id other": success((OTHERS[0], OURS[1])),
     "success, checkout id other": success((OURS[0], OTHERS[1])),
     "success, no ids": success((None, None)),
+    "success, no checkout id": success((OURS[0], None)),
+    "success, no merchant id": success((None, OURS[1])),
+    "success, no merchant id, second": success((None, OURS[1]), receipt=SECOND_RECEIPT),
+    "success, no merchant id, other amount": success((None, OURS[1]), amount=1),
+    "success, no merchant id, no receipt": success((None, OURS[1]), receipt=None),
+    "success, no merchant id, other checkout id": success((None, OTHERS[1])),
+    "success, no merchant id, unlisted": success((None, OURS[1]), listed=False),
     "success, other ids, no amount": success(OTHERS, amount=None),
     "success, ids taken": success(OTHERS, ids_taken=True),
-    "success, receipt taken": success(receipt=SECOND_RECEIPT, receipt_taken=True),
+    "success, receipt taken": success(receipt=SECOND_RECEIPT, receipt_holder=OTHER_PAYMENT),
     "success, unlisted": success(listed=False),
     "failure, unlisted": failure("1032", listed=False),
     "unknown code, unlisted": failure("7777", listed=False),
     "other ids, unlisted": failure("1032", OTHERS, listed=False),
     "unreadable": settlement.CallbackReceived(None),
     "unreadable, unlisted": settlement.CallbackReceived(None, listed=False),
+    "unreadable, success": unreadable(),
+    "unreadable, success, second receipt": unreadable(receipt=SECOND_RECEIPT),
+    "unreadable, success, no merchant id": unreadable((None, OURS[1])),
+    "unreadable, success, no checkout id": unreadable((OURS[0], None)),
+    "unreadable, success, other ids": unreadable(OTHERS),
+    "unreadable, success, other amount": unreadable(amount=1),
+    "unreadable, success, no amount": unreadable(amount=None),
+    "unreadable, success, no receipt": unreadable(receipt=None),
+    "unreadable, success, receipt taken": unreadable(receipt_holder=OTHER_PAYMENT),
+    "unreadable, success, unlisted": unreadable(listed=False),
+    "unreadable, failure": unreadable(code="1032", amount=None, receipt=None),
     "failure, both ids other": failure("1032", OTHERS),
     "failure, no ids": failure("1032", (None, None)),
+    "failure, no checkout id": failure("1032", (OURS[0], None)),
+    "failure, no merchant id": failure("1032", (None, OURS[1])),
+    "unknown code, no merchant id": failure("7777", (None, OURS[1])),
+    "4999, no merchant id": failure("4999", (None, OURS[1])),
     "failure, ids taken": failure("1032", OTHERS, ids_taken=True),
     "callback 4999": failure("4999"),
     "callback 7777": failure("7777"),
@@ -91,6 +129,11 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "callback 2029, early": Early(failure("2029")),
     "query 0": settlement.QueryAnswered("0"),
     "query 0, early": Early(settlement.QueryAnswered("0")),
+    "query 0, kept receipt": settlement.QueryAnswered("0", kept_receipt=RECEIPT),
+    "query 0, second kept receipt": settlement.QueryAnswered("0", kept_receipt=SECOND_RECEIPT),
+    "query 0, kept receipt taken": settlement.QueryAnswered(
+        "0", kept_receipt=SECOND_RECEIPT, receipt_holder=OTHER_PAYMENT
+    ),
     "query 4999": settlement.QueryAnswered("4999"),
     "query 7777": settlement.QueryAnswered("7777"),
     "query, empty code": settlement.QueryAnswered(""),
@@ -120,9 +163,10 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "prompt over": settlement.PromptOver(),
     "silence": settlement.SilenceTooLong(),
     "code typed": settlement.CodeTyped(),
+    "receipt claimed": settlement.ReceiptClaimed(OTHER_PAYMENT),
     "operator: paid": settlement.OperatorSaysPaid(RECEIPT),
     "operator: paid, second": settlement.OperatorSaysPaid(SECOND_RECEIPT),
-    "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, receipt_taken=True),
+    "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, OTHER_PAYMENT),
     "operator: not paid": settlement.OperatorSaysNotPaid(),
     "operator: asks": settlement.OperatorAsks(),
     "operator: looked": settlement.OperatorLooked(),
@@ -173,82 +217,110 @@ SITUATIONS: dict[str, list[Attempt]] = {
 # Any other word: FAILED with that reason, final; after `~` not final.
 
 TABLE = """
-                              | awaiting            | unsure              | overdue             | failed        | failed for good     | paid, no receipt | paid
-success                       | paid                | paid                | paid                | late          | late                | fill             | .
-success, second receipt       | paid                | paid                | paid                | late          | late                | fill             | !
-success, other amount         | !                   | !                   | !                   | !             | !                   | !                | !
-success, no amount            | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
-success, no receipt           | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
-success, no amount or receipt | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
-success, both ids other       | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
-success, merchant id other    | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
-success, checkout id other    | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
-success, no ids               | !/paid              | !/paid              | !/paid              | !/late        | !/late              | !/fill           | !/.
-success, other ids, no amount | !                   | !                   | !                   | !             | !                   | !                | !
-success, ids taken            | !                   | !                   | !                   | !             | !                   | !                | !
-success, receipt taken        | !                   | !                   | !                   | !             | !                   | !                | !
-success, unlisted             | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
-failure, unlisted             | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-unknown code, unlisted        | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-other ids, unlisted           | ?!/!                | ?!/!                | ?!/!                | ?!/!          | ?!/!                | ?!/!             | ?!/!
-unreadable                    | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-unreadable, unlisted          | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-failure, both ids other       | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled  | !/.                 | !                | !
-failure, no ids               | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled  | !/.                 | !                | !
-failure, ids taken            | !                   | !                   | !                   | !             | !                   | !                | !
-callback 4999                 | .                   | .                   | .                   | .             | .                   | .                | .
-callback 7777                 | ~unknown_code!      | ~unknown_code!      | ~unknown_code!      | ~unknown_code!| .                   | !                | !
-callback 1032                 | ~cancelled          | ~cancelled          | ~cancelled          | ~cancelled    | .                   | !                | !
-callback 1                    | insufficient_funds  | insufficient_funds  | insufficient_funds  | insufficient_funds | .              | !                | !
-callback 2001                 | wrong_pin           | wrong_pin           | wrong_pin           | wrong_pin     | .                   | !                | !
-callback 8006                 | pin_locked          | pin_locked          | pin_locked          | pin_locked    | .                   | !                | !
-callback 1037                 | ~unreachable        | ~unreachable        | ~unreachable        | ~unreachable  | .                   | !                | !
-callback 1019                 | ~expired            | ~expired            | ~expired            | ~expired      | .                   | !                | !
-callback 1001                 | line_busy           | line_busy           | line_busy           | line_busy     | .                   | !                | !
-callback 4                    | over_limit          | over_limit          | over_limit          | over_limit    | .                   | !                | !
-callback E3008                | declined            | declined            | declined            | declined      | .                   | !                | !
-callback 9999                 | ~system_busy        | ~system_busy        | ~system_busy        | ~system_busy  | .                   | !                | !
-callback 2029                 | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
-callback SFC_IC0003           | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
-callback 2029, early          | misconfigured       | misconfigured       | misconfigured       | misconfigured | .                   | !                | !
-query 0                       | paid                | paid                | paid                | late          | late                | .                | .
-query 0, early                | paid                | paid                | paid                | late          | late                | .                | .
-query 4999                    | .                   | .                   | .                   | .             | .                   | .                | .
-query 7777                    | .                   | .                   | .                   | .             | .                   | .                | .
-query, empty code             | .                   | .                   | .                   | .             | .                   | .                | .
-query 1032                    | ~cancelled          | ~cancelled          | ~cancelled          | .             | .                   | .                | .
-query 1032, no wait           | ~cancelled          | ~cancelled          | ~cancelled          | .             | .                   | .                | .
-query 1                       | ~insufficient_funds | ~insufficient_funds | ~insufficient_funds | .             | .                   | .                | .
-query 2001                    | ~wrong_pin          | ~wrong_pin          | ~wrong_pin          | .             | .                   | .                | .
-query 8006                    | ~pin_locked         | ~pin_locked         | ~pin_locked         | .             | .                   | .                | .
-query 1037                    | ~unreachable        | ~unreachable        | ~unreachable        | .             | .                   | .                | .
-query 1019                    | ~expired            | ~expired            | ~expired            | .             | .                   | .                | .
-query 17                      | ~line_busy          | ~line_busy          | ~line_busy          | .             | .                   | .                | .
-query 3                       | ~over_limit         | ~over_limit         | ~over_limit         | .             | .                   | .                | .
-query E3008                   | ~declined           | ~declined           | ~declined           | .             | .                   | .                | .
-query 26                      | ~system_busy        | ~system_busy        | ~system_busy        | .             | .                   | .                | .
-query 2029                    | ~misconfigured      | ~misconfigured      | ~misconfigured      | .             | .                   | .                | .
-query 2029, early             | .                   | .                   | .                   | .             | .                   | .                | .
-query unanswered              | .                   | .                   | .                   | .             | .                   | .                | .
-push answered                 | .                   | pin                 | .                   | .             | .                   | .                | .
-push answered, other ids      | !/.                 | !/pin               | !/.                 | !/.           | !/.                 | !/.              | !/.
-push answered, ids taken      | !                   | !                   | !                   | !             | !                   | !                | !
-push refused                  | push_refused        | push_refused        | push_refused        | .             | .                   | .                | .
-push refused, line busy       | line_busy           | line_busy           | line_busy           | .             | .                   | .                | .
-push refused, credentials     | misconfigured       | misconfigured       | misconfigured       | .             | .                   | .                | .
-push never sent               | system_busy         | system_busy         | system_busy         | .             | .                   | .                | .
-push unconfirmed              | ./unsure            | .                   | .                   | .             | .                   | .                | .
-wait over                     | overdue             | overdue             | .                   | .             | .                   | .                | .
-prompt over                   | over                | over                | over                | over          | over                | over             | over
-silence                       | !                   | !                   | !                   | .             | .                   | give up!         | .
-code typed                    | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-operator: paid                | paid                | paid                | paid                | late          | late                | fill             | .
-operator: paid, second        | paid                | paid                | paid                | late          | late                | fill             | !
-operator: paid, taken         | !                   | !                   | !                   | !             | !                   | !                | !
-operator: not paid            | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | .          | .
-operator: asks                | ?/!                 | ?/!                 | ?/!                 | ?/!           | ?/!                 | ?/!              | ?/!
-operator: looked              | .                   | .                   | .                   | .             | .                   | .                | .
-operator: settled             | .                   | .                   | .                   | .             | .                   | .                | .
+                                           | awaiting            | unsure              | overdue             | failed              | failed for good     | paid, no receipt | paid
+success                                    | paid                | paid                | paid                | late                | late                | fill             | .
+success, second receipt                    | paid                | paid                | paid                | late                | late                | fill             | !
+success, other amount                      | !                   | !                   | !                   | !                   | !                   | !                | !
+success, amount of cents                   | !                   | !                   | !                   | !                   | !                   | !                | !
+success, other amount, no receipt          | !                   | !                   | !                   | !                   | !                   | !                | !
+success, no amount                         | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+success, no receipt                        | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+success, no amount or receipt              | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+success, both ids other                    | !/paid              | !/paid              | !/paid              | !/late              | !/late              | !/fill           | !/.
+success, merchant id other                 | !/paid              | !/paid              | !/paid              | !/late              | !/late              | !/fill           | !/.
+success, checkout id other                 | !/paid              | !/paid              | !/paid              | !/late              | !/late              | !/fill           | !/.
+success, no ids                            | ?!/paid             | ?!/paid             | ?!/paid             | ?!/late             | ?!/late             | ?!/fill          | ?!/.
+success, no checkout id                    | ?!/paid             | ?!/paid             | ?!/paid             | ?!/late             | ?!/late             | ?!/fill          | ?!/.
+success, no merchant id                    | ?/paid              | ?/paid              | ?/paid              | ?/late              | ?/late              | fill             | .
+success, no merchant id, second            | ?/paid              | ?/paid              | ?/paid              | ?/late              | ?/late              | fill             | !
+success, no merchant id, other amount      | !                   | !                   | !                   | !                   | !                   | !                | !
+success, no merchant id, no receipt        | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+success, no merchant id, other checkout id | !/paid              | !/paid              | !/paid              | !/late              | !/late              | !/fill           | !/.
+success, no merchant id, unlisted          | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+success, other ids, no amount              | !                   | !                   | !                   | !                   | !                   | !                | !
+success, ids taken                         | !                   | !                   | !                   | !                   | !                   | !                | !
+success, receipt taken                     | !                   | !                   | !                   | !                   | !                   | !                | !
+success, unlisted                          | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+failure, unlisted                          | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unknown code, unlisted                     | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+other ids, unlisted                        | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+unreadable                                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, unlisted                       | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success                        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
+unreadable, success, second receipt        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
+unreadable, success, no merchant id        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
+unreadable, success, no checkout id        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success, other ids             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success, other amount          | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
+unreadable, success, no amount             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success, no receipt            | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success, receipt taken         | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | !/!              | ?/!
+unreadable, success, unlisted              | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, failure                        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+failure, both ids other                    | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/.                 | !                | !
+failure, no ids                            | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/.                | ?!/!             | ?!/!
+failure, no checkout id                    | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/.                | ?!/!             | ?!/!
+failure, no merchant id                    | ?/~cancelled        | ?/~cancelled        | ?/~cancelled        | ?/~cancelled        | .                   | !                | !
+unknown code, no merchant id               | ?/~unknown_code!    | ?/~unknown_code!    | ?/~unknown_code!    | ?/~unknown_code!    | .                   | !                | !
+4999, no merchant id                       | .                   | .                   | .                   | .                   | .                   | .                | .
+failure, ids taken                         | !                   | !                   | !                   | !                   | !                   | !                | !
+callback 4999                              | .                   | .                   | .                   | .                   | .                   | .                | .
+callback 7777                              | ~unknown_code!      | ~unknown_code!      | ~unknown_code!      | ~unknown_code!      | .                   | !                | !
+callback 1032                              | ~cancelled          | ~cancelled          | ~cancelled          | ~cancelled          | .                   | !                | !
+callback 1                                 | insufficient_funds  | insufficient_funds  | insufficient_funds  | insufficient_funds  | .                   | !                | !
+callback 2001                              | wrong_pin           | wrong_pin           | wrong_pin           | wrong_pin           | .                   | !                | !
+callback 8006                              | pin_locked          | pin_locked          | pin_locked          | pin_locked          | .                   | !                | !
+callback 1037                              | ~unreachable        | ~unreachable        | ~unreachable        | ~unreachable        | .                   | !                | !
+callback 1019                              | ~expired            | ~expired            | ~expired            | ~expired            | .                   | !                | !
+callback 1001                              | line_busy           | line_busy           | line_busy           | line_busy           | .                   | !                | !
+callback 4                                 | over_limit          | over_limit          | over_limit          | over_limit          | .                   | !                | !
+callback E3008                             | declined            | declined            | declined            | declined            | .                   | !                | !
+callback 9999                              | ~system_busy        | ~system_busy        | ~system_busy        | ~system_busy        | .                   | !                | !
+callback 2029                              | misconfigured       | misconfigured       | misconfigured       | misconfigured       | .                   | !                | !
+callback SFC_IC0003                        | misconfigured       | misconfigured       | misconfigured       | misconfigured       | .                   | !                | !
+callback 2029, early                       | misconfigured       | misconfigured       | misconfigured       | misconfigured       | .                   | !                | !
+query 0                                    | paid                | paid                | paid                | late                | late                | .                | .
+query 0, early                             | paid                | paid                | paid                | late                | late                | .                | .
+query 0, kept receipt                      | paid                | paid                | paid                | late                | late                | fill             | .
+query 0, second kept receipt               | paid                | paid                | paid                | late                | late                | fill             | .
+query 0, kept receipt taken                | paid!               | paid!               | paid!               | late!               | late!               | !                | .
+query 4999                                 | .                   | .                   | .                   | .                   | .                   | .                | .
+query 7777                                 | .                   | .                   | .                   | .                   | .                   | .                | .
+query, empty code                          | .                   | .                   | .                   | .                   | .                   | .                | .
+query 1032                                 | ~cancelled          | ~cancelled          | ~cancelled          | .                   | .                   | .                | .
+query 1032, no wait                        | ~cancelled          | ~cancelled          | ~cancelled          | .                   | .                   | .                | .
+query 1                                    | ~insufficient_funds | ~insufficient_funds | ~insufficient_funds | .                   | .                   | .                | .
+query 2001                                 | ~wrong_pin          | ~wrong_pin          | ~wrong_pin          | .                   | .                   | .                | .
+query 8006                                 | ~pin_locked         | ~pin_locked         | ~pin_locked         | .                   | .                   | .                | .
+query 1037                                 | ~unreachable        | ~unreachable        | ~unreachable        | .                   | .                   | .                | .
+query 1019                                 | ~expired            | ~expired            | ~expired            | .                   | .                   | .                | .
+query 17                                   | ~line_busy          | ~line_busy          | ~line_busy          | .                   | .                   | .                | .
+query 3                                    | ~over_limit         | ~over_limit         | ~over_limit         | .                   | .                   | .                | .
+query E3008                                | ~declined           | ~declined           | ~declined           | .                   | .                   | .                | .
+query 26                                   | ~system_busy        | ~system_busy        | ~system_busy        | .                   | .                   | .                | .
+query 2029                                 | ~misconfigured      | ~misconfigured      | ~misconfigured      | .                   | .                   | .                | .
+query 2029, early                          | .                   | .                   | .                   | .                   | .                   | .                | .
+query unanswered                           | .                   | .                   | .                   | .                   | .                   | .                | .
+push answered                              | .                   | pin                 | .                   | .                   | .                   | .                | .
+push answered, other ids                   | !/.                 | !/pin               | !/.                 | !/.                 | !/.                 | !/.              | !/.
+push answered, ids taken                   | !                   | !                   | !                   | !                   | !                   | !                | !
+push refused                               | push_refused        | push_refused        | push_refused        | .                   | .                   | .                | .
+push refused, line busy                    | line_busy           | line_busy           | line_busy           | .                   | .                   | .                | .
+push refused, credentials                  | misconfigured       | misconfigured       | misconfigured       | .                   | .                   | .                | .
+push never sent                            | system_busy         | system_busy         | system_busy         | .                   | .                   | .                | .
+push unconfirmed                           | ./unsure            | .                   | .                   | .                   | .                   | .                | .
+wait over                                  | overdue             | overdue             | .                   | .                   | .                   | .                | .
+prompt over                                | over                | over                | over                | over                | over                | over             | over
+silence                                    | !                   | !                   | !                   | .                   | .                   | give up!         | .
+code typed                                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+receipt claimed                            | !                   | !                   | !                   | !                   | !                   | !                | !
+operator: paid                             | paid                | paid                | paid                | late                | late                | fill             | .
+operator: paid, second                     | paid                | paid                | paid                | late                | late                | fill             | !
+operator: paid, taken                      | !                   | !                   | !                   | !                   | !                   | !                | !
+operator: not paid                         | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | .                | .
+operator: asks                             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+operator: looked                           | .                   | .                   | .                   | .                   | .                   | .                | .
+operator: settled                          | .                   | .                   | .                   | .                   | .                   | .                | .
 """  # noqa: E501 - a table that wraps cannot be read
 
 
@@ -368,8 +440,11 @@ def expected(word: str, before: Attempt, evidence: settlement.Evidence) -> tuple
 
 
 def named_receipt(evidence: settlement.Evidence) -> str | None:
-    if isinstance(evidence, settlement.CallbackReceived) and evidence.result:
-        return evidence.result.receipt
+    if isinstance(evidence, settlement.CallbackReceived):
+        named = evidence.result or evidence.rough
+        return named and named.receipt
+    if isinstance(evidence, settlement.QueryAnswered):
+        return None if evidence.receipt_holder else evidence.kept_receipt
     return getattr(evidence, "receipt", None)
 
 
@@ -407,7 +482,7 @@ def test_the_first_to_name_the_ids_brings_them(
     [
         success(OTHERS, ids_taken=True),
         success(amount=1),
-        success(receipt_taken=True),
+        success(receipt_holder=OTHER_PAYMENT),
         success(listed=False),
         failure("1032", OTHERS, ids_taken=True),
         failure("1032", listed=False),
@@ -443,13 +518,75 @@ def test_a_push_answer_with_other_ids_than_the_callback_needs_review() -> None:
     assert decision.adopts is None
 
 
-def test_a_callback_that_names_half_of_the_known_ids_is_not_believed() -> None:
+def test_a_callback_without_its_merchant_id_is_not_believed_and_is_no_contradiction() -> None:
     before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
 
     decision = decide(before, success((None, OURS[1])), NOW)
 
     assert decision.status is Status.PENDING
-    assert decision.needs_review
+    assert decision.ask_now
+    assert not decision.needs_review
+
+
+TELLS_ANOTHER_AMOUNT = {
+    "success, other amount",
+    "success, amount of cents",
+    "success, other amount, no receipt",
+    "success, no merchant id, other amount",
+    "unreadable, success, other amount",
+}
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_only_who_is_told_another_amount_by_a_right_callback_disputes_it(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+
+        told = name in TELLS_ANOTHER_AMOUNT and (ids_known or not name.startswith("unreadable"))
+        assert decision.disputes_amount == told
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_where_the_amount_is_disputed_a_querys_success_is_only_recorded(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        known = identified(before) if ids_known else before
+        usual = decide(known, evidence, NOW)
+
+        decision = decide(replace(known, amount_disputed=True), evidence, NOW)
+
+        by_query = isinstance(evidence, settlement.QueryAnswered) and evidence.code == "0"
+        if by_query and known.status is not Status.SUCCESS:
+            assert outcome(decision) == expected("!", known, evidence)
+        else:
+            assert decision == usual
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_a_receipt_is_contested_by_what_would_be_believed_but_for_it(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+
+        if decision.contests:
+            assert decision.needs_review
+            assert decision.why.endswith(f"{settlement.RECEIPT_TAKEN}: {OTHER_PAYMENT}")
+        contests = {
+            "success, receipt taken": True,
+            "query 0, kept receipt taken": before.receipt is None,
+            "unreadable, success, receipt taken": situation == "paid, no receipt" and ids_known,
+        }
+        assert bool(decision.contests) == contests.get(name, False)
 
 
 # Seconds from the push (P) or from the failure (F) until the next push; None: at once.

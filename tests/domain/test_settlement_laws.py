@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -23,10 +24,13 @@ OURS = ("2654-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000712345678")
 OTHERS = ("9999-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000722000111")
 RECEIPTS = ("UKO1ABCDEF", "UKO2GHIJKL")
 
+QUERY_PAID = settlement.QueryAnswered("0")
+
 moments = st.integers(0, 80 * 3600).map(lambda seconds: PUSHED_AT + timedelta(seconds=seconds))
 codes = st.sampled_from(["0", "1", "17", "1032", "1037", "2001", "2029", "4999", "9999", "7777"])
 ids = st.sampled_from([OURS, OTHERS, (None, None), (None, OURS[1]), (OURS[0], None)])
 receipts = st.sampled_from(RECEIPTS)
+holders = st.sampled_from([None, "another-transaction-id"])
 
 
 def callbacks(
@@ -44,7 +48,8 @@ def callbacks(
         settlement.CallbackReceived,
         st.none() | results,
         listed=st.booleans(),
-        receipt_taken=st.booleans(),
+        receipt_holder=holders,
+        rough=st.none() | results,
     )
 
 
@@ -66,8 +71,9 @@ silence = st.sampled_from(
 other = (
     silence
     | st.builds(settlement.PushFailed, push_failures)
-    | st.builds(settlement.QueryAnswered, codes, st.booleans())
-    | st.builds(settlement.OperatorSaysPaid, receipts, st.booleans())
+    | st.builds(settlement.QueryAnswered, codes, st.booleans(), st.none() | receipts, holders)
+    | st.just(settlement.ReceiptClaimed("another-transaction-id"))
+    | st.builds(settlement.OperatorSaysPaid, receipts, holders)
     | st.just(settlement.OperatorSaysNotPaid())
     | st.just(settlement.OperatorAsks())
     | st.just(settlement.OperatorLooked())
@@ -99,6 +105,7 @@ def after(attempt: Attempt, decision: Decision) -> Attempt:
         retry_at=decision.retry_at,
         merchant_request_id=attempt.merchant_request_id or merchant_id,
         checkout_request_id=attempt.checkout_request_id or checkout_id,
+        amount_disputed=attempt.amount_disputed or decision.disputes_amount,
     )
 
 
@@ -109,20 +116,36 @@ def lived(events: list[tuple[settlement.Evidence, datetime]]) -> Attempt:
     return attempt
 
 
+def agree(result: StkResult, attempt: Attempt) -> bool:
+    """Whether a callback names the attempt's ids, as far as they are known."""
+    named = (result.merchant_request_id, result.checkout_request_id)
+    known = (attempt.merchant_request_id, attempt.checkout_request_id)
+    return all(ours in (None, theirs) for ours, theirs in zip(known, named, strict=True))
+
+
 def believable(evidence: settlement.Evidence, attempt: Attempt) -> bool:
-    """Design: a callback with our ids, amount and a new receipt; a query's 0; an operator."""
+    """Design: a callback with our ids, amount and a new receipt; a query's 0; an operator.
+
+    But no query's 0 where a right callback told another amount.
+    """
     if isinstance(evidence, settlement.QueryAnswered):
-        return evidence.code == "0"
+        return evidence.code == "0" and not attempt.amount_disputed
     if isinstance(evidence, settlement.OperatorSaysPaid):
-        return not evidence.receipt_taken
+        return not evidence.receipt_holder
     if not isinstance(evidence, settlement.CallbackReceived) or evidence.result is None:
         return False
-    named = (evidence.result.merchant_request_id, evidence.result.checkout_request_id)
-    known = (attempt.merchant_request_id, attempt.checkout_request_id)
-    agree = all(ours in (None, theirs) for ours, theirs in zip(known, named, strict=True))
-    doubts = evidence.ids_taken or evidence.receipt_taken or not evidence.listed or not agree
     result = evidence.result
-    return not doubts and (result.code, result.amount) == ("0", 150) and result.receipt is not None
+    doubts = evidence.ids_taken or evidence.receipt_holder or not evidence.listed
+    fits = agree(result, attempt) and not doubts
+    return bool(fits and (result.code, result.amount) == ("0", 150) and result.receipt)
+
+
+def tells_another_amount(evidence: settlement.Evidence) -> bool:
+    """A right callback, were it not for its amount."""
+    if not isinstance(evidence, settlement.CallbackReceived) or not evidence.listed:
+        return False
+    result = evidence.result or evidence.rough
+    return result is not None and result.code == "0" and result.amount not in (None, 150)
 
 
 @given(history, anything, moments)
@@ -131,7 +154,9 @@ def test_a_success_never_leaves(
     evidence: settlement.Evidence,
     now: datetime,
 ) -> None:
-    paid = after(lived(past), decide(lived(past), settlement.QueryAnswered("0"), now))
+    before = lived(past)
+    word = settlement.OperatorSaysPaid(RECEIPTS[0]) if before.amount_disputed else QUERY_PAID
+    paid = after(before, decide(before, word, now))
 
     decision = decide(paid, evidence, now)
 
@@ -165,11 +190,70 @@ def in_two_orders(
 def test_the_order_of_arrival_does_not_decide_about_success(
     both: tuple[list[settlement.Evidence], list[settlement.Evidence]],
 ) -> None:
+    # A query's word counts while nothing contradicts it, so there the order does decide.
+    assume(not any(map(tells_another_amount, both[0])))
     now = PUSHED_AT + timedelta(seconds=45)
 
     ends = [lived([(each, now) for each in events]) for events in both]
 
     assert (ends[0].status is Status.SUCCESS) == (ends[1].status is Status.SUCCESS)
+
+
+without_queries = with_our_ids.filter(lambda each: not isinstance(each, settlement.QueryAnswered))
+
+
+@given(st.lists(without_queries, max_size=6).flatmap(in_two_orders))
+@settings(max_examples=300)
+def test_nor_does_it_where_a_callback_tells_another_amount_and_no_query_says_paid(
+    both: tuple[list[settlement.Evidence], list[settlement.Evidence]],
+) -> None:
+    now = PUSHED_AT + timedelta(seconds=45)
+
+    ends = [lived([(each, now) for each in events]) for events in both]
+
+    assert (ends[0].status is Status.SUCCESS) == (ends[1].status is Status.SUCCESS)
+
+
+another_amount = st.builds(
+    lambda amount, receipt, readable: settlement.CallbackReceived(
+        **{"result" if readable else "rough": StkResult("0", *OURS, amount, receipt)}
+        | ({} if readable else {"result": None})
+    ),
+    st.sampled_from([1, 151, Decimal("149.5")]),
+    st.none() | receipts,
+    st.booleans(),
+)
+
+
+@given(st.lists(st.tuples(silence, moments), max_size=3), another_amount, history, moments)
+def test_what_a_callback_said_of_another_amount_no_query_overrules(
+    past: list[tuple[settlement.Evidence, datetime]],
+    callback: settlement.CallbackReceived,
+    later: list[tuple[settlement.Evidence, datetime]],
+    now: datetime,
+) -> None:
+    known = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
+    disputed = after(known, decide(known, callback, now))
+
+    for evidence, moment in [*later, (QUERY_PAID, now)]:
+        decision = decide(disputed, evidence, moment)
+        if evidence == QUERY_PAID:
+            assert decision.status is disputed.status
+            assert decision.needs_review or decision.status is Status.SUCCESS
+        disputed = after(disputed, decision)
+
+
+@given(history, st.lists(st.tuples(another_amount, moments), max_size=3))
+def test_another_amount_that_is_told_later_takes_no_success_away(
+    past: list[tuple[settlement.Evidence, datetime]],
+    later: list[tuple[settlement.Evidence, datetime]],
+) -> None:
+    before = lived(past)
+    assume(before.status is Status.SUCCESS)
+
+    assert lived([*past, *later]) == replace(
+        before, amount_disputed=lived([*past, *later]).amount_disputed
+    )
 
 
 @given(history, anything, moments, st.integers(0, 3600))
@@ -223,7 +307,19 @@ def test_code_0_that_is_not_believed_needs_review(
     before = lived(past)
     assume(callback.result is not None and not believable(callback, before))
 
-    assert decide(before, callback, now).needs_review
+    decision = decide(before, callback, now)
+
+    # Where nothing but the MerchantRequestID lacks, Daraja can tell, and no person has to.
+    assert decision.needs_review or lacks_only_its_merchant_id(callback, before)
+    if not decision.needs_review and before.status is not Status.SUCCESS:
+        assert decision.ask_now
+
+
+def lacks_only_its_merchant_id(callback: settlement.CallbackReceived, attempt: Attempt) -> bool:
+    if callback.result is None or callback.result.merchant_request_id is not None:
+        return False
+    named = replace(callback.result, merchant_request_id=attempt.merchant_request_id)
+    return believable(replace(callback, result=named), attempt)
 
 
 @given(history, callbacks(ids), moments)

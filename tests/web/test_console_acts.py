@@ -1,12 +1,19 @@
 """What an operator does: asked twice, done once, kept by name; and what waits for a person."""
 
+import inspect
 import json
 import re
 
 import pytest
 from sqlalchemy import select
 
+from mpesa import ledger
+from mpesa.domain import settlement
+from mpesa.domain.result_codes import Reason
+from mpesa.ledger import Kind, Raw
 from mpesa.models import Evidence, Transaction, db
+from mpesa.web.console import wording
+from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.factories import RECEIPT, SECOND_PAYER, failure_callback, raw, success_callback
 from tests.web.console_steps import NAME, act, ask, hidden, logged_in, send
@@ -324,6 +331,47 @@ def test_what_needs_review_says_what_is_contradictory_with_both_sides(operator, 
         assert fact in page.replace("\N{NO-BREAK SPACE}", " ")
     for name in ("settle", "ask", "paid", "not-paid"):
         assert f'href="{LIST}/{doubtful}/{name}"' in page
+
+
+@ON_BOTH
+def test_who_has_anothers_receipt_by_an_operators_word_is_shown_beside_that_other(
+    operator, client, daraja, make_order, payment
+):
+    second = pushed(client, make_order(), SECOND_PAYER)["transaction_id"]
+    act(operator, payment, "paid", receipt=RECEIPT)
+
+    call_back(client, daraja, 2)
+
+    page = operator.get("/console/review").text
+    assert "An operator named this receipt, and now M-PESA names it for another payment." in page
+    assert "The receipt that was named already belongs to another payment." in page
+    for other in (payment, second):
+        assert f'<a href="{LIST}/{other}"><span class="mono">{other}</span></a>' in page
+    timeline = operator.get(f"{LIST}/{payment}").text
+    assert "Another payment named this receipt" in timeline
+    assert second in timeline
+
+
+@ON_BOTH
+def test_a_query_that_a_callback_contradicts_says_so(app, operator, doubtful):
+    with app.app_context():
+        heard = settlement.QueryAnswered("0")
+        ledger.record(db.session(), doubtful, heard, Raw(Kind.QUERY, b"{}"), services().now)
+
+    page = operator.get("/console/review").text
+
+    assert "M-PESA says paid, but its callback told another amount than was asked for." in page
+
+
+def test_every_sentence_of_a_doubt_is_about_a_decision_that_is_made():
+    source = inspect.getsource(settlement)
+    words = {
+        settlement.UNREADABLE, settlement.RECEIPT_TAKEN, settlement.RECEIPT_CLAIMED,
+        f"a query says that it was paid; {settlement.RECEIPT_TAKEN}",
+        f"the callback says {Reason.UNKNOWN_CODE}",
+    }  # fmt: skip
+
+    assert not [each for each in wording.DOUBTS if each not in words and f'"{each}"' not in source]
 
 
 def test_the_oldest_is_first(operator, client, daraja, make_order, clock, doubtful):

@@ -9,7 +9,7 @@ from flask import render_template, request
 from sqlalchemy import Row, select, tuple_
 from sqlalchemy.orm import joinedload
 
-from mpesa.domain.callback import StkResult, UnreadableCallback, parse_callback
+from mpesa.domain.callback import StkResult, read_roughly
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
@@ -34,9 +34,10 @@ class Case:
         sentence: what is contradictory.
         decision: the newest one that asked for a person; None where it cannot be found.
         evidence: what that was decided on.
-        said: what the evidence says, where it is a callback that can be read.
+        said: what the evidence says, where it is a callback of which something can be made out.
         codes: codes that the shopper typed.
         rivals: the order's other payments that succeeded.
+        other: the id of a payment that has, or claims, the same receipt.
     """
 
     row: Transaction
@@ -46,6 +47,7 @@ class Case:
     said: StkResult | None
     codes: Sequence[str]
     rivals: Sequence[Transaction]
+    other: str | None
     acts: Sequence[Act]
 
 
@@ -107,6 +109,7 @@ def _case(row: Transaction) -> Case:
         _said(evidence),
         _codes(row.id),
         db.session.scalars(rivals).all(),
+        wording.other_payment(decision.why) if decision else None,
         acts_for(row),
     )
 
@@ -114,10 +117,7 @@ def _case(row: Transaction) -> Case:
 def _said(evidence: Evidence | None) -> StkResult | None:
     if evidence is None or evidence.kind != Kind.CALLBACK:
         return None
-    try:
-        return parse_callback(evidence.body)
-    except UnreadableCallback:
-        return None
+    return read_roughly(evidence.body)
 
 
 def _codes(transaction_id: str) -> list[str]:

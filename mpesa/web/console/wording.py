@@ -6,6 +6,7 @@ from typing import Any
 from flask_babel import format_datetime
 from flask_babel import lazy_gettext as _l
 
+from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import OrderStatus
 from mpesa.ledger import Kind
@@ -51,14 +52,23 @@ KINDS: dict[str, Any] = {
     Kind.SMS_CODE: _l("The shopper typed a code from an SMS"),
     Kind.OPERATOR: _l("Operator"),
     Kind.FORGOTTEN: _l("Forgotten"),
+    Kind.CLAIM: _l("Another payment named this receipt"),
 }
 # By the words of `domain/settlement.py`, which the decision row keeps.
 DOUBTS: dict[str, Any] = {
     "the push's answer names other ids": _l(
         "Daraja's answer to the push names other ids than those we know."
     ),
-    "the callback could not be read": _l(
-        "A callback came that cannot be read, and there is no id to ask Daraja with."
+    settlement.UNREADABLE: _l(
+        "A callback came that cannot be read: either there is no id to ask Daraja with, or it"
+        " seems to name another amount."
+    ),
+    "the callback names no CheckoutRequestID": _l(
+        "A callback came under this payment's address, and does not say which payment it means."
+    ),
+    "a query says that it was paid, and a callback told another amount": _l(
+        "M-PESA says paid, but its callback told another amount than was asked for. Only your"
+        " statement can tell what came."
     ),
     "the callback came from an address that is not listed": _l(
         "A callback came from an address that is not on your list, so it was not believed."
@@ -72,8 +82,13 @@ DOUBTS: dict[str, Any] = {
     "code 0 with another amount": _l(
         "A callback says paid, but another amount than was asked for."
     ),
-    "the receipt belongs to another payment": _l(
-        "The receipt that was named already belongs to another payment."
+    settlement.RECEIPT_TAKEN: _l("The receipt that was named already belongs to another payment."),
+    f"a query says that it was paid; {settlement.RECEIPT_TAKEN}": _l(
+        "M-PESA says paid, but the receipt that it named already belongs to another payment."
+    ),
+    settlement.RECEIPT_CLAIMED: _l(
+        "An operator named this receipt, and now M-PESA names it for another payment. One of the"
+        " two may not be paid."
     ),
     "a second receipt for the same payment": _l(
         "A second receipt came for a payment that has one: it may have been paid twice."
@@ -106,7 +121,14 @@ def doubt(why: str) -> str:
     """One sentence that says what is contradictory, from a decision's own words."""
     if why.endswith("already"):
         return str(_ORDER_PAID if f" {OrderStatus.PAID} " in why else _ORDER_CLOSED)
-    return str(DOUBTS.get(why, why))
+    return str(DOUBTS.get(why.partition(": ")[0], why))
+
+
+def other_payment(why: str) -> str | None:
+    """The id of the other transaction that a decision's words name, if any."""
+    about, _colon, rest = why.partition(": ")
+    names_one = about.endswith((settlement.RECEIPT_TAKEN, settlement.RECEIPT_CLAIMED))
+    return rest.partition(",")[0] if names_one else None
 
 
 @console.app_template_filter("status_word")
