@@ -23,6 +23,8 @@ from mpesa.models import DecisionRow, Evidence, Transaction
 _LOOK_WITHIN = 2.0
 # Bytes that a payment writes, with room: rows, index entries and the pages that they lie on.
 _PAYMENT_WRITES = 65_536
+# A payment that waits for longer than Daraja is usually slow.
+_LONG_PENDING = timedelta(minutes=15)
 # What a request brought is judged by it at once; longer means that something broke.
 _BEING_JUDGED = timedelta(seconds=30)
 
@@ -92,6 +94,13 @@ class Pending:
 
     count: int = 0
     oldest: datetime | None = None
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether a person should look: one rule for every page that says so.
+
+        A few payments are overdue at any time; Daraja answers for most of them within minutes.
+        """
+        return self.oldest is not None and now - self.oldest > _LONG_PENDING
 
 
 def database(engine: Engine) -> Database:

@@ -133,7 +133,7 @@ def test_the_list_shows_the_newest_first(desk: Desk, flask: Flask_, clock: Clock
 
     newer, older = flask("transactions", "list").output.splitlines()
 
-    assert newer.startswith(second)
+    assert newer.startswith(f"{second}  2026-11-24 12:00:01 EAT  ")
     assert "awaiting_pin" in newer
     assert "KES   1,500" in newer
     assert newer.endswith("INV-2")
@@ -171,7 +171,7 @@ def test_a_transaction_is_shown_with_its_evidence_and_why(desk: Desk, flask: Fla
     output = flask("transactions", "show", transaction).output
 
     assert '"status": "SUCCESS"' in output
-    assert "push_answer" in output
+    assert "2026-11-24 12:00:00 EAT  push_answer" in output
     assert "callback" in output
     assert "196.201.212.69" in output
     for decision in desk.decisions(transaction):

@@ -908,8 +908,8 @@ def test_the_list_shows_each_webhook_and_what_keeps_others_back(
     (message,) = shop.messages()
     assert message.id in output
     assert "transaction.succeeded" in output
-    assert "waiting    tries 1, last 410  next 2026-11-24T09:00:05Z" in output
-    assert "stopped since 2026-11-24T09:00:00Z: the endpoint answered 410" in output
+    assert "waiting    tries 1, last 410  next 2026-11-24 12:00:05 EAT" in output
+    assert "stopped since 2026-11-24 12:00:00 EAT: the endpoint answered 410" in output
 
 
 def test_the_command_sends_all_again_that_failed(

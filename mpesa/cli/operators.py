@@ -6,6 +6,7 @@ import click
 
 from mpesa import operators
 from mpesa.cli.group import Group
+from mpesa.cli.times import in_nairobi
 from mpesa.models import Operator, db
 from mpesa.web.services import services
 
@@ -31,8 +32,8 @@ def add_operator(name: str) -> None:
 def list_operators() -> None:
     """Print the operators, one a line, with their last login."""
     for each in db.session.query(Operator).order_by(Operator.name):
-        login = f"{each.last_login_at:%Y-%m-%dT%H:%M:%SZ}" if each.last_login_at else "never"
-        click.echo(f"{each.name}  added {each.created_at:%Y-%m-%d}  last login {login}")
+        login = in_nairobi(each.last_login_at) if each.last_login_at else "never"
+        click.echo(f"{each.name}  added {in_nairobi(each.created_at)}  last login {login}")
 
 
 @operators_group.command("remove")

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import export, ledger, reconciler, retention
 from mpesa.cli.group import Group
+from mpesa.cli.times import in_nairobi
 from mpesa.database import for_long_work, own_sessions
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
@@ -25,7 +26,7 @@ def list_transactions(limit: int) -> None:
     newest = select(Transaction).order_by(Transaction.created_at.desc()).limit(limit)
     for each in db.session.scalars(newest):
         click.echo(
-            f"{each.id}  {each.created_at:%Y-%m-%dT%H:%M:%SZ}  {each.status:<7}"
+            f"{each.id}  {in_nairobi(each.created_at)}  {each.status:<7}"
             f"  {each.reason:<18}  KES {each.amount:>7,}  {_masked(each)}"
             f"  {each.receipt or '-':<10}  {each.order.reference}"
             f"{'  needs review' if each.needs_review else ''}"
@@ -44,7 +45,7 @@ def show_transaction(transaction_id: str) -> None:
     click.echo(json.dumps(snapshot, indent=2, ensure_ascii=False))
     for evidence in session.get_one(Transaction, transaction_id).evidence:
         click.echo(
-            f"\n{evidence.received_at:%Y-%m-%dT%H:%M:%SZ}  {evidence.kind}"
+            f"\n{in_nairobi(evidence.received_at)}  {evidence.kind}"
             f"  from {evidence.source or 'ourselves'}, {len(evidence.body)} bytes"
         )
         for decision in evidence.decisions:

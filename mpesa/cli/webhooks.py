@@ -6,6 +6,7 @@ import click
 
 from mpesa import webhooks
 from mpesa.cli.group import Group
+from mpesa.cli.times import in_nairobi
 from mpesa.models import WebhookMessage, db
 from mpesa.web.services import services
 from mpesa.webhooks import (
@@ -94,10 +95,11 @@ def _line(message: WebhookMessage, now: datetime) -> str:
     state = webhooks.state_of(message, now)
     last = message.attempts[-1] if message.attempts else None
     answer = (last.status_code or last.failure) if last else "-"
-    again = f"  next {_utc(message.next_attempt_at)}" if message.next_attempt_at else ""
+    again = f"  next {in_nairobi(message.next_attempt_at)}" if message.next_attempt_at else ""
     return (
-        f"{message.id}  {_utc(message.created_at)}  {message.type:<24}  {message.transaction_id}"
-        f"  {state.value:<9}  tries {len(message.attempts)}, last {answer}"
+        f"{message.id}  {in_nairobi(message.created_at)}  {message.type:<24}"
+        f"  {message.transaction_id}  {state.value:<9}"
+        f"  tries {len(message.attempts)}, last {answer}"
         f"{again if state is DeliveryState.WAITING else ''}"
     )
 
@@ -106,13 +108,9 @@ def _hindrances(state: EndpointState, now: datetime) -> list[str]:
     lines = []
     if state.stopped_at is not None:
         lines.append(
-            f"stopped since {_utc(state.stopped_at)}: the endpoint answered 410. Mend it, then"
+            f"stopped since {in_nairobi(state.stopped_at)}: the endpoint answered 410. Fix it, then"
             " `flask webhooks retry --all-failed`"
         )
     if state.resume_at is not None and state.resume_at > now:
-        lines.append(f"paused until {_utc(state.resume_at)}, after {state.failures} failures")
+        lines.append(f"paused until {in_nairobi(state.resume_at)}, after {state.failures} failures")
     return lines
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -114,7 +114,9 @@ def _database_error(error: SQLAlchemyError) -> Response:
     if cannot_write(error):
         kind = type(error.__cause__ or error).__name__
         log.error("the database cannot be written, is it read-only or its disk full? (%s)", kind)
-        detail = _("Our server cannot save anything just now. Nothing is lost; please try again later.")
+        detail = _(
+            "Our server cannot save anything just now. Nothing is lost; please try again later."
+        )
     else:
         log.error("the database failed: %s", type(error).__name__)
         detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")

@@ -1,5 +1,6 @@
 """The demo shop: a few goods whose prices the server owns."""
 
+import secrets
 from dataclasses import dataclass
 
 from flask import Blueprint, redirect, render_template, request
@@ -48,11 +49,15 @@ def show() -> str:
 
 @shop.post("/")
 def buy() -> Response:
-    """Make an order of one of the goods and go to its checkout page."""
+    """Make an order of one of the goods and go to its checkout page.
+
+    Each has a reference of its own, as a shop's orders do: they are told apart by it.
+    """
     slug = request.form.get("item", "")
     good = next((each for each in GOODS if each.slug == slug), None)
     if good is None:
         raise invalid("item", _("Choose one of the goods."))
-    new = NewOrder(good.price, good.slug.upper(), str(good.name))
+    reference = f"{good.slug}-{secrets.token_hex(2)[:3]}".upper()
+    new = NewOrder(good.price, reference, str(good.name))
     order = orders.create(db.session(), new, services().now())
     return redirect(checkout_path(order.id), 303)

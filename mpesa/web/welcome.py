@@ -1,6 +1,8 @@
 """What the server says to the person who started it."""
 
-from mpesa.config import DEVELOPMENT_API_KEY, Settings
+from urllib.parse import urlsplit
+
+from mpesa.config import DEVELOPMENT_API_KEY, Settings, is_loopback
 
 
 def say(settings: Settings) -> None:
@@ -11,6 +13,8 @@ def say(settings: Settings) -> None:
         lines.append(f"  Demo shop       {settings.public_url}/")
     if settings.asks_its_own_simulator:
         lines.append(f"  Virtual phone   {settings.daraja_base_url}/   (no real money moves)")
+    if is_loopback(urlsplit(settings.public_url).hostname or ""):
+        lines.append("  Other devices   cannot open these: PUBLIC_URL is a loopback address")
     lines.append(f"  Make an order   {_order_command(settings)}")
     print("\n".join(lines), flush=True)  # noqa: T201 - the person who started it reads this
 

@@ -9,7 +9,7 @@ KILOBYTE = 1024
 LIGHT = 30 * KILOBYTE
 # Google's "good" is 0.1; here nothing moves at all,
 STILL = 0
-# but for the quiet line, where a longer sentence above it takes a line more of a narrow screen.
+# but for the quiet line, where a longer sentence above it takes two lines more of a narrow screen.
 A_LINE_MORE = 0.002
 
 

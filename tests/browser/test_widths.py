@@ -35,6 +35,21 @@ def test_no_page_of_the_console_scrolls_sideways(open_console, path):  # noqa: F
     assert too_wide(open_console(path)) == []
 
 
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_no_word_on_todays_tiles_is_broken(open_console, lang):  # noqa: F811
+    page = open_console(f"?lang={lang}")
+    page.evaluate("document.body.style.overflowWrap = 'normal'")
+    for width in (320, 360, 412, 448, 600, 768, 1056, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+
+        broken = page.locator(".tile a").evaluate_all(
+            "all => all.filter((each) => each.scrollWidth > each.clientWidth)"
+            ".map((each) => each.innerText)"
+        )
+
+        assert broken == [], width
+
+
 def test_a_payment_and_what_may_be_done_with_it_do_not_scroll_sideways(
     open_console,  # noqa: F811
     shop,  # noqa: F811

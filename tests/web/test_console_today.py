@@ -1,10 +1,12 @@
 """A day's payments, added up: what is counted where, and what makes an hour a bad one."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mpesa import vitals
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.models import Order, Transaction, db
 from mpesa.tokens import hash_token, new_id
@@ -104,7 +106,23 @@ def test_pending_overdue_and_reviews_are_counted_whenever_they_began(session):
     pay(session, NOON, Reason.AWAITING_PIN)
     pay(session, NOON - timedelta(days=3), Reason.UNKNOWN_CODE, needs_review=True)
 
-    assert stats.read_open(session) == stats.Open(pending=2, overdue=1, needs_review=1)
+    assert stats.read_open(session) == stats.Open(
+        pending=2, overdue=vitals.Pending(1, NOON - timedelta(days=40)), needs_review=1
+    )
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(5, False), (16, True)])
+def test_overdue_stands_out_on_today_where_it_does_on_health_and_nowhere_else(app, minutes, late):
+    client = logged_in(app)
+    with app.app_context():
+        for _each in range(5):
+            pay(db.session(), NOON - timedelta(minutes=minutes), Reason.OVERDUE)
+
+    today, health = client.get("/console/").text, client.get("/console/health").text
+
+    tile = re.search(r'<li class="tile (\w*)"><a [^>]*id="tile-overdue"', today)[1]
+    sign = re.search(r'<li class="is-(\w+)"[^>]*>.*?<h2>Payments that are overdue <b>5<', health)[1]
+    assert (tile, sign) == (("warm", "warm") if late else ("", "good"))
 
 
 def hour_of(session, at, **reasons):

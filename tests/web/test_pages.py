@@ -517,7 +517,7 @@ def overdue(app, clock):
     """The wait passes, and the clock says so."""
     clock.pass_(seconds=61)
     with app.app_context():
-        run_once(db.session(), clock(), timedelta(seconds=60), lambda _changed: None)
+        run_once(db.session(), clock, timedelta(seconds=60), lambda _changed: None)
 
 
 def visible(text):

@@ -15,6 +15,16 @@ def test_the_virtual_phone_is_offered_where_it_is(capsys: pytest.CaptureFixture[
     assert "Virtual phone   http://127.0.0.1:8123/simulator/ " in words
 
 
+def test_that_other_devices_cannot_come_here_is_said_to_the_developer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = said(capsys)
+    public = said(capsys, PUBLIC_URL="http://192.0.2.7:8000", SIMULATOR_PUBLIC="1")
+
+    assert "PUBLIC_URL is a loopback address" in here
+    assert "loopback" not in public
+
+
 @pytest.mark.parametrize(
     "elsewhere", ["http://127.0.0.1:5001", "http://127.0.0.1:8123/simulator", "https://a.example"]
 )

@@ -30,8 +30,6 @@ _LATELY = timedelta(hours=24)
 _TOKEN_LASTS = timedelta(seconds=3599)
 # The last so many push answers tell whether Daraja takes our pushes just now.
 _PUSHES = 20
-# A payment that is overdue for longer than Daraja is usually slow.
-_LONG_OVERDUE = timedelta(minutes=15)
 _BACKLOG_IS_OLD = timedelta(minutes=10)
 
 
@@ -201,9 +199,9 @@ def _overdue(ours: Services) -> Check:
     if oldest is None:
         total = sum(each.count for each in pending.values())
         return Check(name, Sign.GOOD, _("none"), _("%(count)d pending", count=total))
-    late = ours.now() - oldest > _LONG_OVERDUE
     detail = _("the oldest since %(time)s", time=nairobi(oldest))
-    return Check(name, Sign.WARM if late else Sign.GOOD, f"{overdue.count:,}", detail)
+    sign = Sign.WARM if overdue.is_late(ours.now()) else Sign.GOOD
+    return Check(name, sign, f"{overdue.count:,}", detail)
 
 
 def _unjudged(ours: Services) -> Check:

@@ -11,6 +11,7 @@ from sqlalchemy import Integer, Select, case, cast, extract, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from mpesa import vitals
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.models import Transaction
 
@@ -130,7 +131,7 @@ class Open:
     """What is not done yet, whenever it began."""
 
     pending: int
-    overdue: int
+    overdue: vitals.Pending
     needs_review: int
 
 
@@ -173,12 +174,10 @@ def read_day(session: Session, now: datetime) -> Day:
 
 def read_open(session: Session) -> Open:
     """Count what is pending and what a person must decide."""
-    overdue = func.sum(case((Transaction.reason == Reason.OVERDUE, 1), else_=0))
-    pending = session.execute(
-        select(func.count(), overdue).where(Transaction.status == Status.PENDING)
-    ).one()
-    review = select(func.count()).where(Transaction.needs_review)
-    return Open(pending[0], int(pending[1] or 0), session.scalar(review) or 0)
+    pending = vitals.pending(session)
+    review = session.scalar(select(func.count()).where(Transaction.needs_review))
+    overdue = pending.get(Reason.OVERDUE, vitals.Pending())
+    return Open(sum(each.count for each in pending.values()), overdue, review or 0)
 
 
 def _tallies(

@@ -1,0 +1,10 @@
+"""Times as the console shows them."""
+
+from datetime import datetime
+
+from mpesa.export import NAIROBI
+
+
+def in_nairobi(moment: datetime) -> str:
+    """A time for a person in Nairobi, its zone named: `2026-11-24 20:13:11 EAT`."""
+    return f"{moment.astimezone(NAIROBI):%Y-%m-%d %H:%M:%S %Z}"
