@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg2
 import psycopg2.extensions
@@ -19,11 +20,15 @@ from mpesa.database import LONG_WORK, REQUESTS, connect_args, for_long_work
 from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db
 from mpesa.outbox import OVERLAP
+from mpesa.web import background, doctor
+from mpesa.web.services import services
 from tests.factories import API_KEY, PAYER, order_fields, success_callback
 from tests.fakes import FakeDaraja
+from tests.web.console_steps import logged_in
 
 pytestmark = pytest.mark.postgres
 ANSWERS = "SELECT 1"
+BROWSER = {"Accept": "text/html"}
 
 
 class Rest:
@@ -372,3 +377,106 @@ def test_a_connection_that_breaks_after_the_answer_costs_no_answer(app, client, 
     assert answer.status_code == 201
     assert counters.counted("errors", kind="database") == failed + 1
     assert "a connection could not be given back" in caplog.text
+
+
+# -- others take their time ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_transactions(outside):
+    """How many transactions are open in which nothing happens."""
+    idle = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = '{name}' AND state LIKE 'idle in transaction%'"
+    )
+    return lambda: outside(idle).scalar()
+
+
+class Watched(FakeDaraja):
+    """A Daraja that looks, whenever it is asked, whether a transaction is open meanwhile."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look, self.seen = look, []
+
+    def push(self, push, **named):
+        self.seen.append(("push", self.look()))
+        return super().push(push, **named)
+
+    def query(self, checkout_request_id, **named):
+        self.seen.append(("query", self.look()))
+        return super().query(checkout_request_id, **named)
+
+    def check_credentials(self):
+        self.seen.append(("credentials", self.look()))
+
+
+@pytest.fixture
+def daraja(open_transactions):
+    return Watched(open_transactions)
+
+
+def test_no_transaction_is_open_while_daraja_is_asked(app, client, make_order, daraja, clock):
+    """PostgreSQL would end it after 15 s, and a push may take 20 s."""
+    order_id = make_order()
+    client.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
+    clock.pass_(minutes=4)
+    with app.app_context():
+        background._reconciler(services())
+    # The order's old attempt is asked about once more before the next prompt.
+    client.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
+    with app.app_context():
+        doctor.examine(services())
+
+    assert {asked for asked, _ in daraja.seen} == {"push", "query", "credentials"}
+    assert [open_ for _, open_ in daraja.seen] == [0] * len(daraja.seen)
+
+
+def test_no_transaction_is_open_while_the_merchants_server_is_told(
+    make_app, open_transactions, daraja
+):
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(open_transactions())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/hook"
+    app = make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=f"whsec_{'c2Vj' * 10}")
+    client = app.test_client()
+    order_id = client.post("/api/orders", json=order_fields(), headers=API_KEY).get_json()
+    client.post("/stk-push", json={"order_id": order_id["order_id"], "phone": PAYER})
+    body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
+    client.post(f"/callback/{daraja.token_of(1)}", json=body)
+    with app.app_context():
+        background._webhooks(services(), url)(services())
+    server.shutdown()
+    server.server_close()
+
+    assert seen == [0]
+
+
+# -- the console, while it is away ---------------------------------------------------------------
+
+
+def test_an_operator_is_told_so_on_a_page_and_never_by_a_bare_500(app, outside):
+    client = logged_in(app)
+    outside('ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    outside(END_ALL)
+
+    answers = [client.get(f"/console/{path}", headers=BROWSER) for path in ("", "health", "review")]
+    forged = client.post("/console/login", data={"name": "x"}, headers=BROWSER)
+    outside('ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+    assert [each.status_code for each in answers] == [503] * 3
+    assert all("We cannot reach our database" in each.text for each in answers)
+    assert forged.status_code == 400
+    assert client.get("/console/", headers=BROWSER).status_code == 200

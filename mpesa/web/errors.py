@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from flask.globals import request_ctx
 from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
@@ -153,6 +153,7 @@ def _page(problem: Problem) -> Response:
         503: _("Please try again in a moment"),
     }
     title = titles.get(problem.status) or _("That did not work")
+    g.shows_error = True
     # An operator's page has no shop's roof, and leads back to the console.
     template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
     page = render_template(template, title=title, detail=problem.detail, status=problem.status)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, current_app, redirect, render_template, request, url_for
+from flask import Flask, current_app, g, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
@@ -49,7 +49,8 @@ def own_path(asked: str | None) -> str | None:
 @console.context_processor
 def shared() -> dict[str, Any]:
     """What every page of the console shows in its frame."""
-    name = session.operator()
+    # The page of an error needs nothing of this, and is not to fail where the database does.
+    name = None if g.get("shows_error") else session.operator()
     return {
         "operator": name,
         "open_reviews": _open_reviews() if name else 0,
@@ -77,6 +78,7 @@ def _open_reviews() -> int:
 
 
 def _forged(error: CSRFError) -> tuple[str, int]:
+    g.shows_error = True
     page = render_template(
         "console/refused.html",
         title=_("That form was not ours, or it is too old"),
