@@ -165,7 +165,7 @@ def _start_or_join(
     joined = _check(seen, request, seams.line.now())
     if joined is None:
         seams.check_limits(request.msisdn)
-        _ask_about_silence(session, seen, seams)
+        _ask_once_more(session, seen, seams)
     elif request.idempotency_key is None:
         return joined, None
     return _write_row(session, request, seams, joins=joined is not None)
@@ -281,20 +281,29 @@ def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
     return bool(over)
 
 
-def _ask_about_silence(session: Session, seen: _Seen, seams: Seams) -> None:
-    """A silent attempt may have been paid: Daraja is asked before the shopper is asked again."""
+def _ask_once_more(session: Session, seen: _Seen, seams: Seams) -> None:
+    """Have Daraja asked before the shopper is asked again, as far as the budget goes.
+
+    A silent attempt may have been paid. So may one that a query alone called failed while its
+    prompt could still be answered: such answers are known to be wrong at times.
+    """
     now = seams.line.now()
-    silent = [
+    questions = [
         Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
         for each in seen.attempts
-        if each.status == Status.PENDING
-        and each.checkout_request_id is not None
-        and not ledger.prompt_may_live(each, now)
+        if each.checkout_request_id is not None and _may_be_paid(session, each, now)
     ]
-    for question in silent:
+    for question in questions:
         if not seams.line.budget.take():
             return
         seams.announce(asking.ask(session, question, seams.line))
+
+
+def _may_be_paid(session: Session, attempt: Transaction, now: datetime) -> bool:
+    if attempt.status == Status.PENDING:
+        return not ledger.prompt_may_live(attempt, now)
+    within_life = now < ledger.prompt_end(attempt, now)
+    return within_life and ledger.failed_by_query_alone(session, attempt)
 
 
 def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Transaction:

@@ -294,6 +294,19 @@ def prompt_end(transaction: Any, now: datetime) -> datetime:
     return min(planned, now + OPEN_UNANSWERED)
 
 
+def failed_by_query_alone(session: Session, transaction: Transaction) -> bool:
+    """Whether a transaction is FAILED, and neither a callback nor a person said so."""
+    if transaction.status != Status.FAILED or transaction.final:
+        return False  # what a query alone told is never final; a push that did not run is
+    if transaction.reason == Reason.CLOSED_BY_OPERATOR:
+        return False
+    by_callback = select(DecisionRow.id).where(
+        DecisionRow.transaction_id == transaction.id,
+        DecisionRow.why.startswith(settlement.CALLBACK_SAYS),
+    )
+    return session.scalars(by_callback.limit(1)).first() is None
+
+
 def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:
     """The transaction's snapshot in one read; None where there is no such transaction.
 

@@ -18,9 +18,9 @@ from mpesa.checkout import (
     RetryLater,
     Started,
 )
-from mpesa.daraja import NoAnswer, NotSent, Push, Refused, UnknownOutcome
+from mpesa.daraja import DarajaError, NoAnswer, NotSent, Push, Refused, UnknownOutcome
 from mpesa.domain.result_codes import Reason
-from mpesa.domain.settlement import OperatorSaysNotPaid
+from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.ledger import Kind
 from mpesa.orders import OrderHasOpenAttempt
@@ -636,6 +636,102 @@ def test_any_other_answer_about_a_silent_attempt_lets_the_push_go(
 
 def test_without_a_budget_a_silent_attempt_stops_nobody(desk: Desk, clock: Clock) -> None:
     order, _silent = silent_order(desk, clock)
+    assert desk.budget.take()
+
+    assert desk.start(order).status_code == 202
+    assert desk.daraja.queries == []
+
+
+def failed_by_query(desk: Desk, clock: Clock, code: str = "1032") -> tuple[str, str]:
+    """An order whose attempt a query called failed, 20 s after its push; and the attempt."""
+    order = desk.order()
+    transaction = desk.start(order).transaction_id
+    clock.pass_(seconds=20)
+    desk.record(transaction, QueryAnswered(code), Kind.QUERY)
+    assert desk.transaction(transaction).status == "FAILED"
+    return order, transaction
+
+
+@on_both
+def test_daraja_is_asked_once_more_about_what_a_query_alone_called_failed(
+    desk: Desk, clock: Clock
+) -> None:
+    order, first = failed_by_query(desk, clock)
+    desk.daraja.query_answers.append("0")
+
+    with pytest.raises(OrderPaid):
+        desk.start(order)
+
+    assert len(desk.daraja.pushes) == 1
+    assert (desk.transaction(first).status, desk.transaction(first).reason) == (
+        "SUCCESS",
+        "paid_late",
+    )
+
+
+@pytest.mark.parametrize("answer", ["1032", "1037", "4999", "7777", NoAnswer()])
+def test_any_other_answer_about_it_sets_no_wait_and_lets_the_push_go(
+    desk: Desk, clock: Clock, answer: DarajaError | str
+) -> None:
+    order, first = failed_by_query(desk, clock)
+    desk.daraja.query_answers.append(answer)
+
+    assert desk.start(order).status_code == 202
+
+    assert desk.daraja.queries == [desk.daraja.checkout_id(1)]
+    row = desk.transaction(first)
+    assert (row.status, row.reason, row.retry_at) == ("FAILED", "cancelled", None)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(159, 1), (160, 0)])
+def test_it_is_asked_about_while_its_prompt_may_live_and_no_longer(
+    desk: Desk, clock: Clock, seconds: int, asked: int
+) -> None:
+    order, _first = failed_by_query(desk, clock, code="1037")
+    clock.pass_(seconds=seconds)  # 180 s after the push its prompt is over
+
+    desk.start(order)
+
+    assert len(desk.daraja.queries) == asked
+
+
+WORDS: dict[str, Callable[[Desk, str], object]] = {
+    "a callback": lambda desk, first: fail(desk),
+    "a callback, after the query": lambda desk, first: (
+        desk.record(first, QueryAnswered("1032"), Kind.QUERY),
+        fail(desk),
+    ),
+    "an operator": lambda desk, first: desk.record(first, OperatorSaysNotPaid(), Kind.OPERATOR),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_what_more_than_a_query_called_failed_is_not_asked_about(
+    desk: Desk, clock: Clock, word: str
+) -> None:
+    desk.daraja.answers.append(lambda _push: clock.pass_(seconds=10))
+    order = desk.order()
+    first = desk.start(order).transaction_id
+    WORDS[word](desk, first)
+    clock.pass_(seconds=179)  # its prompt may live for one second more
+
+    assert desk.start(order).status_code == 202
+
+    assert desk.daraja.queries == []
+
+
+def test_a_callback_that_decides_nothing_is_no_word_on_it(desk: Desk, clock: Clock) -> None:
+    order, first = failed_by_query(desk, clock)
+    fail(desk, code=4999)
+
+    desk.start(order)
+
+    assert desk.daraja.queries == [desk.daraja.checkout_id(1)]
+    assert desk.transaction(first).status == "FAILED"
+
+
+def test_without_a_budget_what_a_query_called_failed_stops_nobody(desk: Desk, clock: Clock) -> None:
+    order, _first = failed_by_query(desk, clock)
     assert desk.budget.take()
 
     assert desk.start(order).status_code == 202

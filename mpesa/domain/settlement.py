@@ -24,6 +24,8 @@ FORGOTTEN_ID = "forgotten:"
 # Why a callback is set aside from which a receipt is taken once a query has told the payment.
 UNREADABLE = "the callback could not be read"
 LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
+# How each decision begins that believes a callback, and no other.
+CALLBACK_SAYS = "the callback says"
 # Before a colon and the id of the other transaction.
 RECEIPT_TAKEN = "the receipt belongs to another payment"
 RECEIPT_CLAIMED = "another payment's callback names this receipt"
@@ -403,7 +405,7 @@ def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -
         return _unchanged(attempt, "a second receipt for the same payment", needs_review=True)
     if _lacks_merchant_id(attempt, result) and attempt.status is not Status.SUCCESS:
         return _ask(attempt, LACKS_MERCHANT_ID)
-    paid = _paid(attempt, result.receipt, "the callback says that it was paid")
+    paid = _paid(attempt, result.receipt, f"{CALLBACK_SAYS} that it was paid")
     return replace(paid, adopts=_adopted(attempt, result))
 
 
@@ -453,14 +455,14 @@ def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
 def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Decision:
     reason = reason_of_callback(result.code)
     if reason is None:
-        return _unchanged(attempt, "the callback says that nothing is decided yet")
+        return _unchanged(attempt, "the callback tells of no end yet")
     if attempt.status is Status.SUCCESS:
         return _unchanged(attempt, "a failure after the success", needs_review=True)
     if attempt.status is Status.FAILED and attempt.final:
         return _unchanged(attempt, "a failure after a final failure")
     if _lacks_merchant_id(attempt, result):
         return _ask(attempt, LACKS_MERCHANT_ID)
-    failed = _failed(attempt, reason, now, f"the callback says {reason}")
+    failed = _failed(attempt, reason, now, f"{CALLBACK_SAYS} {reason}")
     if attempt.status is Status.FAILED and attempt.reason is reason:
         failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
     return replace(
