@@ -4,6 +4,8 @@ WORKDIR /app
 RUN python -m venv /app/.venv
 COPY requirements.txt .
 RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+# The list has it so that one list sets up a copy that can be tried; nothing here runs it.
+RUN .venv/bin/pip uninstall --yes --disable-pip-version-check pytest iniconfig pluggy
 COPY mpesa/translations mpesa/translations
 RUN .venv/bin/pybabel compile --directory mpesa/translations
 

@@ -101,12 +101,12 @@ clean: ## remove what make made; the database in instance/ stays
 	rm -rf .venv .setup node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): requirements.txt
+$(READY): requirements.txt scripts/install.sh
 	@scripts/install.sh requirements.txt
 	@touch $@
 
 # What the tests need includes what the server needs.
-$(READY_DEV): requirements-dev.txt requirements.txt
+$(READY_DEV): requirements-dev.txt requirements.txt scripts/install.sh
 	@scripts/install.sh requirements-dev.txt
 	@touch $(READY) $@
 

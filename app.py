@@ -3,6 +3,7 @@
 if __name__ == "__main__":
     from mpesa import serving  # first: it patches the modules that everything else imports
 
+import logging
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from mpesa import cli, logs, simulator, web
-from mpesa.config import Settings, SettingsError, environment
+from mpesa.config import Settings, SettingsError, doubts, environment
 from mpesa.database import MIGRATIONS
 from mpesa.models import db
 from mpesa.web import database
@@ -46,6 +47,8 @@ def main() -> None:
     """Migrate and serve until SIGINT or SIGTERM."""
     settings = Settings.from_env(environment())
     logs.set_up(settings.log_format)
+    for doubt in doubts(settings):
+        logging.getLogger("mpesa").warning(doubt)
     app = create_app(settings, async_mode=settings.async_mode.value)
     listener = serving.listen(settings.host, settings.port)
     with app.app_context():

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import codecs
+import io
 import ipaddress
 import os
 import re
@@ -142,10 +144,51 @@ def problems(environ: Mapping[str, str]) -> list[str]:
     return _Reader(environ).problems()
 
 
-def environment() -> dict[str, str]:
-    """What is set for this process: the environment, and `.env` below it."""
-    written = {name: value or "" for name, value in dotenv_values(DOTENV).items()}
-    return {**written, **os.environ}
+def doubts(settings: Settings) -> list[str]:
+    """What starts and is probably wrong, a line each, without any part of a secret."""
+    if settings.simulated or re.fullmatch(r"[0-9A-Fa-f]{64}", settings.daraja_passkey):
+        return []
+    return [
+        "DARAJA_PASSKEY is not 64 hexadecimal digits, as those are that Safaricom mails:"
+        " copy it again, whole; Daraja refuses every push with a wrong one"
+    ]
+
+
+def environment(dotenv: Path = DOTENV) -> dict[str, str]:
+    """What is set for this process: the environment, and `.env` below it.
+
+    Raises:
+        SettingsError: that file is there and cannot be read.
+    """
+    written = dotenv_values(stream=io.StringIO(_text_of(dotenv)))
+    return {**{name: value or "" for name, value in written.items()}, **os.environ}
+
+
+# Windows' editors and its PowerShell write these marks, and nothing else tells the encodings apart.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def _text_of(dotenv: Path) -> str:
+    try:
+        written = dotenv.read_bytes()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SettingsError(f".env: it cannot be read ({error.strerror}).") from None
+    encoding = next((name for mark, name in _MARKS if written.startswith(mark)), "utf-8")
+    try:
+        text = written.decode(encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16 without its mark reads as UTF-8 full of these
+        raise SettingsError(".env: it cannot be read as text. Save .env as UTF-8.")
+    return text
 
 
 def async_mode(environ: Mapping[str, str]) -> AsyncMode:
@@ -217,7 +260,7 @@ class _Reader:
             "async_mode": lambda: async_mode(self._environ),
             "webhook_url": lambda: self.outside_url("WEBHOOK_URL"),
             "webhook_secret": self.webhook_secret,
-            "metrics_token": lambda: self.optional("METRICS_TOKEN"),
+            "metrics_token": self.metrics_token,
             "retention_days": lambda: self.integer("RETENTION_DAYS", 400, 1, 36_500),
             "log_format": lambda: LogFormat(self.choice("LOG_FORMAT", LogFormat, "console")),
         }
@@ -225,7 +268,10 @@ class _Reader:
     # -- kinds of values ------------------------------------------------------------------
 
     def optional(self, name: str) -> str | None:
-        return self._environ.get(name, "").strip() or None
+        return _unquoted(name, self._environ.get(name, "")) or None
+
+    def credential_or_none(self, name: str) -> str | None:
+        return _credential(name, self._environ.get(name, ""))
 
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
@@ -252,7 +298,7 @@ class _Reader:
         return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
 
     def rate(self, name: str, default: str) -> Rate | None:
-        text = self._environ.get(name, default).strip()  # empty means: no limit
+        text = _unquoted(name, self._environ.get(name, default))  # empty means: no limit
         return parse_rate(name, text) if text else None
 
     def required_rate(self, name: str, default: str) -> Rate:
@@ -262,7 +308,7 @@ class _Reader:
         try:
             return tuple(ipaddress.ip_network(part) for part in self.names(name))
         except ValueError:
-            refuse(name, "addresses or networks parted by commas, such as 196.201.214.0/24")
+            refuse(name, "addresses or networks separated by commas, such as 196.201.214.0/24")
 
     def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         value = self.optional(name)
@@ -280,30 +326,36 @@ class _Reader:
             return value or development
         if value is None or value == development:
             refuse(name, f"a secret of your own where DARAJA_ENV={self.env().value}")
+        self.refuse_guessable(name, value)
         return value
 
+    def refuse_guessable(self, name: str, *values: str) -> None:
+        """In production; in the sandbox, where no money moves, `flask doctor` says so."""
+        if self.env() is DarajaEnv.PRODUCTION and any(map(is_guessable, values)):
+            refuse(name, MAKE_A_SECRET)
+
     def credential(self, name: str, simulator: str) -> str:
-        value = self.optional(name)
+        value = self.credential_or_none(name)
         if value is None and self.env() is not DarajaEnv.SIMULATOR:
             refuse(name, f"the value from your Daraja app where DARAJA_ENV={self.env().value}")
         return value or simulator
 
     def shortcode(self) -> str:
         public = SANDBOX_SHORT_CODE if self.env() is not DarajaEnv.PRODUCTION else None
-        value = self.optional("DARAJA_SHORTCODE") or public
+        value = self.credential_or_none("DARAJA_SHORTCODE") or public
         if value is None or not re.fullmatch(r"[0-9]{5,7}", value):
             refuse("DARAJA_SHORTCODE", "your PayBill or store number, 5 to 7 digits")
         return value
 
     def passkey(self) -> str:
         public = SANDBOX_PASSKEY if self.env() is not DarajaEnv.PRODUCTION else None
-        value = self.optional("DARAJA_PASSKEY") or public
+        value = self.credential_or_none("DARAJA_PASSKEY") or public
         if value is None:
             refuse("DARAJA_PASSKEY", "the passkey that Safaricom mailed at go-live")
         return value
 
     def till(self) -> str | None:
-        value = self.optional("DARAJA_TILL")
+        value = self.credential_or_none("DARAJA_TILL")
         needed = self.text("DARAJA_ACCOUNT_TYPE", "paybill").lower() == "till"
         if (needed or value) and not re.fullmatch(r"[0-9]{5,7}", value or ""):
             refuse("DARAJA_TILL", "the till number, 5 to 7 digits, where DARAJA_ACCOUNT_TYPE=till")
@@ -372,12 +424,19 @@ class _Reader:
         return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
     def api_keys(self) -> tuple[str, ...]:
-        keys = self.names("API_KEYS")
+        parts = self._environ.get("API_KEYS", "").split(",")
+        keys = tuple(filter(None, (_credential("API_KEYS", part) for part in parts)))
         if self.env() is DarajaEnv.SIMULATOR:
             return keys or (DEVELOPMENT_API_KEY,)
         if not keys or DEVELOPMENT_API_KEY in keys:
-            refuse("API_KEYS", "keys of your own, parted by commas, outside the simulator")
+            refuse("API_KEYS", "keys of your own, separated by commas, outside the simulator")
+        self.refuse_guessable("API_KEYS", *keys)
         return keys
+
+    def metrics_token(self) -> str | None:
+        token = self.credential_or_none("METRICS_TOKEN")
+        self.refuse_guessable("METRICS_TOKEN", *filter(None, [token]))
+        return token
 
     def colour(self) -> str:
         value = self.text("MERCHANT_COLOUR", "#0b7a4b").lower()
@@ -400,7 +459,7 @@ class _Reader:
     def webhook_secret(self) -> tuple[str, ...]:
         secrets = tuple(self.text("WEBHOOK_SECRET", "").split())
         if not all(map(_is_webhook_secret, secrets)):
-            refuse("WEBHOOK_SECRET", "whsec_ and base64 of 24 to 64 bytes, parted by spaces")
+            refuse("WEBHOOK_SECRET", "whsec_ and base64 of 24 to 64 bytes, separated by spaces")
         if self.optional("WEBHOOK_URL") and not secrets:
             refuse("WEBHOOK_SECRET", "a secret, since WEBHOOK_URL is set")
         return secrets
@@ -411,6 +470,72 @@ _SWITCH: dict[str, bool] = {
     **dict.fromkeys(("0", "off", "false", "no"), False),
 }
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def _unquoted(name: str, text: str) -> str:
+    value = text.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        refuse(name, "a value without quotes around it (docker run --env-file keeps them)")
+    return value
+
+
+def _credential(name: str, text: str) -> str | None:
+    """All of it is compared or sent, so whatever nobody sees in it would make it wrong."""
+    value = text.strip(" \t\r\n")
+    if not all("!" <= each <= "~" and each not in "\"'`" for each in value):
+        refuse(
+            name,
+            "no quotes, blanks, control characters or letters beyond ASCII in it (docker run"
+            " --env-file keeps quotes, and copying can add what nobody sees)",
+        )
+    return value or None
+
+
+MAKE_A_SECRET = (
+    "32 or more random characters that nobody can guess, as from"
+    ' `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
+)
+# 32 hexadecimal digits are 128 bits; the command above makes 43 characters. Shorter ones were
+# thought of by a person, as a rule.
+_SHORTEST_SECRET = 32
+# 32 random hexadecimal digits nearly never have fewer different ones, or lose a dozen to runs.
+_FEWEST_DIFFERENT = 8
+_FEWEST_UNFORESEEN = 20
+_PUBLISHED = (DEVELOPMENT_SECRET_KEY, DEVELOPMENT_API_KEY, SANDBOX_PASSKEY)
+_KEYBOARD = (
+    "0123456789", "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl",
+    "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
+)  # fmt: skip
+_RUNS = " ".join(each for run in _KEYBOARD for each in (run * 2, (run * 2)[::-1]))
+# As a person writes: `change`, `Nairobi`, `SECRET`, `shop2026`. What a generator makes between two
+# separators is mixed further than that.
+_WORD = re.compile(r"([A-Z]?[a-z]*|[A-Z]*)[0-9]*")
+
+
+def is_guessable(secret: str) -> bool:
+    """Whether somebody who guesses may well come upon a secret.
+
+    Too short, published, of few different characters, nothing but words and numbers, or made of
+    keyboard runs and repetitions.
+    """
+    return (
+        len(secret) < _SHORTEST_SECRET
+        or any(each in secret for each in _PUBLISHED)
+        or len(set(secret)) < _FEWEST_DIFFERENT
+        or all(map(_WORD.fullmatch, re.split(r"[\W_]+", secret)))
+        or _unforeseen(secret.lower()) < _FEWEST_UNFORESEEN
+    )
+
+
+def _unforeseen(secret: str) -> int:
+    """How many characters are neither in a run nor in a piece that was there before."""
+    seen, unforeseen = 0, 0
+    while seen < len(secret):
+        pieces = (secret[seen : seen + length] for length in range(16, 3, -1))
+        known = next((each for each in pieces if each in _RUNS or each in secret[:seen]), "")
+        unforeseen += not known
+        seen += len(known) or 1
+    return unforeseen
 
 
 def parse_rate(name: str, text: str) -> Rate:

@@ -33,3 +33,12 @@ else
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
         --no-deps --require-hashes -r "$1"
 fi
+# Flask's command would read .env too, before our code has its turn, and ends with a traceback where it
+# is not UTF-8. mpesa/config.py reads it for every program, and says in one line what is wrong.
+"$venv/bin/python" - <<'EOF'
+from pathlib import Path
+from sysconfig import get_path
+
+line = 'import os; os.environ.setdefault("FLASK_SKIP_DOTENV", "1")\n'
+Path(get_path("purelib"), "dotenv_is_read_by_mpesa.pth").write_text(line, encoding="utf-8")
+EOF

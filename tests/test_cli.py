@@ -1,11 +1,13 @@
 """The flask commands, as an operator types them: what they print, refuse and keep to themselves."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 import pytest
@@ -420,3 +422,82 @@ def test_an_order_is_made_from_a_shell(shell: Callable[..., Any]) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("http://127.0.0.1:")
     assert "/checkout/" in done.stdout
+
+
+# -- .env that cannot be read ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the program with a `.venv` as `make` sets it up, where `.env` may be anything."""
+    folder = tmp_path_factory.mktemp("installation")
+    for name in ("mpesa", "migrations", "templates", "static", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "app.py", folder)
+    (folder / "requirements.txt").touch()  # the libraries are those of the tests
+    environment = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "HOME": str(folder)}
+    subprocess.run(
+        ["scripts/install.sh", "requirements.txt"], cwd=folder, env=environment, check=True,
+        capture_output=True, timeout=4 * PATIENCE,
+    )  # fmt: skip
+    (site_packages,) = folder.glob(".venv/lib/python*/site-packages")
+    (site_packages / "tests.pth").write_text(get_path("purelib"))
+    return folder
+
+
+def save_for_windows(file: Path) -> None:
+    file.write_bytes("MERCHANT_NAME=Café".encode("cp1252"))
+
+
+NO_TEXT = ".env: it cannot be read as text. Save .env as UTF-8."
+NO_FILE = ".env: it cannot be read (Is a directory)."
+
+
+@pytest.mark.parametrize(
+    ("program", "spoil", "says"),
+    [
+        (["app.py"], save_for_windows, NO_TEXT),
+        (["-m", "flask", "doctor"], save_for_windows, NO_TEXT),
+        (["-m", "flask", "transactions", "list"], save_for_windows, NO_TEXT),
+        (["-m", "flask", "db", "upgrade"], save_for_windows, NO_TEXT),
+        (["-m", "mpesa.simulator"], save_for_windows, NO_TEXT),
+        (["app.py"], Path.mkdir, NO_FILE),
+        (["-m", "flask", "doctor"], Path.mkdir, NO_FILE),
+    ],
+)
+def test_a_settings_file_that_cannot_be_read_is_one_line_from_every_program(
+    installation: Path, program: list[str], spoil: Callable[[Path], None], says: str
+) -> None:
+    file = installation / ".env"
+    spoil(file)
+    try:
+        done = in_installation(installation, *program)
+    finally:
+        file.rmdir() if file.is_dir() else file.unlink()
+
+    lines = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 1
+    assert says in lines[0]
+    # The doctor adds that it looks at the rest later.
+    assert len(lines) == (2 if "doctor" in program else 1), lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_command_reads_a_settings_file_that_windows_wrote(
+    installation: Path, encoding: str
+) -> None:
+    file = installation / ".env"
+    file.write_bytes("PAYMENT_WAIT_SECONDS=soon\r\n".encode(encoding))
+    try:
+        done = in_installation(installation, "-m", "flask", "transactions", "list")
+    finally:
+        file.unlink()
+
+    assert done.stderr.startswith("mpesa: PAYMENT_WAIT_SECONDS: expected ")
+
+
+def in_installation(folder: Path, *program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [".venv/bin/python", *program], cwd=folder, env={"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip

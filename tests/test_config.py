@@ -1,15 +1,21 @@
 """Every setting: its default, good values, and the one line that refuses a bad one."""
 
 import base64
+import codecs
 import dataclasses
 import ipaddress
 import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpesa import config
 from mpesa.config import (
     DEVELOPMENT_API_KEY,
     DEVELOPMENT_SECRET_KEY,
@@ -22,6 +28,7 @@ from mpesa.config import (
     Rate,
     Settings,
     SettingsError,
+    is_guessable,
     is_loopback,
     parse_rate,
 )
@@ -35,11 +42,15 @@ SANDBOX = {
     "SECRET_KEY": "our-secret-key",
     "API_KEYS": "our-api-key",
 }
+# As from the command that a refusal names; of this file, and of nothing else.
+OURS = "our-Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2"
 PRODUCTION = {
     **SANDBOX,
     "DARAJA_ENV": "production",
     "DARAJA_SHORTCODE": "600000",
     "DARAJA_PASSKEY": "our-passkey",
+    "SECRET_KEY": OURS,
+    "API_KEYS": OURS,
 }
 
 
@@ -201,26 +212,20 @@ def test_a_good_value_is_taken(name: str, value: str, meant: Any) -> None:
 
 def test_every_setting_is_tried_with_a_good_and_with_a_bad_value() -> None:
     tried = {name for name, _, _ in GOOD} | {"DARAJA_ACCOUNT_TYPE", "WEBHOOK_URL"}
-    # Any text is a good name, key, secret or token.
-    free = {
-        "MERCHANT_NAME",
-        "DARAJA_CONSUMER_KEY",
-        "DARAJA_CONSUMER_SECRET",
-        "DARAJA_PASSKEY",
-        "SECRET_KEY",
-        "API_KEYS",
-        "METRICS_TOKEN",
-        "ALLOWED_HOSTS",
-        "RETURN_URL_HOSTS",
-    }
 
     assert tried == set(NAMES)
-    assert {name for name, _ in BAD} | free == set(NAMES)
+    assert {name for name, _ in BAD} == set(NAMES)
 
 
 # -- bad values --------------------------------------------------------------------------------
 
+CREDENTIALS = (
+    "DARAJA_CONSUMER_KEY", "DARAJA_CONSUMER_SECRET", "DARAJA_PASSKEY", "DARAJA_SHORTCODE",
+    "DARAJA_TILL", "API_KEYS", "METRICS_TOKEN",
+)  # fmt: skip
 BAD: list[tuple[str, str]] = [
+    # As `docker run --env-file` hands them on.
+    *((name, quote + "174379" + quote) for name in NAMES for quote in "\"'"),
     ("DARAJA_ENV", "live"),
     ("DARAJA_ENV", "simulator,sandbox"),
     ("DARAJA_BASE_URL", "sandbox.safaricom.co.ke"),
@@ -322,6 +327,191 @@ def test_a_refusal_never_shows_the_value(name: str, value: str) -> None:
 urls = st.text("[]:@#?/%.0123ab\\ ", max_size=24).map("http://".__add__)
 
 
+# What copying, editors and word processors put into a credential.
+UNSEEN = [
+    '"', "'", "`", " ", "\t", "\n", "\x0b", "\x1b", "\x7f", "\x85", "\xa0", "\u1680", "\u2003",
+    "\u200b", "\u200e", "\u2028", "\u202f", "\u2060", "\u3000", "\ufeff", "\u2019", "\u201c", "é",
+    "\uff11", "\u0661",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_what_nobody_sees_in_a_credential_is_refused(name: str, unseen: str) -> None:
+    good = "174379"
+    assert refusal_if_any(**{name: good}) is None
+    # Around it ASCII's own blanks are no part of it, as everywhere.
+    around = [] if unseen in " \t\n" else [unseen + good, good + unseen, unseen + good + unseen]
+
+    for value in (good[:3] + unseen + good[3:], *around):
+        line = refusal(**{name: value})
+        assert line.startswith(f"{name}: expected ")
+        assert "quotes" in line
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize("second", ['"key"', "k ey", "k\u00a0ey", "\u200bkey"])
+def test_every_key_of_the_list_is_looked_at(second: str) -> None:
+    assert "quotes" in refusal(API_KEYS=f"first, {second}")
+
+
+# -- nothing of a secret is shown ----------------------------------------------------------------
+
+# Letters that no refusal is written with, and what is special in URLs, lists and encodings.
+SECRETS = st.text("QXZJKW7%@:/#?&=+[]\"'\\\u00e9 ", min_size=8, max_size=40)
+PLACES = (
+    "{}", "{} {}", "postgresql://shop:{}@db/shop", "postgresql+psycopg2://{}", "mysql://me:{}@db",
+    "redis://:{}@redis", "http://me:{}@127.0.0.1", "https://{}@host:{}/", "https://[{}", "whsec_{}",
+    "sqlite:///{}", "5/{}", "/static/{}", '"{}"', "first,{}", "196.201.214.0/24,{}",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(NAMES), st.sampled_from(PLACES), SECRETS,
+    st.sampled_from([{}, SANDBOX, PRODUCTION]),
+)  # fmt: skip
+@settings(deadline=None)
+def test_no_refusal_shows_a_piece_of_what_was_set(
+    name: str, place: str, secret: str, around: dict[str, str]
+) -> None:
+    named = {**around, name: place.format(secret, secret)}
+
+    lines = [refusal_if_any(**named) or "", *config.problems(named)]
+
+    pieces = {secret[at : at + 4] for at in range(len(secret) - 3)}
+    telling = {piece for piece in pieces if any(each in "QXZJKW7" for each in piece)}
+    assert [piece for piece in telling if any(piece in line for line in lines)] == []
+
+
+# -- secrets that can be guessed -----------------------------------------------------------------
+
+GUESSABLE = [
+    "x", "short-Xq7c0VbR3yTzN5k", "k" * 43, "ab" * 20, "abcdefg1" * 5, "12345678901234567890" * 2,
+    "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210", "password" * 5,
+    "qwertyuiopasdfghjklzxcvbnm1234567890", "1qaz2wsx3edc4rfv5tgb6yhn7ujm1qaz2wsx",
+    "abcdefghijklmnopqrstuvwxyz123456", "changeme-changeme-changeme-changeme",
+    "change-this-long-secret-in-production-2026", "CHANGE_ME_CHANGE_ME_PLEASE_CHANGE_ME_NOW",
+    "Mama Njeri's shop secret, Nairobi 2026", "thequickbrownfoxjumpsoverthelazydog",
+    "P@ssw0rdP@ssw0rdP@ssw0rdP@ssw0rd!", "aaaaaaaabbbbbbbbccccccccddddddddeeeeeeee",
+    f"{DEVELOPMENT_SECRET_KEY}-Xq7c0VbR3yTz", SANDBOX_PASSKEY,
+]  # fmt: skip
+GENERATED = {
+    "token_urlsafe": lambda: secrets.token_urlsafe(32),
+    "token_hex": lambda: secrets.token_hex(16),
+    "openssl rand -base64 24": lambda: base64.b64encode(secrets.token_bytes(24)).decode(),
+}
+
+
+@pytest.mark.parametrize("guessable", GUESSABLE)
+def test_a_secret_that_can_be_guessed_is_known(guessable: str) -> None:
+    assert is_guessable(guessable)
+
+
+@pytest.mark.parametrize("make", GENERATED.values(), ids=GENERATED)
+def test_what_a_generator_makes_is_taken(make: Callable[[], str]) -> None:
+    assert [each for each in (make() for _ in range(200)) if is_guessable(each)] == []
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEYS", "METRICS_TOKEN"])
+@pytest.mark.parametrize("guessable", ["hunter2", "hunter2-hunter2-hunter2-hunter2-hunter2"])
+def test_production_does_not_start_with_a_secret_that_can_be_guessed(
+    name: str, guessable: str
+) -> None:
+    line = refusal(**{**PRODUCTION, name: guessable})
+
+    assert line.startswith(f"{name}: expected 32 or more random characters")
+    assert 'python -c "import secrets; print(secrets.token_urlsafe(32))"' in line
+    assert "hunt" not in line
+    assert "\n" not in line
+
+
+def test_each_key_of_the_list_has_to_be_random() -> None:
+    assert refusal(**{**PRODUCTION, "API_KEYS": f"{OURS},weak"}).startswith("API_KEYS: ")
+    assert make_settings(**{**PRODUCTION, "API_KEYS": f"{OURS},{OURS[::-1]}"}).api_keys
+
+
+@pytest.mark.parametrize("env", ["sandbox", "simulator"])
+def test_where_no_money_moves_a_weak_secret_will_do(env: str) -> None:
+    named = {**SANDBOX, "DARAJA_ENV": env, "PUBLIC_URL": "https://127.0.0.1", "METRICS_TOKEN": "t"}
+
+    assert make_settings(**named).metrics_token == "t"
+
+
+# -- what starts and is doubtful -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passkey", ["our-passkey", "f" * 63, "f" * 65, "g" * 64, "f" * 32])
+def test_a_passkey_of_another_form_is_doubted_and_not_shown(passkey: str) -> None:
+    (doubt,) = config.doubts(make_settings(**{**PRODUCTION, "DARAJA_PASSKEY": passkey}))
+
+    assert doubt.startswith("DARAJA_PASSKEY ")
+    assert passkey[:4] not in doubt
+
+
+@pytest.mark.parametrize(
+    "named", [SANDBOX, {**PRODUCTION, "DARAJA_PASSKEY": "0aF9" * 16}, {"DARAJA_PASSKEY": "any"}]
+)
+def test_other_settings_are_not_doubted(named: dict[str, str]) -> None:
+    assert config.doubts(make_settings(**named)) == []
+
+
+# -- .env, however it was saved ------------------------------------------------------------------
+
+WRITTEN = "# Duka la Njerĩ\r\nMERCHANT_NAME=Duka la Njerĩ\r\nDARAJA_TILL=500001\r\n"
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (b"", "utf-8"),
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_a_settings_file_is_read_by_its_mark(tmp_path: Path, mark: bytes, encoding: str) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(mark + WRITTEN.encode(encoding))
+
+    read = config.environment(file)
+
+    assert (read["MERCHANT_NAME"], read["DARAJA_TILL"]) == ("Duka la Njerĩ", "500001")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "MERCHANT_NAME=Café Njeri".encode("cp1252"),
+        "METRICS_TOKEN=hunter2".encode("utf-16-le"),
+        "METRICS_TOKEN=hunter2".encode("utf-16-be"),
+        codecs.BOM_UTF16_LE + b"odd",
+        codecs.BOM_UTF8 + b"\xff\xfe",
+        bytes(range(256)),
+    ],
+)
+def test_a_settings_file_in_another_encoding_is_refused_in_one_line(
+    tmp_path: Path, written: bytes
+) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(written)
+
+    with pytest.raises(SettingsError) as refused:
+        config.environment(file)
+
+    assert str(refused.value) == ".env: it cannot be read as text. Save .env as UTF-8."
+
+
+def test_a_settings_file_that_is_a_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\.env: it cannot be read \(Is a directory\)\.$"):
+        config.environment(tmp_path)
+
+
+def test_without_a_settings_file_the_environment_is_all(tmp_path: Path) -> None:
+    assert config.environment(tmp_path / ".env") == dict(os.environ)
+
+
 @given(
     st.sampled_from(NAMES), st.text(max_size=40) | st.text("[]:@#?/%.0123ab", max_size=24) | urls
 )
@@ -346,15 +536,15 @@ def test_settings_written_out_show_no_secret() -> None:
         **PRODUCTION,
         "DATABASE_URL": "postgresql://shop:our-db-password@db/shop",
         "REDIS_URL": "redis://:our-redis-password@redis",
-        "METRICS_TOKEN": "our-metrics-token",
+        "METRICS_TOKEN": OURS,
         "WEBHOOK_URL": "https://shop.example.com/hook",
         "WEBHOOK_SECRET": whsec(32),
     }
 
     written = repr(make_settings(**named))
 
-    secrets = ["our-", whsec(32)]
-    assert [each for each in secrets if each in written] == []
+    hidden = ["our-", whsec(32)]
+    assert [each for each in hidden if each in written] == []
 
 
 # -- the simulator -----------------------------------------------------------------------------

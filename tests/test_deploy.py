@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,23 @@ def test_compose_and_nginx_agree_on_the_workers_ports():
 
     ports = set(re.findall(r"server 127\.0\.0\.1:([0-9]+)", workers))
     assert ports == set(re.findall(r"\*settings, PORT: ([0-9]+)", compose))
+
+
+def test_the_image_has_no_test_runner() -> None:
+    """Nor what pytest alone needs; what anything else needs stays."""
+    (gone,) = re.findall(r"(?m)^RUN .venv/bin/pip uninstall .*$", (ROOT / "Dockerfile").read_text())
+    names = [word for word in gone.split()[3:] if not word.startswith("-")]
+
+    assert "pytest" in names
+    for name in names:
+        needed_by = {
+            each.metadata["Name"]
+            for each in distributions()
+            for requirement in each.requires or []
+            if re.match(rf"{name}\b", requirement) and "extra ==" not in requirement
+        }
+        assert needed_by & RUNS <= {"pytest"}, name
+
+
+# What stays in the image: the names of requirements.txt.
+RUNS = set(re.findall(r"(?m)^([\w.-]+)==", (ROOT / "requirements.txt").read_text()))

@@ -80,7 +80,7 @@ def test_all_wrong_settings_are_told_at_once() -> None:
     assert not any(each.well for each in told)
     assert names == [
         "PORT", "PUBLIC_URL", "DARAJA_CONSUMER_KEY", "DARAJA_CONSUMER_SECRET", "DARAJA_SHORTCODE",
-        "DARAJA_PASSKEY", "REDIS_URL", "API_KEYS",
+        "DARAJA_PASSKEY", "REDIS_URL", "SECRET_KEY", "API_KEYS",
     ]  # fmt: skip
 
 
@@ -102,12 +102,16 @@ REAL = {
 }
 
 
+RANDOM = "Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2-mi"
+
+
 @pytest.mark.parametrize(
     ("secret_key", "api_keys", "named"),
     [
-        ("k" * 43, "a" * 43, None),
-        ("k" * 31, "a" * 43, "SECRET_KEY can"),
-        ("k" * 43, f"{'a' * 43},short", "API_KEYS can"),
+        (RANDOM, RANDOM, None),
+        (RANDOM[:31], RANDOM, "SECRET_KEY can"),
+        ("k" * 43, RANDOM, "SECRET_KEY can"),
+        (RANDOM, f"{RANDOM},short", "API_KEYS can"),
         ("x", "y", "SECRET_KEY and API_KEYS can"),
     ],
 )
@@ -118,7 +122,30 @@ def test_secrets_that_can_be_guessed_are_named_and_not_shown(
 
     assert finding.well == (named is None)
     assert (named or "sandbox") in finding.says
+    assert len(secret_key) < 4 or secret_key[:4] not in finding.says
     assert "short" not in finding.says
+
+
+def test_a_metrics_token_that_can_be_guessed_is_named_too() -> None:
+    named = {**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, "METRICS_TOKEN": "t"}
+
+    finding = doctor.own_secrets(make_settings(**named))
+
+    assert finding.says.startswith("METRICS_TOKEN can be guessed")
+
+
+def test_a_passkey_of_another_form_is_named(make_app: Callable[..., Flask]) -> None:
+    port = free_port()  # nobody is asked in the internet
+    app = make_app(
+        **{**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, "DARAJA_PASSKEY": "hunter2hunter2",
+           "DARAJA_BASE_URL": f"http://127.0.0.1:{port}", "PUBLIC_URL": f"https://127.0.0.1:{port}"}
+    )  # fmt: skip
+    with app.app_context():
+        found = doctor.examine(services())
+
+    (told,) = [each for each in found if each.says.startswith("DARAJA_PASSKEY is not 64 hex")]
+    assert not told.well
+    assert "hunter2" not in "".join(each.says for each in found)
 
 
 def test_the_simulators_public_secrets_are_no_trouble() -> None:

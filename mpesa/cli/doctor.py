@@ -33,7 +33,10 @@ def say_wrong_settings(first: SettingsError) -> None:
     Args:
         first: what ended the start; the only one where a setting is wrong by what it names.
     """
-    wrong = doctor.examine_settings(environment())
+    try:
+        wrong = doctor.examine_settings(environment())
+    except SettingsError:  # .env cannot be read
+        wrong = []
     _say(wrong or [Finding("settings", False, str(first))])
     click.echo("The rest is looked at once these are right.")
 

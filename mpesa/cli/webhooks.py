@@ -75,10 +75,10 @@ def send_test() -> None:
 
 
 _REFUSED = "the message was not taken. A type that your server does not know should get a 2xx"
-_WRONG_SECRET = "the signature was refused. WEBHOOK_SECRET must be the same on both sides"
+_UNBELIEVED = "the signature was refused. WEBHOOK_SECRET must be the same on both sides"
 _MOVED = "redirects are not followed. Set WEBHOOK_URL to the address that answers itself"
 _ADVICE = {
-    **dict.fromkeys((400, 401, 403), _WRONG_SECRET),
+    **dict.fromkeys((400, 401, 403), _UNBELIEVED),
     **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
     404: "there is nothing at WEBHOOK_URL's path",
     405: "WEBHOOK_URL's path takes no POST",

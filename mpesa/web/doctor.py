@@ -33,10 +33,6 @@ _FORBIDDEN = (
 )  # fmt: skip
 
 
-# Characters; the README's command makes 43. Shorter ones were thought of by a person, as a rule.
-_SHORTEST_SECRET = 32
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at."""
@@ -56,6 +52,7 @@ def examine(ours: Services) -> list[Finding]:
     settings, database = ours.settings, vitals.database(db.engine)
     return [
         own_secrets(settings),
+        *(Finding("settings", False, each) for each in config.doubts(settings)),
         _database(database),
         _redis(ours),
         _daraja(ours, database),
@@ -68,13 +65,19 @@ def examine(ours: Services) -> list[Finding]:
 
 
 def own_secrets(settings: Settings) -> Finding:
-    """Whether whoever guesses could guess what signs logins, or what lets a shop make orders."""
-    ours = {"SECRET_KEY": (settings.secret_key,), "API_KEYS": settings.api_keys}
-    short = [name for name, each in ours.items() if min(map(len, each)) < _SHORTEST_SECRET]
-    if short and not settings.simulated:
-        says = f"{' and '.join(short)} can be guessed: use {_SHORTEST_SECRET} random characters"
-        mend = f'{says}, python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
-        return Finding("settings", False, mend)
+    """Whether somebody could guess what signs logins, makes orders or reads the metrics.
+
+    Production does not start with such; where no money moves it only has to be known.
+    """
+    ours = {
+        "SECRET_KEY": (settings.secret_key,),
+        "API_KEYS": settings.api_keys,
+        "METRICS_TOKEN": tuple(filter(None, [settings.metrics_token])),
+    }
+    guessable = [name for name, each in ours.items() if any(map(config.is_guessable, each))]
+    if guessable and not settings.simulated:
+        says = f"{' and '.join(guessable)} can be guessed: use {config.MAKE_A_SECRET}"
+        return Finding("settings", False, says)
     return Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}")
 
 

@@ -8,8 +8,12 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mpesa.config import Settings
+from mpesa.web.errors import Problem
 from mpesa.web.inline import Inline
 from mpesa.web.senders import AddressReader
+
+# What proxies say of whom they ask for (RFC 7239, RFC 9110 7.6.3, nginx's and Cloudflare's habits).
+_PASSED_ON = re.compile(r"Forwarded$|X-Forwarded-|X-Real-IP$|Via$|CF-Connecting-IP$", re.IGNORECASE)
 
 # Daraja's callbacks are about 1 KB, our own requests less.
 MAX_BODY = 64 * 1024
@@ -40,6 +44,19 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
     def refuse_other_hosts() -> None:
         if not is_ours(app, request.host):
             raise SecurityError
+
+    @app.before_request
+    def keep_the_simulator_to_this_machine() -> None:
+        if request.blueprint != "simulator" or settings.simulator_public:
+            return
+        if any(map(_PASSED_ON.match, request.headers.keys())):
+            # A proxy may have written our loopback name over the one that was asked for.
+            raise Problem(
+                400,
+                "invalid_request",
+                "The simulator answers this machine only, and a proxy passed this on."
+                " SIMULATOR_PUBLIC=on lets everybody in.",
+            )
 
     @app.after_request
     def add_headers(response: Response) -> Response:

@@ -285,6 +285,19 @@ def test_a_bad_setting_is_named_in_one_line(tmp_path, name, value):
     assert "hunter2" not in outcome[1][0]
 
 
+def test_a_passkey_of_another_form_is_said_at_the_start_and_not_shown(tmp_path):
+    named = {
+        "DARAJA_ENV": "sandbox", "DARAJA_CONSUMER_KEY": "k", "DARAJA_CONSUMER_SECRET": "s",
+        "DARAJA_PASSKEY": "hunter2hunter2", "DARAJA_BASE_URL": f"http://127.0.0.1:{free_port()}",
+        "PUBLIC_URL": "https://127.0.0.1", "SECRET_KEY": "s", "API_KEYS": "k",
+    }  # fmt: skip
+    with running(tmp_path, **named) as server:
+        said = server.log.read_text()
+
+    assert "DARAJA_PASSKEY is not 64 hexadecimal digits" in said
+    assert "hunter2" not in said
+
+
 def test_production_does_not_start_on_development_secrets(tmp_path):
     outcome = refusal(tmp_path, DARAJA_ENV="production")
 

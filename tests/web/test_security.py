@@ -90,6 +90,45 @@ def test_a_forwarded_host_is_not_believed_without_a_proxy(client):
     assert unaffected.status_code == 200
 
 
+PASSED_ON = [
+    ("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Host", "shop.example.com"),
+    ("X-Forwarded-Proto", "https"), ("X-Forwarded-Prefix", "/"), ("Forwarded", "for=203.0.113.7"),
+    ("X-Real-IP", "203.0.113.7"), ("Via", "1.1 tunnel"), ("CF-Connecting-IP", "203.0.113.7"),
+]  # fmt: skip
+OF_THE_SIMULATOR = [
+    ("GET", "/simulator/"), ("GET", "/simulator/prompts?msisdn=254712345678"),
+    ("PUT", "/simulator/lines/254712345678"), ("POST", "/simulator/reset"),
+    ("GET", "/simulator/oauth/v1/generate?grant_type=client_credentials"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", PASSED_ON, ids=str)
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_the_simulator_answers_no_proxy_that_wrote_our_own_name(make_app, header, proxies):
+    """As nginx does by default: Host is then where it passes things on to."""
+    client = make_app(TRUSTED_PROXIES=proxies).test_client()
+    asked = dict([header, ("Host", "127.0.0.1")])
+
+    for method, path in OF_THE_SIMULATOR:
+        answer = client.open(path, method=method, json={}, headers=asked)
+        # Where the proxy is believed, the name that was asked for is looked at before.
+        told = problem(answer, 400, "invalid_request")
+        assert "SIMULATOR_PUBLIC" in told["detail"] or (proxies, header[0]) == (
+            "1",
+            PASSED_ON[1][0],
+        )
+
+
+def test_the_simulator_answers_this_machine(client):
+    assert client.get("/simulator/", headers={"Host": "localhost:8000"}).status_code == 200
+
+
+def test_the_simulator_answers_proxies_where_it_is_public(make_app):
+    client = make_app(SIMULATOR_PUBLIC="on").test_client()
+
+    assert client.get("/simulator/ledger", headers=dict(PASSED_ON)).status_code == 200
+
+
 def test_host_names_are_a_setting(make_app):
     client = make_app(ALLOWED_HOSTS="Pay.example.com, other.example").test_client()
 
