@@ -3,6 +3,7 @@
 import re
 
 from flask import Flask, Response, request
+from flask_babel import gettext as _
 from flask_compress import Compress
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -54,8 +55,10 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
             raise Problem(
                 400,
                 "invalid_request",
-                "The simulator answers this machine only, and a proxy passed this on."
-                " SIMULATOR_PUBLIC=on lets everybody in.",
+                _(
+                    "The simulator answers this machine only, and a proxy passed this on."
+                    " SIMULATOR_PUBLIC=on lets everybody in."
+                ),
             )
 
     @app.after_request
