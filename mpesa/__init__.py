@@ -14,6 +14,7 @@ export                  transactions as CSV
 outbox                  announce committed changes to the rooms, and keep what was announced
 webhooks/               tell the merchant's server, signed, until it has heard
 clock                   what time alone changes: overdue waits, prompts too old to be answered
+turns                   whose turn it is to have Daraja asked, shared out by sender
 asking                  one question to Daraja about one transaction, and its record
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mpesa import asking, counters, ledger
+from mpesa import asking, counters, ledger, turns
 from mpesa.asking import Line, Question
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
 from mpesa.domain import settlement
@@ -70,11 +70,16 @@ class LineBusy(MustWait):
 
 @dataclass(frozen=True)
 class PushRequest:
-    """What a shopper asks for."""
+    """What a shopper asks for.
+
+    Attributes:
+        pushed_from: a mark of who sent it, whose share of Daraja's questions those about it are.
+    """
 
     order_id: str
     msisdn: str
     idempotency_key: str | None = None
+    pushed_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def _start_or_join(
     joined = _check(seen, request, seams.line.now())
     if joined is None:
         seams.check_limits(request.msisdn)
-        _ask_once_more(session, seen, seams)
+        _ask_once_more(session, seen, request.pushed_from, seams)
     elif request.idempotency_key is None:
         return joined, None
     return _write_row(session, request, seams, joins=joined is not None)
@@ -250,7 +255,7 @@ def _check_attempts(
     for attempt in attempts:
         if ledger.prompt_may_live(attempt, now):
             if attempt.msisdn == request.msisdn:
-                return Started(attempt.id, 200)
+                return Started(attempt.id, _JOINED)
             raise AttemptOpen(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
     wait = seconds_left(attempts[0].retry_at, now) if attempts else None
     if wait:
@@ -281,11 +286,12 @@ def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
     return bool(over)
 
 
-def _ask_once_more(session: Session, seen: _Seen, seams: Seams) -> None:
-    """Have Daraja asked before the shopper is asked again, as far as the budget goes.
+def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams: Seams) -> None:
+    """Have Daraja asked before the shopper is asked again, as far as the sender's share goes.
 
     A silent attempt may have been paid. So may one that a query alone called failed while its
-    prompt could still be answered: such answers are known to be wrong at times.
+    prompt could still be answered: such answers are known to be wrong at times. Presses without
+    end would use up everybody's questions.
     """
     now = seams.line.now()
     questions = [
@@ -294,7 +300,9 @@ def _ask_once_more(session: Session, seen: _Seen, seams: Seams) -> None:
         if each.checkout_request_id is not None and _may_be_paid(session, each, now)
     ]
     for question in questions:
-        if not seams.line.budget.take():
+        if turns.yields(session, pushed_from, now):
+            return
+        if not turns.take(session, seams.line.budget, pushed_from, now, is_old=False):
             return
         seams.announce(asking.ask(session, question, seams.line))
 
@@ -324,6 +332,7 @@ def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Tr
         seq=1,
         prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,
+        pushed_from=request.pushed_from,
         times_asked=0,
         created_at=now,
         updated_at=now,
@@ -363,8 +372,13 @@ def _earlier(session: Session, request: PushRequest) -> Started | None:
 
 
 def _keep_key(session: Session, request: PushRequest, started: Started, now: datetime) -> None:
-    """A request that joined keeps its key too."""
+    """A request that joined keeps its key too, unless so many did that a stranger fills the disk.
+
+    One whose key was not kept joins again when it comes again.
+    """
     if request.idempotency_key is None:
+        return
+    if started.status_code == _JOINED and _joiners(session, request, started) >= _MOST_JOINERS:
         return
     session.add(
         IdempotencyKey(
@@ -377,6 +391,16 @@ def _keep_key(session: Session, request: PushRequest, started: Started, now: dat
             created_at=now,
         )
     )
+
+
+def _joiners(session: Session, request: PushRequest, started: Started) -> int:
+    """How many keys of requests that joined an attempt are kept; its order is locked."""
+    joiners = select(func.count()).where(
+        IdempotencyKey.scope == _scope(request),
+        IdempotencyKey.transaction_id == started.transaction_id,
+        IdempotencyKey.status_code == _JOINED,
+    )
+    return session.scalars(joiners).one()
 
 
 # -- the push ----------------------------------------------------------------------------------
@@ -412,6 +436,10 @@ def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
 
 # Two orders that meet on one line need two; each further one, an attempt that has just grown old.
 _TRIES = 4
+# The status code of a request that joined an open attempt.
+_JOINED = 200
+# Keys of those who joined an attempt: a page that lost its answer tries a few times.
+_MOST_JOINERS = 10
 # A person waits for it, and a prompt that takes longer to arrive is not expected any more.
 PUSH_BUDGET = timedelta(seconds=20)
 # Seconds for a question that a shopper waits for before the next push; no answer: go on.

@@ -141,16 +141,19 @@ def _announce(changes: list[Change], seams: Seams) -> None:
         log.exception("a change was not announced at once")
 
 
-def take_code(session: Session, transaction_id: str, code: str, seams: Seams) -> None:
+def take_code(
+    session: Session, transaction_id: str, code: str, seams: Seams, share: str | None = None
+) -> None:
     """Keep the receipt that a shopper typed out of an SMS, and have Daraja asked at once.
 
     Args:
         code: ten upper-case letters and digits; a claim, which is never believed by itself.
+        share: a mark of who typed it; that sender's share of the questions pays for this one.
 
     Raises:
         TooManyCodes: five an hour are enough for an honest shopper.
     """
-    raw = Raw(Kind.SMS_CODE, code.encode())
+    raw = Raw(Kind.SMS_CODE, code.encode(), share=share)
 
     # Under the order's lock: of codes that arrive at once no sixth slips through.
     def check() -> None:

@@ -70,12 +70,15 @@ class Raw:
     Attributes:
         source: the address or the person it came from.
         stored_id: its row's id where it was stored before.
+        share: a mark of the stranger who caused it, whose share of Daraja's questions pays for the
+            one that it asks for; None: no stranger did.
     """
 
     kind: Kind
     body: bytes = b""
     source: str | None = None
     stored_id: int | None = None
+    share: str | None = None
 
 
 # Built once: SQLAlchemy takes longer to build a statement than PostgreSQL to run it.
@@ -262,7 +265,7 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: No
         if transaction.next_ask_at != due:
             return False
         transaction.next_ask_at = schedule.after_question(_standing(transaction), now())
-        transaction.ask_urgently = False
+        transaction.ask_urgently, transaction.urgent_for = False, None
         transaction.times_asked += 1
     return True
 
@@ -456,7 +459,7 @@ def _judge(
     if decision.contests and not told:
         raise _Contested(decision.contests)
     before = _told(transaction)
-    changed, decision = _apply(held, decision, now)
+    changed, decision = _apply(held, decision, raw.share, now)
     _tell_merchant(connection, held, before, now)
     return changed, decision
 
@@ -603,8 +606,13 @@ def _receipt_holder(
     return owner.one_or_none()
 
 
-def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change], Decision]:
+def _apply(
+    held: _Held, decision: Decision, share: str | None, now: datetime
+) -> tuple[list[Change], Decision]:
     """Write the decision into the row.
+
+    Args:
+        share: whose share of the questions pays where Daraja is to be asked at once.
 
     Returns:
         What changed, and the decision with what the order's state adds to it.
@@ -619,6 +627,9 @@ def _apply(held: _Held, decision: Decision, now: datetime) -> tuple[list[Change]
         transaction.next_ask_at = schedule.next_question(_standing(transaction), now)
         transaction.ask_urgently = False
     if decision.ask_now:
+        # What is urgent for better reasons does not become a stranger's.
+        better = transaction.ask_urgently and transaction.urgent_for is None
+        transaction.urgent_for = None if better else share
         transaction.next_ask_at, transaction.ask_urgently = now, True
     if _visible(transaction) == before:
         return [], decision

@@ -140,6 +140,9 @@ class Transaction(Base):
         amount_disputed: a callback told another amount, so a query's word makes it no success.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
         ask_urgently: something was heard that makes the question more pressing than others.
+        pushed_from: keyed hash of the sender that asked for the push, whose share of the questions
+            those about it are; None: not known, or forgotten.
+        urgent_for: the same of the sender whose code made it urgent; None: no stranger did.
     """
 
     __tablename__ = "transactions"
@@ -227,6 +230,8 @@ class Transaction(Base):
     next_ask_at: Mapped[datetime | None]
     times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
     ask_urgently: Mapped[bool] = mapped_column(server_default=false())
+    pushed_from: Mapped[str | None] = mapped_column(String(64))
+    urgent_for: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
@@ -317,6 +322,22 @@ class DarajaAccess(Base):
     expires_at: Mapped[datetime | None]
     fetching_until: Mapped[datetime | None]
     next_query_at: Mapped[datetime | None]
+
+
+class Asked(Base):
+    """A question that Daraja was asked lately, and for whom; gone after ten minutes.
+
+    Attributes:
+        share: keyed hash of the sender that caused it; None: no stranger did.
+        is_old: it was about a payment that nobody is expected to wait for.
+    """
+
+    __tablename__ = "asked"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    share: Mapped[str | None] = mapped_column(String(64))
+    is_old: Mapped[bool]
+    asked_at: Mapped[datetime]
 
 
 class Announcement(Base):

@@ -163,7 +163,9 @@ class QueryBudget:
         read = select(DarajaAccess.next_query_at).where(DarajaAccess.id == self._id)
         with self._session() as session:
             next_at = session.scalars(read).one_or_none()
-        return max(timedelta(0), next_at - self._now()) if next_at else timedelta(0)
+        left = next_at - self._now() if next_at else timedelta(0)
+        # One further away than a pause was written before a step back of the clock.
+        return left if timedelta(0) < left <= self.pause else timedelta(0)
 
 
 def _make_row(session: Session, row_id: str) -> None:

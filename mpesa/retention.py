@@ -17,6 +17,7 @@ from mpesa.domain.result_codes import Status
 from mpesa.domain.settlement import FORGOTTEN_ID
 from mpesa.ledger import Kind
 from mpesa.models import (
+    Asked,
     DecisionRow,
     Evidence,
     IdempotencyKey,
@@ -176,6 +177,9 @@ def _forget_all(
             or 0
         )
         return done
+    with writing(session):
+        # Marks of senders, ten minutes' worth: some are served a little sooner, and that is all.
+        session.execute(delete(Asked))
     for transaction_id, order_id in _found(session, which):
         messages = _forget(session, transaction_id, order_id, act)
         if messages is not None:
@@ -212,6 +216,8 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
                 msisdn=None,
                 merchant_request_id=None,
                 next_ask_at=None,
+                pushed_from=None,
+                urgent_for=None,
                 checkout_request_id=FORGOTTEN_ID + new_id(),
             )
             .execution_options(synchronize_session=False)

@@ -59,8 +59,13 @@ class Desk:
         msisdn: str = PAYER_MSISDN,
         key: str | None = None,
         check_limits: Callable[[str], None] | None = None,
+        sender: str | None = None,
     ) -> Started:
-        """Ask for a push."""
+        """Ask for a push.
+
+        Args:
+            sender: a mark of who asks.
+        """
         seams = checkout.Seams(
             line=Line(self.daraja, self.budget, self.now),
             callback_url=lambda token: f"https://pay.example/callback/{token}",
@@ -68,11 +73,11 @@ class Desk:
             announce=self.announce,
         )
         with self.sessions() as session:
-            return checkout.start(session, PushRequest(order_id, msisdn, key), seams)
+            return checkout.start(session, PushRequest(order_id, msisdn, key, sender), seams)
 
-    def attempt(self, msisdn: str = PAYER_MSISDN, **fields: Any) -> str:
+    def attempt(self, msisdn: str = PAYER_MSISDN, sender: str | None = None, **fields: Any) -> str:
         """An order of its own with an open attempt; returns the transaction's id."""
-        return self.start(self.order(**fields), msisdn).transaction_id
+        return self.start(self.order(**fields), msisdn, sender=sender).transaction_id
 
     def inbox_seams(self, listed: Callable[[str | None], bool] = lambda _: True) -> inbox.Seams:
         """What the inbox needs."""
@@ -84,6 +89,11 @@ class Desk:
         arrival = inbox.Arrival(self.daraja.token_of(push), body, source)
         with self.sessions() as session:
             inbox.receive(session, arrival, self.inbox_seams())
+
+    def type_code(self, transaction_id: str, sender: str | None = None) -> None:
+        """Let a code be typed for a transaction."""
+        with self.sessions() as session:
+            inbox.take_code(session, transaction_id, "UKO1ABCDEF", self.inbox_seams(), sender)
 
     def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
         """Record evidence; returns the transactions that changed."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import psycopg2
@@ -33,6 +34,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+# As a shop runs: the limits' defaults, and shoppers who come through a proxy.
+LIMITED = {
+    "STK_PUSH_LIMIT_PER_PHONE": "5/10minutes",
+    "STK_PUSH_LIMIT_PER_IP": "300/minute",
+    "TRUSTED_PROXIES": "1",
+}
+
+
+def from_address(number: int) -> dict[str, str]:
+    """The header with which a proxy passes on a shopper who has an address alone."""
+    return {"X-Forwarded-For": str(IPv4Address("10.0.0.0") + number)}
 
 
 class Server:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from mpesa import checkout
 from mpesa.checkout import (
@@ -23,6 +23,7 @@ from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.ledger import Kind
+from mpesa.models import IdempotencyKey
 from mpesa.orders import OrderHasOpenAttempt
 from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
@@ -798,6 +799,59 @@ def test_a_key_belongs_to_its_order(desk: Desk) -> None:
     second = desk.start(desk.order(), SECOND_PAYER_MSISDN, key="a")
 
     assert second.transaction_id != first.transaction_id
+
+
+def kept_keys(desk: Desk) -> list[str]:
+    with desk.sessions() as session:
+        return list(session.scalars(select(IdempotencyKey.key)))
+
+
+@on_both
+def test_of_those_that_join_an_attempt_ten_keep_their_keys(desk: Desk) -> None:
+    order = desk.order()
+    started = desk.start(order, key="starter")
+
+    joined = [desk.start(order, key=f"joiner {number}") for number in range(30)]
+
+    assert {each.status_code for each in joined} == {200}
+    assert {each.transaction_id for each in joined} == {started.transaction_id}
+    assert sorted(kept_keys(desk)) == sorted(
+        ["starter", *(f"joiner {number}" for number in range(10))]
+    )
+    assert desk.start(order, key="starter") == started
+    assert desk.start(order, key="joiner 0") == joined[0]
+
+
+def test_one_that_joined_and_did_not_keep_its_key_joins_again(desk: Desk) -> None:
+    order = desk.order()
+    desk.start(order)
+    joined = [desk.start(order, key=f"joiner {number}") for number in range(11)]
+
+    assert desk.start(order, key="joiner 10", check_limits=refuse) == joined[10]
+
+
+def test_each_attempt_has_ten_keys_of_those_that_join_it(desk: Desk) -> None:
+    order = desk.order()
+    desk.start(order)
+    for number in range(12):
+        desk.start(order, key=f"first {number}")
+    fail(desk)
+    desk.start(order)
+
+    for number in range(12):
+        desk.start(order, key=f"second {number}")
+
+    assert len(kept_keys(desk)) == 20
+
+
+@on_both
+def test_of_those_that_join_at_once_no_more_keep_their_keys(desk: Desk) -> None:
+    order = desk.order()
+    desk.start(order)
+
+    at_once([lambda each=each: desk.start(order, key=f"joiner {each}") for each in range(20)])
+
+    assert len(kept_keys(desk)) == 10
 
 
 def test_a_request_that_joined_keeps_its_key(desk: Desk) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import create_app
-from mpesa import inbox, ledger, reconciler
+from mpesa import inbox, ledger, turns
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.answers import Answer, read_push
 from mpesa.domain.snapshot import Snapshot
@@ -156,9 +156,9 @@ def test_a_code_typed_after_days_of_silence_is_still_asked_about(
     desk.tick()
 
     with desk.sessions() as session:
-        due = reconciler.most_urgent(session, clock())
+        due = turns.most_urgent(session, clock())
     assert due is not None
-    assert due[0] == transaction_id
+    assert due.transaction_id == transaction_id
 
 
 # -- limits --------------------------------------------------------------------------------------

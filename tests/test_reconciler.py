@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from mpesa import reconciler
+from mpesa import reconciler, turns
 from mpesa.asking import Line
 from mpesa.config import Rate
 from mpesa.daraja import DarajaError, NoAnswer, NotSent, QueryAnswer, UnknownOutcome
@@ -33,6 +33,9 @@ class Unlimited:
 
     def take(self) -> bool:
         return True
+
+    def wait(self) -> timedelta:
+        return timedelta(0)
 
 
 class Killed(BaseException):
@@ -328,6 +331,18 @@ def test_of_workers_with_budgets_of_their_own_one_asks(desk: Desk, clock: Clock)
     assert sum(asked) == 1
     assert desk.daraja.queries == [desk.daraja.checkout_id(1)]
     assert desk.transaction(transaction).times_asked == 1
+
+
+def test_without_a_budget_nothing_is_looked_for(desk: Desk, clock: Clock, monkeypatch) -> None:
+    desk.attempt()
+    clock.pass_(seconds=15)
+    desk.budget.take()
+    looked: list[int] = []
+    monkeypatch.setattr(turns, "most_urgent", lambda *_: looked.append(1))
+
+    reconcile(desk)
+
+    assert looked == []
 
 
 def test_without_a_budget_the_question_stays_due(desk: Desk, clock: Clock) -> None:

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from mpesa import ledger, retention, webhooks
+from mpesa import ledger, retention, turns, webhooks
 from mpesa.domain.settlement import CodeTyped, ReviewSettled
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Evidence, IdempotencyKey, Transaction, WebhookMessage, db
@@ -61,10 +61,11 @@ def everything(desk: Desk) -> str:
 
 
 def test_number_ids_and_raw_messages_of_old_payments_go(desk: Desk) -> None:
-    transaction = desk.start(desk.order(), key="key-1").transaction_id
+    transaction = desk.start(desk.order(), key="key-1", sender="mark-of-pusher").transaction_id
     with desk.sessions() as session:
-        ledger.record(session, transaction, CodeTyped(), Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ"),
-                      desk.now)  # fmt: skip
+        code = Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ", share="mark-of-typist")
+        ledger.record(session, transaction, CodeTyped(), code, desk.now)
+        turns.take(session, desk.budget, "mark-of-asker", desk.now(), is_old=False)
     pay(desk)
     desk.now.pass_(days=401)
 
@@ -72,6 +73,7 @@ def test_number_ids_and_raw_messages_of_old_payments_go(desk: Desk) -> None:
 
     kept = everything(desk)
     assert (done.transactions, done.messages, done.left) == (1, 3, 0)
+    assert "mark-of" not in kept
     for gone in ("712345678", "ws_CO", "2654-4b64", "196.201.212.69", "UKO9ZZZZZZ", "key-1"):
         assert gone not in kept
 

@@ -24,6 +24,7 @@ from mpesa.web import pages, reads, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
 from mpesa.web.callbacks import seams as inbox_seams
 from mpesa.web.errors import Problem, invalid, wants_page
+from mpesa.web.senders import sender_mark
 from mpesa.web.services import services
 
 payments = Blueprint("payments", __name__)
@@ -89,8 +90,9 @@ def _take_code(fields: Mapping[str, Any]) -> str:
     if code is None:
         raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
     _snapshot(transaction_id)
+    services().limits.check_code()
     try:
-        inbox.take_code(db.session(), transaction_id, code, inbox_seams())
+        inbox.take_code(db.session(), transaction_id, code, inbox_seams(), sender_mark())
     except inbox.TooManyCodes as refusal:
         detail = _("Too many codes. Please wait before you send another.")
         raise Problem(429, "rate_limited", detail, retry_after=refusal.seconds) from None
@@ -140,7 +142,7 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
         raise invalid("phone", _phone_refused(refusal), "invalid_phone") from None
     if not is_id(order_id):
         raise _problem(checkout.OrderNotFound())
-    return PushRequest(order_id, msisdn, idempotency_key())
+    return PushRequest(order_id, msisdn, idempotency_key(), sender_mark())
 
 
 def _phone_refused(refusal: InvalidPhone) -> str:

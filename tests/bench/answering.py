@@ -14,7 +14,7 @@ import requests
 
 from tests.bench.process import cpu_of
 from tests.factories import API_KEY, order_fields, success_callback
-from tests.servers import Server, running
+from tests.servers import LIMITED, Server, from_address, running
 
 PATIENCE = 30.0
 
@@ -110,7 +110,7 @@ def takes_all() -> Iterator[TakesAll]:
 
 @contextmanager
 def _served(folder: Path, url: str, daraja: TakesAll, settings: dict[str, str]) -> Iterator[Server]:
-    given = {"DATABASE_URL": url, "DARAJA_BASE_URL": daraja.address, **settings}
+    given = {"DATABASE_URL": url, "DARAJA_BASE_URL": daraja.address, **LIMITED, **settings}
     with running(folder, **given) as server:
         yield server
 
@@ -124,7 +124,8 @@ def _push(server: Server, payments: int) -> None:
 def _push_one(server: Server, number: int) -> None:
     order = server.post("/api/orders", json=order_fields(), headers=API_KEY).json()["order_id"]
     fields = {"order_id": order, "phone": _msisdn(number)}
-    assert server.post("/stk-push", json=fields).status_code == 202
+    pushed = server.post("/stk-push", json=fields, headers=from_address(number))
+    assert pushed.status_code == 202, pushed.text
 
 
 def _msisdn(number: int) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.bench import answering, figures, places, steps, watching
 from tests.bench.scale import Scale
-from tests.servers import running
+from tests.servers import LIMITED, running
 
 
 def run(scale: Scale, databases: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def _watch(url: str, folder: Path, scale: Scale) -> None:
         f"From the PIN to the result: {scale.watched} payments, {scale.per_second:g} a second,"
         f" each watched by both clients at once; this takes about {seconds + 8:.0f} s."
     )
-    with running(folder, DATABASE_URL=url, **scale.ours) as server:
+    with running(folder, DATABASE_URL=url, **LIMITED, **scale.ours) as server:
         seen = watching.watch(server, scale.watched, scale.per_second)
     rows = {
         "Socket.IO push": [each.pushed for each in seen],

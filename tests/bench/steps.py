@@ -17,6 +17,7 @@ from mpesa.models import db
 from mpesa.web import database, services
 from tests.factories import API_KEY, make_settings, order_fields, raw, success_callback
 from tests.fakes import FakeDaraja
+from tests.servers import LIMITED, from_address
 
 PATIENCE = 5.0
 # The first ones pay for connections, compiled statements and caches.
@@ -58,8 +59,7 @@ class Stopwatch:
 def measure(url: str, callbacks: int) -> dict[str, list[float]]:
     """Take callbacks in, one after another; seconds of each step of each."""
     daraja = FakeDaraja()
-    limits = {"STK_PUSH_LIMIT_PER_PHONE": "", "STK_PUSH_LIMIT_PER_IP": ""}
-    app = create_app(make_settings(DATABASE_URL=url, **limits), daraja=daraja)  # type: ignore[arg-type]
+    app = create_app(make_settings(DATABASE_URL=url, **LIMITED), daraja=daraja)  # type: ignore[arg-type]
     with app.app_context():
         database.migrate()
     rows: dict[str, list[float]] = {}
@@ -116,7 +116,10 @@ def _waiting_page(app: Flask, client: FlaskClient, number: int) -> Any:
     """A Socket.IO client in the room of a new transaction."""
     order = client.post("/api/orders", json=order_fields(), headers=API_KEY).get_json()
     wanted = {"order_id": order["order_id"], "phone": f"+2547{number:08d}"}
-    transaction_id = client.post("/stk-push", json=wanted).get_json()["transaction_id"]
+    shopper = from_address(number)
+    transaction_id = client.post("/stk-push", json=wanted, headers=shopper).get_json()[
+        "transaction_id"
+    ]
     with app.app_context():
         emitter = services().socketio
     return emitter.test_client(app, auth={"tx_id": transaction_id, "lang": "en"})

@@ -12,7 +12,7 @@ from mpesa.models import Order, Transaction
 from mpesa.tokens import new_callback_token
 from tests.bench import rows
 from tests.bench.answering import takes_all
-from tests.servers import Server, running, wait_until
+from tests.servers import LIMITED, Server, running, wait_until
 
 _PLAIN = ("tests/bench/plain_app.py",)
 
@@ -90,7 +90,7 @@ class Ours:
             given = {"DATABASE_URL": self._url, "DARAJA_BASE_URL": daraja.address}
             # What is measured is a payment, not the wait that would end in the middle of it.
             given["PAYMENT_WAIT_SECONDS"] = "3600"
-            with running(folder, **given, **self._settings, **settings) as server:
+            with running(folder, **given, **LIMITED, **self._settings, **settings) as server:
                 yield _ready(server)
 
     def seed(self, count: int, age: float = 0.0) -> list[Waiting]:

@@ -10,7 +10,7 @@ import requests
 import socketio
 
 from tests.factories import API_KEY, order_fields
-from tests.servers import Server
+from tests.servers import Server, from_address
 
 # What tutorials of STK push checkouts write: setInterval(..., 3000) from the push's answer on.
 POLL_EVERY = 3.0
@@ -44,7 +44,7 @@ def watch(server: Server, payments: int, per_second: float) -> list[Seen]:
 def _one(server: Server, number: int, begin: float) -> Seen:
     time.sleep(max(0.0, begin - time.monotonic()))
     msisdn = f"2547{number:08d}"
-    transaction_id = _push(server, msisdn)
+    transaction_id = _push(server, msisdn, from_address(number))
     first_poll = time.monotonic() + POLL_EVERY
     with socketio.SimpleClient() as page, ThreadPoolExecutor(max_workers=1) as beside:
         page.connect(server.address, transports=["websocket"], auth={"tx_id": transaction_id})
@@ -56,9 +56,10 @@ def _one(server: Server, number: int, begin: float) -> Seen:
         return Seen(pushed - entered, polled.result() - entered)
 
 
-def _push(server: Server, msisdn: str) -> str:
+def _push(server: Server, msisdn: str, shopper: dict[str, str]) -> str:
     order_id = _taken(server.post("/api/orders", json=order_fields(), headers=API_KEY))["order_id"]
-    pushed = _taken(server.post("/stk-push", json={"order_id": order_id, "phone": f"+{msisdn}"}))
+    wanted = {"order_id": order_id, "phone": f"+{msisdn}"}
+    pushed = _taken(server.post("/stk-push", json=wanted, headers=shopper))
     transaction_id: str = pushed["transaction_id"]
     return transaction_id
 

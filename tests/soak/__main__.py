@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.servers import Postgres, Server, free_port, running
+from tests.servers import LIMITED, Postgres, Server, free_port, running
 from tests.soak.comparing import compare
 from tests.soak.shopper import PATIENCE, Notes, Shopper
 
@@ -52,6 +52,7 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             DARAJA_BASE_URL=simulator.address,
             DARAJA_QUERY_RATE="600/minute",
             ASYNC_MODE=asked.async_mode,
+            **LIMITED,
         ) as server,
     ):
         notes = Notes()

@@ -12,7 +12,7 @@ import websocket
 
 from tests.factories import API_KEY, order_fields
 from tests.integration.steps import watching
-from tests.servers import Server
+from tests.servers import Server, from_address
 
 # A prompt lives 60 s, a late success comes up to 40 s later, and by then silence was asked about.
 PATIENCE = 150.0
@@ -99,11 +99,12 @@ class Shopper:
         script = self.notes.scripts[msisdn] = habits(self.chance)
         requests.put(f"{self.simulator.address}/lines/{msisdn}", json=script, timeout=30)
         push = {"order_id": order_id, "phone": f"+{msisdn}"}
-        answer = self.server.post("/stk-push", json=push)
+        answer = self.server.post("/stk-push", json=push, headers=from_address(self.number))
         assert answer.status_code == 202, answer.text
         # A prompt may be cancelled while its push times out: pressing again is another attempt.
         if self.chance.random() < 0.1 and script["late_success_after"] is None:
-            pressed_again = self.server.post("/stk-push", json=push)
+            again = {"json": push, "headers": from_address(self.number)}
+            pressed_again = self.server.post("/stk-push", **again)
             assert pressed_again.status_code in (200, 202, 409, 429), pressed_again.text
         transaction_id = answer.json()["transaction_id"]
         way = self.chance.choice(["socket"] * 6 + ["poll"] * 2 + ["leave"])

@@ -1,13 +1,16 @@
 """POST /sms-code: the receipt that a shopper typed out of an SMS, kept and never believed."""
 
+import re
 from collections import Counter
 
 import pytest
 
+from mpesa.models import Transaction, db
 from tests.conftest import BOTH_DATABASES
 from tests.desk import at_once
 from tests.factories import RECEIPT, SECOND_PAYER
 from tests.web.steps import problem, pushed, rows, status_of
+from tests.web.test_senders import new_order
 
 
 def send(client, transaction_id, code=RECEIPT, **more):
@@ -157,3 +160,33 @@ def test_of_many_codes_at_once_five_are_taken(app, client, transaction_id):
 
     assert Counter(each.status_code for each in answers) == {202: 5, 429: 7}
     assert rows(app)[2] == before[2] + 5
+
+
+def test_an_address_that_types_codes_too_often_is_told_when_to_come_back(make_app, daraja):
+    app = make_app(STK_PUSH_LIMIT_PER_IP="3/minute")
+    client = app.test_client()
+    ids = [pushed(client, new_order(client), f"071200000{each}")["transaction_id"] for each in "12"]
+
+    answers = [send(client, ids[each % 2]) for each in range(4)]
+
+    assert [each.status_code for each in answers] == [202, 202, 202, 429]
+    problem(answers[3], 429, "rate_limited")
+    elsewhere = send(client, ids[0], environ_base={"REMOTE_ADDR": "198.51.100.7"})
+    assert elsewhere.status_code == 202
+
+
+def test_a_push_and_a_code_are_kept_with_marks_of_who_sent_them(client, app, make_order):
+    def from_(address):
+        return {"environ_base": {"REMOTE_ADDR": address}}
+
+    ids = [
+        pushed(client, make_order(), f"071200000{last}", **from_(f"2001:db8:0:{last}::{last}"))
+        for last in (1, 2)
+    ]
+    send(client, ids[0]["transaction_id"], **from_("2001:db8:0:2::77"))
+
+    with app.app_context():
+        first, second = (db.session.get(Transaction, each["transaction_id"]) for each in ids)
+    assert first.pushed_from != second.pushed_from
+    assert first.urgent_for == second.pushed_from
+    assert re.fullmatch("[0-9a-f]{64}", first.pushed_from)
