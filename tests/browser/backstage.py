@@ -36,9 +36,11 @@ class Backstage:
         earlier = timedelta(seconds=seconds)
         with self.app.app_context():
             row = db.session.get_one(Transaction, transaction_id)
-            moved = {"created_at": row.created_at - earlier}
-            if row.retry_at:
-                moved["retry_at"] = row.retry_at - earlier
+            moved = {
+                name: getattr(row, name) - earlier
+                for name in ("created_at", "retry_at", "prompt_ends_at")
+                if getattr(row, name)
+            }
             db.session.execute(
                 update(Transaction).where(Transaction.id == transaction_id).values(**moved)
             )
