@@ -17,7 +17,8 @@ from mpesa.models import Announcement, Transaction, rows_at_once, writing
 
 # A change carries the time at which it had its lock, a little before its commit, and workers'
 # clocks differ a little: what was written this long ago is looked at again. A commit that takes
-# longer (a disk that stands still) is told by Redis, or by the question that a page asks anyway. Announcing twice the same `seq` is not done elsewhere.
+# longer (a disk that stands still) is told by Redis, or by the question that a page asks anyway.
+# Announcing the same `seq` twice is not done elsewhere.
 OVERLAP = timedelta(seconds=10)
 _LATELY = (
     select(Transaction.id, Transaction.seq)

