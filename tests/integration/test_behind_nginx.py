@@ -254,6 +254,37 @@ def test_a_body_just_above_the_limit_is_refused_in_words(house):
     assert answer.json()["code"] == "payload_too_large"
 
 
+def test_cookies_of_the_whole_domain_keep_no_page_from_its_result(house):
+    """An analytics script and a shop beside us can set more than a header line of 8 KB."""
+    order_id = new_order(house.shop, amount=150)
+    cookies = {"Cookie": "_ga=" + "x" * 9000 + "; cart=" + "y" * 9000}
+
+    page = house.shop.get(f"/checkout/{order_id}", headers=cookies)
+    poll = house.shop.get("/check-status?tx_id=unknown", headers=cookies)
+    socket = house.shop.get("/socket.io/?EIO=4&transport=websocket", headers=cookies)
+
+    assert (page.status_code, poll.json()["code"]) == (200, "transaction_not_found")
+    # What is no upgrade is refused by our own code, and not for its length.
+    assert socket.status_code == 400
+    assert socket.content
+
+
+@pytest.mark.parametrize("before", ["", "a=1; ", "notconsole=1;", "_ga=" + "x" * 9000 + "; "])
+def test_the_consoles_cookie_reaches_the_workers_among_others(house, before):
+    login = house.shop.get("/console/login")
+    (name, value), *_ = login.cookies.items()
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', login.text)[1]
+
+    sent = requests.post(
+        house.shop.url("/console/login"),
+        data={"name": "nobody", "password": "wrong", "csrf_token": token},
+        headers={"Cookie": f"{before}{name}={value}; z=1"},
+        timeout=PATIENCE,
+    )
+
+    assert sent.status_code == 403  # without its cookie the form would be a forged one: 400
+
+
 def test_metrics_are_not_for_the_outside(house):
     assert house.shop.get("/metrics").status_code == 404
     assert "nginx" in house.shop.get("/metrics").text
