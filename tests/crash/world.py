@@ -29,7 +29,14 @@ T = TypeVar("T")
 
 _TIMES = {
     "orders": ("created_at", "updated_at", "expires_at"),
-    "transactions": ("created_at", "updated_at", "settled_at", "retry_at", "next_ask_at"),
+    "transactions": (
+        "created_at",
+        "updated_at",
+        "settled_at",
+        "retry_at",
+        "next_ask_at",
+        "prompt_ends_at",
+    ),
     "evidence": ("received_at",),
     "decisions": ("decided_at",),
     "daraja_access": ("expires_at", "fetching_until", "next_query_at"),
