@@ -15,6 +15,7 @@ from mpesa import asking, counters, ledger, turns
 from mpesa.asking import Line, Question
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
 from mpesa.domain import settlement
+from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus, seconds_left
@@ -321,6 +322,7 @@ def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Tr
         attempt=1 + max((each.attempt for each in seen.attempts), default=0),
         msisdn=request.msisdn,
         amount=seen.order.amount,
+        account_reference=account_reference(seen.order.reference),
         callback_token_hash=hash_token(token),
         status=Status.PENDING.value,
         reason=Reason.AWAITING_PIN.value,

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from mpesa.domain.people_text import is_sound
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DOTENV = Path(__file__).resolve().parents[1] / ".env"
@@ -245,7 +247,7 @@ class _Reader:
             "demo_shop": lambda: self.switch(
                 "DEMO_SHOP", default=self.env() is DarajaEnv.SIMULATOR
             ),
-            "merchant_name": lambda: self.text("MERCHANT_NAME", "Duka la Mfano"),
+            "merchant_name": lambda: self.line("MERCHANT_NAME", "Duka la Mfano"),
             "merchant_colour": self.colour,
             "merchant_logo": self.logo,
             "return_url_hosts": lambda: self.names("RETURN_URL_HOSTS"),
@@ -275,6 +277,12 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
+
+    def line(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        if not is_sound(text):
+            refuse(name, "text on one line, in UTF-8, without control characters")
+        return text
 
     def choice(self, name: str, words: type[StrEnum], default: str) -> str:
         value = self.text(name, default).lower()

@@ -113,7 +113,10 @@ class Order(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     amount: Mapped[int] = mapped_column(Integer)
-    reference: Mapped[str] = mapped_column(String(12), index=True)
+    # SQLite minds no length, and cannot change a column that others point to without copying all.
+    reference: Mapped[str] = mapped_column(
+        String(64).with_variant(String(12), "sqlite"), index=True
+    )
     description: Mapped[str] = mapped_column(String(200))
     return_url: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime | None]
@@ -139,6 +142,8 @@ class Transaction(Base):
         settles_order: it is the success that paid its order.
         amount_disputed: a callback told another amount, so a query's word makes it no success.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
+        account_reference: what Daraja was given of its order's reference, as the payer's prompt
+            and M-PESA's statement show it; None on rows from before it was kept.
         ask_urgently: something was heard that makes the question more pressing than others.
         pushed_from: keyed hash of the sender that asked for the push, whose share of the questions
             those about it are; None: not known, or forgotten.
@@ -213,6 +218,7 @@ class Transaction(Base):
     attempt: Mapped[int] = mapped_column(Integer)
     msisdn: Mapped[str | None] = mapped_column(String(12), index=True)
     amount: Mapped[int] = mapped_column(Integer)
+    account_reference: Mapped[str | None] = mapped_column(String(12))
     callback_token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     merchant_request_id: Mapped[str | None] = mapped_column(String(64))
     checkout_request_id: Mapped[str | None] = mapped_column(String(64), unique=True)

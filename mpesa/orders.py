@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -18,6 +18,8 @@ from mpesa.tokens import hash_token, new_id
 
 # One reference is one order, or a handful of attempts to make it; a page of them is enough.
 _MOST_FOUND = 100
+# Ten years, with the three leap days that they may have. No calendar or zone ends so soon.
+_LONGEST_LIFE = timedelta(days=3653)
 
 
 class OrderError(Exception):
@@ -36,8 +38,8 @@ class OrderHasOpenAttempt(OrderError):
     """A prompt may still be answered."""
 
 
-class EndsInThePast(OrderError):
-    """Its end has passed before it began."""
+class EndsAtNoTime(OrderError):
+    """Its end has passed before it began, or is further away than anybody can mean."""
 
 
 class KeyReused(OrderError):
@@ -79,7 +81,7 @@ def create(session: Session, new: NewOrder, now: datetime, key: Key | None = Non
 
     Raises:
         KeyReused: the key came before with other fields.
-        EndsInThePast: asked after the key, so that a repeated request is answered as before.
+        EndsAtNoTime: asked after the key, so that a repeated request is answered as before.
     """
     try:
         return _create(session, new, now, key)
@@ -138,8 +140,8 @@ def _create(session: Session, new: NewOrder, now: datetime, key: Key | None) -> 
         earlier = _earlier(session, new, key) if key else None
         if earlier is not None:
             return earlier
-        if new.expires_at is not None and new.expires_at <= now:
-            raise EndsInThePast
+        if new.expires_at is not None and not now < new.expires_at <= now + _LONGEST_LIFE:
+            raise EndsAtNoTime
         order = _row(new, now)
         session.add(order)
         session.flush()

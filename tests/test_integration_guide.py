@@ -189,6 +189,21 @@ def test_buying_the_same_twice_makes_one_order(shop: Shop) -> None:
     assert buy(shop, "INV-2") == buy(shop, "INV-2")
 
 
+def test_a_shops_own_order_number_needs_no_shortening(shop: Shop) -> None:
+    reference = f"ORD-2026-000123-{shop.language}"
+
+    buy(shop, reference)
+
+    assert shop.order(reference) == {"status": "OPEN", "by": "asking"}
+
+
+def test_an_order_that_is_refused_is_told_to_the_shopper_in_words(shop: Shop) -> None:
+    answer = requests.post(f"{shop.address}/buy", data={"reference": "no. 7"}, timeout=PATIENCE)
+
+    assert answer.status_code == 502
+    assert answer.text == "This order cannot be paid just now. Please tell the shop."
+
+
 def test_an_order_that_nobody_made_is_unknown(shop: Shop) -> None:
     assert shop.order("INV-404") == {"status": None, "by": "asking"}
 

@@ -16,7 +16,9 @@ orders_group = Group("orders", help="Make orders.")
 
 @orders_group.command("create")
 @click.option("--amount", type=int, required=True, help="Whole shillings.")
-@click.option("--reference", required=True, help="Yours; the payer sees it. 12 characters.")
+@click.option(
+    "--reference", required=True, help="Yours, 64 characters; the payer sees the last 12."
+)
 @click.option("--description", required=True, help="What is paid for, 200 characters.")
 @click.option("--return-url", help="Where the shopper goes afterwards.")
 @click.option("--expires-at", help="ISO 8601 with its zone; no push is taken afterwards.")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from mpesa.config import AccountType
-from mpesa.daraja.plain_text import account_reference, transaction_desc
+from mpesa.daraja.plain_text import transaction_desc
+from mpesa.domain.reference import account_reference
 
 # Kenya has kept UTC+3 all year since 1960, so no time zone database is needed.
 NAIROBI = timezone(timedelta(hours=3), "EAT")
@@ -54,7 +55,7 @@ class Push:
     Attributes:
         msisdn: the payer, `2547…` or `2541…`.
         amount: whole Kenyan shillings.
-        reference: 1 to 12 of `A-Z a-z 0-9 . _ / -`.
+        reference: 1 to 64 of `A-Z a-z 0-9 . _ / -`; Daraja gets the last 12 of them.
         description: any text; Daraja gets a plain 13 characters of it.
         callback_url: where Safaricom posts the result; it holds a secret.
     """
@@ -73,7 +74,7 @@ def push_body(merchant: Merchant, push: Push, now: datetime) -> dict[str, str | 
         now: aware; it is told to Daraja in Nairobi time.
 
     Raises:
-        ValueError: the reference is not one that Daraja takes.
+        ValueError: the reference has another form.
     """
     return {
         **_signature(merchant, now),

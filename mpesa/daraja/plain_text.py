@@ -1,26 +1,14 @@
-"""The two texts that a shopper sees in the prompt, made to fit Daraja's fields."""
+"""What is paid for, made to fit Daraja's field."""
 
 import re
 import unicodedata
 
-# "Maximum of 12 characters" and "maximum of 13 characters" (Daraja docs, M-PESA Express).
-_REFERENCE = re.compile(r"[A-Za-z0-9._/-]{1,12}")
+# "Maximum of 13 characters" (Daraja docs, M-PESA Express).
 _DESCRIPTION_LENGTH = 13
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
 
 # The docs call TransactionDesc optional, yet leaving it out gets "Invalid Remarks".
 _NO_DESCRIPTION = "Payment"
-
-
-def account_reference(reference: str) -> str:
-    """`AccountReference`: the order's reference as it is, never shortened or changed.
-
-    Raises:
-        ValueError: it is not 1 to 12 of `A-Z a-z 0-9 . _ / -`.
-    """
-    if not _REFERENCE.fullmatch(reference):
-        raise ValueError("a reference is 1 to 12 of A-Z, a-z, 0-9, '.', '_', '/' and '-'")
-    return reference
 
 
 def transaction_desc(description: str) -> str:

@@ -1,7 +1,6 @@
 """For merchants' servers: /api/orders; for load balancers: /healthz and /readyz."""
 
 import hmac
-import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +10,8 @@ from flask_babel import gettext as _
 
 from mpesa import ledger, orders, vitals
 from mpesa.config import Settings, is_loopback
+from mpesa.domain.people_text import read_line
+from mpesa.domain.reference import is_reference
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Order, db
 from mpesa.orders import Key, NewOrder
@@ -22,7 +23,6 @@ from mpesa.web.services import services
 
 api = Blueprint("api", __name__)
 
-_REFERENCE = re.compile(r"[A-Za-z0-9._/-]{1,12}")
 _DESCRIPTION_LONGEST = 200
 _RETURN_URL_LONGEST = 2000
 
@@ -52,7 +52,7 @@ def find_orders() -> Response:
     """The orders with a reference, newest first."""
     _authorised()
     reference = request.args.get("reference")
-    if reference is None or not _REFERENCE.fullmatch(reference):
+    if not is_reference(reference):
         raise invalid("reference", _("Say which reference: ?reference=…"))
     found = orders.find_by_reference(db.session(), reference)
     return jsonify(orders=[_shown(order) for order in found])
@@ -94,23 +94,26 @@ def make_order(new: NewOrder, key: Key | None = None) -> Order:
     """Create the order, or find the one that the same key made before.
 
     Raises:
-        Problem: 422 where the key came with other fields, 400 where the order's end has passed.
+        Problem: 422 where the key came with other fields, 400 where the order ends too early or
+            too late.
     """
     try:
         return orders.create(db.session(), new, services().now(), key)
     except orders.KeyReused:
         detail = _("This Idempotency-Key was used before with other fields.")
         raise Problem(422, "idempotency_mismatch", detail) from None
-    except orders.EndsInThePast:
+    except orders.EndsAtNoTime:
         raise _wrong_expiry() from None
 
 
 def parse_order(fields: dict[str, Any], settings: Settings) -> NewOrder:
-    """Check the fields of a new order; whether its end lies in the future is seen on creation.
+    """Check the fields of a new order; whether its end is near enough is seen on creation.
 
     Raises:
         Problem: 400 that names the field.
     """
+    if fields.get("currency") not in (None, "KES"):
+        raise invalid("currency", _("KES, or leave it out: M-PESA moves Kenyan shillings only."))
     return NewOrder(
         amount=_amount(fields.get("amount"), settings.daraja_max_amount),
         reference=_reference(fields.get("reference")),
@@ -128,25 +131,35 @@ def _amount(value: Any, largest: int) -> int:
 
 
 def _reference(value: Any) -> str:
-    if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
-        raise invalid("reference", _("1 to 12 of A-Z, a-z, 0-9, dot, underscore, slash, hyphen."))
+    if not is_reference(value):
+        raise invalid("reference", _("1 to 64 of A-Z, a-z, 0-9, dot, underscore, slash, hyphen."))
     return value
 
 
 def _description(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value.strip()) <= _DESCRIPTION_LONGEST:
-        raise invalid("description", _("1 to 200 characters that say what is paid for."))
-    if not value.isprintable():
-        raise invalid("description", _("Printable characters on one line."))
-    return value.strip()
+    description = read_line(value, _DESCRIPTION_LONGEST)
+    if description is None:
+        detail = _("1 to 200 characters on one line, without control characters.")
+        raise invalid("description", detail)
+    return description
 
 
 def _return_url(value: Any, settings: Settings) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not _may_return(value, settings):
-        raise invalid("return_url", _("An https address on a host that may be returned to."))
+        raise invalid("return_url", _return_rule(settings))
     return value
+
+
+def _return_rule(settings: Settings) -> str:
+    hosts = ", ".join(settings.return_url_hosts)
+    rule = _("An https address, at most 2,000 ASCII characters.")
+    if hosts:
+        rule = _("An https address on a host of RETURN_URL_HOSTS: %(hosts)s.", hosts=hosts)
+    if settings.simulated:
+        rule += " " + _("With the simulator, http on a loopback address will do.")
+    return str(rule)
 
 
 def _may_return(url: str, settings: Settings) -> bool:
@@ -167,7 +180,10 @@ def _may_return(url: str, settings: Settings) -> bool:
 
 
 def _wrong_expiry() -> Problem:
-    detail = _("A time in the future, ISO 8601 with its zone, such as 2030-01-31T12:00:00Z.")
+    detail = _(
+        "A time in the future, at most ten years from now, ISO 8601 with its zone, such as"
+        " 2030-01-31T12:00:00Z."
+    )
     return invalid("expires_at", detail)
 
 

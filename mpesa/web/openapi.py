@@ -23,7 +23,7 @@ JSON, PROBLEM, FORM, HTML = (
 )
 _AN_ID = "fPXIkVzsACg7ZCB7oJ3rbA"
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$", "examples": [_AN_ID]}
-_REFERENCE = {"type": "string", "pattern": "^[A-Za-z0-9._/-]{1,12}$", "examples": ["INV-1"]}
+_REFERENCE = {"type": "string", "pattern": "^[A-Za-z0-9._/-]{1,64}$", "examples": ["INV-1"]}
 _TIME = {"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 _RECEIPT = {"type": "string", "pattern": "^[A-Z0-9]{10}$", "examples": ["UKO8I5ILFE"]}
@@ -241,25 +241,26 @@ def _create_order(largest: int) -> dict[str, Any]:
     fields = _object(
         {
             "amount": {"type": "integer", "minimum": 1, "maximum": largest, "examples": [150]},
-            "reference": {**_REFERENCE, "description": "Yours; the payer sees it."},
+            "reference": {**_REFERENCE, "description": "Yours; the payer sees the last 12."},
             "description": {
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 200,
                 "format": "one-line",
-                "description": "What is paid for: printable, on one line.",
+                "description": "What is paid for, in any script; no control characters.",
                 "examples": ["Two coffees"],
             },
+            "currency": {"enum": ["KES", None], "description": "May be left out."},
             "return_url": {
                 "type": ["string", "null"],
                 "format": "uri",
                 "maxLength": 2000,
-                "description": "Where the shopper goes afterwards: https. What it brings along"
-                " proves nothing.",
+                "description": "Where the shopper goes afterwards: https (with the simulator also"
+                " http on loopback). What it brings along proves nothing.",
             },
-            "expires_at": {**_MAYBE_TIME, "description": "In the future, with its zone."},
+            "expires_at": {**_MAYBE_TIME, "description": "Within ten years, with its zone."},
         },
-        optional=("return_url", "expires_at"),
+        optional=("currency", "return_url", "expires_at"),
     )
     # What is not known is passed over, so that tomorrow's clients can speak with today's server.
     fields["additionalProperties"] = True
@@ -389,7 +390,8 @@ def _sms_code() -> dict[str, Any]:
             "code": {
                 "type": "string",
                 "format": "receipt",
-                "description": "The receipt of the shopper's SMS. Kept, never believed by itself.",
+                "description": "The receipt of the shopper's SMS, or the whole SMS. Kept, never"
+                " believed by itself.",
                 "examples": _RECEIPT["examples"],
             },
         }

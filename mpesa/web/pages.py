@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, orders
 from mpesa.config import AccountType, Settings, is_loopback
+from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import OrderStatus, Snapshot
 from mpesa.models import Evidence, Order, db
@@ -87,6 +88,8 @@ def checkout_page(
         code_known=_has_code(newest, view),
         paid_at=_paid_at(newest),
         prompt_left=view == "paid" and any(each["status"] == Status.PENDING for each in attempts),
+        # Only where a countdown needs it: elsewhere a page that did not change keeps its ETag.
+        server_time=round(now.timestamp() * 1000),
         wait_seconds=services().settings.payment_wait_seconds,
         refresh_after=_refresh_after(newest, typing=other or code_problem is not None),
         manual_payment=_manual_payment(services().settings, order),
@@ -203,7 +206,7 @@ def _manual_payment(settings: Settings, order: Order) -> dict[str, str | None] |
         "kind": settings.daraja_account_type.value,
         "number": settings.daraja_till if to_till else settings.daraja_shortcode,
         # Buy Goods asks for a till and an amount, and for no account.
-        "account": None if to_till else order.reference,
+        "account": None if to_till else account_reference(order.reference),
     }
 
 

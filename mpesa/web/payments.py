@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 
 from mpesa import checkout, inbox
 from mpesa.checkout import PushNotStarted, PushRequest, Started
-from mpesa.domain.callback import parse_receipt
 from mpesa.domain.phone import (
     InvalidPhone,
     NoPhone,
@@ -18,6 +17,7 @@ from mpesa.domain.phone import (
     PhoneTooShort,
     parse_msisdn,
 )
+from mpesa.domain.sms_code import find_receipt
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
 from mpesa.web import pages, reads, words
@@ -86,7 +86,7 @@ def _take_code(fields: Mapping[str, Any]) -> str:
     transaction_id = fields.get("tx_id")
     if not isinstance(transaction_id, str) or not transaction_id:
         raise invalid("tx_id", _("Say which transaction the code is for."))
-    code = parse_receipt(fields.get("code"))
+    code = find_receipt(fields.get("code"))
     if code is None:
         raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
     _snapshot(transaction_id)

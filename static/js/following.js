@@ -66,7 +66,7 @@ export function turnTo(snapshot, serverTime) {
 export function resume() {
   if (!stage.dataset.snapshot) return;
   shown = JSON.parse(stage.dataset.snapshot);
-  heard(shown);
+  heard(shown, Number(stage.dataset.serverTime) || null);
   attend();
 }
 
@@ -85,7 +85,7 @@ export async function catchUp(notice = "") {
   if (!seen || seen.view === "phone" || shown !== before) return false;
   if (seen.snapshot && seen.snapshot.transaction_id === shown?.transaction_id) return false;
   if (!seen.snapshot) return location.reload();
-  turnTo(seen.snapshot);
+  turnTo(seen.snapshot, seen.serverTime);
   say("notice", notice);
   return true;
 }

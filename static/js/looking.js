@@ -15,10 +15,11 @@ async function ask() {
   etag = response.headers.get("ETag");
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const { view, snapshot } = page.getElementById("stage").dataset;
-  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null };
+  const serverTime = Date.parse(response.headers.get("Date")) || null;
+  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null, serverTime };
 }
 
-/** What the order's page says by now, {view, snapshot or null}; null where nothing is new. */
+/** What the order's page says by now, {view, snapshot or null, serverTime in ms or null}; null where nothing is new. */
 export async function look() {
   try {
     return await ask();

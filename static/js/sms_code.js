@@ -6,9 +6,9 @@ import { byId, say, stage, word, write } from "./wording.js";
 
 async function send(form) {
   const field = form.elements.code;
-  const code = field.value.trim().toUpperCase();
+  const code = field.value.trim();
   refuse(field, "");
-  if (!/^[A-Z0-9]{10}$/.test(code)) return refuse(field, word("code-wrong"));
+  if (!code) return refuse(field, word("code-wrong"));
   const release = hold(form.querySelector("button"), word("sending"));
   const fields = { tx_id: form.elements.tx_id.value, code };
   const { answer, serverTime, status, retryAfter } = await post(form.action, fields);
@@ -25,8 +25,18 @@ function refuse(field, text) {
   field.focus();
 }
 
+/** A field of one line drops line breaks, and would glue the code to the word before it. */
+function pasteOnOneLine(event) {
+  const pasted = event.clipboardData?.getData("text") ?? "";
+  if (!/[\r\n]/.test(pasted)) return;
+  event.preventDefault();
+  const { selectionStart, selectionEnd } = event.target;
+  event.target.setRangeText(pasted.replace(/\s+/g, " "), selectionStart, selectionEnd, "end");
+}
+
 for (const form of stage.querySelectorAll(".sms-code")) {
   form.noValidate = true;
+  form.elements.code.addEventListener("paste", pasteOnOneLine);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send(form);

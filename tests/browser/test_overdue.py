@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.steps import Sale, type_code
+from tests.browser.steps import CODE, SEND_CODE, Sale, type_code
 from tests.servers import wait_until
 
 PAY_AGAIN = "^Pay again$"
@@ -72,6 +72,26 @@ def test_the_code_from_the_sms_makes_us_ask_daraja_at_once(silent, sale):
     sale.phone.script(query="honest")
 
     type_code(silent, sale.receipt().lower())
+
+    silent.sees("paid")
+
+
+def test_the_whole_sms_may_be_pasted(silent, sale):
+    sale.phone.answer(pin="1234")
+    sale.phone.script(query="honest")
+    field = silent.page.get_by_role("textbox", name=CODE).filter(visible=True)
+
+    # As a messenger copies it: with the sender's line above.
+    field.evaluate(
+        """(field, text) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.setData("text", text);
+          const paste = { clipboardData, bubbles: true, cancelable: true };
+          field.dispatchEvent(new ClipboardEvent("paste", paste));
+        }""",
+        f"MPESA\n{sale.receipt()} Confirmed. Ksh150.00 sent to DUKA LA MFANO on 24/11/26.",
+    )
+    silent.button(SEND_CODE).filter(visible=True).click()
 
     silent.sees("paid")
 

@@ -1,7 +1,9 @@
 """How the page is used: keyboard, screen reader, motion, dark, paper, Kiswahili."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.steps import Sale, pick_up
@@ -94,6 +96,20 @@ def test_the_countdown_is_said_sparsely(visit, sale):
 
     shopper.reads(re.compile("0:[012][0-9] left to answer"))
     assert 1 <= len(shopper.said()) - len(before) <= 4
+
+
+@pytest.mark.parametrize("hours", [-2, 2, 24 * 400])
+def test_the_countdown_is_right_after_a_reload_though_the_phones_clock_is_wrong(visit, sale, hours):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    # What the page is told afterwards would set its clock right.
+    shopper.page.route("**/check-status*", lambda route: route.abort())
+    shopper.page.route_web_socket("**/socket.io/**", lambda _socket: None)
+    shopper.page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=hours))
+
+    shopper.page.reload()
+
+    shopper.reads(re.compile("^0:[345][0-9] left to answer$"))
 
 
 def test_the_status_region_is_there_from_the_first_paint(visit, sale):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.daraja.plain_text import account_reference, transaction_desc
+from mpesa.daraja.plain_text import transaction_desc
 
 
 @given(st.text())
@@ -37,14 +37,3 @@ def test_a_plain_description_is_left_as_it_is(description: str) -> None:
 )
 def test_a_description_is_folded_cleaned_and_cut(description: str, desc: str) -> None:
     assert transaction_desc(description) == desc
-
-
-@pytest.mark.parametrize("reference", ["A", "INV-1", "a.b_c/d-9", "123456789012"])
-def test_a_reference_is_never_changed(reference: str) -> None:
-    assert account_reference(reference) == reference
-
-
-@pytest.mark.parametrize("reference", ["", "1234567890123", "a b", "a&b", "a\n", "٣", "é"])
-def test_a_reference_that_daraja_might_not_take_is_refused(reference: str) -> None:
-    with pytest.raises(ValueError, match="1 to 12"):
-        account_reference(reference)

@@ -148,6 +148,28 @@ def test_daraja_is_asked_as_soon_as_the_budget_allows(app, operator, payment, cl
     assert row.status == "PENDING"
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "\u202aUKO1ABCDEF\u202c",
+        "UKO1 ABCDEF",
+        "UKO1ABCDEF Confirmed. Ksh150.00 sent to DUKA LA MFANO on 24/11/26 at 12:00 PM.",
+    ],
+)
+def test_the_receipt_is_found_in_what_an_operator_pastes(operator, client, payment, typed):
+    act(operator, payment, "paid", receipt=typed)
+
+    assert status_of(client, payment)["receipt"] == RECEIPT
+
+
+def test_a_reason_may_have_lines_and_any_script(app, operator, payment):
+    reason = "Imethibitishwa\u00a0\u2013 \U0001f469\u200d\U0001f4bc\n\tpage 2"
+
+    act(operator, payment, "ask", reason=reason)
+
+    assert acts_of(app, payment)[0][1]["reason"] == reason
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 
@@ -157,6 +179,8 @@ def test_daraja_is_asked_as_soon_as_the_budget_allows(app, operator, payment, cl
         ({"reason": ""}, "Say why"),
         ({"reason": "  x "}, "Say why"),
         ({"reason": "x" * 501}, "Say why"),
+        ({"reason": "On the\0statement"}, "Say why"),
+        ({"reason": "On the \x1b[2Jstatement"}, "Say why"),
         ({"receipt": ""}, "ten letters and digits"),
         ({"receipt": "UKO1ABCDE"}, "ten letters and digits"),
         ({"receipt": "UKO1ABCDEFG"}, "ten letters and digits"),

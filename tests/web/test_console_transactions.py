@@ -152,7 +152,16 @@ def found_by(operator, typed):
     return followed(operator, send(operator, LIST, q=typed))
 
 
-@pytest.mark.parametrize("typed", [RECEIPT, RECEIPT.lower(), f"  {RECEIPT} "])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        RECEIPT,
+        RECEIPT.lower(),
+        f"  {RECEIPT} ",
+        f"\u202a{RECEIPT}\u202c",
+        f"{RECEIPT} Confirmed. Ksh150.00 sent to DUKA LA MFANO on 24/11/26 at 12:00 PM.",
+    ],
+)
 def test_a_receipt_leads_to_its_payment(operator, three, typed):
     assert RECEIPT in found_by(operator, typed).text
 
@@ -173,7 +182,43 @@ def test_a_reference_leads_to_its_payments(operator, three):
     assert shown(found_by(operator, "INV-2")) == [three[1]]
 
 
-@pytest.mark.parametrize("typed", [PAYER, f"+{PAYER_MSISDN}", "0712 345 678"])
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+def test_a_long_reference_leads_to_its_payments(operator, client, make_order):
+    reference = "ORD-2026-000123" + "/x" * 24
+    paid = pushed(client, make_order(reference=reference))["transaction_id"]
+    pushed(client, make_order(reference=reference[:-1] + "y"), SECOND_PAYER)
+
+    page = found_by(operator, reference)
+
+    assert shown(page) == [paid]
+    assert reference in page.text
+
+
+def test_a_long_references_payment_says_what_the_prompt_showed_of_it(operator, client, make_order):
+    long = pushed(client, make_order(reference="ORD-2026-000123"))["transaction_id"]
+    short = pushed(client, make_order(reference="INV-1"), SECOND_PAYER)["transaction_id"]
+
+    assert "-2026-000123</dd>" in operator.get(f"{LIST}/{long}").text
+    assert "Shown to the payer" not in operator.get(f"{LIST}/{short}").text
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@pytest.mark.parametrize("typed", ["a\0b", "\0" * 22, "A" * 65, "\u202e", "x" * 5000, "UKO1\0"])
+def test_what_cannot_be_anything_is_looked_for_nowhere(operator, three, typed):
+    assert "Nothing was found." in found_by(operator, typed).text
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        PAYER,
+        f"+{PAYER_MSISDN}",
+        "0712 345 678",
+        "\u202a+254 712 345 678\u202c",
+        "0712\u00a0345\u00a0678",
+        f"tel:+{PAYER_MSISDN}",
+    ],
+)
 def test_a_whole_number_leads_to_the_payments_of_its_line(operator, three, typed):
     answer = send(operator, LIST, q=typed)
     page = followed(operator, answer)

@@ -1,5 +1,6 @@
 """GET /openapi.json is true to the routes, and GET /docs/api shows it."""
 
+import itertools
 import re
 import time
 from datetime import UTC, datetime
@@ -118,14 +119,18 @@ def test_the_page_needs_no_script(client):
 
 
 def later() -> st.SearchStrategy[str]:
-    """Times in the future, as RFC 3339 writes them."""
-    seconds = st.integers(int(datetime(2031, 1, 1, tzinfo=UTC).timestamp()), 4_000_000_000)
+    """Times in the future, within ten years, as RFC 3339 writes them."""
+    seconds = st.integers(
+        int(datetime(2031, 1, 1, tzinfo=UTC).timestamp()),
+        int(datetime(2036, 11, 1, tzinfo=UTC).timestamp()),
+    )
     return seconds.map(lambda each: datetime.fromtimestamp(each, UTC).isoformat())
 
 
-LINE = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
+NUMBERS = itertools.count()
+LINE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=199)
 for name, strategy in {
-    "one-line": LINE.map(lambda text: text[:200]),
+    "one-line": LINE.map(lambda text: f"x{text}"),
     "kenyan-mobile": st.from_regex(r"07[0-2][0-9]{7}", fullmatch=True, alphabet="0123456789"),
     "receipt": st.from_regex(r"[A-Z0-9]{10}", fullmatch=True),
     "uri": st.from_regex(r"https://[a-z]{1,20}\.example/[a-z]{0,20}", fullmatch=True),
@@ -184,6 +189,10 @@ def lead_somewhere(case, known, chosen: int) -> None:
     """Put a known id where an example would lead nowhere, three times of four."""
     if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
         case.body["amount"] = int(case.body["amount"])  # JSON Schema calls 150.0 an integer
+    if case.headers and "Idempotency-Key" in case.headers:
+        # One that came before with other fields is 422, which no schema can say.
+        key = case.headers["Idempotency-Key"]
+        case.headers["Idempotency-Key"] = f"{key[:200]}{next(NUMBERS)}"
     for place in (case.path_parameters, case.query, case.body):
         if isinstance(place, dict):
             for name, ids in known.items():

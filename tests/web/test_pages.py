@@ -428,9 +428,9 @@ def test_a_paid_page_warns_of_a_prompt_that_another_attempt_left(client, make_or
     assert "is still on a phone, cancel it" in page(client, order_id)
 
 
-def failed_page(client, daraja, **query):
+def failed_page(client, daraja, reference="INV-7", **query):
     """The page of an order for KES 1,500, reference INV-7, whose payer had too little."""
-    fields = {"amount": 1500, "reference": "INV-7", "description": "x"}
+    fields = {"amount": 1500, "reference": reference, "description": "x"}
     order_id = client.post("/api/orders", json=fields, headers=API_KEY).get_json()["order_id"]
     pushed(client, order_id)
     fail(client, daraja, 1)
@@ -465,6 +465,28 @@ def test_after_a_failure_the_way_to_pay_by_hand_is_shown_where_it_is_wanted(
     assert to_copy(text) == values
     assert menu in text
     assert 'id="code-by-hand"' in text
+
+
+def test_by_hand_a_long_reference_is_given_as_the_menu_takes_it(make_app, daraja):
+    client = make_app(MANUAL_PAYMENT="on").test_client()
+
+    text = failed_page(client, daraja, reference="ORD-2026-000123")
+
+    assert to_copy(text) == ["174379", "-2026-000123", "1500"]
+    assert "Order ORD-2026-000123" in text
+
+
+def test_a_page_that_counts_down_carries_the_servers_time(client, clock, make_order):
+    order_id = make_order()
+    before = page(client, order_id)
+    pushed(client, order_id)
+    clock.pass_(seconds=7)
+
+    waiting = page(client, order_id)
+
+    assert "data-server-time" not in before  # its ETag stays while nothing happens
+    (told,) = re.findall(r'data-server-time="([0-9]+)"', waiting)
+    assert int(told) == clock().timestamp() * 1000
 
 
 def test_elsewhere_nobody_is_told_to_pay_by_hand(client, daraja):

@@ -11,7 +11,9 @@ from werkzeug.wrappers import Response
 
 from mpesa import ledger
 from mpesa.domain import settlement
+from mpesa.domain.people_text import is_sound
 from mpesa.domain.result_codes import Status
+from mpesa.domain.sms_code import find_receipt
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction, db
 from mpesa.tokens import new_id
@@ -22,7 +24,6 @@ from mpesa.web.console.transactions import find
 from mpesa.web.errors import Problem
 from mpesa.web.services import services
 
-_RECEIPT = re.compile(r"[A-Z0-9]{10}")
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,19}\.[0-9]{1,19}")
 _SHORTEST, _LONGEST = 3, 500
 # Told so many of what happened meanwhile.
@@ -171,7 +172,7 @@ def _asked(mark: str) -> Asked:
     named = form.get("mark", mark)
     return Asked(
         reason=form.get("reason", "").replace("\r\n", "\n").strip(),
-        receipt=form.get("receipt", "").strip().upper(),
+        receipt=find_receipt(form.get("receipt")) or form.get("receipt", "").strip(),
         mark=named if _MARK.fullmatch(named) else "0.0.0",
         once=form.get("once", "")[:32] or new_id(),
     )
@@ -180,9 +181,9 @@ def _asked(mark: str) -> Asked:
 def _wrong(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
     """What is wrong, by field."""
     wrong = {}
-    if not _SHORTEST <= len(asked.reason) <= _LONGEST or "\0" in asked.reason:
+    if not _SHORTEST <= len(asked.reason) <= _LONGEST or not is_sound(asked.reason, may_break=True):
         wrong["reason"] = _("Say why, in 3 to 500 characters.")
-    if act.wants_receipt and not _RECEIPT.fullmatch(asked.receipt):
+    if act.wants_receipt and find_receipt(asked.receipt) != asked.receipt:
         wrong["receipt"] = _("A receipt has ten letters and digits, such as UKO1AB2C3D.")
     elif act.wants_receipt and _is_anothers(row, asked.receipt):
         wrong["receipt"] = _receipt_taken()

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from mpesa import ledger, webhooks
+from mpesa.domain.people_text import is_sound
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Evidence, WebhookMessage, db
 from mpesa.tokens import new_id
@@ -64,7 +65,7 @@ def send_again(message_id: str) -> Response:
     message = _find(message_id)
     reason = request.form.get("reason", "").replace("\r\n", "\n").strip()
     once = request.form.get("once", "")[:32] or new_id()
-    if not _SHORTEST <= len(reason) <= _LONGEST or "\0" in reason:
+    if not _SHORTEST <= len(reason) <= _LONGEST or not is_sound(reason, may_break=True):
         return _form(message, once, _("Say why, in 3 to 500 characters."), reason)
     if _was_done(message.transaction_id, once):
         flash(_("That was done already; nothing was done twice."))

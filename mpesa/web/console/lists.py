@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, select, tuple_
 from werkzeug.wrappers import Response
 
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
+from mpesa.domain.reference import is_reference
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, Reason, Status
+from mpesa.domain.sms_code import find_receipt
 from mpesa.models import Order, Transaction, db
 from mpesa.web.bodies import is_id
 from mpesa.web.console.blueprint import console
@@ -96,7 +98,7 @@ def search() -> Response:
     typed = request.form.get("q", "").strip()
     if not typed:
         return redirect(url_for("console.transactions"), 303)
-    found = _found(typed) if typed.isprintable() else None
+    found = _found(typed)
     if found is None:
         flash(
             _("Nothing was found. A receipt, a reference, an id or a whole number fits."), "refused"
@@ -112,7 +114,7 @@ def wanted_by(query: Any) -> Wanted:
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
         day=_day(query.get("day", "")),
-        reference=reference if 0 < len(reference) <= 12 and "\0" not in reference else None,
+        reference=reference if is_reference(reference) else None,
         order=_id(query.get("order")),
         line_of=_id(query.get("line_of")),
         before=cursor_of(query.get("before", "")),
@@ -198,10 +200,12 @@ def _fits(reason: Reason, status: Status) -> bool:
 
 def _found(typed: str) -> str | None:
     """The address of what was typed: a payment, or a list of some."""
-    by_receipt = select(Transaction.id).where(Transaction.receipt == typed.upper()[:10])
+    receipt = find_receipt(typed)
+    by_receipt = select(Transaction.id).where(Transaction.receipt == receipt)
+    by_id = select(Transaction.id).where(Transaction.id == typed)
     for found in (
-        db.session.scalar(by_receipt) if len(typed) == 10 else None,
-        db.session.scalar(select(Transaction.id).where(Transaction.id == typed)),
+        db.session.scalar(by_receipt) if receipt else None,
+        db.session.scalar(by_id) if is_id(typed) else None,
     ):
         if found:
             return url_for("console.transaction", transaction_id=found)
@@ -221,8 +225,8 @@ def _list_of_line(typed: str) -> str | None:
 def _list_of_order(typed: str) -> str | None:
     if is_id(typed) and db.session.scalar(select(Order.id).where(Order.id == typed)):
         return url_for("console.transactions", order=typed)
-    known = select(Order.id).where(Order.reference == typed[:12]).limit(1)
-    if len(typed) <= 12 and db.session.scalar(known):
+    known = select(Order.id).where(Order.reference == typed).limit(1)
+    if is_reference(typed) and db.session.scalar(known):
         return url_for("console.transactions", reference=typed)
     return None
 
