@@ -235,17 +235,19 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @may_happen(2, which=ANY, fault=st.sampled_from(sorted(FAULTS)))
     def tell_of_money_faultily(self, which: int, fault: str) -> None:
-        """Never believed as it is; but nobody may lose the receipt in it."""
-        found = [each for each in self.world.prompts if each.fate is Fate.PAID]
-        if not found:
+        """Never believed as it is; but once Daraja said paid, nobody may lose the receipt in it."""
+        live = self._prompts(Fate.ON_THE_PHONE)
+        if not live:
             return
-        prompt = self._pick(found, which)
+        prompt = self._pick(live, which)
+        self.world.pay(prompt)
         body = FAULTS[fault](prompt.success(prompt.amount))
         if self._knows_ids_of(prompt):
             self.world.rough[prompt.token].add(body)
         elif fault == "no merchant id":
             self.world.proofs[prompt.token].add(body)  # the token alone suffices then
         self._tell_oddly(prompt, body, believed=True)
+        self.answer_questions(Queries.HONEST)
 
     @may_happen(3, seconds=TIMES, runs=st.booleans())
     def let_time_pass(self, seconds: int, runs: bool) -> None:
