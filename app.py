@@ -26,7 +26,7 @@ def create_app(
     Args:
         settings: read from the environment, and from `.env` below it, where None.
         async_mode: how sockets are served; `threading` for commands and tests.
-        seams: `daraja` and `now`, for tests.
+        seams: `daraja`, `now` and `monotonic`, for tests.
 
     Raises:
         SettingsError: one line that names the setting and says what is expected.

@@ -104,12 +104,15 @@ class Seams:
         callback_url: from a callback token to the address that Daraja is given.
         check_limits: raises where this line or address asked too often.
         announce: tells rooms about transactions that changed.
+        clock_stepped: whether the clock was changed a moment ago, so that nothing is to be ended by
+            the time; the next tick puts right what was under way.
     """
 
     line: Line
     callback_url: Callable[[str], str]
     check_limits: Callable[[str], None]
     announce: Announce
+    clock_stepped: Callable[[], bool] = lambda: False
 
 
 def start(session: Session, request: PushRequest, seams: Seams) -> Started:
@@ -258,7 +261,7 @@ def _check_attempts(
             if attempt.msisdn == request.msisdn:
                 return Started(attempt.id, _JOINED)
             raise AttemptOpen(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
-    wait = seconds_left(attempts[0].retry_at, now) if attempts else None
+    wait = ledger.wait_left(attempts[0], now) if attempts else None
     if wait:
         raise RetryLater(wait)
     return None
@@ -279,6 +282,8 @@ def _over(seen: _Seen, now: datetime) -> list[str]:
 def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
     """Do what the clock should have done by now, each under its own order's lock."""
     over = _over(seen, seams.line.now())
+    if over and seams.clock_stepped():
+        raise RetryLater(_A_TICK)
     for transaction_id in over:
         raw = Raw(Kind.CLOCK)
         seams.announce(
@@ -436,6 +441,8 @@ def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
     return settlement.PushAnswered(accepted.merchant_request_id, accepted.checkout_request_id)
 
 
+# Seconds, in which the clock ticks at least once.
+_A_TICK = 2
 # Two orders that meet on one line need two; each further one, an attempt that has just grown old.
 _TRIES = 4
 # The status code of a request that joined an open attempt.

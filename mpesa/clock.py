@@ -1,22 +1,37 @@
-"""What time alone changes: waits that are over, prompts too old to be answered, lost answers."""
+"""What time alone changes: waits that are over, prompts too old to be answered, lost answers.
 
+And what becomes of all that where the clock itself is changed.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Row, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
-from mpesa.domain import settlement
-from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain import schedule, settlement
+from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus
+from mpesa.domain.steps import CLOCKS_DIFFER, Times
 from mpesa.ledger import Announce, Kind, Now, Raw
 from mpesa.models import Order, Transaction
+
+log = logging.getLogger(__name__)
 
 # A push is over after 20 s at the most; a row without an answer then was left by a crash.
 UNANSWERED_AFTER = timedelta(seconds=25)
 # A tick does so many of each kind; the rest waits for the next one, a second later.
 _AT_ONCE = 200
+# The wall clock is corrected all the time, by milliseconds; a computer that is busy reads the two
+# clocks a little apart.
+SMALLEST_STEP = timedelta(seconds=2)
+# The longest wait of a failure (600 s, where the shop is set up wrongly).
+_LONGEST_WAIT = timedelta(seconds=max(rule.wait_seconds for rule in RULES.values()))
 
 
 def run_once(
@@ -101,3 +116,169 @@ def _expired_orders(session: Session, now: datetime) -> list[str]:
         Order.status == OrderStatus.OPEN.value, Order.expires_at <= now, ~still_open.exists()
     )
     return list(session.scalars(statement.order_by(Order.expires_at).limit(_AT_ONCE)))
+
+
+# -- a clock that steps --------------------------------------------------------------------------
+
+# What has an end that the shopper or the shop waits for: living prompts, and failures' waits.
+_TIMES = (
+    "created_at", "updated_at", "settled_at", "retry_at", "prompt_ends_at", "next_ask_at",
+    "ask_urgently",
+)  # fmt: skip
+_UNDER_WAY = select(Transaction.id, *(Transaction.__table__.c[name] for name in _TIMES)).where(
+    or_(
+        Transaction.is_open,
+        and_(
+            Transaction.status == Status.FAILED.value,
+            Transaction.updated_at > bindparam("since"),
+        ),
+    )
+)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What both clocks showed at a tick, and the transactions that were under way by then."""
+
+    wall: datetime
+    monotonic: float
+    under_way: dict[str, Times]
+
+
+class Watch:
+    """Notices that the wall clock stepped, and puts right the times that were written before.
+
+    Each worker has one. What the first of them put right, the others leave alone.
+
+    Args:
+        now: the wall clock, aware UTC.
+        monotonic: seconds of a clock that nobody can set, from any beginning.
+    """
+
+    def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        self._last: _Look | None = None
+
+    def stepped(self) -> bool:
+        """Whether the clock has stepped since the last look: times are not to be believed."""
+        return self._last is not None and abs(self._step(self._last)) > SMALLEST_STEP
+
+    def look(self, session: Session, announce: Announce) -> int:
+        """Put right what a step made wrong; at a tick, before anything else is judged by the time.
+
+        Args:
+            session: writes are commits of their own, each under its order's lock.
+            announce: tells rooms about transactions that changed.
+
+        Returns:
+            How many transactions were put right.
+
+        Raises:
+            SQLAlchemyError: the database failed; the next look finds the same step.
+        """
+        last, wall, monotonic = self._last, self._now(), self._monotonic()
+        by = timedelta(0) if last is None else self._step(last)
+        wrong: list[tuple[str, settlement.Evidence]] = []
+        if last is not None and abs(by) > SMALLEST_STEP:
+            log.warning("the clock stepped by %+.0f s", by.total_seconds())
+            wrong += self._under_way_before(session, last, wall, monotonic, by)
+            self._record(session, wrong, announce)
+        else:
+            by = timedelta(0)
+        ahead = _ahead(session, wall, everything=last is None or by < timedelta(0))
+        wrong_too: list[tuple[str, settlement.Evidence]] = [
+            (each, settlement.TimesAhead(min(by, timedelta(0)))) for each in ahead
+        ]
+        self._record(session, wrong_too, announce)
+        self._last = _Look(wall, monotonic, _under_way(session, wall))
+        return len(wrong) + len(wrong_too)
+
+    def _step(self, last: _Look) -> timedelta:
+        passed = timedelta(seconds=self._monotonic() - last.monotonic)
+        return self._now() - last.wall - passed
+
+    def _record(
+        self,
+        session: Session,
+        wrong: Sequence[tuple[str, settlement.Evidence]],
+        announce: Announce,
+    ) -> None:
+        for transaction_id, evidence in wrong:
+            raw = Raw(Kind.CLOCK)
+            announce(ledger.record(session, transaction_id, evidence, raw, self._now))
+
+    def _under_way_before(
+        self, session: Session, last: _Look, wall: datetime, monotonic: float, by: timedelta
+    ) -> list[tuple[str, settlement.Evidence]]:
+        """What was under way before the step: seen at the last look, or begun since, by the old
+        clock. What was begun by the new one, or put right by another worker, shows its time."""
+        passed = timedelta(seconds=monotonic - last.monotonic)
+        found: list[tuple[str, settlement.Evidence]] = []
+        for transaction_id, seen in _under_way(session, min(wall, last.wall)).items():
+            before = last.under_way.get(transaction_id)
+            if before is None and _between(seen.created_at, last.wall, passed):
+                before = None if _between(seen.created_at, wall - passed, passed) else seen
+            if before is not None and before.created_at == seen.created_at:
+                found.append((transaction_id, settlement.ClockStepped(by, before)))
+        return found
+
+
+def _between(moment: datetime, begin: datetime, passed: timedelta) -> bool:
+    """Whether a time lies in a stretch of time, to a second."""
+    margin = timedelta(seconds=1)
+    return begin - margin <= moment <= begin + passed + margin
+
+
+def _under_way(session: Session, now: datetime) -> dict[str, Times]:
+    rows = session.execute(_UNDER_WAY, {"since": now - _LONGEST_WAIT}).all()
+    session.rollback()
+    return {row[0]: Times(*row[1:]) for row in rows}
+
+
+def _ahead(session: Session, now: datetime, *, everything: bool) -> list[str]:
+    """Transactions with a time that lies further in the future than its rule allows.
+
+    Args:
+        everything: look at planned questions too, each of which has a rule of its own.
+    """
+    later = now + CLOCKS_DIFFER
+    may_change = or_(
+        Transaction.status == Status.PENDING.value,
+        Transaction.final.is_(False),
+        Transaction.retry_at > now,
+    )
+    begun, changed = (
+        select(Transaction.id).where(column > later, may_change).limit(_AT_ONCE)
+        for column in (Transaction.created_at, Transaction.updated_at)
+    )
+    too_long = select(Transaction.id).where(
+        Transaction.is_open, Transaction.prompt_ends_at > later + OPEN_UNANSWERED
+    )
+    found = [each for query in (begun, changed, too_long) for each in session.scalars(query)]
+    if everything:
+        found += [row.id for row in session.execute(_planned(later)) if _asked_too_late(row, now)]
+    session.rollback()
+    return list(dict.fromkeys(found))
+
+
+def _planned(later: datetime) -> Select[Any]:
+    wanted = (
+        "id", "status", "final", "checkout_request_id", "created_at", "settled_at",
+        "next_ask_at", "ask_urgently",
+    )  # fmt: skip
+    columns = Transaction.__table__.c
+    return select(*(columns[name] for name in wanted)).where(columns.next_ask_at > later)
+
+
+def _asked_too_late(row: Row[Any], now: datetime) -> bool:
+    """Whether a question is planned for later than the plan's next moment."""
+    standing = schedule.Standing(
+        Status(row.status),
+        row.final,
+        row.checkout_request_id is not None,
+        min(row.created_at, now),
+        row.settled_at and min(row.settled_at, now),
+    )
+    planned = now if row.ask_urgently else schedule.next_question(standing, now)
+    return planned is not None and bool(row.next_ask_at > planned + CLOCKS_DIFFER)

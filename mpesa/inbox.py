@@ -17,6 +17,7 @@ from mpesa.domain.address import UNKNOWN, read_address
 from mpesa.domain.callback import UnreadableCallback, parse_callback, read_roughly
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction
 from mpesa.tokens import hash_token
@@ -166,7 +167,7 @@ def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> No
     typed = select(Evidence.received_at).where(
         Evidence.transaction_id == transaction_id,
         Evidence.kind == Kind.SMS_CODE.value,
-        Evidence.received_at > now - _CODES_WITHIN,
+        Evidence.received_at.between(now - _CODES_WITHIN, now + CLOCKS_DIFFER),
     )
     times = session.scalars(typed.order_by(Evidence.received_at)).all()
     if len(times) >= _MOST_CODES:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from mpesa import two_trips
-from mpesa.domain import schedule, settlement, snapshot, webhook
+from mpesa.domain import schedule, settlement, snapshot, steps, webhook
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.result_codes import PAID_CODE, Reason, Status
 from mpesa.domain.settlement import Decision
@@ -310,6 +310,15 @@ def failed_by_query_alone(session: Session, transaction: Transaction) -> bool:
     return session.scalars(by_callback.limit(1)).first() is None
 
 
+def wait_left(newest: Any, now: datetime) -> int | None:
+    """Whole seconds that the order's newest attempt asks to wait; None where none are left."""
+    return snapshot.wait_left(_newest(newest), now)
+
+
+def _newest(transaction: Any) -> Newest:
+    return Newest(Status(transaction.status), Reason(transaction.reason), transaction.retry_at)
+
+
 def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:
     """The transaction's snapshot in one read; None where there is no such transaction.
 
@@ -368,7 +377,7 @@ def _snapshots(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime
     retry = snapshot.may_retry(
         order_open=status is OrderStatus.OPEN,
         attempt_open=any(prompt_may_live(each, now) for each in attempts),
-        newest=Newest(Status(first.status), Reason(first.reason), first.retry_at),
+        newest=_newest(first),
         now=now,
     )
     return [snapshot.draw(_picture(each, status, now), retry) for each in attempts]
@@ -549,6 +558,15 @@ def _attempt(transaction: Transaction) -> settlement.Attempt:
         checkout_request_id=transaction.checkout_request_id,
         receipt=transaction.receipt,
         amount_disputed=transaction.amount_disputed,
+        times=steps.Times(
+            created_at=transaction.created_at,
+            updated_at=transaction.updated_at,
+            settled_at=transaction.settled_at,
+            retry_at=transaction.retry_at,
+            prompt_ends_at=transaction.prompt_ends_at,
+            next_ask_at=transaction.next_ask_at,
+            ask_urgently=transaction.ask_urgently,
+        ),
     )
 
 
@@ -631,7 +649,8 @@ def _apply(
         better = transaction.ask_urgently and transaction.urgent_for is None
         transaction.urgent_for = None if better else share
         transaction.next_ask_at, transaction.ask_urgently = now, True
-    if _visible(transaction) == before:
+    put_right = decision.times is not None and _put_right(transaction, decision.times)
+    if not put_right and _visible(transaction) == before:
         return [], decision
     after = now - transaction.created_at if transaction.status != before[0] else None
     return [replace(_raise_seq(transaction, now), settled_after=after), *siblings], decision
@@ -652,6 +671,15 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
+
+
+def _put_right(transaction: Transaction, times: steps.Times) -> bool:
+    """The times that no other decision changes; returns whether a snapshot shows one of them."""
+    shown = (transaction.created_at, transaction.updated_at)
+    transaction.created_at = times.created_at
+    transaction.settled_at = times.settled_at
+    transaction.next_ask_at = times.next_ask_at
+    return shown != (times.created_at, times.updated_at)
 
 
 def _standing(transaction: Transaction) -> schedule.Standing:

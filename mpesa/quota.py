@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mpesa import counters
 from mpesa.config import Rate
 from mpesa.daraja import AccessToken, NotSent
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.models import DarajaAccess, writing
 from mpesa.tokens import hash_token
 
@@ -21,6 +22,9 @@ _EARLY = timedelta(seconds=60)
 # Daraja answers in about a second. Whoever holds the lease this long has died, or asks a Daraja so
 # slow that a second fetch does no harm; and pushes that wait for the lease have 20 s in all.
 _LEASE = timedelta(seconds=8)
+# As long as Daraja's tokens live (its documentation: 3600 s). What is told to live longer is not
+# believed: a step back of the clock could not be told from it.
+_LONGEST_LIFE = timedelta(hours=1)
 # How often another process's fetch is looked at; waiting within a process is by lock.
 _LOOK_AGAIN = 0.05
 
@@ -79,16 +83,19 @@ class DatabaseToken:
             row = session.get(DarajaAccess, self._id)
             if row is None or row.token in (None, dead) or row.expires_at is None:
                 return None
-            return row.token if row.expires_at - _EARLY > self._now() else None
+            now = self._now()
+            valid = now + _EARLY < row.expires_at <= now + _LONGEST_LIFE + CLOCKS_DIFFER
+            return row.token if valid else None
 
     def _claim(self, dead: str | None) -> datetime | None:
         """Take the lease, unless somebody has it or has just brought a token; returns its end."""
         now = self._now()
-        free = or_(DarajaAccess.fetching_until.is_(None), DarajaAccess.fetching_until <= now)
+        free = _is_free(DarajaAccess.fetching_until, now, _LEASE)
         unusable = or_(
             DarajaAccess.token.is_(None),
             DarajaAccess.token == dead,
             DarajaAccess.expires_at <= now + _EARLY,
+            DarajaAccess.expires_at > now + _LONGEST_LIFE + CLOCKS_DIFFER,
         )
         claim = (
             update(DarajaAccess)
@@ -109,7 +116,7 @@ class DatabaseToken:
             self._keep(lease)
             raise
         counters.count("token_fetches", outcome="fetched")
-        life = timedelta(seconds=fresh.expires_in)
+        life = min(timedelta(seconds=fresh.expires_in), _LONGEST_LIFE)
         self._keep(lease, token=fresh.value, expires_at=self._now() + life)
         return fresh.value
 
@@ -146,7 +153,7 @@ class QueryBudget:
     def take(self) -> bool:
         """Whether a query may be sent now; it is then counted."""
         now = self._now()
-        free = or_(DarajaAccess.next_query_at.is_(None), DarajaAccess.next_query_at <= now)
+        free = _is_free(DarajaAccess.next_query_at, now, self.pause)
         take = (
             update(DarajaAccess)
             .where(DarajaAccess.id == self._id, free)
@@ -162,10 +169,21 @@ class QueryBudget:
         """How long until the next query may be sent; zero where one may be sent now."""
         read = select(DarajaAccess.next_query_at).where(DarajaAccess.id == self._id)
         with self._session() as session:
-            next_at = session.scalars(read).one_or_none()
-        left = next_at - self._now() if next_at else timedelta(0)
-        # One further away than a pause was written before a step back of the clock.
-        return left if timedelta(0) < left <= self.pause else timedelta(0)
+            next_at, now = session.scalars(read).one_or_none(), self._now()
+        if next_at is None or not now < next_at <= now + self.pause + CLOCKS_DIFFER:
+            return timedelta(0)
+        return next_at - now
+
+
+def _is_free(
+    until: InstrumentedAttribute[datetime | None], now: datetime, longest: timedelta
+) -> ColumnElement[bool]:
+    """Whether a row's reservation is over, or was made before a step back of the clock.
+
+    Args:
+        longest: for how long one is made.
+    """
+    return or_(until.is_(None), until <= now, until > now + longest + CLOCKS_DIFFER)
 
 
 def _make_row(session: Session, row_id: str) -> None:

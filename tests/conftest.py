@@ -109,7 +109,10 @@ def make_app(database_url: str, clock: Clock, daraja: FakeDaraja) -> Iterator[Ca
     def make(**settings: str) -> Flask:
         named = {"STK_PUSH_LIMIT_PER_PHONE": "", "STK_PUSH_LIMIT_PER_IP": "", **settings}
         app = create_app(
-            make_settings(DATABASE_URL=database_url, **named), daraja=daraja, now=clock
+            make_settings(DATABASE_URL=database_url, **named),
+            daraja=daraja,
+            now=clock,
+            monotonic=clock.monotonic,
         )
         app.testing = True
         # Errors are answered as in production, so that a test can see that none is a 500.

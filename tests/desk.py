@@ -39,6 +39,7 @@ class Desk:
         self.budget = QueryBudget(self.sessions, "the merchant", now, Rate(5, 60))
         self.announced: list[str] = []
         self.limited: list[str] = []
+        self.watch = clock.Watch(now, now.monotonic)
 
     def order(self, **fields: Any) -> str:
         """Make an order; returns its id."""
@@ -71,6 +72,7 @@ class Desk:
             callback_url=lambda token: f"https://pay.example/callback/{token}",
             check_limits=check_limits or self.limited.append,
             announce=self.announce,
+            clock_stepped=self.watch.stepped,
         )
         with self.sessions() as session:
             return checkout.start(session, PushRequest(order_id, msisdn, key, sender), seams)
@@ -104,6 +106,7 @@ class Desk:
     def tick(self, wait: float = 60) -> int:
         """Let the clock look once; returns how many were due."""
         with self.sessions() as session:
+            self.watch.look(session, self.announce)
             return clock.run_once(session, self.now, timedelta(seconds=wait), self.announce)
 
     def announce(self, changes: Sequence[Change]) -> None:

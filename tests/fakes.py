@@ -9,16 +9,26 @@ from mpesa.daraja import AccessToken, DarajaError, Push, PushAccepted, QueryAnsw
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved, and one beside it that nobody can set."""
 
     def __init__(self, start: datetime) -> None:
         self.time = start
+        self.passed = 0.0
 
     def __call__(self) -> datetime:
         return self.time
 
     def pass_(self, **duration: float) -> None:
         self.time += timedelta(**duration)
+        self.passed += timedelta(**duration).total_seconds()
+
+    def step(self, **duration: float) -> None:
+        """Somebody sets the clock: no time passes."""
+        self.time += timedelta(**duration)
+
+    def monotonic(self) -> float:
+        """Seconds that passed, whatever the clock shows."""
+        return self.passed
 
 
 class FakeDaraja:

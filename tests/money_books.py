@@ -19,7 +19,16 @@ _EVIDENCE = """
     FROM evidence e LEFT JOIN decisions d ON d.evidence_id = e.id GROUP BY e.id ORDER BY e.id
 """
 # What a snapshot shows, apart from what the clock alone changes in it.
-_SHOWN = ("status", "reason", "final", "receipt", "retry_at", "is_open", "order_status")
+_SHOWN = (
+    "status",
+    "reason",
+    "final",
+    "receipt",
+    "retry_at",
+    "is_open",
+    "order_status",
+    "created_at",
+)
 _CLOSED = ("PAID", "CANCELLED", "EXPIRED")
 
 Row = dict[str, Any]
@@ -76,7 +85,8 @@ class Books:
         return found["status"] == "OPEN"
 
     def _compare(self, before: Row, after: Row) -> None:
-        shown = any(before[name] != after[name] for name in _SHOWN)
+        put_back = after["updated_at"] < before["updated_at"]
+        shown = put_back or any(before[name] != after[name] for name in _SHOWN)
         if after["seq"] != before["seq"] + shown:
             self._break(f"seq went from {before['seq']} to {after['seq']}", before, after)
         if before["status"] == "SUCCESS" and after["status"] != "SUCCESS":

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +79,7 @@ class Prompt:
 
     Attributes:
         code: what ended it; None where nothing will ever be told.
+        sent_at: when Daraja took its push, by the clock that nobody can set (seconds).
         told_over, told_failed: Daraja told us that it ended, or that it failed; true or not.
         odd: something was told of it that an honest Daraja would not.
     """
@@ -88,7 +89,7 @@ class Prompt:
     msisdn: str
     amount: int
     reference: str
-    sent_at: datetime
+    sent_at: float
     fate: Fate = Fate.ON_THE_PHONE
     code: object = None
     receipt: str = ""
@@ -114,9 +115,13 @@ class Prompt:
         """The body of a callback that tells of a failure."""
         return raw(failure_callback(self.checkout_id, self.merchant_id, code))
 
-    def may_be_answered(self, now: datetime) -> bool:
+    def may_be_answered(self, now: Clock) -> bool:
         """As far as Daraja told."""
-        return not self.told_over and now < self.sent_at + PROMPT_LIFE
+        return not self.told_over and self.age(now) < PROMPT_LIFE
+
+    def age(self, now: Clock) -> timedelta:
+        """Time that really passed since Daraja took its push."""
+        return timedelta(seconds=now.monotonic() - self.sent_at)
 
 
 @dataclass
@@ -229,7 +234,7 @@ class World:
 
     def _show(self, push: Push) -> Prompt:
         number, where = len(self.prompts) + 1, (push.msisdn, push.amount, push.reference)
-        prompt = Prompt(number, _token(push), *where, sent_at=self.now())
+        prompt = Prompt(number, _token(push), *where, sent_at=self.now.monotonic())
         self.prompts.append(prompt)
         return prompt
 
@@ -237,7 +242,7 @@ class World:
         if not self.order_is_open(push.reference):
             self.broken.append("a prompt for an order that is known to be closed")
         for other in self.prompts:
-            if not other.may_be_answered(self.now()):
+            if not other.may_be_answered(self.now):
                 continue
             if other.reference == push.reference:
                 self.broken.append("a second prompt for an order")
@@ -269,7 +274,7 @@ class World:
         return QueryAnswer(code, "", None, prompt.checkout_id, body)
 
     def _too_early(self, prompt: Prompt, code: str) -> bool:
-        return code == "2029" and self.now() - prompt.sent_at < TOO_EARLY
+        return code == "2029" and prompt.age(self.now) < TOO_EARLY
 
 
 def _token(push: Push) -> str:

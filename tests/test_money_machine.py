@@ -256,6 +256,16 @@ class MoneyMachine(RuleBasedStateMachine):
         if runs:
             self._lives_through(self._background)
 
+    @may_happen(2, hours=st.sampled_from((3, -3)), which=ANY, answered=st.booleans())
+    def the_clock_steps(self, hours: int, which: int, answered: bool) -> None:
+        """Somebody sets it while a worker runs; a push may come before the next tick."""
+        self.statements_left = None
+        self._background()
+        self.now.step(hours=hours)
+        if answered:
+            self._push(self._pick(self.orders, which), PHONES[0], None)
+        self._background()
+
     @may_happen(2, mode=st.sampled_from((*[Queries.HONEST] * 3, *Queries)))
     def answer_questions(self, mode: Queries) -> None:
         """From now on like that; and the first question about a push is asked after 15 seconds."""
@@ -429,8 +439,11 @@ class MoneyMachine(RuleBasedStateMachine):
         asked = 0
         with self.app.app_context():
             ours, session = services(), db.session()
-            if self.ask_first:  # they run side by side, so either may be first
+            if (
+                self.ask_first and not ours.watch.stepped()
+            ):  # they run side by side, so either may be first
                 asked = reconciler.run_until_idle(session, ours.line, ours.announce)
+            ours.watch.look(session, ours.announce)
             clock.run_once(session, ours.now, WAIT, ours.announce)
             known = outbox.run_once(db.engine, ours.now(), ours.announce_here, self.known)
             self.known = known
@@ -575,7 +588,7 @@ def _application(file: Path, world: World | None = None, now: Clock | None = Non
         "STK_PUSH_LIMIT_PER_PHONE": "",
         "STK_PUSH_LIMIT_PER_IP": "",
     }
-    parts = {"daraja": world, "now": now} if world else {}
+    parts = {"daraja": world, "now": now, "monotonic": now.monotonic} if world and now else {}
     app = create_app(make_settings(**names), **parts)
     # Errors are answered as in production, so that the machine can see that none is a 500.
     app.config["PROPAGATE_EXCEPTIONS"] = False

@@ -4,9 +4,10 @@ Pure: no I/O, no clock. `ledger.record()` writes down what is decided here.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import singledispatch
 
+from mpesa.domain import steps
 from mpesa.domain.callback import StkResult
 from mpesa.domain.result_codes import (
     PAID_CODE,
@@ -41,6 +42,7 @@ class Attempt:
         receipt: M-PESA's receipt number once known.
         retry_at: when the order's next push may go out, as decided before.
         amount_disputed: a callback under its token and ids told another amount.
+        times: all that decide about something; None where no step of the clock is decided on.
     """
 
     status: Status
@@ -53,6 +55,7 @@ class Attempt:
     checkout_request_id: str | None = None
     receipt: str | None = None
     amount_disputed: bool = False
+    times: steps.Times | None = None
 
     @property
     def forgotten(self) -> bool:
@@ -139,6 +142,31 @@ class SilenceTooLong:
 
 
 @dataclass(frozen=True)
+class ClockStepped:
+    """The server's clock stepped while the attempt was under way.
+
+    Attributes:
+        by: how far; negative: back.
+        seen: the attempt's times before.
+    """
+
+    by: timedelta
+    seen: steps.Times
+
+
+@dataclass(frozen=True)
+class TimesAhead:
+    """Times of the attempt lie further in the future than their rules allow: written by a clock
+    that was ahead, and was put back since.
+
+    Attributes:
+        by: how far it was seen to step back; zero where nobody saw it.
+    """
+
+    by: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
 class CodeTyped:
     """The shopper typed the receipt out of an SMS: a claim, never a proof."""
 
@@ -192,6 +220,8 @@ Evidence = (
     | WaitOver
     | PromptOver
     | SilenceTooLong
+    | ClockStepped
+    | TimesAhead
     | CodeTyped
     | ReceiptClaimed
     | OperatorSaysPaid
@@ -209,6 +239,7 @@ class Decision:
     Attributes:
         retry_at: when the order's next push may go out; None: no wait.
         prompt_ends_at: when the prompt's longest life is over; None: as it was.
+        times: the transaction's from now on; None: as they were.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         disputes_amount: from now on a query's word does not suffice for a success.
         contests: the id of a transaction whose receipt was named by this one's own callback.
@@ -227,6 +258,7 @@ class Decision:
     why: str
     retry_at: datetime | None = None
     prompt_ends_at: datetime | None = None
+    times: steps.Times | None = None
     adopts: tuple[str | None, str | None] | None = None
     disputes_amount: bool = False
     contests: str | None = None
@@ -347,6 +379,32 @@ def _(evidence: SilenceTooLong, attempt: Attempt, now: datetime) -> Decision:
     silent = attempt.status is Status.PENDING
     heard = _unchanged(attempt, "nothing was heard; a person has to look", needs_review=silent)
     return replace(heard, replan=True)
+
+
+@_decide.register
+def _(evidence: ClockStepped, attempt: Attempt, now: datetime) -> Decision:
+    times = attempt.times and steps.stepped(attempt.times, evidence.seen, evidence.by)
+    if times is None:
+        return _unchanged(attempt, "its times were put right before")
+    return _timed(attempt, times, f"the clock stepped by {evidence.by.total_seconds():+.0f} s")
+
+
+@_decide.register
+def _(evidence: TimesAhead, attempt: Attempt, now: datetime) -> Decision:
+    if attempt.times is None:
+        return _unchanged(attempt, "its times are not known")
+    times = steps.within_their_rules(
+        attempt.times,
+        now,
+        evidence.by,
+        status=attempt.status,
+        reason=attempt.reason,
+        final=attempt.final,
+        has_id=attempt.checkout_request_id is not None,
+    )
+    if times == attempt.times:
+        return _unchanged(attempt, "its times were put right before")
+    return _timed(attempt, times, "the clock was ahead, and was put back")
 
 
 @_decide.register
@@ -541,6 +599,13 @@ def _failed(
 
 def _taken(attempt: Attempt, holder: str) -> Decision:
     return _unchanged(attempt, f"{RECEIPT_TAKEN}: {holder}", needs_review=True)
+
+
+def _timed(attempt: Attempt, times: steps.Times, why: str) -> Decision:
+    """Times that are put right; the decision keeps the one that was told before."""
+    before = attempt.created_at.isoformat(timespec="seconds")
+    told = _unchanged(attempt, f"{why}; it was begun at {before}")
+    return replace(told, retry_at=times.retry_at, prompt_ends_at=times.prompt_ends_at, times=times)
 
 
 def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:

@@ -91,10 +91,21 @@ def may_retry(*, order_open: bool, attempt_open: bool, newest: Newest, now: date
     """
     if not order_open or attempt_open or newest.status is Status.SUCCESS:
         return Retry(allowed=False)
-    left = seconds_left(newest.retry_at, now)
+    left = wait_left(newest, now)
     if newest.status is Status.FAILED and RULES[newest.reason].blocks_retry and left:
         return Retry(allowed=False)
     return Retry(allowed=True, after=left)
+
+
+def wait_left(newest: Newest, now: datetime) -> int | None:
+    """Whole seconds that the newest attempt's failure asks to wait; None where none are left.
+
+    Never more than its rule: an end further away was written before a step back of the clock.
+    """
+    if newest.retry_at is None or newest.reason not in RULES:
+        return None
+    longest = now + timedelta(seconds=RULES[newest.reason].wait_seconds)
+    return seconds_left(min(newest.retry_at, longest), now)
 
 
 def seconds_left(until: datetime | None, now: datetime) -> int | None:

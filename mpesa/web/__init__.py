@@ -1,5 +1,6 @@
 """The only place that sees requests and sockets."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from flask import Flask
 from flask_socketio import SocketIO
 
+from mpesa.clock import Watch
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
 from mpesa.hints import Hints, check_address
@@ -44,12 +46,14 @@ def register(
     *,
     daraja: Daraja | None = None,
     now: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> SocketIO:
     """Add routes, rooms, errors, words and headers to an application whose database is open.
 
     Args:
         daraja: the client; None for the one that the settings describe.
         now: the time, aware UTC.
+        monotonic: seconds, by a clock that nobody can set.
 
     Raises:
         SettingsError: REDIS_URL has parameters that mean nothing.
@@ -85,6 +89,7 @@ def register(
         announced=rooms.announced,
         hints=hints,
         now=now,
+        watch=Watch(now, monotonic),
     )
     metrics.register(app, app.extensions["mpesa"])
     openapi.register(app, settings)

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import clock, counters, inbox, outbox, reconciler, webhooks, workers
+from mpesa import clock, counters, inbox, operators, outbox, reconciler, webhooks, workers
 from mpesa.database import for_long_work, own_sessions
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.hints import LISTEN_AGAIN
 from mpesa.models import db
 from mpesa.web.callbacks import seams
@@ -35,6 +36,8 @@ WEBHOOK_REST = 0.1
 # What arrived just now is being judged by the request that brought it.
 _BEING_JUDGED = timedelta(seconds=5)
 _FAILED_LATELY = timedelta(hours=1)
+# However far a clock was ahead.
+_EVER = timedelta(days=36_500)
 
 
 def start(app: Flask, ours: Services) -> None:
@@ -63,6 +66,8 @@ def finish(app: Flask, ours: Services) -> None:
 
 def _clock(ours: Services) -> None:
     wait = timedelta(seconds=ours.settings.payment_wait_seconds)
+    ours.watch.look(db.session(), ours.announce)
+    operators.put_logins_back(db.session(), ours.now())
     clock.run_once(db.session(), ours.now, wait, ours.announce)
 
 
@@ -111,6 +116,8 @@ def _workers() -> Callable[[Services], None]:
 
 
 def _reconciler(ours: Services) -> None:
+    if ours.watch.stepped():
+        return  # how old a payment is decides what an answer tells; the clock's tick knows first
     reconciler.run_until_idle(db.session(), ours.line, ours.announce)
 
 
@@ -130,7 +137,8 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
 def _unjudged() -> Callable[[Services], None]:
     """Everything once, since the last process may have died at any time; then what is recent.
 
-    Recent is counted from the last time that the database answered, however long ago that was.
+    Recent is counted from the last time that the database answered, however long ago that was. What
+    lies in the future was stored before the clock was put back.
     """
     since: datetime | None = None
 
@@ -142,6 +150,8 @@ def _unjudged() -> Callable[[Services], None]:
                 inbox.judge_waiting(session, seams())
         else:
             inbox.judge_waiting(db.session(), seams(), (since, now - _BEING_JUDGED))
+            ahead = (now + CLOCKS_DIFFER, now + _EVER)
+            inbox.judge_waiting(db.session(), seams(), ahead)
         since = now - _FAILED_LATELY
 
     return judge_what_was_left

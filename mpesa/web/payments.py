@@ -166,6 +166,7 @@ def _seams() -> checkout.Seams:
         callback_url=lambda token: f"{ours.settings.public_url}/callback/{token}",
         check_limits=ours.limits.check,
         announce=ours.announce,
+        clock_stepped=ours.watch.stepped,
     )
 
 

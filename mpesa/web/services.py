@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from flask_socketio import SocketIO
 
 from mpesa.asking import Line
+from mpesa.clock import Watch
 from mpesa.config import Settings
 from mpesa.daraja import Daraja, Merchant
 from mpesa.database import own_sessions
@@ -32,6 +33,7 @@ class Services:
         announced: what this worker's rooms were told, until it is written down.
         hints: what other workers tell and are told; None without Redis.
         now: the time, aware UTC.
+        watch: notices that it stepped.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Services:
     announced: deque[Announced]
     hints: Hints | None
     now: Callable[[], datetime]
+    watch: Watch
 
 
 def services() -> Services:

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 
 from mpesa import counters
 from mpesa.domain import webhook
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage, reading, writing
 from mpesa.tokens import hash_token, new_id
 from mpesa.webhooks.post import TIME_LIMIT, Answered, Outcome, Post, Unanswered
@@ -32,6 +33,8 @@ LONGEST_PAUSE = timedelta(seconds=60)
 WAITED_FOR_TRIES = 3
 # Whoever sends has 15 s, and then some to write down what came of it; after this they have died.
 LEASE = timedelta(seconds=60)
+# A claim that ends later was made before a step back of the clock, by somebody who is done by now.
+_LONGEST_LEASE = LEASE + CLOCKS_DIFFER
 _OK = range(200, 300)
 _GONE = 410
 # With these, `Retry-After` speaks of the whole server (RFC 6585, 4; RFC 9110, 15.6.4).
@@ -93,6 +96,7 @@ def run_until_idle(
     Args:
         rest: called after each, to let other work have its turn.
     """
+    _after_a_step_back(session, endpoint)
     sent = 0
     while run_once(session, endpoint):
         sent += 1
@@ -143,7 +147,7 @@ def retry(session: Session, message_id: str, now: datetime) -> bool:
         message = session.get(WebhookMessage, message_id, with_for_update=True)
         if message is None:
             return False
-        if message.claimed_until is None or message.claimed_until <= now:
+        if message.claimed_until is None or not now < message.claimed_until <= now + _LONGEST_LEASE:
             message.next_attempt_at, message.tries, message.delivered_at = now, 0, None
     return True
 
@@ -225,7 +229,7 @@ def _lock_endpoint(session: Session, endpoint_id: str) -> WebhookEndpoint:
 def _may_send(session: Session, row: WebhookEndpoint, now: datetime) -> bool:
     if row.stopped_at is not None or (row.resume_at is not None and row.resume_at > now):
         return False
-    claimed = select(func.count()).where(WebhookMessage.claimed_until > now)
+    claimed = select(func.count()).where(~_unclaimed(now))
     under_way = session.scalars(claimed).one()
     return under_way < (1 if row.failures >= FAILING_FROM else MOST_AT_ONCE)
 
@@ -237,7 +241,10 @@ def _most_due(now: datetime) -> Select[WebhookMessage]:
         older.transaction_id == WebhookMessage.transaction_id,
         older.seq < WebhookMessage.seq,
         older.next_attempt_at.is_not(None),
-        or_(older.tries < WAITED_FOR_TRIES, older.claimed_until > now),
+        or_(
+            older.tries < WAITED_FOR_TRIES,
+            older.claimed_until.between(now, now + _LONGEST_LEASE),
+        ),
     )
     return (
         select(WebhookMessage)
@@ -250,7 +257,44 @@ def _most_due(now: datetime) -> Select[WebhookMessage]:
 
 
 def _unclaimed(now: datetime) -> ColumnElement[bool]:
-    return or_(WebhookMessage.claimed_until.is_(None), WebhookMessage.claimed_until <= now)
+    return or_(
+        WebhookMessage.claimed_until.is_(None),
+        WebhookMessage.claimed_until <= now,
+        WebhookMessage.claimed_until > now + _LONGEST_LEASE,
+    )
+
+
+def _after_a_step_back(session: Session, endpoint: Endpoint) -> None:
+    """Have sent now what a clock that was ahead has put off, and end the pauses that it began.
+
+    What was written by such a clock shows it: a message by when it was made, or last tried; the
+    endpoint by the last try of all. A try begins anew to tell the time.
+    """
+    now = endpoint.now()
+    later = now + CLOCKS_DIFFER
+    tries = select(WebhookAttempt.started_at).order_by(WebhookAttempt.id.desc()).limit(1)
+    last_try = tries.where(WebhookAttempt.message_id == WebhookMessage.id).scalar_subquery()
+    waiting = WebhookMessage.next_attempt_at.is_not(None)
+    made_ahead = and_(waiting, WebhookMessage.created_at > later)
+    tried_ahead = and_(waiting, WebhookMessage.next_attempt_at > later, last_try > later)
+    paused_ahead = and_(WebhookEndpoint.resume_at > now, tries.scalar_subquery() > later)
+    with reading(session) as connection:
+        wrong = [
+            connection.execute(select(kind).where(ahead).limit(1)).first()
+            for kind, ahead in (
+                (WebhookMessage.id, or_(made_ahead, tried_ahead)),
+                (WebhookEndpoint.id, and_(WebhookEndpoint.id == endpoint.id, paused_ahead)),
+            )
+        ]
+    session.rollback()
+    if not any(wrong):
+        return
+    with writing(session):
+        connection = session.connection()
+        again = update(WebhookMessage).values(next_attempt_at=now)
+        connection.execute(again.where(tried_ahead))
+        connection.execute(again.where(made_ahead).values(created_at=now))
+        connection.execute(update(WebhookEndpoint).where(paused_ahead).values(resume_at=now))
 
 
 # -- recording -----------------------------------------------------------------------------------

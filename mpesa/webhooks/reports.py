@@ -109,4 +109,5 @@ def backlog(session: Session, now: datetime) -> Backlog:
         func.count().filter(~is_waiting),
     ).where(WebhookMessage.delivered_at.is_(None))
     count, oldest, given_up = session.execute(counts).one()
-    return Backlog(count, now - oldest if count else None, given_up)
+    age = max(timedelta(0), now - oldest) if count else None  # a clock may have stepped back
+    return Backlog(count, age, given_up)

@@ -17,6 +17,7 @@ from mpesa.domain.result_codes import (
     Status,
 )
 from mpesa.domain.settlement import Attempt, Decision, decide
+from mpesa.domain.steps import Times
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NOW = PUSHED_AT + timedelta(seconds=45)
@@ -162,6 +163,10 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "wait over": settlement.WaitOver(),
     "prompt over": settlement.PromptOver(),
     "silence": settlement.SilenceTooLong(),
+    "clock stepped": settlement.ClockStepped(
+        timedelta(hours=3), Times(PUSHED_AT, PUSHED_AT, *[None] * 4)
+    ),
+    "times ahead": settlement.TimesAhead(),
     "code typed": settlement.CodeTyped(),
     "receipt claimed": settlement.ReceiptClaimed(OTHER_PAYMENT),
     "operator: paid": settlement.OperatorSaysPaid(RECEIPT),
@@ -312,6 +317,8 @@ push unconfirmed                           | ./unsure            | .            
 wait over                                  | overdue             | overdue             | .                   | .                   | .                   | .                | .
 prompt over                                | over                | over                | over                | over                | over                | over             | over
 silence                                    | !                   | !                   | !                   | .                   | .                   | give up!         | .
+clock stepped                              | .                   | .                   | .                   | .                   | .                   | .                | .
+times ahead                                | .                   | .                   | .                   | .                   | .                   | .                | .
 code typed                                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 receipt claimed                            | !                   | !                   | !                   | !                   | !                   | !                | !
 operator: paid                             | paid                | paid                | paid                | late                | late                | fill             | .

@@ -64,6 +64,7 @@ silence = st.sampled_from(
         settlement.WaitOver(),
         settlement.PromptOver(),
         settlement.SilenceTooLong(),
+        settlement.TimesAhead(),
         settlement.CodeTyped(),
         settlement.CallbackReceived(None),
     ]

@@ -1,0 +1,115 @@
+"""What becomes of a transaction's times when the clock steps.
+
+A machine whose clock ran ahead is put right, or the other way round: what was written before was
+told by another clock. A time that lies further in the future than its own rule allows was written
+before a step back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mpesa.domain import schedule
+from mpesa.domain.result_codes import RULES, Reason, Status
+from mpesa.domain.snapshot import OPEN_UNANSWERED
+
+# As much as the clocks of several workers may differ by themselves: this alone is no step.
+CLOCKS_DIFFER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The times of a transaction that decide about something.
+
+    Attributes:
+        ask_urgently: it is to be asked about at once.
+    """
+
+    created_at: datetime
+    updated_at: datetime
+    settled_at: datetime | None
+    retry_at: datetime | None
+    prompt_ends_at: datetime | None
+    next_ask_at: datetime | None
+    ask_urgently: bool = False
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a time that should have passed was written by a clock that was ahead."""
+    return moment > now + CLOCKS_DIFFER
+
+
+def stepped(times: Times, seen: Times, by: timedelta) -> Times | None:
+    """The same times by the clock after a step that was measured.
+
+    Args:
+        seen: before the step. What is another time by now was told by the clock as it is.
+        by: how far the clock stepped; negative: back.
+
+    Returns:
+        None where another worker has done it.
+    """
+    if times.created_at != seen.created_at:
+        return None
+
+    def moved(now: datetime | None, before: datetime | None) -> datetime | None:
+        return now if now is None or now != before else now + by
+
+    return Times(
+        created_at=times.created_at + by,
+        updated_at=times.updated_at,
+        settled_at=moved(times.settled_at, seen.settled_at),
+        retry_at=moved(times.retry_at, seen.retry_at),
+        prompt_ends_at=moved(times.prompt_ends_at, seen.prompt_ends_at),
+        next_ask_at=moved(times.next_ask_at, seen.next_ask_at),
+        ask_urgently=times.ask_urgently,
+    )
+
+
+def within_their_rules(
+    times: Times,
+    now: datetime,
+    by: timedelta,
+    *,
+    status: Status,
+    reason: Reason,
+    final: bool,
+    has_id: bool,
+) -> Times:
+    """The times of a transaction, none further in the future than its own rule allows.
+
+    Args:
+        now: aware UTC.
+        by: how far the clock was seen to step back; zero where nobody saw it.
+        status, reason, final, has_id: the transaction's.
+    """
+    back = _putting_back(now, by)
+    created_at = back(times.created_at, timedelta(0))
+    settled_at = times.settled_at and back(times.settled_at, timedelta(0))
+    standing = schedule.Standing(status, final, has_id, created_at, settled_at)
+    wait = timedelta(seconds=RULES[reason].wait_seconds if reason in RULES else 0)
+    return Times(
+        created_at=created_at,
+        updated_at=back(times.updated_at, timedelta(0)),
+        settled_at=settled_at,
+        retry_at=times.retry_at and back(times.retry_at, wait),
+        prompt_ends_at=times.prompt_ends_at and back(times.prompt_ends_at, OPEN_UNANSWERED),
+        next_ask_at=_next_question(times, standing, now),
+        ask_urgently=times.ask_urgently,
+    )
+
+
+def _putting_back(now: datetime, by: timedelta) -> Callable[[datetime, timedelta], datetime]:
+    def back(moment: datetime, longest: timedelta) -> datetime:
+        if not is_ahead(moment - longest, now):
+            return moment
+        return min(moment + by, now + longest)
+
+    return back
+
+
+def _next_question(times: Times, standing: schedule.Standing, now: datetime) -> datetime | None:
+    if times.next_ask_at is None:
+        return None
+    planned = now if times.ask_urgently else schedule.next_question(standing, now)
+    return min(times.next_ask_at, planned or times.next_ask_at)
