@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from mpesa import asking, counters, ledger, turns
@@ -132,11 +133,11 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
     seams = replace(seams, check_limits=cache(seams.check_limits))
     for _try in range(_TRIES):
         try:
-            started, push = _start_or_join(session, request, seams)
+            started, outgoing = _start_or_join(session, request, seams)
         except (IntegrityError, _LookAgain):
             continue  # what was seen had changed when the lock was held
-        if push is not None:
-            seams.announce(_ask_daraja(session, started.transaction_id, push, seams))
+        if outgoing is not None:
+            seams.announce(_ask_daraja(session, started.transaction_id, outgoing, seams))
         return started
     raise RetryLater(1)
 
@@ -158,13 +159,25 @@ class _Seen:
     on_line: Sequence[Transaction]
 
 
+@dataclass(frozen=True)
+class _Outgoing:
+    """A push whose row is committed, and that is to be sent.
+
+    Attributes:
+        began: when its row got its time (seconds of the monotonic clock).
+    """
+
+    push: Push
+    began: float
+
+
 class _LookAgain(Exception):
     """Under the lock, things are no longer as they were seen before it."""
 
 
 def _start_or_join(
     session: Session, request: PushRequest, seams: Seams
-) -> tuple[Started, Push | None]:
+) -> tuple[Started, _Outgoing | None]:
     earlier = _earlier(session, request)
     if earlier is not None:
         return earlier, None
@@ -182,32 +195,75 @@ def _start_or_join(
 
 def _write_row(
     session: Session, request: PushRequest, seams: Seams, *, joins: bool
-) -> tuple[Started, Push | None]:
+) -> tuple[Started, _Outgoing | None]:
     """The checks once more under the order's lock, then the row.
 
     Args:
         joins: the checks before found an attempt to join, so that no limit was counted.
     """
-    token = new_callback_token()
-    with writing(session):
-        seen = _look(session, request, lock=True)
-        now = seams.line.now()
-        earlier = _earlier(session, request)
-        if earlier is not None:
-            return earlier, None
-        joined = _check(seen, request, now)
-        if joined is not None:
-            _keep_key(session, request, joined, now)
-            return joined, None
-        if joins or _over(seen, now):
-            raise _LookAgain
-        transaction = _new_row(seen, request, token, now)
-        session.add(transaction)
-        session.flush()
-        started = Started(transaction.id, 202)
-        _keep_key(session, request, started, now)
-        push = _push(seen.order, request, seams.callback_url(token))
-    return started, push
+    token, started = new_callback_token(), Started(new_id(), 202)
+    outgoing: _Outgoing | None = None
+    try:
+        with writing(session):
+            seen = _look(session, request, lock=True)
+            now = seams.line.now()
+            earlier = _earlier(session, request)
+            if earlier is not None:
+                return earlier, None
+            joined = _check(seen, request, now)
+            if joined is not None:
+                _keep_key(session, request, joined, now)
+                return joined, None
+            if joins or _over(seen, now):
+                raise _LookAgain
+            session.add(_new_row(seen, request, started.transaction_id, token, now))
+            session.flush()
+            _keep_key(session, request, started, now)
+            push = _push(seen.order, request, seams.callback_url(token))
+            outgoing = _Outgoing(push, time.monotonic())
+    except DBAPIError as error:
+        if outgoing is None or not error.connection_invalidated:
+            raise
+        if not _was_committed(session, request, started.transaction_id, error, seams):
+            return started, None
+    return started, outgoing
+
+
+def _was_committed(
+    session: Session, request: PushRequest, transaction_id: str, error: DBAPIError, seams: Seams
+) -> bool:
+    """Find out what became of a row whose COMMIT was not answered.
+
+    Under the order's lock, which the lost connection held until it had committed or given up: what
+    is seen then is final. Nobody else sends this push, since nobody else knows its token, though
+    others may have joined it meanwhile.
+
+    Returns:
+        False where it was, but has ended since, and no push is to be sent any more.
+
+    Raises:
+        _LookAgain: the row was not committed.
+        DBAPIError: the one that the COMMIT ended with; the database stays away.
+    """
+    until = time.monotonic() + _LOOK_FOR_ROW
+    while True:
+        try:
+            with writing(session):
+                seen = _look(session, request, lock=True)
+            break
+        except DBAPIError:
+            if time.monotonic() > until:
+                raise error from None
+            time.sleep(_PAUSE)
+    row = next((each for each in seen.attempts if each.id == transaction_id), None)
+    if row is None:
+        raise _LookAgain
+    if ledger.prompt_may_live(row, seams.line.now()) and seen.order.status == OrderStatus.OPEN:
+        return True
+    raw = Raw(Kind.PUSH_ANSWER, b"not sent: it had ended when its row was found again")
+    not_sent = settlement.PushFailed(Reason.SYSTEM_BUSY)
+    seams.announce(ledger.record(session, transaction_id, not_sent, raw, seams.line.now))
+    return False
 
 
 def _look(session: Session, request: PushRequest, *, lock: bool = False) -> _Seen:
@@ -320,9 +376,11 @@ def _may_be_paid(session: Session, attempt: Transaction, now: datetime) -> bool:
     return within_life and ledger.failed_by_query_alone(session, attempt)
 
 
-def _new_row(seen: _Seen, request: PushRequest, token: str, now: datetime) -> Transaction:
+def _new_row(
+    seen: _Seen, request: PushRequest, transaction_id: str, token: str, now: datetime
+) -> Transaction:
     return Transaction(
-        id=new_id(),
+        id=transaction_id,
         order_id=seen.order.id,
         attempt=1 + max((each.attempt for each in seen.attempts), default=0),
         msisdn=request.msisdn,
@@ -413,17 +471,23 @@ def _joiners(session: Session, request: PushRequest, started: Started) -> int:
 # -- the push ----------------------------------------------------------------------------------
 
 
-def _ask_daraja(session: Session, transaction_id: str, push: Push, seams: Seams) -> list[Change]:
+def _ask_daraja(
+    session: Session, transaction_id: str, outgoing: _Outgoing, seams: Seams
+) -> list[Change]:
     """Send the push and record what came of it; returns what is to be announced."""
     session.rollback()  # no connection is held while Daraja thinks
-    evidence, body = _send(seams.line.daraja, push, transaction_id)
+    evidence, body = _send(seams.line.daraja, outgoing, transaction_id)
     raw = Raw(Kind.PUSH_ANSWER, body)
     return ledger.record(session, transaction_id, evidence, raw, seams.line.now)
 
 
-def _send(daraja: Daraja, push: Push, transaction_id: str) -> tuple[settlement.Evidence, bytes]:
+def _send(
+    daraja: Daraja, outgoing: _Outgoing, transaction_id: str
+) -> tuple[settlement.Evidence, bytes]:
+    # The prompt's longest life is counted from the row, so a slow commit takes its time from this.
+    left = outgoing.began + PUSH_BUDGET.total_seconds() - time.monotonic()
     try:
-        accepted = daraja.push(push, budget=PUSH_BUDGET.total_seconds())
+        accepted = daraja.push(outgoing.push, budget=left)
     except (NotSent, Refused) as error:
         if error.reason is Reason.MISCONFIGURED:
             # No shopper can do anything about it, so the merchant has to hear of it.
@@ -451,5 +515,9 @@ _JOINED = 200
 _MOST_JOINERS = 10
 # A person waits for it, and a prompt that takes longer to arrive is not expected any more.
 PUSH_BUDGET = timedelta(seconds=20)
+# Seconds in which a database that lost a COMMIT's answer may come back; half of them are left for
+# the push then.
+_LOOK_FOR_ROW = PUSH_BUDGET.total_seconds() / 2
+_PAUSE = 0.2
 # Seconds for a question that a shopper waits for before the next push; no answer: go on.
 _QUESTION_PATIENCE = 5.0

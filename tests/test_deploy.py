@@ -29,6 +29,13 @@ def test_systemd_has_nothing_to_say_about_the_units(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_worker_starts_after_the_machines_clock_was_set():
+    unit = (UNITS / "mpesa@.service").read_text()
+
+    for kind in ("After", "Wants"):
+        assert "time-sync.target" in re.search(rf"(?m)^{kind}=(.*)$", unit)[1].split()
+
+
 def test_the_unit_starts_the_program_that_make_setup_makes():
     start = re.search(r"(?m)^ExecStart=(\S+) (\S+)$", (UNITS / "mpesa@.service").read_text())
 
