@@ -276,3 +276,43 @@ def test_a_budget_and_a_token_share_a_row_in_peace(
     results = (budget.take(), tokens.token(fetch), budget.take())
 
     assert results == (True, "token-1", False)
+
+
+# -- a clock that was ahead, and is put back -------------------------------------------------------
+
+
+@on_both
+def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(
+    tokens: DatabaseToken, fetch: CountingFetch, sessions: Sessions, clock: Clock
+) -> None:
+    leave_a_lease(sessions, clock() + timedelta(seconds=8))
+    clock.step(hours=-3)
+
+    assert tokens.token(fetch) == "token-1"
+
+
+@on_both
+def test_a_token_of_a_clock_that_was_ahead_is_not_trusted_for_longer_than_tokens_live(
+    tokens: DatabaseToken, fetch: CountingFetch, clock: Clock
+) -> None:
+    tokens.token(fetch)
+    clock.step(hours=-3)
+    second = tokens.token(fetch)
+    clock.pass_(minutes=58)
+    third = tokens.token(fetch)
+    clock.pass_(minutes=2)
+
+    assert (second, third, tokens.token(fetch)) == ("token-2", "token-2", "token-3")
+
+
+@on_both
+def test_a_token_that_claims_a_longer_life_is_kept_for_an_hour(
+    tokens: DatabaseToken, clock: Clock
+) -> None:
+    fetch = CountingFetch(expires_in=86_400)
+    tokens.token(fetch)
+    clock.pass_(minutes=58)
+    within = tokens.token(fetch)
+    clock.pass_(minutes=2)
+
+    assert (within, tokens.token(fetch)) == ("token-1", "token-2")

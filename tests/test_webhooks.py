@@ -1033,3 +1033,58 @@ def test_a_test_message_needs_an_endpoint(make_app: Callable[..., Flask]) -> Non
 
     assert "WEBHOOK_URL is not set" in result.output
     assert result.exit_code == 1
+
+
+# -- a clock that was ahead, and is put back -------------------------------------------------------
+
+
+@on_both
+def test_a_message_of_a_clock_that_was_ahead_is_sent_at_once(shop: Shop, clock: Clock) -> None:
+    shop.paid()
+    clock.step(hours=-3)
+
+    assert shop.send() == 1
+    assert shop.states() == [DeliveryState.DELIVERED]
+
+
+@on_both
+def test_a_try_of_a_clock_that_was_ahead_is_followed_by_the_next_on_time(
+    shop: Shop, receiver: Receiver, clock: Clock
+) -> None:
+    shop.paid()
+    receiver.usual = merchant.reply(500)
+    for pause in (0, 5):
+        clock.pass_(seconds=pause)
+        shop.send()
+    clock.step(hours=-3)
+    at_once = shop.send()
+    then = [shop.send() for _ in range(3)]
+    clock.pass_(minutes=30)
+
+    assert (at_once, then, shop.send()) == (1, [0, 0, 0], 1)
+
+
+@on_both
+def test_a_pause_of_a_clock_that_was_ahead_is_over(
+    shop: Shop, receiver: Receiver, clock: Clock
+) -> None:
+    shop.paid()
+    receiver.answers.append(merchant.reply(503, Retry_After="40"))
+    shop.send()
+    clock.step(hours=-3)
+
+    assert shop.send() == 1
+    assert shop.endpoint_state().failures == 0
+
+
+@on_both
+def test_a_claim_of_a_clock_that_was_ahead_keeps_nobody_from_sending(
+    shop: Shop, clock: Clock
+) -> None:
+    shop.paid()
+    with shop.desk.sessions() as session:
+        session.execute(update(WebhookMessage).values(claimed_until=clock() + timedelta(minutes=1)))
+        session.commit()
+    clock.step(hours=-3)
+
+    assert shop.send() == 1

@@ -42,7 +42,7 @@ class Daraja:
     Args:
         base_url: `https://sandbox.safaricom.co.ke`, `https://api.safaricom.co.ke`, or another.
         tokens: where the token is kept; shared by everybody with the same consumer key.
-        now: aware; for the timestamps that Daraja sees.
+        now: aware; for the timestamps that Daraja sees, and to be compared with its own.
         monotonic: seconds that only grow; for budgets.
         tls: who is trusted; None for the machine's own certificate authorities.
     """
@@ -61,7 +61,7 @@ class Daraja:
         self._merchant = merchant
         self._tokens = tokens
         self._now = now
-        self._transport = Transport(base_url, timeouts, monotonic, tls)
+        self._transport = Transport(base_url, timeouts, monotonic, tls, now)
         self._calls = Calls(monotonic)
 
     def push(self, push: Push, *, budget: float = BUDGET_SECONDS) -> PushAccepted:

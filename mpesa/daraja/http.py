@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +22,10 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from mpesa import counters
 from mpesa.daraja.answers import Answer, excerpt
 from mpesa.daraja.calls import Call
+from mpesa.domain.steps import skew
 
 # Daraja's answers have less than 1 KiB and a firewall's page a few; more is not for us.
 LARGEST_ANSWER = 64 * 1024
@@ -193,6 +197,7 @@ class Transport:
     Args:
         base_url: http or https; its path is put before every request's.
         tls: who is trusted; None for the machine's own certificate authorities.
+        now: the wall clock, which is compared with the server's.
     """
 
     def __init__(
@@ -201,6 +206,7 @@ class Transport:
         timeouts: Timeouts,
         monotonic: Callable[[], float],
         tls: ssl.SSLContext | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -210,6 +216,7 @@ class Transport:
         self._base_url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self._timeouts = timeouts
         self._monotonic = monotonic
+        self._now = now
         if parts.scheme == "https":
             tls = tls or ssl.create_default_context()
         self._session = _Session(parts.scheme, tls)
@@ -240,6 +247,7 @@ class Transport:
         self._session.close()
 
     def _talk(self, request: Request, body: bytearray) -> int:
+        sent_at = self._now()
         with self._session.request(
             request.method,
             self._base_url + request.path,
@@ -249,9 +257,19 @@ class Transport:
             allow_redirects=False,
             stream=True,
         ) as response:
+            self._note_skew(response.headers.get("Date", ""), sent_at)
             # Not iter_content(), which keeps to itself the end of an answer that is cut short.
             while piece := response.raw.read1(LARGEST_ANSWER, decode_content=True):
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     break
             return response.status_code
+
+    def _note_skew(self, date: str, sent_at: datetime) -> None:
+        try:
+            theirs = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        if theirs.tzinfo is not None:
+            ours = skew(theirs, sent_at, self._now())
+            counters.mark("daraja_clock_skew_seconds", ours.total_seconds())

@@ -17,6 +17,24 @@ from mpesa.domain.snapshot import OPEN_UNANSWERED
 CLOCKS_DIFFER = timedelta(seconds=10)
 
 
+# The password of a push is made from the time, and nobody says how much Daraja forgives; a machine
+# whose clock is kept is off by less than one second.
+MOST_SKEW = timedelta(seconds=30)
+
+
+def skew(theirs: datetime, sent_at: datetime, got_at: datetime) -> timedelta:
+    """How far our clock is ahead of a server's, at least; negative: behind; zero: none that shows.
+
+    Args:
+        theirs: what its answer's `Date` says (RFC 9110, 6.6.1): whole seconds, rounded down, and
+            told at some time while the request was under way.
+        sent_at, got_at: when it was sent and answered, by our clock.
+    """
+    least = sent_at - theirs - timedelta(seconds=1)
+    most = got_at - theirs
+    return max(least, min(most, timedelta(0)))
+
+
 @dataclass(frozen=True)
 class Times:
     """The times of a transaction that decide about something.

@@ -15,15 +15,13 @@ from mpesa import config, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja import DarajaError
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.steps import MOST_SKEW, skew
 from mpesa.models import Operator, db
 from mpesa.web import proof
 from mpesa.web.services import Services
 
 # PUBLIC_URL may go through a proxy and a tunnel (seconds).
 _PATIENCE = 10
-# The password of a push is made from the time, and nobody says how much Daraja forgives; a machine
-# whose clock is kept is off by less than one second, and the header has whole ones.
-_MOST_SKEW = timedelta(seconds=30)
 # Safaricom's rules forbid callback addresses with these (Daraja docs, Customer To Business Register
 # URL; tunnels in production). Pushes with them were refused to some and taken from others, so the
 # cheap way is an address that has none.
@@ -56,7 +54,7 @@ def examine(ours: Services) -> list[Finding]:
         _database(database),
         _redis(ours),
         _daraja(ours, database),
-        _clock(settings, datetime.now(UTC)),
+        _clock(settings),
         callback_address(settings),
         _public_url(settings),
         *_webhooks(settings),
@@ -138,8 +136,9 @@ def _daraja(ours: Services, database: vitals.Database) -> Finding:
     return Finding("daraja", True, "took the credentials")
 
 
-def _clock(settings: Settings, now: datetime) -> Finding:
+def _clock(settings: Settings) -> Finding:
     """Compare with the time that every answer of Daraja carries, its 404 for `/` as well."""
+    sent_at = datetime.now(UTC)
     try:
         answer = requests.get(
             settings.daraja_base_url, timeout=_PATIENCE, allow_redirects=False, stream=True
@@ -148,16 +147,17 @@ def _clock(settings: Settings, now: datetime) -> Finding:
         answer.close()
     except (requests.RequestException, KeyError, ValueError):
         return Finding("clock", True, "not compared: Daraja told no time")
-    return clock_finding(theirs, now)
+    if theirs.tzinfo is None:
+        return Finding("clock", True, "not compared: Daraja told a time without a zone")
+    return clock_finding(skew(theirs, sent_at, datetime.now(UTC)))
 
 
-def clock_finding(theirs: datetime, now: datetime) -> Finding:
-    """What a time that Daraja told says about this machine's clock."""
-    skew = now - theirs
-    if abs(skew) <= _MOST_SKEW:
+def clock_finding(by: timedelta) -> Finding:
+    """What the skew against Daraja's clock says about this machine's; negative: behind."""
+    if abs(by) <= MOST_SKEW:
         return Finding("clock", True, "agrees with Daraja's")
-    direction = "ahead of" if skew > timedelta(0) else "behind"
-    seconds = round(abs(skew).total_seconds())
+    direction = "ahead of" if by > timedelta(0) else "behind"
+    seconds = round(abs(by).total_seconds())
     mend = f"is {seconds} s {direction} Daraja's: keep it by NTP (timedatectl set-ntp true)"
     return Finding("clock", False, mend)
 

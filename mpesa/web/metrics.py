@@ -187,6 +187,13 @@ def _from_counters() -> Iterator[Metric]:
     for labels, value in counters.marks("loop_last_success_timestamp_seconds"):
         loops.add_metric([labels["loop"]], value)
     yield loops
+    skew = GaugeMetricFamily(
+        "mpesa_daraja_clock_skew_seconds",
+        "How far this machine's clock is ahead of Daraja's, by its last answer; negative: behind.",
+    )
+    for _no_labels, value in counters.marks("daraja_clock_skew_seconds"):
+        skew.add_metric([], value)
+    yield skew
 
 
 def _counter(each: Counted) -> Metric:

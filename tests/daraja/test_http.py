@@ -3,10 +3,12 @@
 import gzip
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mpesa import counters
 from mpesa.daraja import Daraja, Push, UnknownOutcome
 from mpesa.daraja.http import LARGEST_ANSWER, MOST_IDLE
 from tests.daraja.fake_daraja import (
@@ -125,3 +127,30 @@ def test_ten_connections_are_kept(fake: FakeDaraja, daraja: Daraja, push: Push) 
 
     assert len(fake.to(PUSH)) == 2 * at_once
     assert len({asked.connection for asked in fake.asked}) == at_once + 2
+
+
+@pytest.mark.parametrize("hours", [-3, 0, 3])
+def test_every_answer_tells_how_far_our_clock_is_off(
+    make_daraja: Callable[..., Daraja], push: Push, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "_marks", {})
+    ahead = timedelta(hours=hours)
+    daraja = make_daraja(now=lambda: datetime.now(UTC) + ahead)
+
+    daraja.push(push)
+
+    ((labels, skew),) = counters.marks("daraja_clock_skew_seconds")
+    assert labels == {}
+    assert skew == pytest.approx(ahead.total_seconds(), abs=2.5)
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", "Tue, 24 Nov 2026 09:00:00"])
+def test_a_date_that_says_nothing_is_passed_over(
+    fake: FakeDaraja, daraja: Daraja, push: Push, date: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "_marks", {})
+    monkeypatch.setattr(Handler, "date_time_string", lambda *_: date)
+
+    daraja.push(push)
+
+    assert counters.marks("daraja_clock_skew_seconds") == []

@@ -12,7 +12,7 @@ from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import Attempt, decide
 from mpesa.domain.snapshot import OPEN_UNANSWERED
-from mpesa.domain.steps import CLOCKS_DIFFER, Times, stepped, within_their_rules
+from mpesa.domain.steps import CLOCKS_DIFFER, Times, skew, stepped, within_their_rules
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 HOURS = timedelta(hours=3)
@@ -116,3 +116,21 @@ def test_a_step_decides_nothing_about_money(by: timedelta) -> None:
     assert (decision.status, decision.reason) == (attempt.status, attempt.reason)
     assert not decision.closes
     assert "2026-11-24T09:00:00" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("theirs", "sent", "got", "by"),
+    [
+        (0, 0, 0, 0),
+        (0, 0.2, 1.4, 0),  # rounded down, and told while the request was under way
+        (3, 0, 5, 0),  # a slow answer hides what is less than it took
+        (0, 3600, 3601, 3599),
+        (3600, 0, 1.5, -3598.5),
+    ],
+)
+def test_a_servers_date_shows_a_skew_only_where_no_delay_explains_it(
+    theirs: float, sent: float, got: float, by: float
+) -> None:
+    at = [NOW + timedelta(seconds=each) for each in (theirs, sent, got)]
+
+    assert skew(*at) == timedelta(seconds=by)

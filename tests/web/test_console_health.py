@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mpesa import ledger
+from mpesa import counters, ledger
 from mpesa.daraja import NotSent, Refused
 from mpesa.domain.result_codes import Reason
 from mpesa.ledger import Kind, Raw
@@ -24,6 +24,12 @@ SECRETS = {
     "DARAJA_CONSUMER_SECRET": "the-secret-of-the-consumer",
     "API_KEYS": "the-key-of-the-merchants-server",
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_heard(monkeypatch):
+    """Other tests' Daraja has told this process nothing."""
+    monkeypatch.setattr(counters, "_marks", {})
 
 
 def checks(client):
@@ -113,3 +119,20 @@ def test_a_callback_that_nobody_judged_is_wrong(app, client, clock, make_order):
 
 def test_a_guest_sees_nothing_of_it(client):
     assert client.get("/console/health").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("skew", "expected"),
+    [
+        (0.0, ("good", "agrees with Daraja&#39;s")),
+        (-29.0, ("good", "agrees with Daraja&#39;s")),
+        (10_800.0, ("wrong", "ahead by 3 hours")),
+        (-7200.0, ("wrong", "behind by 2 hours")),
+    ],
+)
+def test_a_clock_that_is_not_darajas_is_named(app, skew, expected):
+    before = checks(logged_in(app))["Clock"]
+    counters.mark("daraja_clock_skew_seconds", skew)
+
+    assert before == ("off", "not compared yet")
+    assert checks(logged_in(app))["Clock"] == expected

@@ -13,9 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import vitals, webhooks, workers
+from mpesa import counters, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.steps import MOST_SKEW
 from mpesa.ledger import Kind
 from mpesa.models import DarajaAccess, DecisionRow, Evidence, db
 from mpesa.tokens import hash_token
@@ -235,8 +236,26 @@ def _webhooks(ours: Services) -> Check:
     return Check(name, Sign.GOOD, _("delivered"), detail)
 
 
+def _clock(ours: Services) -> Check:
+    """What Daraja's last answer to this worker told of the time."""
+    name, found = _("Clock"), counters.marks("daraja_clock_skew_seconds")
+    if not found:
+        return Check(
+            name, Sign.OFF, _("not compared yet"), _("Daraja's next answer tells the time.")
+        )
+    by = timedelta(seconds=found[0][1])
+    if abs(by) <= MOST_SKEW:
+        return Check(name, Sign.GOOD, _("agrees with Daraja's"))
+    word = (
+        _("ahead by %(time)s", time=_duration(by))
+        if by > timedelta(0)
+        else _("behind by %(time)s", time=_duration(-by))
+    )
+    return Check(name, Sign.WRONG, word, _("Keep it by NTP: timedatectl set-ntp true"))
+
+
 _CHECKS: tuple[Callable[[Services], Check | None], ...] = (
-    _database, _redis, _workers, _daraja_token, _daraja_pushes, _daraja_queries, _overdue,
+    _database, _redis, _workers, _clock, _daraja_token, _daraja_pushes, _daraja_queries, _overdue,
     _unjudged, _webhooks,
 )  # fmt: skip
 
