@@ -3,7 +3,7 @@
 cli/                    the flask commands
 web/                    the only place that sees requests and sockets
 simulator/              Daraja in a box and the virtual phone; shares nothing with the client
-vitals                  whether what payments stand on is there
+vitals                  whether database and Redis are there, and what waits for a result
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply
@@ -30,7 +30,8 @@ counters                what happened how often
 logs                    how log lines are written
 silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
-domain/                 pure: phone, money, result codes, callback, settlement, schedule, snapshot,
+domain/                 pure: phone, money, reference, address, people's text, SMS code, result
+                        codes, callback, settlement, schedule, steps of the clock, snapshot,
                         webhook
 
 Beside them `serving`, the only package that knows the async servers.

@@ -69,7 +69,7 @@ class Limits:
 # order's lock is waited for less long than the outbox looks back (10 s, `outbox.OVERLAP`), so that
 # no change is committed after everybody has looked past it.
 REQUESTS = Limits(statement=8, lock=6, idle=15)
-# Whole tables take their time, and whoever reads an export may stop to think. A migration that
+# Whole tables take their time, and the reader of an export may stop to think. A migration that
 # waits for a table's lock holds up everybody who comes after it, so it gives up soon.
 LONG_WORK = Limits(statement=3600, lock=5, idle=3600)
 

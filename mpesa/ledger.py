@@ -56,10 +56,10 @@ class Change:
     settled_after: timedelta | None = field(default=None, compare=False)
 
 
-# Tells whoever waits about transactions that changed.
+# Tells the pages that wait about transactions that changed.
 Announce = Callable[[Sequence[Change]], None]
-# The time, aware UTC. A change asks for it once it holds its lock: whoever looks for what changed
-# lately would not find a change that waited for its lock longer than that with an older time.
+# The time, aware UTC. A change asks for it once it holds its lock: with an older time, a change
+# that waited long for its lock would escape the loops that look for what changed lately.
 Now = Callable[[], datetime]
 
 
@@ -457,7 +457,7 @@ def _judge(
 
     Args:
         look_up: ask the database whose its receipt and its id are.
-        told: whoever else has its receipt was put into review.
+        told: the other transaction that has its receipt was put into review.
     """
     transaction = held.transaction
     early = raw.kind is Kind.CALLBACK and transaction.checkout_request_id is None

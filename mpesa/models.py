@@ -566,7 +566,7 @@ def rows_at_once(
         pooled = _pooled(engine)
         try:
             return _rows_by_driver(pooled, query, values)
-        except Silent as error:  # whoever asks has waited long enough
+        except Silent as error:  # the request has waited long enough
             raise OperationalError(None, None, error) from error
         except engine.dialect.loaded_dbapi.Error:
             pass

@@ -48,11 +48,12 @@ class Due:
 def most_urgent(session: Session, now: datetime) -> Due | None:
     """The transaction to ask about now; None where none is due.
 
-    Failures that may be mended come last. Of the others, what was heard of and young payments come
-    before old silence, but each third question is open to old silence as well; then by sender, who
-    was served longest ago first. Of one sender's, what was heard of comes first, but once it was
-    asked about, whatever else is heard of it comes after young payments that never were; then the
-    young, those asked about least before others and the newest first.
+    Failures that may still turn out paid come last. Of the others, payments of which something was
+    heard and young payments come before old silence, but each third question is open to old silence
+    as well; then the sender who was served longest ago comes first. Of one sender's payments, those
+    of which something was heard come first, but once such a payment was asked about, what else is
+    heard of it comes after young payments that never were; then come the young, those asked about
+    least before others, and the newest first.
     """
     urgent, is_new = Transaction.ask_urgently, Transaction.times_asked == 0
     pending, is_young = Transaction.status == Status.PENDING, Transaction.created_at > now - _YOUNG

@@ -1,6 +1,6 @@
-"""Whether what payments stand on is there: asked in this one place.
+"""Whether database and Redis are there, and what waits for a result or a decision.
 
-/readyz, /metrics, `flask doctor` and the console's page of health each tell it in their own way.
+/readyz, /metrics, `flask doctor` and the console ask here, and each tells it in its own way.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, Evidence, Transaction
 
-# Seconds for each look at the database: whoever polls /readyz has asked again by then.
+# Seconds for each look at the database: what polls /readyz has asked again by then.
 _LOOK_WITHIN = 2.0
 # Bytes that a payment writes, with room: rows, index entries and the pages that they lie on.
 _PAYMENT_WRITES = 65_536
@@ -50,7 +50,7 @@ class Database(StrEnum):
         return self in (Database.WELL, Database.UNMIGRATED)
 
 
-# For whoever runs the server: what is wrong, and what to do.
+# For the person who runs the server: what is wrong, and what to do.
 ADVICE = {
     Database.SILENT: "The database does not answer: check DATABASE_URL and that it runs.",
     Database.UNMIGRATED: "The database is not migrated: run flask db upgrade.",
@@ -64,6 +64,7 @@ ADVICE = {
         "The database cannot be written: is its disk full, and may its file be written?"
     ),
 }
+REDIS_ADVICE = "Redis does not answer: check REDIS_URL and that it runs."
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def troubles(engine: Engine, redis_url: str | None) -> list[str]:
     """Why payments cannot be taken as they should, a sentence each; empty where all is there."""
     wrong = [ADVICE[stands] for stands in [database(engine)] if stands in ADVICE]
     if redis_url is not None and not redis(redis_url).answers:
-        wrong.append("Redis does not answer: check REDIS_URL and that it runs.")
+        wrong.append(REDIS_ADVICE)
     return wrong
 
 

@@ -9,12 +9,11 @@ import re
 from dataclasses import dataclass, field
 
 from mpesa.daraja.errors import NoAnswer, NotSent, Refused, UnknownOutcome
+from mpesa.domain.callback import parse_id
 from mpesa.domain.result_codes import Reason
 
 # Enough to recognise a page of a firewall by, and little enough to keep as evidence.
 EXCERPT_BYTES = 500
-# Ids are 20 to 45 characters today; a longer one than this is no id, and fits no column.
-_LONGEST_ID = 64
 # Daraja docs, Authorization page: a token lives for 3,600 s and says 3599.
 _USUAL_LIFETIME = 3599
 
@@ -44,7 +43,7 @@ _REASON_OF_STATUS = {
 }
 
 # A 400 names the field that it dislikes, in words ("Bad Request - Invalid PhoneNumber", "Invalid
-# phone number"). Whoever pays chose the number, and the merchant's settings make all the others.
+# phone number"). The payer chose the number, and the merchant's settings make all the others.
 _PAYERS_FIELDS = ("PhoneNumber", "PartyA", "MSISDN", "Phone")
 _MERCHANTS_FIELDS = (
     "BusinessShortCode", "ShortCode", "Password", "Passkey", "Timestamp", "TransactionType",
@@ -159,8 +158,8 @@ def read_push(answer: Answer) -> PushAccepted:
         UnknownOutcome: neither a clear yes nor a clear no.
     """
     fields = answer.fields or {}
-    merchant_id = _identifier(fields.get("MerchantRequestID"))
-    checkout_id = _identifier(fields.get("CheckoutRequestID"))
+    merchant_id = parse_id(fields.get("MerchantRequestID"))
+    checkout_id = parse_id(fields.get("CheckoutRequestID"))
     if _is_accepted(answer) and merchant_id and checkout_id:
         return PushAccepted(merchant_id, checkout_id, answer.body)
     if reason := _refusal(answer):
@@ -183,8 +182,8 @@ def read_query(answer: Answer) -> QueryAnswer:
     return QueryAnswer(
         result_code=code,
         result_description=_text(fields.get("ResultDesc")) or "",
-        merchant_request_id=_identifier(fields.get("MerchantRequestID")),
-        checkout_request_id=_identifier(fields.get("CheckoutRequestID")),
+        merchant_request_id=parse_id(fields.get("MerchantRequestID")),
+        checkout_request_id=parse_id(fields.get("CheckoutRequestID")),
         body=answer.body,
     )
 
@@ -240,12 +239,6 @@ def _refuses_credentials(answer: Answer) -> bool:
 def _lifetime(value: object) -> int:
     seconds = _text(value) or ""
     return (int(seconds) if _SECONDS.fullmatch(seconds) else 0) or _USUAL_LIFETIME
-
-
-def _identifier(value: object) -> str | None:
-    """An id without the blanks around it; None where it is none, or no column would hold it."""
-    identifier = value.strip() if isinstance(value, str) else ""
-    return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
 def _text(value: object) -> str | None:

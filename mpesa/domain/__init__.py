@@ -1,4 +1,4 @@
-"""The pure core: phone numbers, money, result codes, callbacks, decisions, snapshots.
+"""The pure core: what people and Daraja write, money, decisions, times, snapshots.
 
 Standard library only; no I/O, no clock, no environment.
 """

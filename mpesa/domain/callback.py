@@ -12,6 +12,7 @@ from mpesa.domain.money import shillings_told
 # Daraja sends integers for its own codes and strings for the core's ("SFC_IC0003", "E3008").
 _CODE = re.compile(r"-?[A-Za-z0-9_.]{1,32}")
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
+# Ids are 20 to 45 characters today; a longer one than this is no id, and fits no column.
 _LONGEST_ID = 64
 _GZIP = b"\x1f\x8b"
 # As much as is taken of a body that is not packed; a few bytes can unpack to gigabytes.
@@ -98,8 +99,8 @@ def _result(document: Any) -> StkResult:
     items = _items(callback.get("CallbackMetadata"))
     return StkResult(
         code=_code(callback.get("ResultCode")),
-        merchant_request_id=_identifier(callback.get("MerchantRequestID")),
-        checkout_request_id=_identifier(callback.get("CheckoutRequestID")),
+        merchant_request_id=parse_id(callback.get("MerchantRequestID")),
+        checkout_request_id=parse_id(callback.get("CheckoutRequestID")),
         amount=shillings_told(items.get("Amount")),
         receipt=parse_receipt(items.get("MpesaReceiptNumber")),
     )
@@ -111,6 +112,12 @@ def parse_receipt(value: object) -> str | None:
         return None
     receipt = value.strip().upper()
     return receipt if _RECEIPT.fullmatch(receipt) else None
+
+
+def parse_id(value: object) -> str | None:
+    """One of Daraja's ids, trimmed; None where it is none, or no column would hold it."""
+    identifier = value.strip() if isinstance(value, str) else ""
+    return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
 def _load(body: bytes) -> Any:
@@ -174,11 +181,6 @@ def _code(value: Any) -> str:
     if not _CODE.fullmatch(text):
         raise UnreadableCallback("ResultCode of an unknown form")
     return text
-
-
-def _identifier(value: Any) -> str | None:
-    identifier = value.strip() if isinstance(value, str) else ""
-    return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
 def _items(metadata: Any) -> dict[str, Any]:

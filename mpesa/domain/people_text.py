@@ -10,6 +10,10 @@ import unicodedata
 _BROKEN = {"Cc", "Cs"}
 _UNSEEN = {"Cf", "Zs", "Zl", "Zp"}
 
+# What people put between groups of digits and letters and no category names alone: white space
+# among the control characters, the minus sign, and dots.
+SEPARATORS = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
+
 
 def is_sound(text: str, *, may_break: bool = False) -> bool:
     """Whether it holds neither control characters nor lone surrogates.

@@ -8,11 +8,11 @@ are ported, and Daraja knows which line has M-PESA.
 import re
 import unicodedata
 
+from mpesa.domain.people_text import SEPARATORS
+
 # What is no part of a number however it is written: marks that nobody sees, accents and variation
 # selectors, every blank, dash and bracket. By category, since no list of them would ever be whole.
 _BESIDE = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp", "Pd", "Ps", "Pe"}
-# The white space among the control characters, the minus sign, and dots as people put them.
-_BESIDE_TOO = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
 # Abroad one dials 00, and Kenya's own way out is 000. `[0-9]`: `\d` takes other scripts' digits.
 _CALLED = re.compile(r"(?:tel:)?(?:(?:\+|000?)?2540?|0?)(?P<line>[17][0-9]*)", re.IGNORECASE)
 _BEGUN = re.compile(r"(?:tel:)?(?:\+|0{0,3})(?:2|25|2540?)?", re.IGNORECASE)
@@ -64,7 +64,7 @@ def parse_msisdn(typed: str) -> str:
 
 
 def _belongs(character: str) -> bool:
-    return character not in _BESIDE_TOO and unicodedata.category(character) not in _BESIDE
+    return character not in SEPARATORS and unicodedata.category(character) not in _BESIDE
 
 
 def mask_msisdn(msisdn: str) -> str:

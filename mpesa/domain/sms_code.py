@@ -3,13 +3,14 @@
 import re
 import unicodedata
 
+from mpesa.domain.people_text import SEPARATORS
+
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
 # In a message the receipt is the first word of its form: "UKO1ABCDEF Confirmed. Ksh150.00 sent to".
 # A digit tells it from words of ten letters.
 _WORD = re.compile(r"(?<![A-Z0-9])(?=[A-Z]*[0-9])[A-Z0-9]{10}(?![A-Z0-9])")
-# Every blank, dot and hyphen that people put between its groups.
+# Blanks and hyphens that people put between its groups, beside the separators.
 _BETWEEN = {"Zs", "Zl", "Zp", "Pd"}
-_BETWEEN_TOO = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
 
 
 def find_receipt(typed: object) -> str | None:
@@ -35,4 +36,4 @@ def find_receipt(typed: object) -> str | None:
 
 
 def _is_between(character: str) -> bool:
-    return character in _BETWEEN_TOO or unicodedata.category(character) in _BETWEEN
+    return character in SEPARATORS or unicodedata.category(character) in _BETWEEN

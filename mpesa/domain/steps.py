@@ -1,4 +1,4 @@
-"""What becomes of a transaction's times when the clock steps.
+"""How far the clock is off, and what becomes of a transaction's times when it steps.
 
 A machine whose clock ran ahead is put right, or the other way round: what was written before was
 told by another clock. A time that lies further in the future than its own rule allows was written

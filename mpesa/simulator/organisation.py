@@ -1,4 +1,4 @@
-"""How Daraja treats the merchant, whoever pays: where live reports and documents disagree."""
+"""How Daraja treats the merchant, for all payers: where live reports and documents disagree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `flask doctor` looks at, in the order in which one would mend it, and how."""
+"""What `flask doctor` looks at, in the order in which to fix it, and how."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -92,12 +92,14 @@ def _redis(ours: Services) -> Finding:
         return Finding("redis", running < 2, alone if running < 2 else says)
     found = vitals.redis(url)
     if not found.answers:
-        wrong = "Redis does not answer: check REDIS_URL and that it runs."
+        wrong = vitals.REDIS_ADVICE
     elif found.listening is None:
         wrong = "Redis answers, but not to PUBSUB: check the rights of its user."
     elif found.listening < running:
-        listen = f"{found.listening} listen here"
-        wrong = f"{running} workers run, and {listen}: give all the same REDIS_URL."
+        wrong = (
+            f"{running} workers run, and {found.listening} listen here:"
+            " give all the same REDIS_URL."
+        )
     else:
         return Finding("redis", True, "answers")
     return Finding("redis", False, wrong)
@@ -125,14 +127,14 @@ def _daraja(ours: Services, database: vitals.Database) -> Finding:
         ours.line.daraja.check_credentials()
     except DarajaError as error:
         refused = getattr(error, "reason", None) is Reason.MISCONFIGURED
-        mend = (
+        advice = (
             "refused the credentials: check DARAJA_CONSUMER_KEY, DARAJA_CONSUMER_SECRET and"
             " DARAJA_ENV"
             if refused
             else f"does not answer ({error}): check DARAJA_BASE_URL, the network, and that the"
             " simulator runs"
         )
-        return Finding("daraja", False, mend)
+        return Finding("daraja", False, advice)
     return Finding("daraja", True, "took the credentials")
 
 
@@ -158,8 +160,8 @@ def clock_finding(by: timedelta) -> Finding:
         return Finding("clock", True, "agrees with Daraja's")
     direction = "ahead of" if by > timedelta(0) else "behind"
     seconds = round(abs(by).total_seconds())
-    mend = f"is {seconds} s {direction} Daraja's: keep it by NTP (timedatectl set-ntp true)"
-    return Finding("clock", False, mend)
+    advice = f"is {seconds} s {direction} Daraja's: keep it by NTP (timedatectl set-ntp true)"
+    return Finding("clock", False, advice)
 
 
 def callback_address(settings: Settings) -> Finding:
@@ -171,11 +173,11 @@ def callback_address(settings: Settings) -> Finding:
     found = [word for word in _FORBIDDEN if word in address]
     if not found:
         return Finding("callbacks", True, "no word in their address that Safaricom forbids")
-    mend = (
+    advice = (
         f"PUBLIC_URL holds {', '.join(found)}, which Safaricom forbids in callback addresses:"
         " pushes may be refused as Invalid CallBackURL; use another host name"
     )
-    return Finding("callbacks", settings.simulated, mend)
+    return Finding("callbacks", settings.simulated, advice)
 
 
 def _public_url(settings: Settings) -> Finding:
@@ -191,11 +193,11 @@ def _public_url(settings: Settings) -> Finding:
     except (requests.RequestException, ValueError):
         fields = None
     if not isinstance(fields, dict) or fields.get("status") != "ok":
-        mend = "does not reach this server: is it started, and DNS, proxy and TLS set up?"
-        return Finding("PUBLIC_URL", False, f"{url} {mend}")
+        advice = "does not reach this server: is it started, and DNS, proxy and TLS set up?"
+        return Finding("PUBLIC_URL", False, f"{url} {advice}")
     if fields.get("proof") != proof.of(settings.secret_key, nonce):
-        mend = "leads to another server, or one with another SECRET_KEY: check the proxy"
-        return Finding("PUBLIC_URL", False, f"{url} {mend}")
+        advice = "leads to another server, or one with another SECRET_KEY: check the proxy"
+        return Finding("PUBLIC_URL", False, f"{url} {advice}")
     return Finding("PUBLIC_URL", True, f"{url} reaches this server")
 
 
@@ -206,18 +208,18 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
         yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to be told of results")
         return
     if _stopped(url):
-        mend = "the endpoint answered 410 and is stopped: mend it, then flask webhooks retry"
-        yield Finding("webhooks", False, mend)
+        advice = "the endpoint answered 410 and is stopped: fix it, then flask webhooks retry"
+        yield Finding("webhooks", False, advice)
     try:
         answer = requests.head(url, timeout=_PATIENCE, allow_redirects=False)
     except requests.RequestException as error:
-        mend = f"WEBHOOK_URL does not answer ({type(error).__name__}): check address, DNS and TLS"
-        yield Finding("webhooks", False, mend)
+        advice = f"WEBHOOK_URL does not answer ({type(error).__name__}): check address, DNS and TLS"
+        yield Finding("webhooks", False, advice)
         return
     status = answer.status_code
     if 300 <= status < 400 or status in (404, 410):
-        mend = f"WEBHOOK_URL answers {status}: it needs an address that takes POST by itself"
-        yield Finding("webhooks", False, mend)
+        advice = f"WEBHOOK_URL answers {status}: it needs an address that takes POST by itself"
+        yield Finding("webhooks", False, advice)
     else:
         yield Finding("webhooks", True, f"WEBHOOK_URL answers ({status} to an empty HEAD)")
 
@@ -239,11 +241,11 @@ def _operators(settings: Settings) -> Finding:
         )
         number = db.session.scalar(select(func.count()).select_from(Operator))
     except SQLAlchemyError:
-        return Finding("operators", False, "cannot be counted: mend the database first")
+        return Finding("operators", False, "cannot be counted: fix the database first")
     if without:
-        mend = f"{without} have no password: flask operators remove NAME, then add NAME"
-        return Finding("operators", False, mend)
+        advice = f"{without} have no password: flask operators remove NAME, then add NAME"
+        return Finding("operators", False, advice)
     if not number:
-        mend = "none: nobody can open /console. flask operators add NAME"
-        return Finding("operators", settings.simulated, mend)
+        advice = "none: nobody can open /console. flask operators add NAME"
+        return Finding("operators", settings.simulated, advice)
     return Finding("operators", True, f"{number} may open /console")

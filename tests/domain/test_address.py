@@ -1,4 +1,4 @@
-"""What is taken for the address of a request, whoever wrote it down."""
+"""What is taken for the address of a request, however it was written."""
 
 import pytest
 
