@@ -175,7 +175,8 @@ def redis(url: str) -> Redis:
 
 def troubles(engine: Engine, redis_url: str | None) -> list[str]:
     """Why payments cannot be taken as they should, a sentence each; empty where all is there."""
-    wrong = [ADVICE[stands] for stands in [database(engine)] if stands in ADVICE]
+    stands = database(engine)
+    wrong = [ADVICE[stands]] if stands in ADVICE else []
     if redis_url is not None and not redis(redis_url).answers:
         wrong.append(REDIS_ADVICE)
     return wrong

@@ -253,7 +253,7 @@ def test_each_change_of_a_long_tick_has_its_own_time(desk: Desk, clock: Clock) -
     clock.pass_(seconds=60)
     began = clock()
 
-    with desk.sessions() as session:  # whoever hears of the first one takes 30 s
+    with desk.sessions() as session:  # the first announcement takes 30 s
         clocks.run_once(session, clock, WAIT, lambda _changes: clock.pass_(seconds=30))
 
     changed = [desk.transaction(each).updated_at for each in (first, second)]

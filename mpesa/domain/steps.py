@@ -5,7 +5,6 @@ told by another clock. A time that lies further in the future than its own rule 
 before a step back.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,11 +51,6 @@ class Times:
     ask_urgently: bool = False
 
 
-def is_ahead(moment: datetime, now: datetime) -> bool:
-    """Whether a time that should have passed was written by a clock that was ahead."""
-    return moment > now + CLOCKS_DIFFER
-
-
 def stepped(times: Times, seen: Times, by: timedelta) -> Times | None:
     """The same times by the clock after a step that was measured.
 
@@ -101,7 +95,12 @@ def within_their_rules(
         by: how far the clock was seen to step back; zero where nobody saw it.
         status, reason, final, has_id: the transaction's.
     """
-    back = _putting_back(now, by)
+
+    def back(moment: datetime, longest: timedelta) -> datetime:
+        if moment - longest <= now + CLOCKS_DIFFER:
+            return moment
+        return min(moment + by, now + longest)
+
     created_at = back(times.created_at, timedelta(0))
     settled_at = times.settled_at and back(times.settled_at, timedelta(0))
     standing = schedule.Standing(status, final, has_id, created_at, settled_at)
@@ -115,15 +114,6 @@ def within_their_rules(
         next_ask_at=_next_question(times, standing, now),
         ask_urgently=times.ask_urgently,
     )
-
-
-def _putting_back(now: datetime, by: timedelta) -> Callable[[datetime, timedelta], datetime]:
-    def back(moment: datetime, longest: timedelta) -> datetime:
-        if not is_ahead(moment - longest, now):
-            return moment
-        return min(moment + by, now + longest)
-
-    return back
 
 
 def _next_question(times: Times, standing: schedule.Standing, now: datetime) -> datetime | None:

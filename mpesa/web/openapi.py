@@ -458,7 +458,7 @@ def _readyz() -> dict[str, Any]:
         "operations",
         "Whether the database can be written, and Redis answers",
         {
-            "200": _answer("So it is.", ready),
+            "200": _answer("Ready.", ready),
             **_refusals("invalid_request", "unavailable"),
         },
     )
