@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, or_, select
+from sqlalchemy import Row, Select, and_, bindparam, or_, select, text
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
@@ -120,19 +120,20 @@ def _expired_orders(session: Session, now: datetime) -> list[str]:
 
 # -- a clock that steps --------------------------------------------------------------------------
 
-# What has an end that the shopper or the shop waits for: living prompts, and failures' waits.
 _TIMES = (
     "created_at", "updated_at", "settled_at", "retry_at", "prompt_ends_at", "next_ask_at",
     "ask_urgently",
 )  # fmt: skip
-_UNDER_WAY = select(Transaction.id, *(Transaction.__table__.c[name] for name in _TIMES)).where(
-    or_(
-        Transaction.is_open,
-        and_(
-            Transaction.status == Status.FAILED.value,
-            Transaction.updated_at > bindparam("since"),
-        ),
-    )
+# As the partial index says it: SQLite does not find that in SQLAlchemy's "is_open = 1".
+_IS_OPEN = text("transactions.is_open")
+_SEEN = select(Transaction.id, *(Transaction.__table__.c[name] for name in _TIMES))
+# What has an end that the shopper or the shop waits for: living prompts, and failures' waits. Two
+# queries, since SQLite reads the whole table for one.
+_UNDER_WAY = (
+    _SEEN.where(_IS_OPEN),
+    _SEEN.where(
+        Transaction.status == Status.FAILED.value, Transaction.updated_at > bindparam("since")
+    ),
 )
 
 
@@ -231,7 +232,8 @@ def _between(moment: datetime, begin: datetime, passed: timedelta) -> bool:
 
 
 def _under_way(session: Session, now: datetime) -> dict[str, Times]:
-    rows = session.execute(_UNDER_WAY, {"since": now - _LONGEST_WAIT}).all()
+    since = {"since": now - _LONGEST_WAIT}
+    rows = [row for query in _UNDER_WAY for row in session.execute(query, since).all()]
     session.rollback()
     return {row[0]: Times(*row[1:]) for row in rows}
 
@@ -253,7 +255,7 @@ def _ahead(session: Session, now: datetime, *, everything: bool) -> list[str]:
         for column in (Transaction.created_at, Transaction.updated_at)
     )
     too_long = select(Transaction.id).where(
-        Transaction.is_open, Transaction.prompt_ends_at > later + OPEN_UNANSWERED
+        _IS_OPEN, Transaction.prompt_ends_at > later + OPEN_UNANSWERED
     )
     found = [each for query in (begun, changed, too_long) for each in session.scalars(query)]
     if everything:

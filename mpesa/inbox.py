@@ -167,7 +167,8 @@ def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> No
     typed = select(Evidence.received_at).where(
         Evidence.transaction_id == transaction_id,
         Evidence.kind == Kind.SMS_CODE.value,
-        Evidence.received_at.between(now - _CODES_WITHIN, now + CLOCKS_DIFFER),
+        Evidence.received_at > now - _CODES_WITHIN,
+        Evidence.received_at <= now + CLOCKS_DIFFER,
     )
     times = session.scalars(typed.order_by(Evidence.received_at)).all()
     if len(times) >= _MOST_CODES:

@@ -22,6 +22,10 @@ class Clock:
         self.time += timedelta(**duration)
         self.passed += timedelta(**duration).total_seconds()
 
+    def wait_until(self, moment: datetime) -> None:
+        """Let pass what is missing until then."""
+        self.pass_(seconds=(moment - self.time).total_seconds())
+
     def step(self, **duration: float) -> None:
         """Somebody sets the clock: no time passes."""
         self.time += timedelta(**duration)

@@ -2,9 +2,11 @@
 its own rule, and no second prompt goes out beside the first."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from mpesa import inbox, ledger, operators, reconciler
@@ -453,3 +455,21 @@ def test_another_workers_changes_are_announced_after_a_step_back(
             look(ours)
 
     assert told.count(transaction) >= 1
+
+
+def test_a_tick_that_looks_for_steps_reads_no_whole_table(desk: Desk) -> None:
+    plans: list[str] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM transactions" in statement:
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(row[3] for row in found)
+
+    desk.tick()
+    event.listen(desk.engine, "before_cursor_execute", explain)
+    with desk.sessions() as session:
+        desk.watch.look(session, desk.announce)
+    event.remove(desk.engine, "before_cursor_execute", explain)
+
+    assert len(plans) == 5
+    assert not [plan for plan in plans if not plan.startswith("SEARCH") and "INDEX" not in plan]

@@ -79,7 +79,7 @@ def test_a_whole_number_is_there_where_it_was_asked_for(desk: Desk) -> None:
 def test_days_begin_and_end_in_nairobi(
     desk: Desk, clock: Clock, moment: datetime, days: list[date]
 ) -> None:
-    clock.time = moment
+    clock.wait_until(moment)
     desk.attempt()
 
     assert len(read(desk)) == len(days)

@@ -78,7 +78,7 @@ def seconds_of_questions(desk: Desk, clock: Clock, moments: list[int]) -> list[i
     """The moments, in seconds from now, at which Daraja was asked."""
     start, asked = clock(), []
     for moment in moments:
-        clock.time = start + timedelta(seconds=moment)
+        clock.wait_until(start + timedelta(seconds=moment))
         desk.tick()
         asked += [moment] * reconcile(desk, Unlimited())
     return asked
