@@ -12,8 +12,8 @@
 #   util-linux   unshare, mount    PATH; the kernel must allow a network of its own
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
 # tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser, node,
-# php, npm, namespaces) and the last line says so. With CI=true nothing may be left out: a missing program is a failure,
-# and so is a test that skips itself.
+# php, npm, namespaces) and the last line says so. With CI=true nothing may be left out: a missing
+# program is a failure, and so is a test that skips itself.
 
 PY := .venv/bin/python
 READY := .venv/.ready
