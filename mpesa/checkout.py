@@ -75,7 +75,7 @@ class PushRequest:
     """What a shopper asks for.
 
     Attributes:
-        pushed_from: a mark of who sent it, whose share of Daraja's questions those about it are.
+        pushed_from: a mark of its sender, whose share of Daraja's questions pays for its own.
     """
 
     order_id: str
@@ -437,9 +437,10 @@ def _earlier(session: Session, request: PushRequest) -> Started | None:
 
 
 def _keep_key(session: Session, request: PushRequest, started: Started, now: datetime) -> None:
-    """A request that joined keeps its key too, unless so many did that a stranger fills the disk.
+    """Keep a request's key; of those that join an attempt only the first few, or a stranger could
+    fill the disk.
 
-    One whose key was not kept joins again when it comes again.
+    A request that joined and whose key was not kept joins again when it is repeated.
     """
     if request.idempotency_key is None:
         return

@@ -597,7 +597,7 @@ def _look_up(
 
 
 def _kept_receipt(connection: Connection, transaction: Transaction) -> str | None:
-    """The receipt that a callback names which was kept and, as it was, not believed."""
+    """The receipt that a kept callback names, though the callback itself was not believed."""
     if transaction.receipt is not None:
         return None
     attempt = _attempt(transaction)

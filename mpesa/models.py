@@ -145,8 +145,8 @@ class Transaction(Base):
         account_reference: what Daraja was given of its order's reference, as the payer's prompt
             and M-PESA's statement show it; None on rows from before it was kept.
         ask_urgently: something was heard that makes the question more pressing than others.
-        pushed_from: keyed hash of the sender that asked for the push, whose share of the questions
-            those about it are; None: not known, or forgotten.
+        pushed_from: keyed hash of the sender that asked for the push, whose share pays for the
+            questions about it; None: not known, or forgotten.
         urgent_for: the same of the sender whose code made it urgent; None: no stranger did.
     """
 

@@ -22,7 +22,7 @@ from mpesa.domain.snapshot import OPEN_FOR
 
 # In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
 FORGOTTEN_ID = "forgotten:"
-# Why a callback is set aside from which a receipt is taken once a query has told the payment.
+# Why a callback was set aside whose receipt is taken once a query says that it was paid.
 UNREADABLE = "the callback could not be read"
 LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
 # How each decision begins that believes a callback, and no other.
@@ -496,7 +496,7 @@ def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
 
 
 def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
-    """The receipt that a callback names, kept as it was and not believed.
+    """The receipt that a callback names, though the callback itself was not believed.
 
     A query's 0 proves the payment; which receipt is its own, such a callback may tell.
 
@@ -602,7 +602,7 @@ def _taken(attempt: Attempt, holder: str) -> Decision:
 
 
 def _timed(attempt: Attempt, times: steps.Times, why: str) -> Decision:
-    """Times that are put right; the decision keeps the one that was told before."""
+    """Times that are put right; the decision's words keep the beginning that was shown before."""
     before = attempt.created_at.isoformat(timespec="seconds")
     told = _unchanged(attempt, f"{why}; it was begun at {before}")
     return replace(told, retry_at=times.retry_at, prompt_ends_at=times.prompt_ends_at, times=times)

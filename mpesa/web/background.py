@@ -117,7 +117,7 @@ def _workers() -> Callable[[Services], None]:
 
 def _reconciler(ours: Services) -> None:
     if ours.watch.stepped():
-        return  # how old a payment is decides what an answer tells; the clock's tick knows first
+        return  # a payment's age decides what an answer tells: the clock's tick puts it right first
     reconciler.run_until_idle(db.session(), ours.line, ours.announce)
 
 

@@ -99,7 +99,7 @@ class LoginLimits:
         self._tally = tally
 
     def check(self, name: str, *, known: bool, browser: str | None = None) -> Callable[[], None]:
-        """Count a try before it is looked at: of many at once, no more pass than may.
+        """Count a try before its password is checked, so that many at once cannot pass the limit.
 
         Args:
             known: the operator of that name logged in from this address last.
