@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Session
 
 from mpesa import asking, counters, ledger, turns
@@ -206,7 +213,7 @@ def _write_row(
     try:
         with writing(session):
             seen = _look(session, request, lock=True)
-            now = seams.line.now()
+            now, began = seams.line.now(), time.monotonic()
             earlier = _earlier(session, request)
             if earlier is not None:
                 return earlier, None
@@ -220,7 +227,7 @@ def _write_row(
             session.flush()
             _keep_key(session, request, started, now)
             push = _push(seen.order, request, seams.callback_url(token))
-            outgoing = _Outgoing(push, time.monotonic())
+            outgoing = _Outgoing(push, began)
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
@@ -475,11 +482,29 @@ def _joiners(session: Session, request: PushRequest, started: Started) -> int:
 def _ask_daraja(
     session: Session, transaction_id: str, outgoing: _Outgoing, seams: Seams
 ) -> list[Change]:
-    """Send the push and record what came of it; returns what is to be announced."""
+    """Send the push and record what came of it; returns what is to be announced.
+
+    Daraja tells the CheckoutRequestID once, and without it nobody can ask what became of the
+    prompt. So what the database refuses is written again, until it takes it or has been away for
+    too long. An answer that was recorded already, where only the COMMIT's own answer was lost,
+    changes nothing when it is recorded again.
+
+    Raises:
+        SQLAlchemyError: it could not be recorded.
+    """
     session.rollback()  # no connection is held while Daraja thinks
     evidence, body = _send(seams.line.daraja, outgoing, transaction_id)
     raw = Raw(Kind.PUSH_ANSWER, body)
-    return ledger.record(session, transaction_id, evidence, raw, seams.line.now)
+    until = time.monotonic() + _RECORD_FOR
+    while True:
+        try:
+            return ledger.record(session, transaction_id, evidence, raw, seams.line.now)
+        except _REFUSED_FOR_GOOD:
+            raise
+        except SQLAlchemyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
 
 
 def _send(
@@ -520,5 +545,11 @@ PUSH_BUDGET = timedelta(seconds=20)
 # the push then.
 _LOOK_FOR_ROW = PUSH_BUDGET.total_seconds() / 2
 _PAUSE = 0.2
+# Seconds in which the database has to take a push's answer: a restart, a failover to a standby that
+# is ready, and a lock whose holder is lost (PostgreSQL ends it after 15 s) are over by then. After
+# that and the push's 20 s even a patient proxy, whose limit is usually 60 s, has left.
+_RECORD_FOR = 30.0
+# What the database says of the statement itself; it says so again the next time.
+_REFUSED_FOR_GOOD = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 # Seconds for a question that a shopper waits for before the next push; no answer: go on.
 _QUESTION_PATIENCE = 5.0

@@ -1,5 +1,6 @@
 """record(): the only code that changes a transaction, always with its evidence, always guarded."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from mpesa import two_trips
@@ -143,6 +144,10 @@ _ATTEMPTS = (
     .order_by(Transaction.attempt.desc())
     .execution_options(populate_existing=True)
 )
+# Seconds after which PostgreSQL has ended a writer that is lost (`database.REQUESTS`: idle, 15 s).
+_LOST_WRITER = 16.0
+# What PostgreSQL says after `lock_timeout` (PostgreSQL docs, appendix A).
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def record(
@@ -247,10 +252,23 @@ def _under(token_hash: str, attempts: Sequence[Any]) -> Any:
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: Now) -> Raw:
-    """Commit raw evidence before anything is decided on it; returns it with its row's id."""
-    with writing(session):
-        row_id = _add_evidence(session, transaction_id, raw, now())
-    return replace(raw, stored_id=row_id)
+    """Commit raw evidence before anything is decided on it; returns it with its row's id.
+
+    The order's lock does not hold it up. A writer of the transaction's id or receipt does, until
+    its COMMIT, since PostgreSQL takes both for a key that evidence may refer to. If that writer is
+    lost, its lock outlives the wait for it, so it is waited for again.
+    """
+    until = time.monotonic() + _LOST_WRITER
+    while True:
+        try:
+            with writing(session):
+                row_id = _add_evidence(session, transaction_id, raw, now())
+        except OperationalError as error:
+            waited = getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
+            if not waited or time.monotonic() > until:
+                raise
+        else:
+            return replace(raw, stored_id=row_id)
 
 
 def claim_question(session: Session, transaction_id: str, due: datetime, now: Now) -> bool:

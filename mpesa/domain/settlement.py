@@ -293,7 +293,9 @@ def _(evidence: PushAnswered, attempt: Attempt, now: datetime) -> Decision:
     ids = (evidence.merchant_request_id, evidence.checkout_request_id)
     if evidence.ids_taken or _contradicts(attempt, *ids):
         return _unchanged(attempt, "the push's answer names other ids", needs_review=True)
-    ends = now + OPEN_FOR
+    # Recorded twice, the prompt lives no longer; where a callback brought the ids, it has ended.
+    known = ids == (attempt.merchant_request_id, attempt.checkout_request_id)
+    ends = None if known else now + OPEN_FOR
     if attempt.status is not Status.PENDING:
         late = _unchanged(attempt, "the push was answered after its result")
         return replace(late, adopts=ids, prompt_ends_at=ends)

@@ -516,6 +516,21 @@ def test_the_push_answer_fills_in_the_id_that_a_callback_left_out() -> None:
     assert not decision.needs_review
 
 
+@pytest.mark.parametrize("reason", [Reason.AWAITING_PIN, Reason.OVERDUE])
+def test_a_push_answer_that_is_recorded_twice_changes_nothing(reason: Reason) -> None:
+    before = identified(attempt(Status.PENDING, reason, final=False))
+
+    decision = decide(before, settlement.PushAnswered(*OURS), NOW)
+
+    assert (decision.status, decision.reason, decision.prompt_ends_at) == (
+        before.status,
+        reason,
+        None,
+    )
+    acts = (decision.needs_review, decision.closes, decision.replan, decision.ask_now)
+    assert not any(acts)
+
+
 def test_a_push_answer_with_other_ids_than_the_callback_needs_review() -> None:
     before = identified(attempt(Status.SUCCESS, Reason.PAID, final=True, receipt=RECEIPT))
 
