@@ -188,6 +188,8 @@ def _start_or_join(
     earlier = _earlier(session, request)
     if earlier is not None:
         return earlier, None
+    if seams.clock_stepped():
+        raise RetryLater(_A_TICK)
     seen = _look(session, request)
     if _close_what_is_over(session, seen, seams):
         raise _LookAgain
@@ -345,8 +347,6 @@ def _over(seen: _Seen, now: datetime) -> list[str]:
 def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
     """Do what the clock should have done by now, each under its own order's lock."""
     over = _over(seen, seams.line.now())
-    if over and seams.clock_stepped():
-        raise RetryLater(_A_TICK)
     for transaction_id in over:
         raw = Raw(Kind.CLOCK)
         seams.announce(

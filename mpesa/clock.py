@@ -4,6 +4,7 @@ And what becomes of all that where the clock itself is changed.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,11 +14,11 @@ from sqlalchemy import Row, Select, and_, bindparam, or_, select, text
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
-from mpesa.domain import schedule, settlement
+from mpesa.domain import schedule, settlement, steps
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus
-from mpesa.domain.steps import CLOCKS_DIFFER, Times
+from mpesa.domain.steps import CLOCKS_DIFFER, Step, Times
 from mpesa.ledger import Announce, Kind, Now, Raw
 from mpesa.models import Order, Transaction
 
@@ -39,6 +40,7 @@ def run_once(
     clock: Now,
     wait: timedelta,
     announce: Announce,
+    stepped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Record everything that became due, oldest first.
 
@@ -46,11 +48,14 @@ def run_once(
         clock: the time, asked anew for each change: a tick may have hundreds to write.
         wait: how long a shopper waits before a silent payment is overdue.
         announce: tells rooms about transactions that changed.
+        stepped: whether the clock was changed a moment ago; nothing is then ended by the time.
 
     Returns:
         How many transactions and orders were looked at.
     """
     now = clock()
+    if stepped():
+        return 0
     due = _due(session, now, wait)
     for transaction_id, evidence in due:
         announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
@@ -137,13 +142,73 @@ _UNDER_WAY = (
 )
 
 
+# What changed since a look. The answer to a push sets the end of its prompt, and nothing else that
+# shows when: so what is young enough to be answered is read again.
+_CHANGED = select(
+    Transaction.id,
+    Transaction.status.notin_((Status.PENDING.value, Status.FAILED.value)).label("is_over"),
+    *(Transaction.__table__.c[name] for name in _TIMES),
+).where(
+    or_(Transaction.created_at > bindparam("begun"), Transaction.updated_at > bindparam("changed"))
+)
+# A change is committed this long after its time, or written by a worker whose clock is behind.
+_OVERLAP = timedelta(seconds=5)
+# Seconds after which nothing that was under way still is: no prompt, and no wait of a failure.
+_FORGOTTEN_AFTER = (_LONGEST_WAIT + OPEN_UNANSWERED).total_seconds()
+
+
 @dataclass(frozen=True)
 class _Look:
-    """What both clocks showed at a tick, and the transactions that were under way by then."""
+    """What both clocks showed at a tick."""
 
     wall: datetime
     monotonic: float
-    under_way: dict[str, Times]
+
+
+class _UnderWay:
+    """The times of what is under way, as they were at the last look.
+
+    Thousands may wait at once, so a look reads what changed since the one before.
+    """
+
+    def __init__(self) -> None:
+        # With the monotonic time of reading, the oldest first.
+        self._read: dict[str, tuple[float, Times]] = {}
+
+    def before(self, transaction_id: str) -> Times | None:
+        """The times of a transaction at the last look; None where it was not under way."""
+        _, times = self._read.get(transaction_id, (0.0, None))
+        return times
+
+    def read_all(self, session: Session, look: _Look) -> None:
+        """Begin anew: at the start, and after a step."""
+        found = _under_way(session, look.wall)
+        self._read = {each: (look.monotonic, times) for each, times in found.items()}
+
+    def read_changed(self, session: Session, since: _Look, look: _Look) -> None:
+        """Take in what changed since a look, and forget what is over."""
+        changed = since.wall - _OVERLAP
+        bounds = {"changed": changed, "begun": changed - UNANSWERED_AFTER}
+        for transaction_id, is_over, *times in session.execute(_CHANGED, bounds):
+            self._read.pop(transaction_id, None)
+            if not is_over:
+                self._read[transaction_id] = (look.monotonic, Times(*times))
+        session.rollback()
+        while self._read:
+            oldest, (read_at, _) = next(iter(self._read.items()))
+            if read_at > look.monotonic - _FORGOTTEN_AFTER:
+                break
+            del self._read[oldest]
+
+
+# Nobody can set this clock, and it goes on while the machine sleeps: an hour of sleep is no step.
+# On Linux CLOCK_MONOTONIC stands meanwhile (clock_gettime(2)).
+_GOES_ON: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def since_boot() -> float:
+    """Seconds since the machine started, its sleep included."""
+    return time.clock_gettime(_GOES_ON)
 
 
 class Watch:
@@ -160,6 +225,7 @@ class Watch:
         self._now = now
         self._monotonic = monotonic
         self._last: _Look | None = None
+        self._under_way = _UnderWay()
 
     def stepped(self) -> bool:
         """Whether the clock has stepped since the last look: times are not to be believed."""
@@ -179,11 +245,13 @@ class Watch:
             SQLAlchemyError: the database failed; the next look finds the same step.
         """
         last, wall, monotonic = self._last, self._now(), self._monotonic()
+        look = _Look(wall, monotonic)
         by = timedelta(0) if last is None else self._step(last)
         wrong: list[tuple[str, settlement.Evidence]] = []
         if last is not None and abs(by) > SMALLEST_STEP:
             log.warning("the clock stepped by %+.0f s", by.total_seconds())
-            wrong += self._under_way_before(session, last, wall, monotonic, by)
+            passed = timedelta(seconds=monotonic - last.monotonic)
+            wrong += self._under_way_before(session, last, Step(by, passed, wall))
             self._record(session, wrong, announce)
         else:
             by = timedelta(0)
@@ -192,7 +260,11 @@ class Watch:
             (each, settlement.TimesAhead(min(by, timedelta(0)))) for each in ahead
         ]
         self._record(session, wrong_too, announce)
-        self._last = _Look(wall, monotonic, _under_way(session, wall))
+        if last is None or by:
+            self._under_way.read_all(session, look)
+        else:
+            self._under_way.read_changed(session, last, look)
+        self._last = look
         return len(wrong) + len(wrong_too)
 
     def _step(self, last: _Look) -> timedelta:
@@ -210,30 +282,20 @@ class Watch:
             announce(ledger.record(session, transaction_id, evidence, raw, self._now))
 
     def _under_way_before(
-        self, session: Session, last: _Look, wall: datetime, monotonic: float, by: timedelta
+        self, session: Session, last: _Look, step: Step
     ) -> list[tuple[str, settlement.Evidence]]:
-        """What was under way before the step: seen at the last look, or begun since, by the old
-        clock. What was begun by the new one, or put right by another worker, shows its time."""
-        passed = timedelta(seconds=monotonic - last.monotonic)
-        found: list[tuple[str, settlement.Evidence]] = []
-        for transaction_id, seen in _under_way(session, min(wall, last.wall)).items():
-            before = last.under_way.get(transaction_id)
-            if before is None and _between(seen.created_at, last.wall, passed):
-                before = None if _between(seen.created_at, wall - passed, passed) else seen
-            if before is not None and before.created_at == seen.created_at:
-                found.append((transaction_id, settlement.ClockStepped(by, before)))
-        return found
-
-
-def _between(moment: datetime, begin: datetime, passed: timedelta) -> bool:
-    """Whether a time lies in a stretch of time, to a second."""
-    margin = timedelta(seconds=1)
-    return begin - margin <= moment <= begin + passed + margin
+        """What was under way before the step: seen at the last look, or begun since."""
+        earlier = min(step.noticed_at, last.wall)
+        return [
+            (each, settlement.ClockStepped(step, self._under_way.before(each)))
+            for each, times in _under_way(session, earlier).items()
+            if steps.concerns(times, self._under_way.before(each), step)
+        ]
 
 
 def _under_way(session: Session, now: datetime) -> dict[str, Times]:
     since = {"since": now - _LONGEST_WAIT}
-    rows = [row for query in _UNDER_WAY for row in session.execute(query, since).all()]
+    rows = [row for query in _UNDER_WAY for row in session.execute(query, since)]
     session.rollback()
     return {row[0]: Times(*row[1:]) for row in rows}
 

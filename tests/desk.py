@@ -52,7 +52,7 @@ class Desk:
     def cancel(self, order_id: str) -> list[str]:
         """Cancel an order; returns the transactions that hear of it."""
         with self.sessions() as session:
-            return ids_of(orders.cancel(session, order_id, self.now))
+            return ids_of(orders.cancel(session, order_id, self.now, self.watch.stepped))
 
     def start(
         self,
@@ -107,7 +107,9 @@ class Desk:
         """Let the clock look once; returns how many were due."""
         with self.sessions() as session:
             self.watch.look(session, self.announce)
-            return clock.run_once(session, self.now, timedelta(seconds=wait), self.announce)
+            return clock.run_once(
+                session, self.now, timedelta(seconds=wait), self.announce, self.watch.stepped
+            )
 
     def announce(self, changes: Sequence[Change]) -> None:
         """Remember who was told."""

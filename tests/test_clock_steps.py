@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from mpesa import inbox, ledger, operators, reconciler
 from mpesa.asking import Line
 from mpesa.checkout import AttemptOpen, LineBusy, PushNotStarted, RetryLater
+from mpesa.clock import run_once
 from mpesa.daraja import UnknownOutcome
 from mpesa.ledger import Kind, Raw
 from mpesa.orders import OrderHasOpenAttempt
@@ -49,10 +50,13 @@ def ids(desk: Desk, push: int = 1) -> tuple[str, str]:
 
 
 def let_pass(desk: Desk, seconds: int) -> None:
-    """Time passes, and the worker's clock ticks each second, as it does."""
-    for _ in range(seconds):
-        desk.now.pass_(seconds=1)
+    """Time passes, and the worker's clock ticks; each second at the beginning and at the end."""
+    left = seconds
+    while left:
+        pause = 5 if 10 < left < seconds else 1
+        desk.now.pass_(seconds=pause)
         desk.tick()
+        left -= pause
 
 
 def refused(desk: Desk, order: str, msisdn: str = SECOND_PAYER_MSISDN) -> PushNotStarted:
@@ -115,6 +119,71 @@ def test_no_second_prompt_goes_out_between_a_step_and_the_tick_that_notices_it(
     assert isinstance(later, AttemptOpen)
     assert 178 <= later.seconds <= 180
     assert len(desk.daraja.pushes) == 1
+
+
+@on_both
+@any_step
+@pytest.mark.parametrize("told", ["before the step", "after the step"])
+def test_no_second_prompt_goes_out_where_the_push_is_answered_around_the_step(
+    desk: Desk, clock: Clock, hours: int, told: str
+) -> None:
+    order = desk.order()
+    desk.tick()
+    clock.pass_(seconds=0.2)
+
+    def answer(_push: object) -> None:
+        clock.pass_(seconds=0.2)
+        if told == "after the step":
+            clock.step(hours=hours)
+            clock.pass_(seconds=0.2)
+
+    desk.daraja.answers.append(answer)
+    desk.start(order)
+    if told == "before the step":
+        clock.pass_(seconds=0.2)
+        clock.step(hours=hours)
+    desk.tick()
+
+    assert 178 <= refused(desk, order).seconds <= 180  # type: ignore[attr-defined]
+    assert len(desk.daraja.pushes) == 1
+
+
+@on_both
+@any_step
+def test_a_failures_wait_that_began_just_before_the_step_is_kept(
+    desk: Desk, clock: Clock, hours: int
+) -> None:
+    order = desk.order()
+    desk.start(order)
+    clock.pass_(seconds=5)
+    desk.tick()
+    clock.pass_(seconds=0.3)
+    desk.callback(1, failure_callback(*ids(desk), 1037))
+    clock.pass_(seconds=0.3)
+    clock.step(hours=hours)
+    at_once = refused(desk, order)
+    desk.tick()
+    later = refused(desk, order)
+
+    assert isinstance(at_once, RetryLater)
+    assert isinstance(later, RetryLater)
+    assert 113 <= later.seconds <= 115
+
+
+@on_both
+def test_nothing_ends_by_a_clock_that_was_just_put_forward(desk: Desk, clock: Clock) -> None:
+    order = desk.order()
+    transaction = desk.start(order).transaction_id
+    desk.tick()
+    clock.step(hours=3)
+
+    with pytest.raises(OrderHasOpenAttempt):
+        desk.cancel(order)
+    with desk.sessions() as session:
+        due = run_once(session, desk.now, timedelta(0), desk.announce, desk.watch.stepped)
+
+    assert due == 0
+    assert desk.transaction(transaction).is_open
 
 
 @on_both

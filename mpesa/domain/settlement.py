@@ -146,12 +146,11 @@ class ClockStepped:
     """The server's clock stepped while the attempt was under way.
 
     Attributes:
-        by: how far; negative: back.
-        seen: the attempt's times before.
+        seen: the attempt's times at the look before; None: begun since.
     """
 
-    by: timedelta
-    seen: steps.Times
+    step: steps.Step
+    seen: steps.Times | None
 
 
 @dataclass(frozen=True)
@@ -385,10 +384,12 @@ def _(evidence: SilenceTooLong, attempt: Attempt, now: datetime) -> Decision:
 
 @_decide.register
 def _(evidence: ClockStepped, attempt: Attempt, now: datetime) -> Decision:
-    times = attempt.times and steps.stepped(attempt.times, evidence.seen, evidence.by)
+    wait = timedelta(seconds=RULES[attempt.reason].wait_seconds if attempt.reason in RULES else 0)
+    times = attempt.times and steps.stepped(attempt.times, evidence.seen, evidence.step, now, wait)
     if times is None:
         return _unchanged(attempt, "its times were put right before")
-    return _timed(attempt, times, f"the clock stepped by {evidence.by.total_seconds():+.0f} s")
+    by = evidence.step.by.total_seconds()
+    return _timed(attempt, times, f"the clock stepped by {by:+.0f} s")
 
 
 @_decide.register

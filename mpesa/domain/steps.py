@@ -14,6 +14,7 @@ from mpesa.domain.snapshot import OPEN_UNANSWERED
 
 # As much as the clocks of several workers may differ by themselves: this alone is no step.
 CLOCKS_DIFFER = timedelta(seconds=10)
+_A_SECOND = timedelta(seconds=1)
 
 
 # The password of a push is made from the time, and nobody says how much Daraja forgives; a machine
@@ -51,29 +52,84 @@ class Times:
     ask_urgently: bool = False
 
 
-def stepped(times: Times, seen: Times, by: timedelta) -> Times | None:
+@dataclass(frozen=True)
+class Step:
+    """A step of the clock, as a worker noticed it.
+
+    Attributes:
+        by: how far the clock stepped; negative: back.
+        passed: since the look before, by a clock that does not step; the step lies within.
+        noticed_at: by the clock after the step.
+    """
+
+    by: timedelta
+    passed: timedelta
+    noticed_at: datetime
+
+    def is_told_since(self, moment: datetime, now: datetime) -> bool:
+        """Whether what happened at a moment, by the row, may have been told by the clock as it is.
+
+        Args:
+            now: no earlier than `noticed_at`.
+        """
+        return self.noticed_at - self.passed - _A_SECOND <= moment <= now + _A_SECOND
+
+
+def concerns(times: Times, seen: Times | None, step: Step) -> bool:
+    """Whether a step came after an attempt was begun, and no other worker has put it right."""
+    if seen is not None:
+        return times.created_at == seen.created_at
+    before = step.noticed_at - step.by  # what the clock would show without the step
+    begun_before = before - step.passed - _A_SECOND <= times.created_at <= before + _A_SECOND
+    return begun_before and not step.is_told_since(times.created_at, step.noticed_at)
+
+
+def stepped(
+    times: Times, seen: Times | None, step: Step, now: datetime, wait: timedelta
+) -> Times | None:
     """The same times by the clock after a step that was measured.
 
     Args:
-        seen: before the step. What is another time by now was told by the clock as it is.
-        by: how far the clock stepped; negative: back.
+        seen: at the look before the step; None: begun since.
+        now: by the clock after the step.
+        wait: the longest that `retry_at` may lie in the future.
 
     Returns:
         None where another worker has done it.
     """
-    if times.created_at != seen.created_at:
+    if not concerns(times, seen, step):
         return None
 
-    def moved(now: datetime | None, before: datetime | None) -> datetime | None:
-        return now if now is None or now != before else now + by
+    def before(name: str) -> datetime | None:
+        told: datetime | None = getattr(seen, name, None)
+        return told
 
+    def happened(name: str) -> datetime | None:
+        moment: datetime | None = getattr(times, name)
+        if moment is None or (moment != before(name) and step.is_told_since(moment, now)):
+            return moment
+        return moment + step.by
+
+    def ends(name: str, longest: timedelta) -> datetime | None:
+        """An end that was told since the look may be by either clock: by one that it can be.
+
+        Where it can be by both, the later: to wait a little longer does no harm.
+        """
+        moment: datetime | None = getattr(times, name)
+        if moment is None or moment == before(name):
+            return moment and moment + step.by
+        possible = [each for each in (moment, moment + step.by) if now < each <= now + longest]
+        return max(possible, default=moment)
+
+    planned = times.next_ask_at
     return Times(
-        created_at=times.created_at + by,
+        created_at=times.created_at + step.by,
         updated_at=times.updated_at,
-        settled_at=moved(times.settled_at, seen.settled_at),
-        retry_at=moved(times.retry_at, seen.retry_at),
-        prompt_ends_at=moved(times.prompt_ends_at, seen.prompt_ends_at),
-        next_ask_at=moved(times.next_ask_at, seen.next_ask_at),
+        settled_at=happened("settled_at"),
+        retry_at=ends("retry_at", wait),
+        prompt_ends_at=ends("prompt_ends_at", OPEN_UNANSWERED),
+        # Too early does no harm; too late is put right by `within_their_rules`.
+        next_ask_at=planned + step.by if planned and planned == before("next_ask_at") else planned,
         ask_urgently=times.ask_urgently,
     )
 

@@ -1,6 +1,5 @@
 """The only place that sees requests and sockets."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from flask import Flask
 from flask_socketio import SocketIO
 
-from mpesa.clock import Watch
+from mpesa.clock import Watch, since_boot
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
 from mpesa.hints import Hints, check_address
@@ -46,7 +45,7 @@ def register(
     *,
     daraja: Daraja | None = None,
     now: Callable[[], datetime] = utc_now,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = since_boot,
 ) -> SocketIO:
     """Add routes, rooms, errors, words and headers to an application whose database is open.
 

@@ -64,7 +64,8 @@ def cancel_order(order_id: str) -> Response:
     _authorised()
     order = _find(order_id)
     try:
-        changed = orders.cancel(db.session(), order.id, services().now)
+        ours = services()
+        changed = orders.cancel(db.session(), order.id, ours.now, ours.watch.stepped)
     except orders.OrderPaid:
         raise Problem(409, "order_paid", _("This order is paid.")) from None
     except orders.OrderHasOpenAttempt:

@@ -68,7 +68,7 @@ def _clock(ours: Services) -> None:
     wait = timedelta(seconds=ours.settings.payment_wait_seconds)
     ours.watch.look(db.session(), ours.announce)
     operators.put_logins_back(db.session(), ours.now())
-    clock.run_once(db.session(), ours.now, wait, ours.announce)
+    clock.run_once(db.session(), ours.now, wait, ours.announce, ours.watch.stepped)
 
 
 def _outbox() -> Callable[[Services], None]:

@@ -12,7 +12,7 @@ from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import Attempt, decide
 from mpesa.domain.snapshot import OPEN_UNANSWERED
-from mpesa.domain.steps import CLOCKS_DIFFER, Times, skew, stepped, within_their_rules
+from mpesa.domain.steps import CLOCKS_DIFFER, Step, Times, skew, stepped, within_their_rules
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 HOURS = timedelta(hours=3)
@@ -69,8 +69,17 @@ def test_times_of_a_right_clock_stay_as_they_are(seconds: int) -> None:
     assert within_their_rules(plan, later, timedelta(0), **PENDING) == plan  # type: ignore[arg-type]
 
 
+def move(
+    times: Times, by: timedelta, seen: Times | None = BEGUN, after: float = 60, wait: float = 0
+) -> Times | None:
+    """What becomes of times where a worker notices a step so many seconds after BEGUN."""
+    passed = timedelta(seconds=1)
+    noticed = NOW + timedelta(seconds=after) + by
+    return stepped(times, seen, Step(by, passed, noticed), noticed, timedelta(seconds=wait))
+
+
 def test_a_step_that_was_measured_takes_all_times_along() -> None:
-    moved = stepped(BEGUN, BEGUN, HOURS)
+    moved = move(BEGUN, HOURS)
 
     assert moved is not None
     assert moved.created_at - BEGUN.created_at == HOURS
@@ -79,30 +88,66 @@ def test_a_step_that_was_measured_takes_all_times_along() -> None:
 
 
 def test_what_another_worker_put_right_is_left_alone() -> None:
-    moved = stepped(BEGUN, BEGUN, -HOURS)
+    moved = move(BEGUN, -HOURS)
 
     assert moved is not None
-    assert stepped(moved, BEGUN, -HOURS) is None
+    assert move(moved, -HOURS) is None
 
 
-def test_an_end_that_was_told_after_the_step_stays() -> None:
-    answered = replace(BEGUN, prompt_ends_at=NOW - HOURS + timedelta(seconds=181))
-
-    moved = stepped(answered, BEGUN, -HOURS)
+def test_what_was_begun_since_the_look_is_put_right_once() -> None:
+    moved = move(BEGUN, -HOURS, seen=None, after=0.5)
 
     assert moved is not None
-    assert moved.prompt_ends_at == answered.prompt_ends_at
     assert moved.created_at == NOW - HOURS
+    assert move(moved, -HOURS, seen=None, after=0.5) is None
 
 
-def test_a_failure_that_was_told_after_the_step_waits_from_then() -> None:
-    told = NOW + HOURS
+@pytest.mark.parametrize("by", [HOURS, -HOURS])
+@pytest.mark.parametrize("by_the_new_clock", [True, False])
+def test_an_end_that_was_told_around_the_step_lies_one_life_after_it(
+    by: timedelta, *, by_the_new_clock: bool
+) -> None:
+    told = NOW + timedelta(seconds=59.5) + (by if by_the_new_clock else timedelta(0))
+    answered = replace(BEGUN, prompt_ends_at=told + timedelta(seconds=180))
+
+    moved = move(answered, by)
+
+    assert moved is not None
+    assert moved.prompt_ends_at == NOW + by + timedelta(seconds=59.5 + 180)
+    assert moved.created_at == NOW + by
+
+
+@pytest.mark.parametrize("by", [HOURS, -HOURS])
+@pytest.mark.parametrize("by_the_new_clock", [True, False])
+def test_a_failure_that_was_told_around_the_step_waits_from_then(
+    by: timedelta, *, by_the_new_clock: bool
+) -> None:
+    told = NOW + timedelta(seconds=59.5) + (by if by_the_new_clock else timedelta(0))
     failed = replace(BEGUN, settled_at=told, retry_at=told + timedelta(seconds=60))
 
-    moved = stepped(failed, BEGUN, HOURS)
+    moved = move(failed, by, wait=60)
 
+    told_rightly = NOW + by + timedelta(seconds=59.5)
     assert moved is not None
-    assert (moved.settled_at, moved.retry_at) == (told, told + timedelta(seconds=60))
+    assert (moved.settled_at, moved.retry_at) == (
+        told_rightly,
+        told_rightly + timedelta(seconds=60),
+    )
+
+
+@given(st.integers(-400, 400), st.integers(1, 180))
+def test_an_end_of_unknown_clock_is_never_before_its_time(by: int, left: int) -> None:
+    """By whichever clock it was told, no prompt is let go early, nor kept beyond one life."""
+    step = timedelta(seconds=by)
+    noticed = NOW + timedelta(seconds=60) + step
+    for told in (noticed, noticed - step):
+        ends = told + timedelta(seconds=left)
+        moved = move(replace(BEGUN, prompt_ends_at=ends), step)
+
+        assert moved is not None
+        assert moved.prompt_ends_at is not None
+        assert moved.prompt_ends_at >= noticed + timedelta(seconds=left)
+        assert moved.prompt_ends_at <= noticed + OPEN_UNANSWERED
 
 
 @pytest.mark.parametrize("by", [-HOURS, timedelta(0)])
