@@ -163,7 +163,7 @@ def test_an_attempt_that_has_no_id_is_not_asked_about(
     daraja.answers.append(UnknownOutcome())
     order = make_order()
     pushed(client, order)
-    clock.pass_(seconds=181)
+    clock.pass_(seconds=201)
 
     answer = push(client, order)
 

@@ -95,7 +95,7 @@ def test_the_list_shows_names_and_no_secret(app: Flask, flask: Flask_) -> None:
 
     result = flask("operators", "list")
 
-    assert result.output == "wanjiku  added 2026-11-24  last login never\n"
+    assert result.output == "wanjiku  added 2026-11-24 12:00:00 EAT  last login never\n"
 
 
 def test_the_commands_print_no_password(flask: Flask_) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.result_codes import FAILED_REASONS, Reason, Status
+from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.snapshot import (
     OPEN_FOR,
     Newest,
@@ -59,7 +59,9 @@ def test_a_failure_without_a_wait_offers_another_push_at_once(reason: Reason) ->
     assert retry_after(newest(reason)) == Retry(allowed=True, after=None)
 
 
-@pytest.mark.parametrize("reason", sorted(FAILED_REASONS - {Reason.MISCONFIGURED}))
+@pytest.mark.parametrize(
+    "reason", sorted(reason for reason, rule in RULES.items() if 30 <= rule.wait_seconds < 600)
+)
 def test_a_wait_is_counted_down_beside_the_offer(reason: Reason) -> None:
     attempt = newest(reason, wait=timedelta(seconds=30))
 
