@@ -401,6 +401,7 @@ def _new_row(
         settles_order=False,
         needs_review=False,
         amount_disputed=False,
+        success_claimed=False,
         seq=1,
         prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,

@@ -576,6 +576,7 @@ def _attempt(transaction: Transaction) -> settlement.Attempt:
         checkout_request_id=transaction.checkout_request_id,
         receipt=transaction.receipt,
         amount_disputed=transaction.amount_disputed,
+        success_claimed=transaction.success_claimed,
         times=steps.Times(
             created_at=transaction.created_at,
             updated_at=transaction.updated_at,
@@ -686,6 +687,7 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     in_doubt = transaction.needs_review and not decision.settles_review
     transaction.needs_review = in_doubt or decision.needs_review
     transaction.amount_disputed = transaction.amount_disputed or decision.disputes_amount
+    transaction.success_claimed = decision.success_claimed
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
@@ -707,6 +709,7 @@ def _standing(transaction: Transaction) -> schedule.Standing:
         has_id=transaction.checkout_request_id is not None,
         created_at=transaction.created_at,
         settled_at=transaction.settled_at,
+        success_claimed=transaction.success_claimed,
     )
 
 

@@ -141,6 +141,7 @@ class Transaction(Base):
             200 s after the row until then; None for attempts from before this was kept.
         settles_order: it is the success that paid its order.
         amount_disputed: a callback told another amount, so a query's word makes it no success.
+        success_claimed: a callback said paid and was not believed; Daraja is asked whether it is.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
         account_reference: what Daraja was given of its order's reference, as the payer's prompt
             and M-PESA's statement show it; None on rows from before it was kept.
@@ -229,6 +230,7 @@ class Transaction(Base):
     settles_order: Mapped[bool] = mapped_column(server_default=false())
     needs_review: Mapped[bool] = mapped_column(server_default=false())
     amount_disputed: Mapped[bool] = mapped_column(server_default=false())
+    success_claimed: Mapped[bool] = mapped_column(server_default=false())
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
     retry_at: Mapped[datetime | None]

@@ -158,6 +158,13 @@ class Account:
         return self._decided_on(self.world.rough[self.token])
 
     @property
+    def claim_was_answered(self) -> bool:
+        """Daraja was asked after such a callback, and what came of that was recorded."""
+        told = self._first_decision(self.world.rough[self.token])
+        asked = [each["decided"] for each in self.evidence if each["kind"] == "query"]
+        return told is not None and any(each > told for each in asked if each is not None)
+
+    @property
     def told_failed(self) -> bool:
         """A callback told a failure, believably, and was decided on."""
         return self._decided_on(self.world.failures[self.token])
@@ -210,6 +217,9 @@ def broken_promises(account: Account) -> list[str]:
         "a claim that nobody looks at": row["needs_review"] or not account.claimed,
         "a receipt that was told and not kept": (
             status != "SUCCESS" or row["receipt"] or not account.told_roughly
+        ),
+        "a claim of a failure's success that nobody looks at": (
+            status != "FAILED" or row["needs_review"] or not account.claim_was_answered
         ),
         "another's receipt": row["receipt"] in (None, account.prompt and account.prompt.receipt),
         "a decision was made twice": all(each["decisions"] <= 1 for each in account.evidence),

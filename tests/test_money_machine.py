@@ -15,7 +15,8 @@ What is held against the world's own ledger, after every step:
   hours (an hour without an id) needs review, a failure with a question still planned is mended by
   that question, and any failure by a late callback.
 - Every commit raises `seq` by one if what it shows has changed, and not otherwise.
-- What claimed a payment and was not believed needs review; what was merely usual does not.
+- What claimed a payment and was not believed needs review; what was merely usual does not. Where
+  Daraja can tell, it is asked first, and a failure of which it does not say paid needs review.
 """
 
 import gzip
@@ -233,21 +234,35 @@ class MoneyMachine(RuleBasedStateMachine):
         self._tell_oddly(prompt, body)
         self.answer_questions(Queries.HONEST)
 
-    @may_happen(2, which=ANY, fault=st.sampled_from(sorted(FAULTS)))
-    def tell_of_money_faultily(self, which: int, fault: str) -> None:
-        """Never believed as it is; but once Daraja said paid, nobody may lose the receipt in it."""
+    @may_happen(
+        3,
+        which=ANY,
+        fault=st.sampled_from(sorted(FAULTS)),
+        before=st.sampled_from((None, None, 1037, 2001)),
+        mode=st.sampled_from((*[Queries.HONEST] * 3, *Queries)),
+    )
+    def tell_of_money_faultily(
+        self, which: int, fault: str, before: int | None, mode: Queries
+    ) -> None:
+        """Never believed as it is; but once Daraja said paid, nobody may lose the receipt in it.
+
+        And if Daraja does not say so, nobody may lose the claim.
+        """
         live = self._prompts(Fate.ON_THE_PHONE)
         if not live:
             return
         prompt = self._pick(live, which)
         self.world.pay(prompt)
+        if before:
+            prompt.odd = True
+            self._lives_through(lambda: self.world.tell_failure(prompt, before))
         body = FAULTS[fault](prompt.success(prompt.amount))
         if self._knows_ids_of(prompt):
             self.world.rough[prompt.token].add(body)
         elif fault == "no merchant id":
             self.world.proofs[prompt.token].add(body)  # the token alone suffices then
         self._tell_oddly(prompt, body, believed=True)
-        self.answer_questions(Queries.HONEST)
+        self.answer_questions(mode)
 
     @may_happen(3, seconds=TIMES, runs=st.booleans())
     def let_time_pass(self, seconds: int, runs: bool) -> None:
@@ -364,6 +379,9 @@ class MoneyMachine(RuleBasedStateMachine):
         self._be_silent()
         pending = [each.row for each in self._accounts() if each.row["status"] == "PENDING"]
         assert all(row["needs_review"] for row in pending), "silence that nobody looks at"
+        claimed = [each.row for each in self._accounts() if each.told_roughly]
+        unproven = [row for row in claimed if row["status"] != "SUCCESS"]
+        assert all(row["needs_review"] for row in unproven), "a claim that nobody looks at"
 
     def _be_silent(self) -> None:
         for seconds in SILENCE:

@@ -3,13 +3,21 @@
 import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask
 from sqlalchemy import event, select
 
-from mpesa import inbox
-from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, ReviewSettled
+from mpesa import inbox, reconciler
+from mpesa.asking import Line
+from mpesa.daraja import UnknownOutcome
+from mpesa.domain.settlement import (
+    OperatorSaysNotPaid,
+    OperatorSaysPaid,
+    QueryAnswered,
+    ReviewSettled,
+)
 from mpesa.ledger import Kind
 from mpesa.models import Transaction, WebhookMessage
 from tests.conftest import BOTH_DATABASES
@@ -208,6 +216,162 @@ def test_a_kept_receipt_that_another_payment_has_is_not_taken(desk: Desk) -> Non
     assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", None, True)
     assert first in desk.decisions(second)[-1].why
     assert not desk.transaction(first).needs_review  # Safaricom itself named that receipt for it
+
+
+# -- where the answer to "is it paid, then?" is not yes ------------------------------------------
+
+CLAIMS: dict[str, Callable[[bytes], bytes]] = {
+    "text behind it": FAULTS["text behind it"],
+    "no merchant id": lambda body: body.replace(b'"MerchantRequestID": ', b'"MerchantId": '),
+}
+on_each_claim = pytest.mark.parametrize("fault", CLAIMS)
+
+
+def claim(desk: Desk, fault: str) -> None:
+    """A success under the right token that cannot be believed as it is."""
+    desk.callback(1, CLAIMS[fault](raw(paid(desk))))
+
+
+def fail(desk: Desk, code: int) -> None:
+    desk.callback(1, failure_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1), code))
+
+
+def ask(desk: Desk, *answers: object) -> int:
+    """Let Daraja be asked about what is due; returns how many questions that were."""
+    desk.daraja.query_answers += answers
+    with desk.sessions() as session:
+        return reconciler.run_once(session, Line(desk.daraja, desk.budget, desk.now), desk.announce)
+
+
+NOT_PAID = {"a failure": "1032", "under way": "4999", "no answer": UnknownOutcome("HTTP 500")}
+
+
+@on_both
+@on_each_claim
+@pytest.mark.parametrize("answer", NOT_PAID)
+@pytest.mark.parametrize("code", [2001, 1037], ids=["final", "not final"])
+def test_a_claim_about_a_failure_that_daraja_does_not_prove_has_a_person_look(
+    desk: Desk, clock: Clock, fault: str, answer: str, code: int
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    fail(desk, code)
+    before = desk.transaction(transaction)
+    clock.pass_(seconds=5)
+    claim(desk, fault)
+    assert not desk.transaction(transaction).needs_review
+
+    assert ask(desk, NOT_PAID[answer]) == 1
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.reason, row.seq) == ("FAILED", before.reason, before.seq)
+    assert (row.needs_review, row.next_ask_at) == (True, before.next_ask_at)
+    why = desk.decisions(transaction)[-1].why
+    assert why.startswith("a callback that was not believed said paid, and a query does not: ")
+
+
+@on_both
+@on_each_claim
+def test_a_claim_that_a_query_contradicts_fails_and_has_a_person_look(
+    desk: Desk, clock: Clock, fault: str
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    claim(desk, fault)
+
+    ask(desk, "1032")
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.reason, row.needs_review) == ("FAILED", "cancelled", True)
+
+
+@on_each_claim
+@pytest.mark.parametrize("answer", ["under way", "no answer"])
+def test_what_is_pending_is_asked_about_further_and_needs_nobody_yet(
+    desk: Desk, clock: Clock, fault: str, answer: str
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    claim(desk, fault)
+    ask(desk, NOT_PAID[answer])
+    row = desk.transaction(transaction)
+    assert (row.status, row.needs_review) == ("PENDING", False)
+
+    clock.pass_(seconds=15)
+    ask(desk, "1032")
+
+    assert desk.transaction(transaction).needs_review
+
+
+@on_both
+@on_each_claim
+@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("code", [2001, 1037], ids=["final", "not final"])
+def test_a_failure_that_is_told_after_a_claim_has_a_person_look_and_daraja_asked(
+    desk: Desk, clock: Clock, fault: str, asked_before: bool, code: int
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    claim(desk, fault)
+    if asked_before:
+        ask(desk, "4999")
+    clock.pass_(seconds=12)
+
+    fail(desk, code)
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.needs_review) == ("FAILED", True)
+    assert (row.next_ask_at, row.ask_urgently) == (clock(), True)
+    ask(desk, "0")
+    row = desk.transaction(transaction)
+    assert (row.status, row.reason, row.receipt) == ("SUCCESS", "paid_late", RECEIPT)
+
+
+@on_each_claim
+@pytest.mark.parametrize("code", [2001, 1037], ids=["final", "not final"])
+def test_a_process_that_ends_while_it_asks_is_not_the_last_to_know_of_a_claim(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch, fault: str, code: int
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    fail(desk, code)
+    claim(desk, fault)
+    with monkeypatch.context() as during:
+        during.setattr(desk.daraja, "query", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            ask(desk)
+    clock.pass_(minutes=3)
+
+    assert ask(desk, "4999") == 1
+    assert desk.transaction(transaction).needs_review
+
+
+@on_each_claim
+def test_a_claim_that_was_given_to_a_person_is_not_raised_again(
+    desk: Desk, clock: Clock, fault: str
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=20)
+    claim(desk, fault)
+    ask(desk, "1032")
+    desk.record(transaction, OperatorSaysNotPaid(), Kind.OPERATOR)
+
+    clock.pass_(minutes=4)
+    assert ask(desk, "1032") == 1
+
+    row = desk.transaction(transaction)
+    assert (row.reason, row.needs_review) == ("closed_by_operator", False)
+
+
+@on_both
+def test_a_second_receipt_in_a_callback_that_cannot_be_read_has_a_person_look(desk: Desk) -> None:
+    transaction = desk.attempt()
+    desk.callback(1, paid(desk))
+
+    desk.callback(1, raw(paid(desk, receipt="UKO2GHIJKL")) + b" []")
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", RECEIPT, True)
 
 
 # -- a callback that tells another amount --------------------------------------------------------

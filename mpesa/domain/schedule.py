@@ -32,6 +32,7 @@ class Standing:
 
     Attributes:
         settled_at: None while PENDING.
+        success_claimed: a callback said paid, and no answer about that was recorded yet.
     """
 
     status: Status
@@ -39,6 +40,7 @@ class Standing:
     has_id: bool
     created_at: datetime
     settled_at: datetime | None = None
+    success_claimed: bool = False
 
 
 def next_question(standing: Standing, after: datetime) -> datetime | None:
@@ -63,7 +65,11 @@ def after_question(standing: Standing, asked_at: datetime) -> datetime | None:
 
     For a PENDING one the end of silence is never passed over: a question that is asked at that
     very moment would otherwise hide the transaction from the person who takes over then.
+    A failure of which a callback said paid is asked about until an answer, or that there was none,
+    is recorded: a process that ends meanwhile must not be the last to know of it.
     """
+    if standing.status is Status.FAILED and standing.success_claimed:
+        return asked_at + _FAILED[0]
     planned = next_question(standing, asked_at)
     if planned is None and standing.status is Status.PENDING:
         return standing.created_at + SILENT_WITH_ID

@@ -27,6 +27,9 @@ UNREADABLE = "the callback could not be read"
 LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
 # How each decision begins that believes a callback, and no other.
 CALLBACK_SAYS = "the callback says"
+# Before a colon and what was told instead.
+CLAIM_NOT_PROVEN = "a callback that was not believed said paid, and a query does not"
+SAYS_OTHERWISE = f"{CALLBACK_SAYS} otherwise than one before it, which said paid"
 # Before a colon and the id of the other transaction.
 RECEIPT_TAKEN = "the receipt belongs to another payment"
 RECEIPT_CLAIMED = "another payment's callback names this receipt"
@@ -42,6 +45,8 @@ class Attempt:
         receipt: M-PESA's receipt number once known.
         retry_at: when the order's next push may go out, as decided before.
         amount_disputed: a callback under its token and ids told another amount.
+        success_claimed: a callback under its token said paid and could not be believed as it was;
+            neither a query nor a person has said since whether that is so.
         times: all that decide about something; None where no step of the clock is decided on.
     """
 
@@ -55,6 +60,7 @@ class Attempt:
     checkout_request_id: str | None = None
     receipt: str | None = None
     amount_disputed: bool = False
+    success_claimed: bool = False
     times: steps.Times | None = None
 
     @property
@@ -241,6 +247,7 @@ class Decision:
         times: the transaction's from now on; None: as they were.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         disputes_amount: from now on a query's word does not suffice for a success.
+        success_claimed: the attempt's from now on.
         contests: the id of a transaction whose receipt was named by this one's own callback.
         needs_review: a person must look; never takes an earlier flag away.
         settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
@@ -260,6 +267,7 @@ class Decision:
     times: steps.Times | None = None
     adopts: tuple[str | None, str | None] | None = None
     disputes_amount: bool = False
+    success_claimed: bool = False
     contests: str | None = None
     needs_review: bool = False
     settles_review: bool = False
@@ -322,10 +330,10 @@ def _(evidence: PushUnconfirmed, attempt: Attempt, now: datetime) -> Decision:
 def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
     result = evidence.result
     if not evidence.listed:
-        doubtful = result is not None and (
-            result.code == PAID_CODE
-            or _ids_disagree(attempt, result)
-            or _lacks_checkout_id(attempt, result)
+        told = result or evidence.rough
+        doubtful = (told is not None and told.code == PAID_CODE) or (
+            result is not None
+            and (_ids_disagree(attempt, result) or _lacks_checkout_id(attempt, result))
         )
         why = "the callback came from an address that is not listed"
         return _ask(attempt, why, needs_review=doubtful)
@@ -348,16 +356,20 @@ def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
         return _query_success(attempt, evidence)
     reason = reason_of_query(evidence.code, now - attempt.created_at)
     if reason is None:
-        return _unchanged(attempt, "the query told nothing")
+        return _query_told_nothing(attempt)
+    if attempt.status is Status.FAILED and attempt.success_claimed:
+        return _claim_not_proven(attempt, reason)
     if attempt.status is not Status.PENDING:
         return _unchanged(attempt, f"a query says {reason}; only recorded")
     failed = _failed(attempt, reason, now, f"a query says {reason}", final=False)
+    if attempt.success_claimed:
+        failed = replace(failed, why=f"{CLAIM_NOT_PROVEN}: {reason}")
     return failed if evidence.sets_wait else replace(failed, retry_at=None)
 
 
 @_decide.register
 def _(evidence: QueryUnanswered, attempt: Attempt, now: datetime) -> Decision:
-    return _unchanged(attempt, "the query told nothing")
+    return _query_told_nothing(attempt)
 
 
 @_decide.register
@@ -436,7 +448,7 @@ def _(evidence: OperatorSaysNotPaid, attempt: Attempt, now: datetime) -> Decisio
     if attempt.status is Status.SUCCESS:
         return _unchanged(attempt, "a payment that succeeded stays so")
     failed = _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
-    return replace(failed, settles_review=True)
+    return replace(failed, settles_review=True, needs_review=False)
 
 
 @_decide.register
@@ -465,7 +477,7 @@ def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -
     if attempt.receipt not in (None, result.receipt):
         return _unchanged(attempt, "a second receipt for the same payment", needs_review=True)
     if _lacks_merchant_id(attempt, result) and attempt.status is not Status.SUCCESS:
-        return _ask(attempt, LACKS_MERCHANT_ID)
+        return _ask_whether_paid(attempt, LACKS_MERCHANT_ID)
     paid = _paid(attempt, result.receipt, f"{CALLBACK_SAYS} that it was paid")
     return replace(paid, adopts=_adopted(attempt, result))
 
@@ -482,18 +494,28 @@ def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
     return _paid(attempt, receipt, "a query says that it was paid")
 
 
+def _query_told_nothing(attempt: Attempt) -> Decision:
+    """What is PENDING is asked about for 72 hours; of a failure nobody might hear again."""
+    if attempt.status is Status.FAILED and attempt.success_claimed:
+        return _claim_not_proven(attempt, "it told nothing")
+    return _unchanged(attempt, "the query told nothing")
+
+
+def _claim_not_proven(attempt: Attempt, told: str) -> Decision:
+    unproven = _unchanged(attempt, f"{CLAIM_NOT_PROVEN}: {told}", needs_review=True)
+    return replace(unproven, success_claimed=False)
+
+
 def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
     """Never believed; but it may name the receipt of what a query told, or another amount."""
     rough = evidence.rough
-    if rough is None or rough.code != PAID_CODE or not _is_ours(attempt, rough):
+    if rough is None or rough.code != PAID_CODE:
         return _ask(attempt, UNREADABLE)
-    if rough.amount not in (None, attempt.amount):
+    if _is_ours(attempt, rough) and rough.amount not in (None, attempt.amount):
         return replace(_ask(attempt, UNREADABLE, needs_review=True), disputes_amount=True)
-    if (
-        attempt.status is Status.SUCCESS
-        and attempt.receipt is None
-        and kept_receipt(attempt, rough)
-    ):
+    if attempt.status is not Status.SUCCESS:
+        return _ask_whether_paid(attempt, UNREADABLE)
+    if kept_receipt(attempt, rough) not in (None, attempt.receipt):
         return _callback_success(attempt, rough, evidence.receipt_holder)
     return _ask(attempt, UNREADABLE)
 
@@ -526,10 +548,12 @@ def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Dec
     failed = _failed(attempt, reason, now, f"{CALLBACK_SAYS} {reason}")
     if attempt.status is Status.FAILED and attempt.reason is reason:
         failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
+    if attempt.success_claimed:
+        failed = replace(failed, why=f"{SAYS_OTHERWISE}: {reason}", ask_now=True)
     return replace(
         failed,
         adopts=_adopted(attempt, result),
-        needs_review=reason is Reason.UNKNOWN_CODE,
+        needs_review=failed.needs_review or reason is Reason.UNKNOWN_CODE,
     )
 
 
@@ -596,6 +620,7 @@ def _failed(
         receipt=attempt.receipt,
         why=why,
         retry_at=retry_at(reason, attempt.created_at, now),
+        needs_review=attempt.success_claimed,
         closes=True,
     )
 
@@ -618,6 +643,7 @@ def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Dec
         final=attempt.final,
         receipt=attempt.receipt,
         retry_at=attempt.retry_at,
+        success_claimed=attempt.success_claimed,
         why=why,
         needs_review=needs_review,
     )
@@ -628,3 +654,9 @@ def _ask(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
     nothing_to_ask_with = attempt.checkout_request_id is None or attempt.forgotten
     unchanged = _unchanged(attempt, why, needs_review=needs_review or nothing_to_ask_with)
     return replace(unchanged, ask_now=not nothing_to_ask_with)
+
+
+def _ask_whether_paid(attempt: Attempt, why: str) -> Decision:
+    """As `_ask`, for a claim that no person has to look at if Daraja's answer proves it."""
+    asked = _ask(attempt, why)
+    return replace(asked, success_claimed=asked.ask_now)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa.domain.result_codes import Status
-from mpesa.domain.schedule import Standing, next_question
+from mpesa.domain.schedule import Standing, after_question, next_question
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SETTLED_AT = PUSHED_AT + timedelta(seconds=26)
@@ -84,3 +84,14 @@ def test_the_next_question_lies_ahead(standing: Standing, age: timedelta) -> Non
     moment = next_question(standing, PUSHED_AT + age)
 
     assert moment is None or moment > PUSHED_AT + age
+
+
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("passed", [timedelta(0), timedelta(hours=1), timedelta(days=30)])
+def test_a_question_whether_a_failure_is_paid_after_all_is_put_again_until_it_is_answered(
+    final: bool, passed: timedelta
+) -> None:
+    claimed = Standing(Status.FAILED, final, True, PUSHED_AT, SETTLED_AT, success_claimed=True)
+    asked_at = SETTLED_AT + passed
+
+    assert after_question(claimed, asked_at) == asked_at + timedelta(minutes=3)

@@ -252,7 +252,7 @@ other ids, unlisted                        | ?!/!                | ?!/!         
 unreadable                                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 unreadable, unlisted                       | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 unreadable, success                        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
-unreadable, success, second receipt        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
+unreadable, success, second receipt        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | !
 unreadable, success, no merchant id        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | fill/!           | ?/!
 unreadable, success, no checkout id        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 unreadable, success, other ids             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
@@ -260,7 +260,7 @@ unreadable, success, other amount          | ?!/!                | ?!/!         
 unreadable, success, no amount             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 unreadable, success, no receipt            | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 unreadable, success, receipt taken         | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | !/!              | ?/!
-unreadable, success, unlisted              | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+unreadable, success, unlisted              | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!                | ?!/!             | ?!/!
 unreadable, failure                        | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 failure, both ids other                    | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/~cancelled        | !/.                 | !                | !
 failure, no ids                            | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/~cancelled       | ?!/.                | ?!/!             | ?!/!
@@ -589,6 +589,86 @@ def test_where_the_amount_is_disputed_a_querys_success_is_only_recorded(
             assert outcome(decision) == expected("!", known, evidence)
         else:
             assert decision == usual
+
+
+# Whether it is paid only Daraja can tell: our token, and nothing that contradicts us.
+CLAIMS_A_SUCCESS = {
+    "success, no merchant id",
+    "success, no merchant id, second",
+    "unreadable, success",
+    "unreadable, success, second receipt",
+    "unreadable, success, no merchant id",
+    "unreadable, success, no checkout id",
+    "unreadable, success, other ids",
+    "unreadable, success, no amount",
+    "unreadable, success, no receipt",
+    "unreadable, success, receipt taken",
+}
+
+
+@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+def test_a_success_is_claimed_where_one_is_told_that_only_an_answer_of_daraja_can_prove(
+    name: str, situation: str, ids_known: bool
+) -> None:
+    entry = EVIDENCE[name]
+    evidence = entry.evidence if isinstance(entry, Early) else entry
+    for before in SITUATIONS[situation]:
+        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+
+        claims = name in CLAIMS_A_SUCCESS and ids_known and before.status is not Status.SUCCESS
+        assert decision.success_claimed == claims
+        if claims:
+            assert (decision.ask_now, decision.needs_review) == (True, False)
+
+
+CLAIMED_IN = ("awaiting", "unsure", "overdue", "failed", "failed for good")
+TELLS_NOTHING = {
+    "query 4999",
+    "query 7777",
+    "query, empty code",
+    "query 2029, early",
+    "query unanswered",
+}
+
+
+def answers_a_claim(name: str, situation: str) -> bool:
+    """Whether this is another answer than "paid", after which no other may be heard of."""
+    if name.startswith("query"):
+        waits = name in TELLS_NOTHING and not situation.startswith("failed")
+        return not name.startswith("query 0") and not waits
+    if name.startswith("push") and name not in EVIDENCE_OF_A_PROMPT:
+        return not situation.startswith("failed")
+    believed = name.startswith("callback ") and name != "callback 4999"
+    return believed and situation != "failed for good"
+
+
+EVIDENCE_OF_A_PROMPT = {name for name in EVIDENCE if name.startswith(("push answered", "push unc"))}
+
+
+@pytest.mark.parametrize("situation", CLAIMED_IN)
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(
+    name: str, situation: str
+) -> None:
+    entry = EVIDENCE[name]
+    evidence, now = (
+        (entry.evidence, PUSHED_AT + timedelta(seconds=29))
+        if isinstance(entry, Early)
+        else (entry, NOW)
+    )
+    for before in map(identified, SITUATIONS[situation]):
+        usual = decide(before, evidence, now)
+
+        decision = decide(replace(before, success_claimed=True), evidence, now)
+
+        if answers_a_claim(name, situation):
+            # A callback that says otherwise may be the wrong one of the two: Daraja is asked.
+            asks = name.startswith("callback")
+            told = replace(usual, why=decision.why, needs_review=True, ask_now=asks)
+            assert decision == told
+        else:
+            ends = usual.status is Status.SUCCESS or name == "operator: not paid"
+            assert decision == replace(usual, success_claimed=not ends)
 
 
 @pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)

@@ -107,6 +107,7 @@ def after(attempt: Attempt, decision: Decision) -> Attempt:
         merchant_request_id=attempt.merchant_request_id or merchant_id,
         checkout_request_id=attempt.checkout_request_id or checkout_id,
         amount_disputed=attempt.amount_disputed or decision.disputes_amount,
+        success_claimed=decision.success_claimed,
     )
 
 
@@ -249,12 +250,11 @@ def test_another_amount_that_is_told_later_takes_no_success_away(
     past: list[tuple[settlement.Evidence, datetime]],
     later: list[tuple[settlement.Evidence, datetime]],
 ) -> None:
-    before = lived(past)
-    assume(before.status is Status.SUCCESS)
+    past = [*past, (settlement.OperatorSaysPaid(RECEIPTS[0]), PUSHED_AT)]
+    before, end = lived(past), lived([*past, *later])
 
-    assert lived([*past, *later]) == replace(
-        before, amount_disputed=lived([*past, *later]).amount_disputed
-    )
+    assert before.status is Status.SUCCESS
+    assert end == replace(before, amount_disputed=end.amount_disputed)
 
 
 @given(history, anything, moments, st.integers(0, 3600))
@@ -321,6 +321,26 @@ def lacks_only_its_merchant_id(callback: settlement.CallbackReceived, attempt: A
         return False
     named = replace(callback.result, merchant_request_id=attempt.merchant_request_id)
     return believable(replace(callback, result=named), attempt)
+
+
+@given(history, callbacks(ids, st.just("0")), moments, st.lists(st.tuples(anything, moments)))
+def test_code_0_that_daraja_was_asked_about_is_proven_or_waits_or_is_given_to_a_person(
+    past: list[tuple[settlement.Evidence, datetime]],
+    callback: settlement.CallbackReceived,
+    now: datetime,
+    later: list[tuple[settlement.Evidence, datetime]],
+) -> None:
+    attempt = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
+    assume(callback.result is not None or callback.rough is not None)
+    looked_at = proven = False
+
+    for evidence, moment in [(callback, now), *later]:
+        decision = decide(attempt, evidence, moment)
+        attempt = after(attempt, decision)
+        looked_at |= decision.needs_review or isinstance(evidence, settlement.OperatorSaysNotPaid)
+        proven |= attempt.status is Status.SUCCESS
+
+        assert looked_at or proven or attempt.success_claimed
 
 
 @given(history, callbacks(ids), moments)

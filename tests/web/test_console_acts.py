@@ -391,6 +391,7 @@ def test_every_sentence_of_a_doubt_is_about_a_decision_that_is_made():
     source = inspect.getsource(settlement)
     words = {
         settlement.UNREADABLE, settlement.RECEIPT_TAKEN, settlement.RECEIPT_CLAIMED,
+        settlement.CLAIM_NOT_PROVEN, settlement.SAYS_OTHERWISE,
         f"a query says that it was paid; {settlement.RECEIPT_TAKEN}",
         f"the callback says {Reason.UNKNOWN_CODE}",
     }  # fmt: skip

@@ -63,6 +63,14 @@ DOUBTS: dict[str, Any] = {
         "A callback came that cannot be read: either there is no id to ask Daraja with, or it"
         " seems to name another amount."
     ),
+    settlement.CLAIM_NOT_PROVEN: _l(
+        "A callback with a fault in it said paid, and M-PESA does not say so when it is asked. Only"
+        " your statement can tell."
+    ),
+    settlement.SAYS_OTHERWISE: _l(
+        "A callback with a fault in it said paid, and a later one says that the payment failed."
+        " Only your statement can tell."
+    ),
     "the callback names no CheckoutRequestID": _l(
         "A callback came under this payment's address, and does not say which payment it means."
     ),
