@@ -144,12 +144,12 @@ _UNDER_WAY = (
 
 # What changed since a look. The answer to a push sets the end of its prompt, and nothing else that
 # shows when: so what is young enough to be answered is read again.
-_CHANGED = select(
-    Transaction.id,
-    Transaction.status.notin_((Status.PENDING.value, Status.FAILED.value)).label("is_over"),
-    *(Transaction.__table__.c[name] for name in _TIMES),
-).where(
-    or_(Transaction.created_at > bindparam("begun"), Transaction.updated_at > bindparam("changed"))
+_SEEN_OR_OVER = _SEEN.add_columns(
+    Transaction.status.notin_((Status.PENDING.value, Status.FAILED.value))
+)
+_CHANGED = (
+    _SEEN_OR_OVER.where(Transaction.created_at > bindparam("begun")),
+    _SEEN_OR_OVER.where(Transaction.updated_at > bindparam("changed")),
 )
 # A change is committed this long after its time, or written by a worker whose clock is behind.
 _OVERLAP = timedelta(seconds=5)
@@ -189,7 +189,8 @@ class _UnderWay:
         """Take in what changed since a look, and forget what is over."""
         changed = since.wall - _OVERLAP
         bounds = {"changed": changed, "begun": changed - UNANSWERED_AFTER}
-        for transaction_id, is_over, *times in session.execute(_CHANGED, bounds):
+        rows = [row for query in _CHANGED for row in session.execute(query, bounds)]
+        for transaction_id, *times, is_over in rows:
             self._read.pop(transaction_id, None)
             if not is_over:
                 self._read[transaction_id] = (look.monotonic, Times(*times))
