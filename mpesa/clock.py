@@ -220,6 +220,9 @@ class Watch:
     Args:
         now: the wall clock, aware UTC.
         monotonic: seconds of a clock that nobody can set, from any beginning.
+
+    Attributes:
+        steps_back: how often it went back so far; whoever keeps times of other things looks at it.
     """
 
     def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -227,6 +230,7 @@ class Watch:
         self._monotonic = monotonic
         self._last: _Look | None = None
         self._under_way = _UnderWay()
+        self.steps_back = 0
 
     def stepped(self) -> bool:
         """Whether the clock has stepped since the last look: times are not to be believed."""
@@ -266,6 +270,7 @@ class Watch:
         else:
             self._under_way.read_changed(session, last, look)
         self._last = look
+        self.steps_back += by < timedelta(0)
         return len(wrong) + len(wrong_too)
 
     def _step(self, last: _Look) -> timedelta:

@@ -19,6 +19,8 @@ from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
+from mpesa.web import background
+from mpesa.web.services import services
 from mpesa.webhooks import (
     Answered,
     Backlog,
@@ -28,6 +30,7 @@ from mpesa.webhooks import (
     Failure,
     Post,
     Unanswered,
+    deliveries,
 )
 from mpesa.webhooks.deliveries import FAILING_FROM, MOST_AT_ONCE
 from mpesa.webhooks.post import Outcome
@@ -71,6 +74,11 @@ class Shop:
         """Send what is most due."""
         with self.desk.sessions() as session:
             return webhooks.run_once(session, self.endpoint)
+
+    def put_back(self) -> int:
+        """What a worker does after a step back of its clock, and at its start."""
+        with self.desk.sessions() as session:
+            return webhooks.put_back(session, self.endpoint)
 
     def told(self) -> list[tuple[str, int]]:
         """Types and `seq` of what arrived, in order."""
@@ -1042,6 +1050,7 @@ def test_a_test_message_needs_an_endpoint(make_app: Callable[..., Flask]) -> Non
 def test_a_message_of_a_clock_that_was_ahead_is_sent_at_once(shop: Shop, clock: Clock) -> None:
     shop.paid()
     clock.step(hours=-3)
+    shop.put_back()
 
     assert shop.send() == 1
     assert shop.states() == [DeliveryState.DELIVERED]
@@ -1057,6 +1066,7 @@ def test_a_try_of_a_clock_that_was_ahead_is_followed_by_the_next_on_time(
         clock.pass_(seconds=pause)
         shop.send()
     clock.step(hours=-3)
+    shop.put_back()
     at_once = shop.send()
     then = [shop.send() for _ in range(3)]
     clock.pass_(minutes=30)
@@ -1072,6 +1082,7 @@ def test_a_pause_of_a_clock_that_was_ahead_is_over(
     receiver.answers.append(merchant.reply(503, Retry_After="40"))
     shop.send()
     clock.step(hours=-3)
+    shop.put_back()
 
     assert shop.send() == 1
     assert shop.endpoint_state().failures == 0
@@ -1086,5 +1097,87 @@ def test_a_claim_of_a_clock_that_was_ahead_keeps_nobody_from_sending(
         session.execute(update(WebhookMessage).values(claimed_until=clock() + timedelta(minutes=1)))
         session.commit()
     clock.step(hours=-3)
+    shop.put_back()
 
     assert shop.send() == 1
+
+
+@on_both
+def test_a_worker_puts_messages_back_at_its_start_and_after_each_step(
+    app: Flask, shop: Shop, clock: Clock
+) -> None:
+    sent = []
+    with app.app_context():
+        look = background._put_off_webhooks(services(), shop.receiver.url)
+        shop.paid()
+        clock.step(hours=-3)
+        for push in (2, 3, 4):
+            look(services())
+            sent.append(shop.send())
+            background._clock(services())
+            shop.paid(push)
+            clock.step(hours=-3)
+            background._clock(services())
+
+    assert sent == [1, 1, 1]
+
+
+@on_both
+def test_what_waits_for_as_long_as_it_should_is_left_alone(
+    shop: Shop, receiver: Receiver, clock: Clock
+) -> None:
+    shop.paid()
+    receiver.answers.append(merchant.reply(500, Retry_After="80000"))
+    shop.send()
+    planned = [each.next_attempt_at for each in shop.messages()]
+
+    assert shop.put_back() == 0
+    assert [each.next_attempt_at for each in shop.messages()] == planned
+
+
+@on_both
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_however_many_were_put_off_all_are_sent(
+    shop: Shop, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(deliveries, "_PUT_BACK_AT_ONCE", at_once)
+    for push in (1, 2, 3):
+        shop.paid(push)
+    receiver.usual = merchant.reply(500)
+    shop.send()
+    clock.step(hours=-3)
+    for push in (4, 5):  # by the clock as it is: they wait for their five minutes
+        shop.paid(push)
+    for _ in range(2):
+        shop.send()
+        clock.pass_(seconds=5)
+    clock.step(seconds=-1)
+    receiver.usual = merchant.reply(200)
+
+    assert shop.put_back() == 3
+    assert shop.send() == 3
+    assert shop.put_back() == 0
+
+
+@on_both
+def test_a_round_costs_one_look_at_what_is_due_however_much_waits_for_later(
+    shop: Shop, receiver: Receiver
+) -> None:
+    receiver.usual = merchant.reply(500)
+    for push in (1, 2, 3):
+        shop.paid(push)
+    shop.send()
+    statements: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement != "BEGIN":
+            statements.append(statement)
+
+    event.listen(shop.desk.engine, "before_cursor_execute", note)
+    try:
+        assert shop.send() == 0
+    finally:
+        event.remove(shop.desk.engine, "before_cursor_execute", note)
+
+    assert len(statements) == 1
+    assert "next_attempt_at <=" in statements[0]

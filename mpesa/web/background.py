@@ -57,6 +57,7 @@ def start(app: Flask, ours: Services) -> None:
         works += [(_webhooks(ours, ours.settings.webhook_url), TICK)] * WEBHOOK_LOOPS
     for work, pause in works:
         ours.socketio.start_background_task(_forever, app, work, pause)
+        works += [(_put_off_webhooks(ours, ours.settings.webhook_url), TICK)]
 
 
 def finish(app: Flask, ours: Services) -> None:
@@ -136,6 +137,22 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
 
 def _unjudged() -> Callable[[Services], None]:
     """Everything once, since the last process may have died at any time; then what is recent.
+def _put_off_webhooks(ours: Services, url: str) -> Callable[[Services], None]:
+    """After a step back of the clock, and once at the start; beside the loops that send, so that
+    nothing that goes wrong here keeps a message from being sent."""
+    endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
+    seen: int | None = None
+
+    def put_webhooks_back(ours: Services) -> None:
+        nonlocal seen
+        steps = ours.watch.steps_back
+        if seen != steps:
+            webhooks.put_back(db.session(), endpoint, lambda: ours.socketio.sleep(0))
+        seen = steps
+
+    return put_webhooks_back
+
+
 
     Recent is counted from the last time that the database answered, however long ago that was. What
     lies in the future was stored before the clock was put back.

@@ -7,6 +7,7 @@ it, `post` is one HTTP request within a hard limit, `reports` is what people and
 
 from mpesa.webhooks.deliveries import (
     Endpoint,
+    put_back,
     retry,
     retry_failed,
     run_once,
@@ -36,6 +37,7 @@ __all__ = [
     "backlog",
     "endpoint_state",
     "page",
+    "put_back",
     "retry",
     "retry_failed",
     "run_once",

@@ -2,11 +2,22 @@
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from standardwebhooks import Webhook
@@ -35,6 +46,8 @@ WAITED_FOR_TRIES = 3
 LEASE = timedelta(seconds=60)
 # A claim that ends later was made before a step back of the clock, by somebody who is done by now.
 _LONGEST_LEASE = LEASE + CLOCKS_DIFFER
+# So many rows are read in some milliseconds; each has two parameters, and SQLite takes 32,766.
+_PUT_BACK_AT_ONCE = 500
 _OK = range(200, 300)
 _GONE = 410
 # With these, `Retry-After` speaks of the whole server (RFC 6585, 4; RFC 9110, 15.6.4).
@@ -96,7 +109,6 @@ def run_until_idle(
     Args:
         rest: called after each, to let other work have its turn.
     """
-    _after_a_step_back(session, endpoint)
     sent = 0
     while run_once(session, endpoint):
         sent += 1
@@ -264,37 +276,93 @@ def _unclaimed(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _after_a_step_back(session: Session, endpoint: Endpoint) -> None:
-    """Have sent now what a clock that was ahead has put off, and end the pauses that it began.
+# -- after a step back of the clock --------------------------------------------------------------
 
-    What was written by such a clock shows it: a message by when it was made, or last tried; the
-    endpoint by the last try of all. A try begins anew to tell the time.
+
+def put_back(session: Session, endpoint: Endpoint, rest: Callable[[], None] = lambda: None) -> int:
+    """Have sent now what a clock that was ahead has put off, and end the pause that it began.
+
+    To be called after a step back, and at the start, since nobody may have seen one: it reads all
+    that waits for later, a part at a time.
+
+    Args:
+        rest: called after each part, to let other work have its turn.
+
+    Returns:
+        How many messages were put back.
     """
     now = endpoint.now()
     later = now + CLOCKS_DIFFER
-    tries = select(WebhookAttempt.started_at).order_by(WebhookAttempt.id.desc()).limit(1)
-    last_try = tries.where(WebhookAttempt.message_id == WebhookMessage.id).scalar_subquery()
-    waiting = WebhookMessage.next_attempt_at.is_not(None)
-    made_ahead = and_(waiting, WebhookMessage.created_at > later)
-    tried_ahead = and_(waiting, WebhookMessage.next_attempt_at > later, last_try > later)
-    paused_ahead = and_(WebhookEndpoint.resume_at > now, tries.scalar_subquery() > later)
-    with reading(session) as connection:
-        wrong = [
-            connection.execute(select(kind).where(ahead).limit(1)).first()
-            for kind, ahead in (
-                (WebhookMessage.id, or_(made_ahead, tried_ahead)),
-                (WebhookEndpoint.id, and_(WebhookEndpoint.id == endpoint.id, paused_ahead)),
-            )
-        ]
-    session.rollback()
-    if not any(wrong):
-        return
+    _end_pause(session, endpoint, later)
+    found = 0
+    part = _waiting_after(session, later, "")
+    while part:
+        wrong = _put_off_wrongly(session, part, later)
+        if wrong:
+            found += _send_now(session, wrong, now)
+        rest()
+        part = _waiting_after(session, part[-1].next_attempt_at, part[-1].id)
+    return found
+
+
+def _end_pause(session: Session, endpoint: Endpoint, later: datetime) -> None:
+    """The last try of all began the pause; its time tells by which clock."""
+    last_try = select(WebhookAttempt.started_at).order_by(WebhookAttempt.id.desc()).limit(1)
+    ahead = last_try.scalar_subquery() > later
     with writing(session):
-        connection = session.connection()
-        again = update(WebhookMessage).values(next_attempt_at=now)
-        connection.execute(again.where(tried_ahead))
-        connection.execute(again.where(made_ahead).values(created_at=now))
-        connection.execute(update(WebhookEndpoint).where(paused_ahead).values(resume_at=now))
+        over = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id, ahead)
+        session.connection().execute(over.values(resume_at=None))
+
+
+def _waiting_after(session: Session, moment: datetime, message_id: str) -> Sequence[Any]:
+    by = tuple_(WebhookMessage.next_attempt_at, WebhookMessage.id)
+    part = (
+        select(WebhookMessage.id, WebhookMessage.next_attempt_at, WebhookMessage.tries)
+        .where(WebhookMessage.next_attempt_at >= moment, by > (moment, message_id))
+        .order_by(*by)
+        .limit(_PUT_BACK_AT_ONCE)
+    )
+    with reading(session) as connection:
+        rows = connection.execute(part).all()
+    session.rollback()
+    return rows
+
+
+def _put_off_wrongly(
+    session: Session, part: Sequence[Any], later: datetime
+) -> list[tuple[str, datetime]]:
+    """Of messages that wait for later, those whose time was told by a clock that was ahead.
+
+    One that was not tried was due when it was written. The others wait for as long after their last
+    try as the schedule, or the merchant's server, says.
+    """
+    tried = [row.id for row in part if row.tries > 0]
+    tries = (
+        select(WebhookAttempt.message_id, WebhookAttempt.started_at)
+        .where(WebhookAttempt.message_id.in_(tried))
+        .order_by(WebhookAttempt.id)
+    )
+    with reading(session) as connection:
+        last_try = {row.message_id: row.started_at for row in connection.execute(tries)}
+    session.rollback()
+
+    def wrong(row: Any) -> bool:
+        # A try that was under way at the step was written down by the clock as it is.
+        told = last_try.get(row.id, later)
+        return row.tries == 0 or bool(later < told <= row.next_attempt_at)
+
+    return [(row.id, row.next_attempt_at) for row in part if wrong(row)]
+
+
+def _send_now(session: Session, wrong: Sequence[tuple[str, datetime]], now: datetime) -> int:
+    """Whatever has another time by now was tried again, or put back by another worker."""
+    as_seen = tuple_(WebhookMessage.id, WebhookMessage.next_attempt_at).in_(wrong)
+    made = case(
+        (WebhookMessage.created_at > now + CLOCKS_DIFFER, now), else_=WebhookMessage.created_at
+    )
+    again = update(WebhookMessage).where(as_seen).values(next_attempt_at=now, created_at=made)
+    with writing(session):
+        return session.connection().execute(again).rowcount
 
 
 # -- recording -----------------------------------------------------------------------------------
