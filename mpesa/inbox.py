@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -175,16 +175,31 @@ def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> No
         raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What became of the callbacks that waited.
+
+    Attributes:
+        count: how many were judged.
+        left: the evidence that could not be judged now.
+    """
+
+    count: int
+    left: tuple[int, ...]
+
+
 def judge_waiting(
-    session: Session, seams: Seams, arrived: tuple[datetime, datetime] | None = None
-) -> int:
+    session: Session,
+    seams: Seams,
+    *,
+    arrived: tuple[datetime, datetime] | None = None,
+    only: Collection[int] | None = None,
+) -> Judged:
     """Judge what was stored and not judged, because the process ended in between.
 
     Args:
-        arrived: only what arrived between these; None: all.
-
-    Returns:
-        How many were judged.
+        arrived: only what arrived between these; None: whenever.
+        only: only this evidence; None: all.
     """
     waiting = (
         select(Evidence.id, Evidence.transaction_id, Evidence.body, Evidence.source)
@@ -194,12 +209,17 @@ def judge_waiting(
     )
     if arrived is not None:
         waiting = waiting.where(Evidence.received_at.between(*arrived))
-    return sum(
-        _judge_or_leave(
+    if only is not None:
+        waiting = waiting.where(Evidence.id.in_(only))
+    found = session.execute(waiting).all()
+    left = tuple(
+        evidence_id
+        for evidence_id, transaction_id, body, source in found
+        if not _judge_or_leave(
             session, transaction_id, Raw(Kind.CALLBACK, body, source, stored_id=evidence_id), seams
         )
-        for evidence_id, transaction_id, body, source in session.execute(waiting).all()
     )
+    return Judged(len(found) - len(left), left)
 
 
 def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> bool:

@@ -66,7 +66,7 @@ def everything_stored(desk: Desk) -> list[bytes]:
 
 def judge_waiting(desk: Desk) -> int:
     with desk.sessions() as session:
-        return inbox.judge_waiting(session, desk.inbox_seams())
+        return inbox.judge_waiting(session, desk.inbox_seams()).count
 
 
 class BrokenJudgement:

@@ -36,6 +36,8 @@ WEBHOOK_REST = 0.1
 # What arrived just now is being judged by the request that brought it.
 _BEING_JUDGED = timedelta(seconds=5)
 _FAILED_LATELY = timedelta(hours=1)
+# Of what could not be judged so far, so many have their turn in each round (of 5 s).
+_JUDGED_AGAIN = 200
 # However far a clock was ahead.
 _EVER = timedelta(days=36_500)
 
@@ -55,9 +57,9 @@ def start(app: Flask, ours: Services) -> None:
         works += [(_publish_hints, 0), (_listen_to_hints, LISTEN_AGAIN)]
     if ours.settings.webhook_url is not None:
         works += [(_webhooks(ours, ours.settings.webhook_url), TICK)] * WEBHOOK_LOOPS
+        works += [(_put_off_webhooks(ours, ours.settings.webhook_url), TICK)]
     for work, pause in works:
         ours.socketio.start_background_task(_forever, app, work, pause)
-        works += [(_put_off_webhooks(ours, ours.settings.webhook_url), TICK)]
 
 
 def finish(app: Flask, ours: Services) -> None:
@@ -135,8 +137,6 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
     return send_webhooks
 
 
-def _unjudged() -> Callable[[Services], None]:
-    """Everything once, since the last process may have died at any time; then what is recent.
 def _put_off_webhooks(ours: Services, url: str) -> Callable[[Services], None]:
     """After a step back of the clock, and once at the start; beside the loops that send, so that
     nothing that goes wrong here keeps a message from being sent."""
@@ -153,22 +153,33 @@ def _put_off_webhooks(ours: Services, url: str) -> Callable[[Services], None]:
     return put_webhooks_back
 
 
+def _unjudged() -> Callable[[Services], None]:
+    """Everything once, since the last process may have died at any time; then what is recent.
 
     Recent is counted from the last time that the database answered, however long ago that was. What
-    lies in the future was stored before the clock was put back.
+    lies in the future was stored before the clock was put back. What was found and could not be
+    judged (its order was locked, say) is tried again however old it is.
     """
     since: datetime | None = None
+    left: list[int] = []
 
     def judge_what_was_left(ours: Services) -> None:
-        nonlocal since
+        nonlocal since, left
         now = ours.now()
         if since is None:  # that reads the whole table
             with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
-                inbox.judge_waiting(session, seams())
+                left = list(inbox.judge_waiting(session, seams()).left)
         else:
-            inbox.judge_waiting(db.session(), seams(), (since, now - _BEING_JUDGED))
+            recent = (since, now - _BEING_JUDGED)
             ahead = (now + CLOCKS_DIFFER, now + _EVER)
-            inbox.judge_waiting(db.session(), seams(), ahead)
+            tried = {
+                each
+                for arrived in (recent, ahead)
+                for each in inbox.judge_waiting(db.session(), seams(), arrived=arrived).left
+            }
+            older = [each for each in left if each not in tried]
+            again = inbox.judge_waiting(db.session(), seams(), only=older[:_JUDGED_AGAIN])
+            left = [*older[_JUDGED_AGAIN:], *tried, *again.left]
         since = now - _FAILED_LATELY
 
     return judge_what_was_left
