@@ -19,7 +19,11 @@ def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
 
 
 def run() -> None:
-    """Run the migrations on the application's database, all or none.
+    """Run the migrations on the application's database, each in a transaction of its own.
+
+    In one for all, the locks of the first would be kept while the next waits for another table,
+    and running workers, which lock orders before transactions, would meet them crosswise. Where one
+    fails, those before it are kept, and the next start goes on after them.
 
     Raises:
         CommandError: it does not answer, or refuses; the text shows nothing of DATABASE_URL.
@@ -30,6 +34,7 @@ def run() -> None:
                 connection=connection,
                 target_metadata=db.metadata,
                 render_item=render_item,
+                transaction_per_migration=True,
                 **current_app.extensions["migrate"].configure_args,
             )
             with context.begin_transaction():
@@ -40,7 +45,12 @@ def run() -> None:
 
 def print_sql() -> None:
     """`flask db upgrade --sql`: for a database that only an administrator may change."""
-    context.configure(url=str(db.engine.url), target_metadata=db.metadata, literal_binds=True)
+    context.configure(
+        url=str(db.engine.url),
+        target_metadata=db.metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

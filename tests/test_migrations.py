@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import flask_migrate
@@ -11,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from sqlalchemy import Column, Connection, Index, MetaData, String, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
 from mpesa.database import MIGRATIONS, missing_migrations
@@ -211,3 +214,35 @@ def make_bare(database_url: str) -> Iterator[Callable[[], Flask]]:
     for app in apps:
         with app.app_context():
             db.engine.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_workers_that_lock_orders_before_transactions_meet_no_migration_crosswise(
+    bare_app: Flask,
+) -> None:
+    flask_migrate.upgrade(str(MIGRATIONS), revision="0004")
+    stop, errors, engine = Event(), list[str](), db.engine
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                with engine.begin() as connection:
+                    connection.execute(text("LOCK TABLE orders IN ROW SHARE MODE"))
+                    sleep(0.001)
+                    connection.execute(text("LOCK TABLE transactions IN ROW EXCLUSIVE MODE"))
+            except SQLAlchemyError as error:
+                errors.append(str(error))
+            sleep(0.005)
+
+    workers = [Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    try:
+        database.migrate()
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+
+    assert errors == []

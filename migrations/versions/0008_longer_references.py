@@ -1,4 +1,4 @@
-"""longer references: 64 characters, and on each attempt what Daraja was given of it
+"""longer references: 64 characters
 
 Revision ID: 0008
 Revises: 0007
@@ -17,15 +17,12 @@ depends_on = None
 
 
 def upgrade():
-    # PostgreSQL rewrites neither table nor index for a longer varchar, and no row for a new column
-    # without a default. SQLite minds no length.
+    # PostgreSQL rewrites neither table nor index for a longer varchar. SQLite minds no length.
     if op.get_context().dialect.name == "postgresql":
         op.alter_column("orders", "reference", type_=sa.String(64), existing_nullable=False)
-    op.add_column("transactions", sa.Column("account_reference", sa.String(12), nullable=True))
 
 
 def downgrade():
-    op.drop_column("transactions", "account_reference")
     # Fails where a longer one is kept: a merchant's references are not cut.
     if op.get_context().dialect.name == "postgresql":
         op.alter_column("orders", "reference", type_=sa.String(12), existing_nullable=False)
