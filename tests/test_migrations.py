@@ -17,12 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
 from mpesa.database import MIGRATIONS, missing_migrations
-from mpesa.domain.settlement import QueryAnswered
+from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import UTCDateTime, db
 from mpesa.web import database
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
-from tests.factories import SECOND_PAYER_MSISDN, make_settings
+from tests.factories import SECOND_PAYER_MSISDN, make_settings, success_callback
 from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
@@ -137,6 +137,22 @@ def test_a_prompt_that_is_open_while_the_database_is_migrated_keeps_its_longest_
     ends = [desk.transaction(each).prompt_ends_at for each in (first, paid)]
 
     assert ends == [pushed_at + timedelta(seconds=200), None]
+
+
+@on_both
+def test_another_amount_that_was_told_before_the_migration_is_still_in_doubt(desk: Desk) -> None:
+    transaction = desk.attempt()
+    callback = success_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1), amount=1)
+    desk.callback(1, callback)
+    desk.record(transaction, ReviewSettled())
+    with desk.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0005")
+        database.migrate()
+
+    desk.record(transaction, QueryAnswered("0"))
+
+    row = desk.transaction(transaction)
+    assert (row.status, row.amount_disputed, row.needs_review) == ("PENDING", True, True)
 
 
 @on_both

@@ -15,9 +15,10 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# What is in doubt already: few rows, found by the index of what needs review.
+# What is in doubt already, and may still be asked about, reviewed or not: few rows, found by index.
 KNOWN = sa.text(
-    "UPDATE transactions SET amount_disputed = true WHERE needs_review AND EXISTS ("
+    "UPDATE transactions SET amount_disputed = true"
+    " WHERE (needs_review OR next_ask_at IS NOT NULL) AND EXISTS ("
     "SELECT 1 FROM decisions WHERE decisions.transaction_id = transactions.id"
     " AND decisions.why = 'code 0 with another amount')"
 )
