@@ -103,6 +103,7 @@ class Settings:
     merchant_name: str
     merchant_colour: str
     merchant_logo: str | None
+    merchant_pattern: bool
     return_url_hosts: tuple[str, ...]
     manual_payment: bool
     payment_wait_seconds: int
@@ -250,6 +251,7 @@ class _Reader:
             "merchant_name": lambda: self.line("MERCHANT_NAME", "Duka la Mfano"),
             "merchant_colour": self.colour,
             "merchant_logo": self.logo,
+            "merchant_pattern": lambda: self.switch("MERCHANT_PATTERN", default=True),
             "return_url_hosts": lambda: self.names("RETURN_URL_HOSTS"),
             "manual_payment": lambda: self.switch("MANUAL_PAYMENT", default=False),
             "payment_wait_seconds": lambda: self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),

@@ -61,7 +61,8 @@ def register(
         check_address(settings.redis_url)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # snapshots keep their order
     static_folder = Path(app.static_folder or "")
-    style, script = style_of(static_folder, settings.merchant_colour), reload_of(static_folder)
+    style = style_of(static_folder, settings.merchant_colour, pattern=settings.merchant_pattern)
+    script = reload_of(static_folder)
     security.register(app, settings, style, script)
     static_files.register(app)
     words.register(app)

@@ -10,15 +10,17 @@ from markupsafe import Markup
 from mpesa.web.inline import Inline
 
 
-def style_of(static_folder: Path, colour: str) -> Inline:
+def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
     """The style of a merchant.
 
     Args:
         colour: `#rrggbb`.
+        pattern: with the ornament; without it the page does not carry its bytes either.
     """
-    sheet = (static_folder / "css" / "app.css").read_text("utf-8")
+    names = ("pattern.css", "app.css") if pattern else ("app.css",)
+    sheet = "".join((static_folder / "css" / name).read_text("utf-8") for name in names)
     theme = f":root{{--brand:{colour};--on-brand:{readable_on(colour)}}}"
-    # Our own file, and a colour that was checked at the start.
+    # Our own files, and a colour that was checked at the start.
     return Inline(Markup(sheet + theme))  # noqa: S704
 
 

@@ -344,8 +344,24 @@ def test_the_merchants_colours_are_in_the_page_with_a_text_colour_that_can_be_re
     assert ":root{--brand:#ffffff;--on-brand:#000000}</style>" in client.get("/").text
 
 
-def test_the_policy_allows_the_pages_own_style_and_no_other(make_app):
-    answer = make_app(MERCHANT_COLOUR="#123456").test_client().get("/")
+@pytest.mark.parametrize(("word", "drawn"), [("", True), ("on", True), ("off", False)])
+def test_the_ornament_is_on_every_page_until_it_is_switched_off(make_app, word, drawn):
+    client = make_app(MERCHANT_PATTERN=word).test_client()
+    fields = {"amount": 150, "reference": "INV-7", "description": "x"}
+    order = client.post("/api/orders", json=fields, headers=API_KEY).get_json()["order_id"]
+    as_browser = {"headers": {"Accept": "text/html"}}
+
+    answers = [client.get(path, **as_browser) for path in (f"/checkout/{order}", "/", "/nothing")]
+
+    assert [each.status_code for each in answers] == [200, 200, 404]
+    for text in (each.text for each in answers):
+        assert ("--pindo:" in text, "mask: var(--pindo)" in text) == (drawn, drawn)
+        assert ("var(--mji)" in text, "--edge: 20px" in text) == (drawn, drawn)
+
+
+@pytest.mark.parametrize("pattern", ["on", "off"])
+def test_the_policy_allows_the_pages_own_style_and_no_other(make_app, pattern):
+    answer = make_app(MERCHANT_COLOUR="#123456", MERCHANT_PATTERN=pattern).test_client().get("/")
 
     style = answer.text.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
