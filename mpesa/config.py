@@ -252,7 +252,7 @@ class _Reader:
             "merchant_colour": self.colour,
             "merchant_logo": self.logo,
             "merchant_pattern": lambda: self.switch("MERCHANT_PATTERN", default=True),
-            "return_url_hosts": lambda: self.names("RETURN_URL_HOSTS"),
+            "return_url_hosts": lambda: self.host_names("RETURN_URL_HOSTS"),
             "manual_payment": lambda: self.switch("MANUAL_PAYMENT", default=False),
             "payment_wait_seconds": lambda: self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),
             "trusted_proxies": lambda: self.integer("TRUSTED_PROXIES", 0, 0, 10),
@@ -306,6 +306,17 @@ class _Reader:
 
     def names(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
+
+    def host_names(self, name: str) -> tuple[str, ...]:
+        """They are compared with a host alone, so whatever else stands beside one fits nobody."""
+        hosts = self.names(name)
+        if not all(map(_is_compared_host, hosts)):
+            refuse(
+                name,
+                "host names, without https://, port or path, separated by commas, such as"
+                " shop.example.com",
+            )
+        return hosts
 
     def rate(self, name: str, default: str) -> Rate | None:
         text = _unquoted(name, self._environ.get(name, default))  # empty means: no limit
@@ -415,7 +426,7 @@ class _Reader:
         return public
 
     def allowed_hosts(self) -> tuple[str, ...]:
-        named = self.names("ALLOWED_HOSTS")
+        named = self.host_names("ALLOWED_HOSTS")
         if named:
             return named
         own = (urlsplit(self.public_url()).hostname or "",)
@@ -618,6 +629,18 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
     return True
+
+
+def _is_compared_host(text: str) -> bool:
+    """A name as it stands in a URL, with its last dot or without it, or an address.
+
+    Container networks give names with `_` in them, which are asked for as they are.
+    """
+    try:
+        ipaddress.IPv6Address(text[1:-1] if text[0] + text[-1] == "[]" else text)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", text) is not None
+    return "%" not in text  # the zone of a link never leaves its machine
 
 
 def _is_webhook_secret(secret: str) -> bool:

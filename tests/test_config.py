@@ -158,6 +158,12 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PUBLIC_URL", "https://127.0.0.1", "https://127.0.0.1"),
     ("PUBLIC_URL", "http://[::1]:8000", "http://[::1]:8000"),
     ("ALLOWED_HOSTS", "a.example.com, b.example.com,", ("a.example.com", "b.example.com")),
+    (
+        "ALLOWED_HOSTS",
+        "Web_1,10.0.0.1,[::1],2001:db8::1",
+        ("Web_1", "10.0.0.1", "[::1]", "2001:db8::1"),
+    ),
+    ("ALLOWED_HOSTS", "pay.example.com.", ("pay.example.com.",)),
     ("DATABASE_URL", "sqlite:////tmp/x.sqlite", "sqlite:////tmp/x.sqlite"),
     ("DATABASE_URL", "postgresql://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
     ("DATABASE_URL", "postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d"),
@@ -189,6 +195,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("MERCHANT_PATTERN", "no", False),
     ("MERCHANT_PATTERN", "1", True),
     ("RETURN_URL_HOSTS", "shop.example.com", ("shop.example.com",)),
+    ("RETURN_URL_HOSTS", "localhost, xn--caf-dma.example", ("localhost", "xn--caf-dma.example")),
     ("MANUAL_PAYMENT", "YES", True),
     ("MANUAL_PAYMENT", "1", True),
     ("PAYMENT_WAIT_SECONDS", "90", 90),
@@ -232,6 +239,14 @@ CREDENTIALS = (
     "DARAJA_CONSUMER_KEY", "DARAJA_CONSUMER_SECRET", "DARAJA_PASSKEY", "DARAJA_SHORTCODE",
     "DARAJA_TILL", "API_KEYS", "METRICS_TOKEN",
 )  # fmt: skip
+HOST_LISTS = ("ALLOWED_HOSTS", "RETURN_URL_HOSTS")
+NO_HOSTS = (
+    "https://shop.example", "http://x", "//shop.example", "a b", "a.example b.example",
+    "a.example;b.example", "good.example, https://bad.example", "shop.example/", "shop.example/pay",
+    "shop.example:8000", "127.0.0.1:8000", "[::1]:8000", "[::1", "::1]", "[shop.example]",
+    "[127.0.0.1]", "fe80::1%eth0", "*.shop.example", "*", ".shop.example", "a..example",
+    "me@shop.example", "caf\u00e9.example", "shop.example?x", "[]",
+)  # fmt: skip
 BAD: list[tuple[str, str]] = [
     # As `docker run --env-file` hands them on.
     *((name, quote + "174379" + quote) for name in NAMES for quote in "\"'"),
@@ -261,6 +276,7 @@ BAD: list[tuple[str, str]] = [
     ("PUBLIC_URL", "http://me:pw@127.0.0.1"),
     ("PUBLIC_URL", "http://127.0.0.1:99999"),
     ("PUBLIC_URL", "http://[::1"),
+    *((name, value) for name in HOST_LISTS for value in NO_HOSTS),
     ("DATABASE_URL", "mysql://u:p@h/d"),
     ("DATABASE_URL", "postgresql+psycopg://u:p@h/d"),
     ("DATABASE_URL", "sqlite://"),
@@ -730,6 +746,13 @@ def test_webhooks_go_to_plain_http_with_the_simulator_only() -> None:
 
 def test_a_secret_may_be_set_before_the_webhooks_are() -> None:
     assert make_settings(WEBHOOK_SECRET=whsec(24)).webhook_url is None
+
+
+@pytest.mark.parametrize("name", HOST_LISTS)
+def test_a_url_among_the_hosts_is_told_what_to_leave_out(name: str) -> None:
+    line = refusal(**{name: "https://shop.example"})
+
+    assert "host names, without https://, port or path" in line
 
 
 def test_allowed_hosts_replace_the_default() -> None:

@@ -175,7 +175,7 @@ def _may_return(url: str, settings: Settings) -> bool:
     if "\\" in url or "@" in parts.netloc or not host:
         return False
     own = parts.scheme == "http" and settings.simulated and is_loopback(host)
-    hosts = [each.lower() for each in settings.return_url_hosts]
+    hosts = [each.strip("[]").lower() for each in settings.return_url_hosts]
     listed = not hosts or host in hosts
     return (parts.scheme == "https" or own) and listed
 

@@ -427,6 +427,15 @@ def test_where_hosts_are_listed_no_other_is_taken(make_app, return_url):
     problem(create(client, return_url=return_url), 400, "invalid_request", "return_url")
 
 
+@pytest.mark.parametrize("listed", ["[::1]", "::1"])
+def test_an_address_is_listed_with_its_brackets_or_without_them(make_app, listed):
+    client = make_app(RETURN_URL_HOSTS=listed).test_client()
+
+    assert create(client, return_url="https://[::1]:8443/done").status_code == 201
+    elsewhere = create(client, return_url="https://[::2]/")
+    problem(elsewhere, 400, "invalid_request", "return_url")
+
+
 def test_hosts_are_listed_in_any_case(make_app):
     client = make_app(RETURN_URL_HOSTS="Shop.Example").test_client()
 
