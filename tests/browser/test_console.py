@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from mpesa import operators
@@ -30,6 +31,7 @@ PHONE = {"width": 360, "height": 740}
 def shop(tmp_path_factory):
     """A server of two busy days."""
     with running(tmp_path_factory.mktemp("console"), **SETTINGS) as server:
+        requests.get(server.url("/healthz"), timeout=60)  # it listens before it has migrated
         behind = Backstage(server.environment["DATABASE_URL"])
         with behind.app.app_context():
             fill(db.engine, datetime.now(UTC), 400)
