@@ -222,7 +222,7 @@ class Watch:
         monotonic: seconds of a clock that nobody can set, from any beginning.
 
     Attributes:
-        steps_back: how often it went back so far; whoever keeps times of other things looks at it.
+        steps_back: how often it went back so far, for those who keep times of other things.
     """
 
     def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
