@@ -71,7 +71,13 @@ _written: dict[int, dict[str, str]] = {}
 
 
 def note_writes(_conn: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
-    """Remember a write until its commit."""
+    """Remember a write until its commit.
+
+    `two_trips` has the driver's autocommit on and commits by hand, which no dialect hears of: what
+    it writes would be told of the next commit on that connection, whatever that is.
+    """
+    if getattr(cursor.connection, "autocommit", False) is True:
+        return
     verb, *words = statement.split()[:5]
     if verb not in ("INSERT", "UPDATE") or "announcements" in words:
         return
