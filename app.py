@@ -4,13 +4,14 @@ if __name__ == "__main__":
     from mpesa import serving  # first: it patches the modules that everything else imports
 
 import logging
+import platform
 import sys
 from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
 
-from mpesa import cli, logs, simulator, web
+from mpesa import __version__, cli, logs, simulator, web
 from mpesa.config import Settings, SettingsError, doubts, environment
 from mpesa.database import MIGRATIONS
 from mpesa.models import db
@@ -47,6 +48,9 @@ def main() -> None:
     """Migrate and serve until SIGINT or SIGTERM."""
     settings = Settings.from_env(environment())
     logs.set_up(settings.log_format)
+    logging.getLogger("mpesa").info(
+        "version %s starts, on Python %s", __version__, platform.python_version()
+    )
     for doubt in doubts(settings):
         logging.getLogger("mpesa").warning(doubt)
     app = create_app(settings, async_mode=settings.async_mode.value)

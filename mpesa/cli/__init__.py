@@ -11,6 +11,7 @@ from mpesa.cli.doctor import doctor_command, is_asked, say_wrong_settings
 from mpesa.cli.operators import operators_group
 from mpesa.cli.orders import orders_group
 from mpesa.cli.transactions import transactions_group
+from mpesa.cli.version import version_command
 from mpesa.cli.webhooks import webhooks_group
 from mpesa.config import SettingsError
 
@@ -23,6 +24,7 @@ def register(app: Flask) -> None:
         transactions_group,
         webhooks_group,
         doctor_command,
+        version_command,
     ):
         app.cli.add_command(command)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
 
-from mpesa import ledger, orders, vitals
+from mpesa import __version__, ledger, orders, vitals
 from mpesa.config import Settings, is_loopback
 from mpesa.domain.people_text import read_line
 from mpesa.domain.reference import is_reference
@@ -79,7 +79,7 @@ def cancel_order(order_id: str) -> Response:
 def healthz() -> Response:
     """200 while the process serves; with a `nonce`, proof to `flask doctor` of which one does."""
     shown = proof.of(services().settings.secret_key, request.args.get("nonce", ""))
-    return jsonify(status="ok", proof=shown) if shown else jsonify(status="ok")
+    return jsonify(status="ok", version=__version__, **({"proof": shown} if shown else {}))
 
 
 @api.get("/readyz")

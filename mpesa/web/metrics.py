@@ -6,6 +6,7 @@ there yet is no rate. No label names a person or a transaction.
 """
 
 import hmac
+import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
+    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.exposition import choose_encoder
@@ -32,7 +34,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import NotFound
 
-from mpesa import counters, vitals, webhooks
+from mpesa import __version__, counters, vitals, webhooks
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
 from mpesa.ledger import Change
 from mpesa.models import (
@@ -217,6 +219,8 @@ def _histogram(event: str, help_text: str) -> Metric:
 
 
 def _from_process(ours: Services) -> Iterator[Metric]:
+    running = {"version": __version__, "python": platform.python_version()}
+    yield InfoMetricFamily("mpesa_build", "What runs: ours, and Python's version.", running)
     sockets = len(ours.socketio.server.eio.sockets)
     yield _gauge("sockets_open", "Open sockets of waiting pages at this worker.", sockets)
     pool = db.engine.pool

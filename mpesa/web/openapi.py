@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
 
+from mpesa import __version__
 from mpesa.config import Settings
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import OrderStatus
@@ -62,7 +63,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "M-PESA checkout",
-            "version": "1",
+            "version": __version__,
             "summary": "Orders, pushes and their results.",
             "description": (
                 "Your server makes an order and sends the shopper to its `checkout_url`. Whether"
@@ -437,6 +438,8 @@ def _healthz() -> dict[str, Any]:
     fields = _object(
         {
             "status": {"const": "ok"},
+            "version": {"type": "string", "examples": [__version__],
+                        "description": "This program's, as everywhere that names one."},
             "proof": {"type": "string", "pattern": "^[0-9a-f]{64}$",
                       "description": "Only this server can say it of that nonce."},
         },

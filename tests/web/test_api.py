@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mpesa import __version__
 from mpesa.daraja.bodies import Merchant, push_body
 from mpesa.models import Transaction, db
 from tests.conftest import BOTH_DATABASES
@@ -700,7 +701,10 @@ def test_the_process_says_that_it_serves_also_without_a_database(make_app):
 
     answer = app.test_client().get("/healthz")
 
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+    assert (answer.status_code, answer.get_json()) == (
+        200,
+        {"status": "ok", "version": __version__},
+    )
 
 
 def test_a_server_whose_database_answers_is_ready(client):

@@ -1,0 +1,54 @@
+"""One version, told the same everywhere that names one."""
+
+import platform
+import tomllib
+
+from flask import Flask
+
+from mpesa import __version__
+from mpesa.web.openapi import document
+from tests.factories import make_settings
+from tests.servers import ROOT, Server, running
+
+
+def test_the_package_list_names_the_programs_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == __version__
+
+
+def test_the_openapi_document_names_it():
+    assert document(make_settings())["info"]["version"] == __version__
+
+
+def test_the_health_answer_names_it(app: Flask):
+    assert app.test_client().get("/healthz").get_json()["version"] == __version__
+
+
+def test_the_metrics_name_it_beside_pythons(make_app):
+    client = make_app(METRICS_TOKEN="scrape-me").test_client()
+
+    lines = client.get("/metrics", headers={"Authorization": "Bearer scrape-me"}).text.splitlines()
+
+    [built] = [line for line in lines if line.startswith("mpesa_build_info{")]
+    assert f'version="{__version__}"' in built
+    assert f'python="{platform.python_version()}"' in built
+    assert built.endswith("} 1.0")
+
+
+def test_the_command_prints_it_first(app: Flask):
+    printed = app.test_cli_runner().invoke(args=["version"]).output
+
+    assert printed.splitlines()[0] == f"mpesa-checkout {__version__}"
+    assert f"Python {platform.python_version()}" in printed
+
+
+def test_a_servers_log_begins_with_it(tmp_path):
+    with running(tmp_path) as server:
+        first = first_line_of(server)
+
+    assert f"version {__version__} starts" in first
+
+
+def first_line_of(server: Server) -> str:
+    return server.log.read_text().splitlines()[0]
