@@ -20,7 +20,8 @@ COPY static static
 COPY mpesa mpesa
 COPY --from=build /app/mpesa/translations mpesa/translations
 USER mpesa
-ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json
+ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json \
+    ASYNC_MODE=gevent
 EXPOSE 8000
 # Whether the process serves; what it needs besides (database, Redis) is /readyz's to tell.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", "\

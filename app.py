@@ -12,7 +12,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from mpesa import __version__, cli, logs, simulator, web
-from mpesa.config import Settings, SettingsError, doubts, environment
+from mpesa.config import Settings, SettingsError, advice, doubts, environment
 from mpesa.database import MIGRATIONS
 from mpesa.models import db
 from mpesa.web import database
@@ -51,8 +51,8 @@ def main() -> None:
     logging.getLogger("mpesa").info(
         "version %s starts, on Python %s", __version__, platform.python_version()
     )
-    for doubt in doubts(settings):
-        logging.getLogger("mpesa").warning(doubt)
+    for line in (*doubts(settings), *advice(settings)):
+        logging.getLogger("mpesa").warning(line)
     app = create_app(settings, async_mode=settings.async_mode.value)
     listener = serving.listen(settings.host, settings.port)
     with app.app_context():

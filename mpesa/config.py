@@ -157,6 +157,16 @@ def doubts(settings: Settings) -> list[str]:
     ]
 
 
+def advice(settings: Settings) -> list[str]:
+    """What works and had better be changed some day, a line each."""
+    if settings.daraja_env is not DarajaEnv.PRODUCTION or settings.async_mode is AsyncMode.GEVENT:
+        return []
+    return [
+        "ASYNC_MODE=eventlet serves production, and eventlet's authors plan its retirement:"
+        " ASYNC_MODE=gevent keeps the same promises"
+    ]
+
+
 def environment(dotenv: Path = DOTENV) -> dict[str, str]:
     """What is set for this process: the environment, and `.env` below it.
 

@@ -148,6 +148,24 @@ def test_a_passkey_of_another_form_is_named(make_app: Callable[..., Flask]) -> N
     assert "hunter2" not in "".join(each.says for each in found)
 
 
+@pytest.mark.parametrize(("mode", "told"), [("eventlet", 1), ("gevent", 0)])
+def test_eventlet_in_production_is_told_in_one_line_and_calls_nothing_bad(
+    make_app: Callable[..., Flask], mode: str, told: int
+) -> None:
+    port = free_port()  # nobody is asked in the internet
+    app = make_app(
+        **{**REAL, "DARAJA_ENV": "production", "SECRET_KEY": RANDOM, "API_KEYS": RANDOM,
+           "DARAJA_SHORTCODE": "600000", "DARAJA_PASSKEY": "0123456789abcdef" * 4,
+           "DARAJA_BASE_URL": f"http://127.0.0.1:{port}", "PUBLIC_URL": f"https://127.0.0.1:{port}",
+           "ASYNC_MODE": mode}
+    )  # fmt: skip
+    with app.app_context():
+        found = [each for each in doctor.examine(services()) if "ASYNC_MODE" in each.says]
+
+    assert len(found) == told
+    assert all(each.well and "ASYNC_MODE=gevent" in each.says for each in found)
+
+
 def test_the_simulators_public_secrets_are_no_trouble() -> None:
     assert doctor.own_secrets(make_settings()).well
 

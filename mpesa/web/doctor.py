@@ -51,6 +51,7 @@ def examine(ours: Services) -> list[Finding]:
     return [
         own_secrets(settings),
         *(Finding("settings", False, each) for each in config.doubts(settings)),
+        *(Finding("settings", True, each) for each in config.advice(settings)),
         _database(database),
         _redis(ours),
         _daraja(ours, database),

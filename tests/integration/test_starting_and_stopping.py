@@ -298,6 +298,21 @@ def test_a_passkey_of_another_form_is_said_at_the_start_and_not_shown(tmp_path):
     assert "hunter2" not in said
 
 
+def test_a_start_says_in_one_line_that_eventlet_serves_production(tmp_path, async_mode):
+    mixed = "Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2"
+    named = {
+        "DARAJA_ENV": "production", "DARAJA_CONSUMER_KEY": "k", "DARAJA_CONSUMER_SECRET": "s",
+        "DARAJA_SHORTCODE": "600000", "DARAJA_PASSKEY": "0123456789abcdef" * 4,
+        "DARAJA_BASE_URL": f"http://127.0.0.1:{free_port()}", "PUBLIC_URL": "https://127.0.0.1",
+        "SECRET_KEY": mixed, "API_KEYS": mixed,
+    }  # fmt: skip
+    with running(tmp_path, **named) as server:
+        said = [line for line in server.log.read_text().splitlines() if "ASYNC_MODE" in line]
+
+    assert len(said) == (async_mode == "eventlet")
+    assert all("ASYNC_MODE=gevent" in line for line in said)
+
+
 def test_production_does_not_start_on_development_secrets(tmp_path):
     outcome = refusal(tmp_path, DARAJA_ENV="production")
 
