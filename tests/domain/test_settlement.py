@@ -1,5 +1,6 @@
 """The whole table of decisions, cell by cell, against an expectation that is written out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -336,22 +337,43 @@ def read_table() -> dict[tuple[str, str], tuple[str, str]]:
     header, *lines = (
         [cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()
     )
-    cells = {}
+    words_of = {}
     for name, *words in lines:
         assert len(words) == len(header) - 1, f"the row {name!r} lacks a cell"
         for situation, word in zip(header[1:], words, strict=True):
             known, _, unknown = word.partition("/")
-            cells[name, situation] = (known, unknown or known)
-    return cells
+            words_of[name, situation] = (known, unknown or known)
+    return words_of
 
 
 EXPECTED = read_table()
-CELLS = [
-    pytest.param(name, situation, ids_known, id=f"{name} - {situation}, ids {shown}")
-    for name in EVIDENCE
+COLUMNS = [
+    pytest.param(situation, ids_known, id=f"{situation}, ids {shown}")
     for situation in SITUATIONS
     for ids_known, shown in ((True, "known"), (False, "unknown"))
 ]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of evidence that finds one transaction; shown by an assertion that fails."""
+
+    name: str
+    before: Attempt
+    evidence: settlement.Evidence
+    now: datetime
+
+
+def cells(situation: str, ids_known: bool) -> Iterator[Cell]:
+    """A column of the table: all evidence, each on every transaction of that situation."""
+    for name, entry in EVIDENCE.items():
+        early = isinstance(entry, Early)
+        evidence = entry.evidence if isinstance(entry, Early) else entry
+        now = PUSHED_AT + timedelta(seconds=29, milliseconds=999) if early else NOW
+        for before in SITUATIONS[situation]:
+            yield Cell(name, identified(before) if ids_known else before, evidence, now)
+
+
 PENDING_WORDS = {
     "pin": Reason.AWAITING_PIN,
     "unsure": Reason.PUSH_UNCONFIRMED,
@@ -361,9 +383,7 @@ SUCCESS_WORDS = {"paid": Reason.PAID, "late": Reason.PAID_LATE}
 
 
 def test_the_table_has_an_expectation_for_every_cell_and_no_other() -> None:
-    cells = {(name, situation) for name in EVIDENCE for situation in SITUATIONS}
-
-    assert set(EXPECTED) == cells
+    assert set(EXPECTED) == {(name, at) for name in EVIDENCE for at in SITUATIONS}
     assert all(known and unknown for known, unknown in EXPECTED.values())
 
 
@@ -375,43 +395,31 @@ def test_the_table_walks_every_kind_of_evidence_and_every_reason() -> None:
     assert reasons == set(Reason) == PENDING_REASONS | SUCCESS_REASONS | FAILED_REASONS
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
-def test_each_cell_of_the_table_is_decided_as_written(
-    name: str, situation: str, ids_known: bool
-) -> None:
-    entry = EVIDENCE[name]
-    evidence, now = (
-        (entry.evidence, PUSHED_AT + timedelta(seconds=29, milliseconds=999))
-        if isinstance(entry, Early)
-        else (entry, NOW)
-    )
-    word = EXPECTED[name, situation][0 if ids_known else 1]
-    for before in SITUATIONS[situation]:
-        known = identified(before) if ids_known else before
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
+def test_each_cell_of_the_table_is_decided_as_written(situation: str, ids_known: bool) -> None:
+    for cell in cells(situation, ids_known):
+        word = EXPECTED[cell.name, situation][0 if ids_known else 1]
 
-        decision = decide(known, evidence, now)
+        decision = decide(cell.before, cell.evidence, cell.now)
 
-        assert outcome(decision) == expected(word, known, evidence), decision.why
-        assert decision.why
+        assert outcome(decision) == expected(word, cell.before, cell.evidence), (cell, decision)
+        assert decision.why, cell
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
-def test_only_a_person_who_decided_settles_a_review(
-    name: str, situation: str, ids_known: bool
-) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
+def test_only_a_person_who_decided_settles_a_review(situation: str, ids_known: bool) -> None:
+    for cell in cells(situation, ids_known):
+        decision = decide(cell.before, cell.evidence, cell.now)
 
         # A receipt that is filled in says nothing of what else is in doubt, such as money twice.
         by_word = (
-            name in ("operator: paid", "operator: paid, second")
-            and before.status is not Status.SUCCESS
+            cell.name in ("operator: paid", "operator: paid, second")
+            and cell.before.status is not Status.SUCCESS
             and not decision.needs_review
         )
-        by_no = name == "operator: not paid" and before.status is not Status.SUCCESS
-        assert decision.settles_review == (by_word or by_no or name == "operator: settled")
+        by_no = cell.name == "operator: not paid" and cell.before.status is not Status.SUCCESS
+        settles = by_word or by_no or cell.name == "operator: settled"
+        assert decision.settles_review == settles, cell
 
 
 def identified(before: Attempt) -> Attempt:
@@ -458,20 +466,19 @@ def named_receipt(evidence: settlement.Evidence) -> str | None:
 # -- what the table's words leave out ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_an_attempt_stays_open_until_it_is_settled_or_its_prompt_is_over(
-    name: str, situation: str, ids_known: bool
+    situation: str, ids_known: bool
 ) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+    for cell in cells(situation, ids_known):
+        decision = decide(cell.before, cell.evidence, cell.now)
 
-        settled = before.status is Status.PENDING and decision.status is not Status.PENDING
-        if settled or isinstance(evidence, settlement.PromptOver):
-            assert decision.closes
-        if decision.status is Status.PENDING and not isinstance(evidence, settlement.PromptOver):
-            assert not decision.closes
+        settled = cell.before.status is Status.PENDING and decision.status is not Status.PENDING
+        over = isinstance(cell.evidence, settlement.PromptOver)
+        if settled or over:
+            assert decision.closes, cell
+        if decision.status is Status.PENDING and not over:
+            assert not decision.closes, cell
 
 
 @pytest.mark.parametrize("evidence", [success(), failure("1032"), settlement.PushAnswered(*OURS)])
@@ -559,36 +566,32 @@ TELLS_ANOTHER_AMOUNT = {
 }
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_only_who_is_told_another_amount_by_a_right_callback_disputes_it(
-    name: str, situation: str, ids_known: bool
+    situation: str, ids_known: bool
 ) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+    for cell in cells(situation, ids_known):
+        decision = decide(cell.before, cell.evidence, cell.now)
 
-        told = name in TELLS_ANOTHER_AMOUNT and (ids_known or not name.startswith("unreadable"))
-        assert decision.disputes_amount == told
+        readable = not cell.name.startswith("unreadable")
+        told = cell.name in TELLS_ANOTHER_AMOUNT and (ids_known or readable)
+        assert decision.disputes_amount == told, cell
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_where_the_amount_is_disputed_a_querys_success_is_only_recorded(
-    name: str, situation: str, ids_known: bool
+    situation: str, ids_known: bool
 ) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        known = identified(before) if ids_known else before
-        usual = decide(known, evidence, NOW)
+    for cell in cells(situation, ids_known):
+        usual = decide(cell.before, cell.evidence, cell.now)
 
-        decision = decide(replace(known, amount_disputed=True), evidence, NOW)
+        decision = decide(replace(cell.before, amount_disputed=True), cell.evidence, cell.now)
 
-        by_query = isinstance(evidence, settlement.QueryAnswered) and evidence.code == "0"
-        if by_query and known.status is not Status.SUCCESS:
-            assert outcome(decision) == expected("!", known, evidence)
+        by_query = isinstance(cell.evidence, settlement.QueryAnswered) and cell.evidence.code == "0"
+        if by_query and cell.before.status is not Status.SUCCESS:
+            assert outcome(decision) == expected("!", cell.before, cell.evidence), cell
         else:
-            assert decision == usual
+            assert decision == usual, cell
 
 
 # Whether it is paid only Daraja can tell: our token, and nothing that contradicts us.
@@ -606,19 +609,18 @@ CLAIMS_A_SUCCESS = {
 }
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_a_success_is_claimed_where_one_is_told_that_only_an_answer_of_daraja_can_prove(
-    name: str, situation: str, ids_known: bool
+    situation: str, ids_known: bool
 ) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+    for cell in cells(situation, ids_known):
+        decision = decide(cell.before, cell.evidence, cell.now)
 
-        claims = name in CLAIMS_A_SUCCESS and ids_known and before.status is not Status.SUCCESS
-        assert decision.success_claimed == claims
+        settled = cell.before.status is Status.SUCCESS
+        claims = cell.name in CLAIMS_A_SUCCESS and ids_known and not settled
+        assert decision.success_claimed == claims, cell
         if claims:
-            assert (decision.ask_now, decision.needs_review) == (True, False)
+            assert (decision.ask_now, decision.needs_review) == (True, False), cell
 
 
 CLAIMED_IN = ("awaiting", "unsure", "overdue", "failed", "failed for good")
@@ -646,49 +648,38 @@ EVIDENCE_OF_A_PROMPT = {name for name in EVIDENCE if name.startswith(("push answ
 
 
 @pytest.mark.parametrize("situation", CLAIMED_IN)
-@pytest.mark.parametrize("name", EVIDENCE)
-def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(
-    name: str, situation: str
-) -> None:
-    entry = EVIDENCE[name]
-    evidence, now = (
-        (entry.evidence, PUSHED_AT + timedelta(seconds=29))
-        if isinstance(entry, Early)
-        else (entry, NOW)
-    )
-    for before in map(identified, SITUATIONS[situation]):
-        usual = decide(before, evidence, now)
+def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(situation: str) -> None:
+    for cell in cells(situation, ids_known=True):
+        usual = decide(cell.before, cell.evidence, cell.now)
 
-        decision = decide(replace(before, success_claimed=True), evidence, now)
+        decision = decide(replace(cell.before, success_claimed=True), cell.evidence, cell.now)
 
-        if answers_a_claim(name, situation):
+        if answers_a_claim(cell.name, situation):
             # A callback that says otherwise may be the wrong one of the two: Daraja is asked.
-            asks = name.startswith("callback")
+            asks = cell.name.startswith("callback")
             told = replace(usual, why=decision.why, needs_review=True, ask_now=asks)
-            assert decision == told
+            assert decision == told, cell
         else:
-            ends = usual.status is Status.SUCCESS or name == "operator: not paid"
-            assert decision == replace(usual, success_claimed=not ends)
+            ends = usual.status is Status.SUCCESS or cell.name == "operator: not paid"
+            assert decision == replace(usual, success_claimed=not ends), cell
 
 
-@pytest.mark.parametrize(("name", "situation", "ids_known"), CELLS)
+@pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_a_receipt_is_contested_by_what_would_be_believed_but_for_it(
-    name: str, situation: str, ids_known: bool
+    situation: str, ids_known: bool
 ) -> None:
-    entry = EVIDENCE[name]
-    evidence = entry.evidence if isinstance(entry, Early) else entry
-    for before in SITUATIONS[situation]:
-        decision = decide(identified(before) if ids_known else before, evidence, NOW)
+    for cell in cells(situation, ids_known):
+        decision = decide(cell.before, cell.evidence, cell.now)
 
         if decision.contests:
-            assert decision.needs_review
-            assert decision.why.endswith(f"{settlement.RECEIPT_TAKEN}: {OTHER_PAYMENT}")
+            assert decision.needs_review, cell
+            assert decision.why.endswith(f"{settlement.RECEIPT_TAKEN}: {OTHER_PAYMENT}"), cell
         contests = {
             "success, receipt taken": True,
-            "query 0, kept receipt taken": before.receipt is None,
+            "query 0, kept receipt taken": cell.before.receipt is None,
             "unreadable, success, receipt taken": situation == "paid, no receipt" and ids_known,
         }
-        assert bool(decision.contests) == contests.get(name, False)
+        assert bool(decision.contests) == contests.get(cell.name, False), cell
 
 
 # Seconds from the push (P) or from the failure (F) until the next push; None: at once.
