@@ -366,7 +366,7 @@ def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams
     questions = [
         Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
         for each in seen.attempts
-        if each.checkout_request_id is not None and _may_be_paid(session, each, now)
+        if each.checkout_request_id is not None and _may_be_paid(each, now)
     ]
     for question in questions:
         if turns.yields(session, pushed_from, now):
@@ -376,11 +376,10 @@ def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams
         seams.announce(asking.ask(session, question, seams.line))
 
 
-def _may_be_paid(session: Session, attempt: Transaction, now: datetime) -> bool:
+def _may_be_paid(attempt: Transaction, now: datetime) -> bool:
     if attempt.status == Status.PENDING:
         return not ledger.prompt_may_live(attempt, now)
-    within_life = now < ledger.prompt_end(attempt, now)
-    return within_life and ledger.failed_by_query_alone(session, attempt)
+    return attempt.failed_by_query and now < ledger.prompt_end(attempt, now)
 
 
 def _new_row(
@@ -402,6 +401,7 @@ def _new_row(
         needs_review=False,
         amount_disputed=False,
         success_claimed=False,
+        failed_by_query=False,
         seq=1,
         prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from mpesa import two_trips
-from mpesa.domain import schedule, settlement, snapshot, steps, webhook
+from mpesa.domain import schedule, settlement, snapshot, steps, view, webhook
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.result_codes import PAID_CODE, Reason, Status
 from mpesa.domain.settlement import Decision
@@ -86,7 +86,7 @@ class Raw:
 _OWN_ORDER = select(Transaction.order_id).where(Transaction.id == bindparam("id"))
 _PICTURED = (
     "id", "order_id", "status", "reason", "final", "is_open", "prompt_ends_at", "amount", "msisdn",
-    "receipt", "retry_at", "created_at", "updated_at", "seq",
+    "receipt", "retry_at", "created_at", "updated_at", "seq", "failed_by_query",
 )  # fmt: skip
 _rows, _orders = Transaction.__table__, Order.__table__
 _SHOWN = (
@@ -315,19 +315,6 @@ def prompt_end(transaction: Any, now: datetime) -> datetime:
     return min(planned, now + OPEN_UNANSWERED)
 
 
-def failed_by_query_alone(session: Session, transaction: Transaction) -> bool:
-    """Whether a transaction is FAILED, and neither a callback nor a person said so."""
-    if transaction.status != Status.FAILED or transaction.final:
-        return False  # what a query alone told is never final; a push that did not run is
-    if transaction.reason == Reason.CLOSED_BY_OPERATOR:
-        return False
-    by_callback = select(DecisionRow.id).where(
-        DecisionRow.transaction_id == transaction.id,
-        DecisionRow.why.startswith(settlement.CALLBACK_SAYS),
-    )
-    return session.scalars(by_callback.limit(1)).first() is None
-
-
 def wait_left(newest: Any, now: datetime) -> int | None:
     """Whole seconds that the order's newest attempt asks to wait; None where none are left."""
     return snapshot.wait_left(_newest(newest), now)
@@ -392,13 +379,37 @@ def _snapshots(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime
         return []
     first = attempts[0]
     status = order_status(order, attempts, now)
+    prompt_left = _prompt_left(attempts, now)
     retry = snapshot.may_retry(
         order_open=status is OrderStatus.OPEN,
         attempt_open=any(prompt_may_live(each, now) for each in attempts),
         newest=_newest(first),
         now=now,
     )
-    return [snapshot.draw(_picture(each, status, now), retry) for each in attempts]
+    return [
+        snapshot.draw(
+            _picture(each, status, now),
+            retry,
+            view.say(status, _said_of(each, now), prompt_left=prompt_left),
+        )
+        for each in attempts
+    ]
+
+
+def _prompt_left(attempts: Sequence[Any], now: datetime) -> bool:
+    """Whether a prompt of the order may still be answered."""
+    return any(view.prompt_may_live(_said_of(each, now)) for each in attempts)
+
+
+def _said_of(transaction: Any, now: datetime) -> view.Standing:
+    return view.Standing(
+        status=Status(transaction.status),
+        reason=Reason(transaction.reason),
+        final=transaction.final,
+        is_open=prompt_may_live(transaction, now),
+        within_prompt_life=now < prompt_end(transaction, now),
+        failed_by_query=transaction.failed_by_query,
+    )
 
 
 def order_status(order: Order | _OrderSeen, attempts: Sequence[Any], now: datetime) -> OrderStatus:
@@ -577,6 +588,7 @@ def _attempt(transaction: Transaction) -> settlement.Attempt:
         receipt=transaction.receipt,
         amount_disputed=transaction.amount_disputed,
         success_claimed=transaction.success_claimed,
+        failed_by_query=transaction.failed_by_query,
         times=steps.Times(
             created_at=transaction.created_at,
             updated_at=transaction.updated_at,
@@ -656,6 +668,7 @@ def _apply(
     """
     transaction = held.transaction
     before, was = _visible(transaction), _standing(transaction)
+    prompt_was_left = _prompt_left(held.attempts, now)
     siblings: list[Change] = []
     if decision.status is Status.SUCCESS and transaction.status != Status.SUCCESS:
         siblings, decision = _settle_order(held, decision, now)
@@ -671,8 +684,17 @@ def _apply(
     put_right = decision.times is not None and _put_right(transaction, decision.times)
     if not put_right and _visible(transaction) == before:
         return [], decision
+    if not siblings and prompt_was_left != _prompt_left(held.attempts, now):
+        siblings = _tell_of_prompt(held, now)
     after = now - transaction.created_at if transaction.status != before[0] else None
     return [replace(_raise_seq(transaction, now), settled_after=after), *siblings], decision
+
+
+def _tell_of_prompt(held: _Held, now: datetime) -> list[Change]:
+    """The other attempts of a paid order say whether there is a prompt to be cancelled."""
+    if order_status(held.order, held.attempts, now) is not OrderStatus.PAID:
+        return []
+    return [_raise_seq(each, now) for each in held.attempts if each.id != held.transaction.id]
 
 
 def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
@@ -688,6 +710,7 @@ def _write(transaction: Transaction, decision: Decision, now: datetime) -> None:
     transaction.needs_review = in_doubt or decision.needs_review
     transaction.amount_disputed = transaction.amount_disputed or decision.disputes_amount
     transaction.success_claimed = decision.success_claimed
+    transaction.failed_by_query = decision.failed_by_query
     _keep_ids(transaction, decision)
     if decision.closes:
         transaction.is_open = False
@@ -722,6 +745,7 @@ def _visible(transaction: Transaction) -> tuple[object, ...]:
         transaction.receipt,
         transaction.retry_at,
         transaction.is_open,
+        transaction.failed_by_query,
     )
 
 

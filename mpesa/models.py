@@ -142,6 +142,7 @@ class Transaction(Base):
         settles_order: it is the success that paid its order.
         amount_disputed: a callback told another amount, so a query's word makes it no success.
         success_claimed: a callback said paid and was not believed; Daraja is asked whether it is.
+        failed_by_query: FAILED by the word of a query alone, which has been wrong at times.
         next_ask_at: when Daraja is to be asked about it; None: not any more.
         account_reference: what Daraja was given of its order's reference, as the payer's prompt
             and M-PESA's statement show it; None on rows from before it was kept.
@@ -231,6 +232,7 @@ class Transaction(Base):
     needs_review: Mapped[bool] = mapped_column(server_default=false())
     amount_disputed: Mapped[bool] = mapped_column(server_default=false())
     success_claimed: Mapped[bool] = mapped_column(server_default=false())
+    failed_by_query: Mapped[bool] = mapped_column(server_default=false())
     receipt: Mapped[str | None] = mapped_column(String(10), unique=True)
     seq: Mapped[int] = mapped_column(Integer)
     retry_at: Mapped[datetime | None]

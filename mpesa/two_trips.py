@@ -42,9 +42,9 @@ FROM heard; COMMIT
 # What evidence may change of a row.
 _CHANGING = (
     "status", "reason", "final", "is_open", "settles_order", "needs_review", "amount_disputed",
-    "success_claimed", "receipt", "seq", "retry_at", "prompt_ends_at", "next_ask_at",
-    "ask_urgently", "urgent_for", "updated_at", "settled_at", "merchant_request_id",
-    "checkout_request_id",
+    "success_claimed", "failed_by_query", "receipt", "seq", "retry_at", "prompt_ends_at",
+    "next_ask_at", "ask_urgently", "urgent_for", "updated_at", "settled_at",
+    "merchant_request_id", "checkout_request_id",
 )  # fmt: skip
 _CHANGE = f""", changed AS (
     UPDATE transactions SET {", ".join(f"{name} = %({name})s" for name in _CHANGING)}

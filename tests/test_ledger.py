@@ -336,6 +336,44 @@ def test_a_second_payment_does_not_stir_the_attempt_that_paid(desk: Desk) -> Non
     assert desk.announced == [first]
 
 
+@on_both
+def test_a_callback_that_says_what_a_query_said_ends_the_doubt_about_the_money(desk: Desk) -> None:
+    transaction = desk.attempt()
+    desk.record(transaction, QueryAnswered("1032"), Kind.QUERY)
+    before = desk.snapshot(transaction)
+    desk.announced.clear()
+
+    desk.callback(1, failed(desk))
+
+    after = desk.snapshot(transaction)
+    assert (before["reason"], before["money"]) == ("cancelled", "unknown")
+    assert (after["reason"], after["money"]) == ("cancelled", "not_taken")
+    assert after["seq"] == before["seq"] + 1
+    assert desk.announced == [transaction]
+
+
+@on_both
+def test_the_attempt_that_paid_says_as_long_as_needed_to_cancel_another_ones_prompt(
+    desk: Desk, clock: Clock
+) -> None:
+    order = desk.order()
+    first = desk.start(order).transaction_id
+    desk.callback(1, failed(desk, code=1037))
+    clock.pass_(seconds=120)
+    second = desk.start(order).transaction_id
+    desk.callback(1, paid(desk))
+    before = desk.snapshot(first)
+    desk.announced.clear()
+
+    desk.callback(2, failed(desk, 2))
+
+    after = desk.snapshot(first)
+    assert (before["view"], before["money"], before["next"]) == ("paid", "taken", "cancel_prompt")
+    assert (after["view"], after["money"], after["next"]) == ("paid", "taken", "none")
+    assert after["seq"] == before["seq"] + 1
+    assert sorted(desk.announced) == sorted([first, second])
+
+
 def test_money_for_a_cancelled_order_pays_it_and_needs_review(desk: Desk) -> None:
     order = desk.order()
     transaction = desk.start(order).transaction_id

@@ -22,7 +22,12 @@ from mpesa.models import UTCDateTime, db
 from mpesa.web import database
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
-from tests.factories import SECOND_PAYER_MSISDN, make_settings, success_callback
+from tests.factories import (
+    SECOND_PAYER_MSISDN,
+    failure_callback,
+    make_settings,
+    success_callback,
+)
 from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
@@ -153,6 +158,23 @@ def test_another_amount_that_was_told_before_the_migration_is_still_in_doubt(des
 
     row = desk.transaction(transaction)
     assert (row.status, row.amount_disputed, row.needs_review) == ("PENDING", True, True)
+
+
+@on_both
+def test_what_a_query_alone_called_failed_before_the_migration_is_still_in_doubt(
+    desk: Desk,
+) -> None:
+    by_query, by_callback = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    for each in (by_query, by_callback):
+        desk.record(each, QueryAnswered("1032"))
+    desk.callback(2, failure_callback(desk.daraja.checkout_id(2), desk.daraja.merchant_id(2), 1032))
+    with desk.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0010")
+        database.migrate()
+
+    money = [desk.snapshot(each)["money"] for each in (by_query, by_callback)]
+
+    assert money == ["unknown", "not_taken"]
 
 
 @on_both

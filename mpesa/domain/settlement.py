@@ -47,6 +47,8 @@ class Attempt:
         amount_disputed: a callback under its token and ids told another amount.
         success_claimed: a callback under its token said paid and could not be believed as it was;
             neither a query nor a person has said since whether that is so.
+        failed_by_query: FAILED by the word of a query, which neither a callback nor a person has
+            said since.
         times: all that decide about something; None where no step of the clock is decided on.
     """
 
@@ -61,6 +63,7 @@ class Attempt:
     receipt: str | None = None
     amount_disputed: bool = False
     success_claimed: bool = False
+    failed_by_query: bool = False
     times: steps.Times | None = None
 
     @property
@@ -247,7 +250,7 @@ class Decision:
         times: the transaction's from now on; None: as they were.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         disputes_amount: from now on a query's word does not suffice for a success.
-        success_claimed: the attempt's from now on.
+        success_claimed: the attempt's from now on; failed_by_query likewise.
         contests: the id of a transaction whose receipt was named by this one's own callback.
         needs_review: a person must look; never takes an earlier flag away.
         settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
@@ -268,6 +271,7 @@ class Decision:
     adopts: tuple[str | None, str | None] | None = None
     disputes_amount: bool = False
     success_claimed: bool = False
+    failed_by_query: bool = False
     contests: str | None = None
     needs_review: bool = False
     settles_review: bool = False
@@ -362,6 +366,7 @@ def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
     if attempt.status is not Status.PENDING:
         return _unchanged(attempt, f"a query says {reason}; only recorded")
     failed = _failed(attempt, reason, now, f"a query says {reason}", final=False)
+    failed = replace(failed, failed_by_query=True)
     if attempt.success_claimed:
         failed = replace(failed, why=f"{CLAIM_NOT_PROVEN}: {reason}")
     return failed if evidence.sets_wait else replace(failed, retry_at=None)
@@ -644,6 +649,7 @@ def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Dec
         receipt=attempt.receipt,
         retry_at=attempt.retry_at,
         success_claimed=attempt.success_claimed,
+        failed_by_query=attempt.failed_by_query,
         why=why,
         needs_review=needs_review,
     )

@@ -24,6 +24,9 @@ class Snapshot(TypedDict):
     order_status: str
     status: str
     reason: str
+    view: str
+    money: str
+    next: str
     final: bool
     can_retry: bool
     retry_after: int | None
@@ -44,6 +47,45 @@ class OrderStatus(StrEnum):
     PAID = "PAID"
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
+
+
+class View(StrEnum):
+    """What the page shows."""
+
+    PHONE = "phone"
+    WAITING = "waiting"
+    CHECKING = "checking"
+    PAID = "paid"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Money(StrEnum):
+    """Whether money was taken, as far as anybody can say now."""
+
+    TAKEN = "taken"
+    NOT_TAKEN = "not_taken"
+    UNKNOWN = "unknown"
+
+
+class Next(StrEnum):
+    """The one thing for the shopper to do; `can_retry` and `retry_after` say when."""
+
+    ENTER_PIN = "enter_pin"
+    WAIT = "wait"
+    CANCEL_PROMPT = "cancel_prompt"
+    RETRY = "retry"
+    OTHER_NUMBER = "other_number"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the page says of a transaction; `domain.view` decides it."""
+
+    view: View
+    money: Money
+    next: Next
 
 
 def order_status(
@@ -147,7 +189,7 @@ class Picture:
     seq: int
 
 
-def draw(picture: Picture, retry: Retry) -> Snapshot:
+def draw(picture: Picture, retry: Retry, said: Said) -> Snapshot:
     """Draw the snapshot; times are UTC with whole seconds, the phone is masked."""
     return Snapshot(
         transaction_id=picture.transaction_id,
@@ -155,6 +197,9 @@ def draw(picture: Picture, retry: Retry) -> Snapshot:
         order_status=picture.order_status,
         status=picture.status.value,
         reason=picture.reason.value,
+        view=said.view.value,
+        money=said.money.value,
+        next=said.next.value,
         final=picture.final,
         can_retry=retry.allowed,
         retry_after=retry.after,

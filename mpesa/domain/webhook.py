@@ -11,6 +11,8 @@ from typing import Any
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
+_FOR_PAGES = ("view", "next")
+
 
 class MessageType(StrEnum):
     """What a message tells of."""
@@ -55,14 +57,17 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
     """The JSON text that is signed and sent, in ASCII (Standard Webhooks 1.0.0, "Payload").
 
     Args:
-        snapshot: as committed with the change.
+        snapshot: as committed with the change; what only a page needs is left out.
         reference: the merchant's own, of the order.
         now: when it happened, aware UTC.
     """
     told: dict[str, Any] = {
         "type": message.value,
         "timestamp": utc_text(now),
-        "data": {**snapshot, "reference": reference},
+        "data": {
+            **{name: value for name, value in snapshot.items() if name not in _FOR_PAGES},
+            "reference": reference,
+        },
     }
     return json.dumps(told, separators=(",", ":"))
 

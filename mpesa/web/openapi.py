@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, Response, current_app, json, render_template
 from mpesa import __version__
 from mpesa.config import Settings
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import OrderStatus
+from mpesa.domain.snapshot import Money, Next, OrderStatus, View
 
 openapi = Blueprint("openapi", __name__)
 
@@ -494,6 +494,12 @@ def _snapshot() -> dict[str, Any]:
             "status": {**_words(Status), "description": "Nothing else, ever."},
             "reason": {**_words(Reason), "description": "Why it stands where it does."},
             "message": {"type": "string", "description": "One plain sentence for the shopper."},
+            "view": {
+                **_words(each for each in View if each is not View.PHONE),
+                "description": "What the checkout page shows.",
+            },
+            "money": {**_words(Money), "description": "Whether money was taken."},
+            "next": {**_words(Next), "description": "The one thing for the shopper to do."},
             "final": {"type": "boolean", "description": "No change is expected any more."},
             "can_retry": {"type": "boolean", "description": "Another push may be offered."},
             "retry_after": {

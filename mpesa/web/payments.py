@@ -51,7 +51,10 @@ def check_status() -> Response:
     if not transaction_id:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
     snapshot, lang = _snapshot(transaction_id), words.chosen(request.args.get("lang"))
+    # What the time alone changes leaves `seq` as it was.
+    words_of_page = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
+    etag = f"{etag}-{words_of_page}"
     if request.if_none_match.contains_weak(etag):  # RFC 9110, 13.1.2: proxies weaken it
         response = Response(status=304)
     else:

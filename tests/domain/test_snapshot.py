@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.snapshot import (
     OPEN_FOR,
+    Money,
     Newest,
+    Next,
     OrderStatus,
     Picture,
     Retry,
+    Said,
+    View,
     draw,
     may_retry,
     order_status,
@@ -39,6 +43,7 @@ PICTURE = Picture(
     updated_at=PUSHED_AT + timedelta(seconds=1),
     seq=2,
 )
+SAID = Said(View.WAITING, Money.UNKNOWN, Next.ENTER_PIN)
 
 
 def newest(
@@ -157,7 +162,7 @@ def test_a_fifth_word_for_an_order_is_refused() -> None:
 
 
 def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=False))
+    snapshot = draw(PICTURE, Retry(allowed=False), SAID)
 
     assert list(snapshot.items()) == [
         ("transaction_id", "t" * 22),
@@ -165,6 +170,9 @@ def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
         ("order_status", "OPEN"),
         ("status", "PENDING"),
         ("reason", "awaiting_pin"),
+        ("view", "waiting"),
+        ("money", "unknown"),
+        ("next", "enter_pin"),
         ("final", False),
         ("can_retry", False),
         ("retry_after", None),
@@ -180,18 +188,18 @@ def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
 
 
 def test_the_snapshot_holds_plain_values_that_json_can_write() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=True, after=7))
+    snapshot = draw(PICTURE, Retry(allowed=True, after=7), SAID)
 
     assert {type(value) for value in snapshot.values()} <= {str, int, bool, type(None)}
     assert (snapshot["can_retry"], snapshot["retry_after"]) == (True, 7)
 
 
 def test_a_forgotten_phone_number_leaves_an_empty_one() -> None:
-    assert draw(replace(PICTURE, msisdn=None), Retry(allowed=False))["phone"] == ""
+    assert draw(replace(PICTURE, msisdn=None), Retry(allowed=False), SAID)["phone"] == ""
 
 
 def test_the_phone_number_is_never_shown_whole() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=False))
+    snapshot = draw(PICTURE, Retry(allowed=False), SAID)
 
     assert "712345678" not in str(snapshot)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mpesa.domain import webhook
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import Picture, Retry, draw
+from mpesa.domain.snapshot import Money, Next, Picture, Retry, Said, View, draw
 from mpesa.domain.webhook import MessageType, Told
 
 NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -64,7 +64,8 @@ def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
         reason=Reason.PAID, final=True, prompt_lives=False, amount=150,
         msisdn="254712345678", receipt="UKO1ABCDEF", created_at=NOON, updated_at=NOON, seq=3,
     )  # fmt: skip
-    snapshot = draw(picture, Retry(allowed=False))
+    said = Said(View.PAID, Money.TAKEN, Next.NONE)
+    snapshot = draw(picture, Retry(allowed=False), said)
 
     text = webhook.body(succeeded, snapshot, "INV-1", NOON)
 
@@ -72,8 +73,12 @@ def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
     assert json.loads(text) == {
         "type": "transaction.succeeded",
         "timestamp": "2026-11-24T09:00:00Z",
-        "data": {**snapshot, "reference": "INV-1"},
+        "data": {
+            **{name: value for name, value in snapshot.items() if name not in ("view", "next")},
+            "reference": "INV-1",
+        },
     }
+    assert json.loads(text)["data"]["money"] == "taken"
     assert "254712345678" not in text
 
 

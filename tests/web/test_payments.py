@@ -17,6 +17,9 @@ SNAPSHOT = [
     "status",
     "reason",
     "message",
+    "view",
+    "money",
+    "next",
     "final",
     "can_retry",
     "retry_after",
@@ -55,6 +58,9 @@ def test_a_push_answers_202_and_the_snapshot(client, make_order, daraja):
         "status": "PENDING",
         "reason": "awaiting_pin",
         "message": "Enter your M-PESA PIN on your phone.",
+        "view": "waiting",
+        "money": "unknown",
+        "next": "enter_pin",
         "final": False,
         "can_retry": False,
         "retry_after": None,
@@ -583,6 +589,21 @@ def test_a_retry_that_becomes_possible_by_time_alone_is_another_etag(
 
     assert answer.status_code == 200
     assert answer.get_json()["can_retry"]
+
+
+def test_money_that_is_sure_by_time_alone_is_another_etag(client, make_order, daraja, clock):
+    transaction_id = pushed(client, make_order())["transaction_id"]
+    fail(client, daraja, 1037)
+    clock.pass_(seconds=179)
+    before = poll(client, transaction_id)
+    clock.pass_(seconds=1)
+
+    answer = poll(client, transaction_id, headers={"If-None-Match": before.headers["ETag"]})
+
+    assert before.get_json()["money"] == "unknown"
+    assert answer.status_code == 200
+    assert answer.get_json()["money"] == "not_taken"
+    assert answer.get_json()["seq"] == before.get_json()["seq"]
 
 
 def test_an_order_that_expires_by_time_alone_is_another_etag(client, make_order, daraja, clock):

@@ -1,0 +1,165 @@
+"""What the page says of a transaction: every row of the published table, and every combination."""
+
+from itertools import product
+
+import pytest
+
+from mpesa.domain.result_codes import (
+    FAILED_REASONS,
+    PENDING_REASONS,
+    RULES,
+    SUCCESS_REASONS,
+    Reason,
+    Status,
+)
+from mpesa.domain.snapshot import Money, Next, OrderStatus, Said, View
+from mpesa.domain.view import Standing, prompt_may_live, say
+
+BY_REASON = {
+    **dict.fromkeys(FAILED_REASONS, "retry"),
+    **dict.fromkeys(("pin_locked", "over_limit", "declined", "push_refused"), "other_number"),
+    "misconfigured": "none",
+}
+OUTLIVED = ("unreachable", "expired", "system_busy", "closed_by_operator")
+SETTLED_BY_CALLBACK = sorted(FAILED_REASONS - {Reason.UNKNOWN_CODE})
+
+
+def standing(reason: str, **changed: bool) -> Standing:
+    """An attempt with that reason, soon after its push."""
+    why = Reason(reason)
+    pending, failed = why in PENDING_REASONS, why in FAILED_REASONS
+    status = Status.PENDING if pending else Status.FAILED if failed else Status.SUCCESS
+    fields = {
+        "final": RULES[why].final if failed else not pending,
+        "is_open": pending,
+        "within_prompt_life": True,
+        "failed_by_query": False,
+        **changed,
+    }
+    return Standing(status=status, reason=why, **fields)
+
+
+def told(attempt: Standing | None, order: str = "OPEN", *, prompt_left: bool = False) -> tuple:
+    said = say(OrderStatus(order), attempt, prompt_left=prompt_left)
+    return said.view, said.money, said.next
+
+
+def every_attempt() -> list[Standing]:
+    """Whatever the columns of a row may hold together, and some that they may not."""
+    flags = [(True, False)] * 4
+    return [
+        standing(reason, final=final, is_open=is_open, within_prompt_life=young, failed_by_query=by)
+        for reason, final, is_open, young, by in product(Reason, *flags)
+    ]
+
+
+def every_say() -> list[tuple[OrderStatus, Standing, bool, Said]]:
+    return [
+        (order, attempt, left, say(order, attempt, prompt_left=left))
+        for order, attempt, left in product(OrderStatus, every_attempt(), (True, False))
+    ]
+
+
+# -- the table, row by row -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [each.value for each in Reason])
+def test_an_attempt_of_a_paid_order_is_paid_whatever_became_of_it(reason: str) -> None:
+    attempt = standing(reason)
+
+    assert told(attempt, "PAID") == ("paid", "taken", "none")
+    assert told(attempt, "PAID", prompt_left=True) == ("paid", "taken", "cancel_prompt")
+
+
+@pytest.mark.parametrize("order", ["CANCELLED", "EXPIRED"])
+def test_an_order_that_ended_is_closed_and_money_is_in_doubt_while_an_attempt_is_pending(
+    order: str,
+) -> None:
+    assert told(None, order) == ("closed", "not_taken", "none")
+    assert told(standing("wrong_pin"), order) == ("closed", "not_taken", "none")
+    assert told(standing("overdue", is_open=False), order) == (
+        "closed",
+        "unknown",
+        "cancel_prompt",
+    )
+
+
+def test_an_open_prompt_is_waited_for() -> None:
+    assert told(standing("awaiting_pin")) == ("waiting", "unknown", "enter_pin")
+    assert told(standing("push_unconfirmed")) == ("waiting", "unknown", "wait")
+
+
+@pytest.mark.parametrize("reason", [each.value for each in PENDING_REASONS])
+def test_a_silent_attempt_is_being_checked(reason: str) -> None:
+    assert told(standing(reason, is_open=False)) == ("checking", "unknown", "wait")
+    assert told(standing("overdue")) == ("checking", "unknown", "wait")
+
+
+@pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
+def test_what_failed_took_no_money_and_its_reason_says_what_is_next(reason: str) -> None:
+    attempt = standing(reason, within_prompt_life=False)
+
+    assert told(attempt) == ("failed", "not_taken", BY_REASON[reason])
+
+
+@pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
+def test_money_is_in_doubt_where_a_query_alone_told_of_the_failure(reason: str) -> None:
+    attempt = standing(reason, final=False, within_prompt_life=False, failed_by_query=True)
+
+    assert told(attempt) == ("failed", "unknown", BY_REASON[reason])
+
+
+def test_money_is_in_doubt_after_a_code_that_nobody_knows() -> None:
+    assert told(standing("unknown_code", within_prompt_life=False)) == (
+        "failed",
+        "unknown",
+        "retry",
+    )
+
+
+@pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
+def test_money_is_in_doubt_while_the_prompt_of_some_failures_can_still_be_answered(
+    reason: str,
+) -> None:
+    _view, money, _next = told(standing(reason, final=False))
+    _view, surely, _next = told(standing(reason, final=True))
+
+    assert money == ("unknown" if reason in OUTLIVED else "not_taken")
+    assert surely == "not_taken"
+
+
+def test_an_order_without_an_attempt_asks_for_a_number() -> None:
+    assert told(None) == ("phone", "not_taken", "none")
+
+
+# -- every combination -----------------------------------------------------------------------------
+
+
+def test_something_is_said_of_everything_and_the_field_for_a_number_is_the_pages_alone() -> None:
+    assert {said.view for *_, said in every_say()} == set(View) - {View.PHONE}
+    assert {said.money for *_, said in every_say()} == set(Money)
+    assert {said.next for *_, said in every_say()} == set(Next)
+
+
+def test_money_is_called_taken_where_it_was_and_nowhere_else() -> None:
+    for order, attempt, _left, said in every_say():
+        was = order is OrderStatus.PAID or attempt.reason in SUCCESS_REASONS
+        assert (said.money is Money.TAKEN) == (said.view is View.PAID) == was
+
+
+def test_nobody_is_told_that_no_money_was_taken_while_a_prompt_may_still_be_answered() -> None:
+    for order, attempt, _left, said in every_say():
+        if order is OrderStatus.OPEN and prompt_may_live(attempt):
+            assert said.money is Money.UNKNOWN, attempt
+
+
+def test_a_silent_payment_is_never_called_not_taken() -> None:
+    for _order, attempt, _left, said in every_say():
+        if attempt.status is Status.PENDING:
+            assert said.money is not Money.NOT_TAKEN
+
+
+def test_another_push_is_offered_after_failures_of_open_orders_alone() -> None:
+    for order, attempt, _left, said in every_say():
+        if said.next in (Next.RETRY, Next.OTHER_NUMBER):
+            assert (order, attempt.status) == (OrderStatus.OPEN, Status.FAILED)
