@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mpesa import counters, ledger
+from mpesa import counters, ledger, logs
 from mpesa.daraja import Daraja, DarajaError, QueryAnswer
 from mpesa.domain.result_codes import PAID_CODE, UNDER_WAY_CODE
 from mpesa.domain.settlement import Evidence, QueryAnswered, QueryUnanswered
@@ -48,11 +48,12 @@ def ask(session: Session, question: Question, line: Line) -> list[Change]:
     Returns:
         What changed.
     """
-    session.rollback()
-    evidence, body = _put(question, line.daraja)
-    counters.count("queries", outcome=_outcome(evidence))
-    raw = Raw(Kind.QUERY, body)
-    return ledger.record(session, question.transaction_id, evidence, raw, line.now)
+    with logs.about(transaction_id=question.transaction_id):
+        session.rollback()
+        evidence, body = _put(question, line.daraja)
+        counters.count("queries", outcome=_outcome(evidence))
+        raw = Raw(Kind.QUERY, body)
+        return ledger.record(session, question.transaction_id, evidence, raw, line.now)
 
 
 def _outcome(evidence: Evidence) -> str:

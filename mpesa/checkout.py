@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from mpesa import asking, counters, ledger, turns
+from mpesa import asking, counters, ledger, logs, turns
 from mpesa.asking import Line, Question
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
 from mpesa.domain import settlement
@@ -143,7 +143,9 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
             started, outgoing = _start_or_join(session, request, seams)
         except (IntegrityError, _LookAgain):
             continue  # what was seen had changed when the lock was held
+        logs.note(transaction_id=started.transaction_id)
         if outgoing is not None:
+            log.info("a push is sent")
             seams.announce(_ask_daraja(session, started.transaction_id, outgoing, seams))
         return started
     raise RetryLater(1)
@@ -494,7 +496,7 @@ def _ask_daraja(
         SQLAlchemyError: it could not be recorded.
     """
     session.rollback()  # no connection is held while Daraja thinks
-    evidence, body = _send(seams.line.daraja, outgoing, transaction_id)
+    evidence, body = _send(seams.line.daraja, outgoing)
     raw = Raw(Kind.PUSH_ANSWER, body)
     until = time.monotonic() + _RECORD_FOR
     while True:
@@ -508,9 +510,7 @@ def _ask_daraja(
             time.sleep(_PAUSE)
 
 
-def _send(
-    daraja: Daraja, outgoing: _Outgoing, transaction_id: str
-) -> tuple[settlement.Evidence, bytes]:
+def _send(daraja: Daraja, outgoing: _Outgoing) -> tuple[settlement.Evidence, bytes]:
     # The prompt's longest life is counted from the row, so a slow commit takes its time from this.
     left = outgoing.began + PUSH_BUDGET.total_seconds() - time.monotonic()
     try:
@@ -518,7 +518,7 @@ def _send(
     except (NotSent, Refused) as error:
         if error.reason is Reason.MISCONFIGURED:
             # No shopper can do anything about it, so the merchant has to hear of it.
-            log.error("M-PESA is not set up correctly, transaction=%s: %s", transaction_id, error)
+            log.error("M-PESA is not set up correctly: %s", error)
         counters.count("pushes", outcome="refused" if isinstance(error, Refused) else "not_sent")
         return settlement.PushFailed(error.reason), error.body or str(error).encode()
     except DarajaError as error:

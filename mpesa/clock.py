@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, bindparam, or_, select, text
 from sqlalchemy.orm import Session
 
-from mpesa import ledger
+from mpesa import ledger, logs
 from mpesa.domain import schedule, settlement, steps
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
@@ -58,10 +58,12 @@ def run_once(
         return 0
     due = _due(session, now, wait)
     for transaction_id, evidence in due:
-        announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
+        with logs.about(transaction_id=transaction_id):
+            announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
     expired = _expired_orders(session, now)
     for order_id in expired:
-        announce(ledger.expire_order(session, order_id, clock))
+        with logs.about(order_id=order_id):
+            announce(ledger.expire_order(session, order_id, clock))
     return len(due) + len(expired)
 
 
@@ -285,7 +287,8 @@ class Watch:
     ) -> None:
         for transaction_id, evidence in wrong:
             raw = Raw(Kind.CLOCK)
-            announce(ledger.record(session, transaction_id, evidence, raw, self._now))
+            with logs.about(transaction_id=transaction_id):
+                announce(ledger.record(session, transaction_id, evidence, raw, self._now))
 
     def _under_way_before(
         self, session: Session, last: _Look, step: Step

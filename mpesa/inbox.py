@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import counters, ledger
+from mpesa import counters, ledger, logs
 from mpesa.config import IPNetwork
 from mpesa.domain.address import UNKNOWN, read_address
 from mpesa.domain.callback import UnreadableCallback, parse_callback, read_roughly
@@ -227,17 +227,16 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seam
 
     Whatever goes wrong in here, the body is stored, and its sender is to hear so.
     """
-    try:
-        _judge(session, transaction_id, raw, seams)
-    except SQLAlchemyError as error:
-        # Its text may hold ids and numbers, so only its kind is told.
-        log.error(
-            "callback not judged yet, transaction=%s: %s", transaction_id, type(error).__name__
-        )
-    except Exception:
-        log.exception("callback not judged yet, transaction=%s", transaction_id)
-    else:
-        return True
+    with logs.about(transaction_id=transaction_id):
+        try:
+            _judge(session, transaction_id, raw, seams)
+        except SQLAlchemyError as error:
+            # Its text may hold ids and numbers, so only its kind is told.
+            log.error("callback not judged yet: %s", type(error).__name__)
+        except Exception:
+            log.exception("callback not judged yet")
+        else:
+            return True
     counters.count("judgement_failures")
     return False
 

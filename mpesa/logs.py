@@ -1,11 +1,67 @@
-"""How log lines are written: for a person at a console, or as JSON for a collector."""
+"""How log lines are written: for a person at a console, or as JSON for a collector.
+
+Beside its message each line says which version wrote it and, where there are such, the request, the
+order and the transaction that it is about.
+"""
 
 import json
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 
+from mpesa import __version__
 from mpesa.config import LogFormat
+
+# Each request and each loop has a greenlet or a thread of its own, and with it a context.
+_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+
+
+def begin_request(request_id: str) -> None:
+    """From here on lines are about this request and, so far, no order or transaction.
+
+    It holds until the next one: what a server says about a request that failed comes after it.
+    """
+    _about.set({"request_id": request_id})
+
+
+def note(*, order_id: str | None = None, transaction_id: str | None = None) -> None:
+    """Say what the rest of a request is about.
+
+    Args:
+        order_id, transaction_id: in the form of our ids, never whatever a stranger sent; None: as
+            before.
+    """
+    _about.set({**_about.get(), **_given(order_id, transaction_id)})
+
+
+@contextmanager
+def about(*, order_id: str | None = None, transaction_id: str | None = None) -> Iterator[None]:
+    """Say what the lines of a block are about; after it they are about what they were before."""
+    before = _about.get()
+    _about.set({**before, **_given(order_id, transaction_id)})
+    try:
+        yield
+    finally:
+        _about.set(before)
+
+
+def _given(order_id: str | None, transaction_id: str | None) -> dict[str, str]:
+    ids = {"order_id": order_id, "transaction_id": transaction_id}
+    return {each: value for each, value in ids.items() if value is not None}
+
+
+class _ConsoleLines(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s  %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = {**_about.get(), "version": __version__}
+        pairs = " ".join(f"{field}={value}" for field, value in fields.items())
+        return f"{super().formatMessage(record)}  {pairs}"
 
 
 class _JsonLines(logging.Formatter):
@@ -15,6 +71,8 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_about.get(),
+            "version": __version__,
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -30,11 +88,15 @@ def quoted(text: str) -> str:
     return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
 
 
+def formatter(log_format: LogFormat) -> logging.Formatter:
+    """What makes lines of records."""
+    return _JsonLines() if log_format is LogFormat.JSON else _ConsoleLines()
+
+
 def set_up(log_format: LogFormat) -> None:
     """Send this project's log to standard error; libraries speak from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
-    console = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s")
-    handler.setFormatter(_JsonLines() if log_format is LogFormat.JSON else console)
+    handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("mpesa").setLevel(logging.INFO)
     # urllib3 would write whole addresses, and with them callback tokens, at its lower levels.

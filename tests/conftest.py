@@ -1,5 +1,7 @@
 """Fixtures: an application with a clock and a Daraja of its own, and real servers."""
 
+import json
+import logging
 import os
 import shutil
 import tempfile
@@ -13,6 +15,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from app import create_app
+from mpesa import logs
+from mpesa.config import LogFormat
 from mpesa.models import db
 from mpesa.web import database
 from tests.factories import API_KEY, make_settings, order_fields
@@ -139,6 +143,28 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 def client(app: Flask) -> FlaskClient:
     """HTTP without a network."""
     return app.test_client()
+
+
+class _Lines(logging.Handler):
+    """Keeps what LOG_FORMAT=json would write, member by member."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logs.formatter(LogFormat.JSON))
+        self.written: list[dict[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.written.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def log_lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, str]]]:
+    """The lines of our log, as they come."""
+    caplog.set_level(logging.INFO, "mpesa")
+    handler = _Lines()
+    logging.getLogger("mpesa").addHandler(handler)
+    yield handler.written
+    logging.getLogger("mpesa").removeHandler(handler)
 
 
 @pytest.fixture

@@ -423,14 +423,14 @@ def test_what_could_not_be_stored_is_not_called_accepted(desk: Desk, client: Fla
 
 
 def test_neither_number_nor_token_is_logged_when_a_judgement_fails(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    desk: Desk, caplog: pytest.LogCaptureFixture, log_lines: list[dict[str, str]]
 ) -> None:
     transaction = desk.attempt()
 
     with BrokenJudgement(desk):
         desk.callback(1, paid(desk))
 
-    assert transaction in caplog.text
+    assert log_lines[-1]["transaction_id"] == transaction
     assert "712345678" not in caplog.text
     assert desk.daraja.token_of(1) not in caplog.text
 

@@ -2,13 +2,18 @@
 
 import json
 import logging
+import re
+import threading
+import time
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
-from mpesa import logs
+from mpesa import __version__, logs
 from mpesa.config import LogFormat
+from mpesa.daraja.calls import Calls
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +46,76 @@ def test_a_json_line_names_time_level_logger_and_message(
 ) -> None:
     logs.set_up(LogFormat.JSON)
 
-    logging.getLogger("mpesa.inbox").info("stored, transaction=%s", "abc")
+    logging.getLogger("mpesa.inbox").info("stored %d", 3)
 
     line = only_line(capsys)
     assert line.pop("time").endswith("+00:00")
-    assert line == {"level": "info", "logger": "mpesa.inbox", "message": "stored, transaction=abc"}
+    assert line == {
+        "level": "info", "logger": "mpesa.inbox", "message": "stored 3", "version": __version__,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_a_line_says_what_it_is_about(
+    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(log_format)
+    log = logging.getLogger("mpesa")
+
+    def request() -> None:
+        logs.begin_request("r1")
+        log.info("begun")
+        logs.note(order_id="o1")
+        with logs.about(transaction_id="t0"):
+            log.info("within")
+        logs.note(transaction_id="t1")
+        log.info("after")
+        logs.begin_request("r2")
+        log.info("the next one")
+
+    copy_context().run(request)
+
+    found = [fields_of(line, log_format) for line in written(capsys)]
+    assert found == [
+        {"request_id": "r1"},
+        {"request_id": "r1", "order_id": "o1", "transaction_id": "t0"},
+        {"request_id": "r1", "order_id": "o1", "transaction_id": "t1"},
+        {"request_id": "r2"},
+    ]
+
+
+def fields_of(line: str, log_format: LogFormat) -> dict[str, str]:
+    """What a line is about; that it names the version is part of it."""
+    if log_format is LogFormat.JSON:
+        members = json.loads(line)
+    else:
+        members = dict(re.findall(r" (\w+)=(\S+)", line))
+    assert members["version"] == __version__
+    return {name: value for name, value in members.items() if name.endswith("_id")}
+
+
+def test_what_one_request_is_about_no_other_thread_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.set_up(LogFormat.JSON)
+
+    with logs.about(transaction_id="t1"):
+        beside = threading.Thread(target=logging.getLogger("mpesa").info, args=("beside",))
+        beside.start()
+        beside.join()
+
+    assert "transaction_id" not in only_line(capsys)
+
+
+def test_a_call_to_daraja_is_about_the_request_that_made_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.set_up(LogFormat.JSON)
+
+    with logs.about(transaction_id="t1"):
+        Calls(time.monotonic).run(lambda _call: logging.getLogger("mpesa").info("asked"), budget=10)
+
+    assert only_line(capsys)["transaction_id"] == "t1"
 
 
 def test_a_json_entry_stays_one_line_whatever_it_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +143,20 @@ def test_a_console_line_can_be_read_by_a_person(capsys: pytest.CaptureFixture[st
     logging.getLogger("mpesa.clock").error("late by %d s", 3)
 
     [line] = written(capsys)
-    assert line.endswith("ERROR   mpesa.clock  late by 3 s")
+    assert line.endswith(f"ERROR   mpesa.clock  late by 3 s  version={__version__}")
+
+
+def test_an_exception_stands_below_its_console_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(LogFormat.CONSOLE)
+
+    try:
+        raise ValueError("no such thing")
+    except ValueError:
+        logging.getLogger("mpesa").exception("it failed")
+
+    first, *_, last = written(capsys)
+    assert first.endswith(f"it failed  version={__version__}")
+    assert last == "ValueError: no such thing"
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))

@@ -415,7 +415,7 @@ def test_a_delivered_message_is_not_sent_again(shop: Shop, clock: Clock) -> None
 
 @on_both
 def test_after_the_last_try_it_is_given_up_and_stays_visible(
-    shop: Shop, clock: Clock, caplog: pytest.LogCaptureFixture
+    shop: Shop, clock: Clock, log_lines: list[dict[str, str]]
 ) -> None:
     shop.paid()
     shop.receiver.usual = merchant.reply(500)
@@ -430,7 +430,8 @@ def test_after_the_last_try_it_is_given_up_and_stays_visible(
     assert tries == 10
     assert shop.states() == [DeliveryState.GIVEN_UP]
     assert (backlog.count, backlog.given_up) == (0, 1)
-    assert any("given up" in each.getMessage() for each in caplog.records)
+    (told,) = (each for each in log_lines if "given up" in each["message"])
+    assert told["transaction_id"] == shop.messages()[0].transaction_id
 
 
 def test_a_pause_that_is_asked_for_holds_for_the_whole_endpoint(shop: Shop, clock: Clock) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 from mpesa.daraja.errors import DarajaError, NotSent, OutOfTime, UnknownOutcome
@@ -85,7 +86,9 @@ class Call(Generic[T]):
 
     def start(self, work: Callable[["Call[T]"], T]) -> None:
         """Let `work` run in a thread of its own, which the process does not wait for."""
-        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+        # What it logs is about the same request.
+        within = copy_context().run
+        threading.Thread(target=within, args=(self._run, work), daemon=True).start()
 
     def outcome(self, seconds: float) -> T:
         """Wait for the end, `seconds` at most; returns or raises what the work did."""

@@ -1,5 +1,6 @@
 """The only place that sees requests and sockets."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from flask import Flask
 from flask_socketio import SocketIO
 
+from mpesa import logs
 from mpesa.clock import Watch, since_boot
 from mpesa.config import Settings
 from mpesa.daraja import Daraja
@@ -36,6 +38,8 @@ from mpesa.web.payments import payments
 from mpesa.web.services import Services, build_line, services, utc_now
 from mpesa.web.shop import shop
 from mpesa.web.style import style_of
+
+log = logging.getLogger(__name__)
 
 
 def register(
@@ -121,6 +125,7 @@ def _everywhere(here: Announce, hints: Hints | None) -> Announce:
 
     def announce(changes: Sequence[Change]) -> None:
         metrics.note_results(changes)
+        _say(changes)
         try:
             here(changes)
         finally:
@@ -128,6 +133,15 @@ def _everywhere(here: Announce, hints: Hints | None) -> Announce:
                 hints.send(changes)
 
     return announce
+
+
+def _say(changes: Sequence[Change]) -> None:
+    """One line for each change that this process committed: the life of an order, read in a log."""
+    for change in changes:
+        if change.snapshot is not None:
+            order_id, status = change.snapshot["order_id"], change.snapshot["status"]
+            with logs.about(order_id=order_id, transaction_id=change.transaction_id):
+                log.info("now %s %s", status, change.snapshot["reason"])
 
 
 def start(app: Flask) -> None:

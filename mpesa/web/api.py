@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
 
-from mpesa import __version__, ledger, orders, vitals
+from mpesa import __version__, ledger, logs, orders, vitals
 from mpesa.config import Settings, is_loopback
 from mpesa.domain.people_text import read_line
 from mpesa.domain.reference import is_reference
@@ -34,6 +34,7 @@ def create_order() -> Response:
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
     order = make_order(new, Key(api_key, value) if value else None)
+    logs.note(order_id=order.id)
     response = jsonify(_shown(order))
     response.status_code = 201
     response.headers["Location"] = f"/api/orders/{order.id}"
@@ -222,6 +223,7 @@ def _find(order_id: str) -> Order:
     try:
         if not is_id(order_id):
             raise orders.OrderNotFound
+        logs.note(order_id=order_id)
         return orders.find(db.session(), order_id)
     except orders.OrderNotFound:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
-from mpesa import ledger, orders
+from mpesa import ledger, logs, orders
 from mpesa.config import AccountType, Settings, is_loopback
 from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
@@ -134,6 +134,7 @@ def _find(order_id: str) -> Order:
     try:
         if not is_id(order_id):
             raise orders.OrderNotFound
+        logs.note(order_id=order_id)
         return orders.find(db.session(), order_id)
     except orders.OrderNotFound:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None

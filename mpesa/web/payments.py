@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from mpesa import checkout, inbox
+from mpesa import checkout, inbox, logs
 from mpesa.checkout import PushNotStarted, PushRequest, Started
 from mpesa.domain.phone import (
     InvalidPhone,
@@ -145,6 +145,7 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
         raise invalid("phone", _phone_refused(refusal), "invalid_phone") from None
     if not is_id(order_id):
         raise _problem(checkout.OrderNotFound())
+    logs.note(order_id=order_id)
     return PushRequest(order_id, msisdn, idempotency_key(), sender_mark())
 
 
@@ -174,10 +175,14 @@ def _seams() -> checkout.Seams:
 
 
 def _snapshot(transaction_id: str) -> Snapshot:
-    found = reads.snapshot(transaction_id, services().now()) if is_id(transaction_id) else None
+    found = None
+    if is_id(transaction_id):
+        logs.note(transaction_id=transaction_id)
+        found = reads.snapshot(transaction_id, services().now())
     if found is None:
         detail = _("There is no such transaction.")
         raise Problem(404, "transaction_not_found", detail)
+    logs.note(order_id=found["order_id"])
     return found
 
 

@@ -13,6 +13,7 @@ from flask import Flask, Request, request
 from flask_socketio import ConnectionRefusedError, SocketIO
 from sqlalchemy.exc import SQLAlchemyError
 
+from mpesa import logs
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change
 from mpesa.logs import quoted
@@ -290,6 +291,8 @@ def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
     request.routing_exception = None
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
+    if is_id(transaction_id):
+        logs.note(transaction_id=transaction_id)
     try:
         snapshot, mark = rooms.expect(transaction_id)
     except SQLAlchemyError as error:

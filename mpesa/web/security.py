@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from mpesa.config import Settings
 from mpesa.web.errors import Problem
 from mpesa.web.inline import Inline
+from mpesa.web.request_ids import RequestIds
 from mpesa.web.senders import AddressReader
 
 # What proxies say of whom they ask for (RFC 7239, RFC 9110 7.6.3, nginx's and Cloudflare's habits).
@@ -77,7 +78,10 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
 
 
 def believe_proxies(app: Flask, settings: Settings) -> None:
-    """Take address, scheme and host from TRUSTED_PROXIES; the last to wrap, so for sockets too."""
+    """Take address, scheme, host and the request's id from TRUSTED_PROXIES.
+
+    The last to wrap, so that it holds for sockets too.
+    """
     app.wsgi_app = AddressReader(app.wsgi_app)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
@@ -85,6 +89,7 @@ def believe_proxies(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
+    app.wsgi_app = RequestIds(app.wsgi_app, proxied=hops > 0)  # type: ignore[method-assign]
 
 
 def is_ours(app: Flask, host: str) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from standardwebhooks import Webhook
 
-from mpesa import counters
+from mpesa import counters, logs
 from mpesa.domain import webhook
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage, reading, writing
@@ -99,6 +99,7 @@ class _Claimed:
     id: str
     body: str = field(repr=False)
     until: datetime
+    transaction_id: str | None = None
 
 
 def run_until_idle(
@@ -134,8 +135,9 @@ def run_once(session: Session, endpoint: Endpoint) -> int:
     started = endpoint.now()
     if started > claimed.until - timedelta(seconds=TIME_LIMIT):
         return 0  # this process slept; somebody else may be about to send it
-    outcome = endpoint.post(claimed.body.encode(), _headers(claimed, endpoint, started))
-    _record(session, endpoint, claimed, outcome, started)
+    with logs.about(transaction_id=claimed.transaction_id):
+        outcome = endpoint.post(claimed.body.encode(), _headers(claimed, endpoint, started))
+        _record(session, endpoint, claimed, outcome, started)
     return 1
 
 
@@ -221,7 +223,7 @@ def _claim(session: Session, endpoint: Endpoint) -> _Claimed | None:
         if message is None:
             return None
         message.claimed_until = now + LEASE
-        return _Claimed(message.id, message.body, message.claimed_until)
+        return _Claimed(message.id, message.body, message.claimed_until, message.transaction_id)
 
 
 def _lock_endpoint(session: Session, endpoint_id: str) -> WebhookEndpoint:

@@ -142,6 +142,8 @@ def _workers(folder, postgres, simulator, port):
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "TRUSTED_PROXIES": "1",
         "STK_PUSH_LIMIT_PER_IP": "1000/minute",
+        # What the unit says.
+        "ASYNC_MODE": os.environ.get("ASYNC_MODE") or "gevent",
     }
     with _redis(folder) as redis_url, ExitStack() as stack:
         shared["REDIS_URL"] = redis_url
@@ -238,6 +240,34 @@ def test_no_log_has_a_callback_token_or_an_address_that_opens_a_payment(house):
     for secret in (TOKEN, snapshot["order_id"], snapshot["transaction_id"]):
         assert secret not in wrote
     assert not re.search("/callback/[0-9a-f]", wrote)
+
+
+def test_one_id_stands_in_the_answer_in_nginxs_log_and_in_the_workers(house):
+    order_id = new_order(house.shop)
+    pushed = house.shop.post(
+        "/stk-push", json={"order_id": order_id, "phone": "0712345679"},
+        headers={"X-Request-ID": "a-shoppers-own"},
+    )  # fmt: skip
+
+    request_id = pushed.headers["X-Request-ID"]  # one: two would be joined by a comma
+    assert re.fullmatch("[0-9a-f]{32}", request_id)
+    wait_until(lambda: f"request_id={request_id}" in house.nginx.logs(), house.nginx.logs)
+    told = [
+        line for worker in house.workers for line in worker.log.read_text().splitlines()
+        if request_id in line
+    ]  # fmt: skip
+    assert any("a push is sent" in line and f"order_id={order_id} " in line for line in told)
+    assert "a-shoppers-own" not in house.nginx.logs() + "".join(told)
+
+
+def test_an_answer_from_nginxs_cache_has_an_id_of_its_own(house):
+    script = re.search(
+        r'src="(/static/[^"]+)"', house.shop.get(f"/checkout/{new_order(house.shop)}").text
+    )[1]
+
+    ids = {house.shop.get(script).headers["X-Request-ID"] for _ in range(3)}
+
+    assert len(ids) == 3
 
 
 def test_a_body_far_above_the_limit_does_not_reach_a_worker(house):

@@ -350,7 +350,9 @@ def test_a_database_that_fails_is_told_as_that_and_the_payment_is_there_afterwar
             acknowledged = page.connect(tx_id=transaction_id)
 
     assert json.loads(refused.removeprefix("44")) == {"message": "unavailable"}
-    assert "a socket was refused: the database failed" in server.log.read_text()
+    (told,) = [line for line in server.log.read_text().splitlines() if "was refused" in line]
+    assert "a socket was refused: the database failed" in told
+    assert re.search(rf" request_id=[0-9a-f]{{32}} transaction_id={transaction_id} ", told)
     assert acknowledged.startswith('40{"sid"')
 
 

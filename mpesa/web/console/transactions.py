@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.wrappers import Response
 
-from mpesa import ledger
+from mpesa import ledger, logs
 from mpesa.domain import settlement
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ledger import Kind, Raw
@@ -88,9 +88,13 @@ def find(transaction_id: str) -> Transaction:
         .options(joinedload(Transaction.order))
         .execution_options(populate_existing=True)
     )
-    found = db.session.scalars(statement).one_or_none() if is_id(transaction_id) else None
+    found = None
+    if is_id(transaction_id):
+        logs.note(transaction_id=transaction_id)
+        found = db.session.scalars(statement).one_or_none()
     if found is None:
         raise Problem(404, "transaction_not_found", _("There is no such payment."))
+    logs.note(order_id=found.order_id)
     return found
 
 
