@@ -1,5 +1,6 @@
 """The flask commands, as an operator types them: what they print, refuse and keep to themselves."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -144,6 +145,28 @@ def test_the_list_shows_the_newest_first(desk: Desk, flask: Flask_, clock: Clock
     assert RECEIPT in older
 
 
+def test_the_list_as_json_has_the_snapshots_as_the_api_tells_them(
+    desk: Desk, flask: Flask_, app: Flask, clock: Clock
+) -> None:
+    first = desk.attempt(reference="INV-1")
+    clock.pass_(seconds=1)
+    desk.attempt(SECOND_PAYER_MSISDN, reference="INV-2")
+    pay(desk, 1)
+
+    newer, older = json.loads(flask("transactions", "list", "--json").output)
+
+    told = app.test_client().get(f"/check-status?tx_id={first}").get_json()
+    del told["message"]
+    assert older == {**told, "reference": "INV-1", "needs_review": False}
+    assert (older["status"], older["receipt"]) == ("SUCCESS", RECEIPT)
+    assert (newer["status"], newer["reference"]) == ("PENDING", "INV-2")
+
+
+def test_an_empty_list_as_json_is_an_empty_array(flask: Flask_) -> None:
+    for group in ("transactions", "webhooks", "operators"):
+        assert json.loads(flask(group, "list", "--json").stdout) == []
+
+
 def test_the_list_says_what_a_person_must_look_at(desk: Desk, flask: Flask_) -> None:
     desk.attempt()
     ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
@@ -198,10 +221,12 @@ def test_neither_number_nor_id_nor_token_is_printed(desk: Desk, flask: Flask_) -
     pay(desk)
 
     printed = "".join(
-        flask("transactions", *arguments).output for arguments in (["list"], ["show", transaction])
+        flask("transactions", *arguments).output
+        for arguments in (["list"], ["list", "--json"], ["show", transaction])
     )
 
     assert "0712•••678" in printed
+    assert r"0712\u2022\u2022\u2022678" in printed
     assert "712345678" not in printed
     assert "ws_CO" not in printed
     assert desk.daraja.token_of(1) not in printed

@@ -1,5 +1,6 @@
 """flask operators: who may use the console, as the one types it who runs the server."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -96,6 +97,16 @@ def test_the_list_shows_names_and_no_secret(app: Flask, flask: Flask_) -> None:
     result = flask("operators", "list")
 
     assert result.output == "wanjiku  added 2026-11-24 12:00:00 EAT  last login never\n"
+
+
+def test_the_list_as_json_has_times_as_the_api_has_them(app: Flask, flask: Flask_) -> None:
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    told = json.loads(flask("operators", "list", "--json").output)
+
+    assert told == [
+        {"name": "wanjiku", "created_at": "2026-11-24T09:00:00Z", "last_login_at": None}
+    ]
 
 
 def test_the_commands_print_no_password(flask: Flask_) -> None:

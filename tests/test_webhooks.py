@@ -949,6 +949,27 @@ def test_the_command_sends_one_again_and_knows_no_other(
     assert "name one webhook, or say --all-failed" in flask("retry", message.id, "--all-failed")
 
 
+def test_the_list_as_json_tells_each_message_with_its_tries(
+    shop: Shop, app: Flask, clock: Clock
+) -> None:
+    transaction = shop.paid()
+    shop.receiver.usual = merchant.reply(500)
+    shop.send()
+    (message,) = shop.messages()
+
+    result = app.test_cli_runner().invoke(args=["webhooks", "list", "--json"])
+
+    (told,) = json.loads(result.stdout)
+    (tried,) = told.pop("attempts")
+    assert told.pop("next_attempt_at") > "2026-11-24T09:00:00Z"
+    assert told == {
+        "id": message.id, "type": "transaction.succeeded", "transaction_id": transaction,
+        "seq": 2, "state": "waiting", "created_at": "2026-11-24T09:00:00Z", "delivered_at": None,
+    }  # fmt: skip
+    assert (tried["status_code"], tried["failure"]) == (500, None)
+    assert result.stderr == "1 waiting, 0 given up\n"
+
+
 def test_the_list_says_where_no_endpoint_is_named(make_app: Callable[..., Flask]) -> None:
     output = make_app().test_cli_runner().invoke(args=["webhooks", "list"]).output
 

@@ -6,7 +6,9 @@ import click
 
 from mpesa import operators
 from mpesa.cli.group import Group
+from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
+from mpesa.domain.snapshot import utc_text
 from mpesa.models import Operator, db
 from mpesa.web.services import services
 
@@ -29,11 +31,25 @@ def add_operator(name: str) -> None:
 
 
 @operators_group.command("list")
-def list_operators() -> None:
+@json_option
+def list_operators(as_json: bool) -> None:
     """Print the operators, one a line, with their last login."""
-    for each in db.session.query(Operator).order_by(Operator.name):
+    found = db.session.query(Operator).order_by(Operator.name).all()
+    if as_json:
+        print_array(map(_members, found))
+        return
+    for each in found:
         login = in_nairobi(each.last_login_at) if each.last_login_at else "never"
         click.echo(f"{each.name}  added {in_nairobi(each.created_at)}  last login {login}")
+
+
+def _members(operator: Operator) -> dict[str, str | None]:
+    login = operator.last_login_at
+    return {
+        "name": operator.name,
+        "created_at": utc_text(operator.created_at),
+        "last_login_at": utc_text(login) if login else None,
+    }
 
 
 @operators_group.command("remove")

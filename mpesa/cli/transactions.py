@@ -3,6 +3,7 @@
 import getpass
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 from sqlalchemy import select
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import export, ledger, reconciler, retention
 from mpesa.cli.group import Group
+from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
 from mpesa.database import for_long_work, own_sessions
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
@@ -21,16 +23,32 @@ transactions_group = Group("transactions", help="Look at transactions.")
 
 @transactions_group.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-def list_transactions(limit: int) -> None:
+@json_option
+def list_transactions(limit: int, as_json: bool) -> None:
     """Print the newest transactions, one a line."""
     newest = select(Transaction).order_by(Transaction.created_at.desc()).limit(limit)
-    for each in db.session.scalars(newest):
+    found = db.session.scalars(newest).all()
+    if as_json:
+        print_array(map(_members, found))
+        return
+    for each in found:
         click.echo(
             f"{each.id}  {in_nairobi(each.created_at)}  {each.status:<7}"
             f"  {each.reason:<18}  KES {each.amount:>7,}  {_masked(each)}"
             f"  {each.receipt or '-':<10}  {each.order.reference}"
             f"{'  needs review' if each.needs_review else ''}"
         )
+
+
+def _members(transaction: Transaction) -> dict[str, Any]:
+    """As the webhooks tell it, with what the list says besides."""
+    attempts = ledger.snapshots_of_order(db.session(), transaction.order, services().now())
+    (snapshot,) = (each for each in attempts if each["transaction_id"] == transaction.id)
+    return {
+        **snapshot,
+        "reference": transaction.order.reference,
+        "needs_review": transaction.needs_review,
+    }
 
 
 # One id in 64 begins with a hyphen, and is no option.

@@ -1,12 +1,17 @@
 """flask webhooks: what the merchant's server was told, and sending it again."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
 from mpesa import webhooks
 from mpesa.cli.group import Group
+from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
+from mpesa.domain.snapshot import utc_text
 from mpesa.models import WebhookMessage, db
 from mpesa.web.services import services
 from mpesa.webhooks import (
@@ -24,19 +29,29 @@ webhooks_group = Group("webhooks", help="What the merchant's server was told.")
 @webhooks_group.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option("--undelivered", is_flag=True, help="Only what was not taken.")
-def list_webhooks(limit: int, undelivered: bool) -> None:
+@json_option
+def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
     """Print the newest webhooks, one a line, and what keeps others back."""
     session, now = db.session(), services().now()
-    for each in webhooks.page(session, limit, undelivered=undelivered):
-        click.echo(_line(each, now))
+    found = webhooks.page(session, limit, undelivered=undelivered)
+    if as_json:
+        print_array(_members(each, now) for each in found)
+    else:
+        for each in found:
+            click.echo(_line(each, now))
+    for line in _backlog(session, now):
+        click.echo(line, err=as_json)  # beside the array, for whoever looks
+
+
+def _backlog(session: Session, now: datetime) -> Iterator[str]:
+    """What waits, and what keeps it back, a line each."""
     url = services().settings.webhook_url
     if url is None:
-        click.echo("WEBHOOK_URL is not set: nothing is written or sent")
+        yield "WEBHOOK_URL is not set: nothing is written or sent"
         return
     waiting = webhooks.backlog(session, now)
-    click.echo(f"{waiting.count} waiting, {waiting.given_up} given up")
-    for line in _hindrances(webhooks.endpoint_state(session, url), now):
-        click.echo(line)
+    yield f"{waiting.count} waiting, {waiting.given_up} given up"
+    yield from _hindrances(webhooks.endpoint_state(session, url), now)
 
 
 @webhooks_group.command("retry")
@@ -89,6 +104,30 @@ _UNANSWERED = {
     Failure.TLS_FAILED: "TLS failed. Check the certificate of WEBHOOK_URL's host",
     Failure.BROKEN: "the connection broke before an answer came",
 }
+
+
+def _members(message: WebhookMessage, now: datetime) -> dict[str, Any]:
+    state = webhooks.state_of(message, now)
+    again = message.next_attempt_at if state is DeliveryState.WAITING else None
+    return {
+        "id": message.id,
+        "type": message.type,
+        "transaction_id": message.transaction_id,
+        "seq": message.seq,
+        "state": state.value,
+        "created_at": utc_text(message.created_at),
+        "delivered_at": utc_text(message.delivered_at) if message.delivered_at else None,
+        "next_attempt_at": utc_text(again) if again else None,
+        "attempts": [
+            {
+                "started_at": utc_text(each.started_at),
+                "status_code": each.status_code,
+                "failure": each.failure,
+                "took_ms": each.took_ms,
+            }
+            for each in message.attempts
+        ],
+    }
 
 
 def _line(message: WebhookMessage, now: datetime) -> str:
