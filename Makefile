@@ -28,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format messages bench soak screenshots lighthouse clients lock clean broken-venv
+.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients sbom lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -40,7 +40,9 @@ run: setup ## set up what is missing, then serve at http://127.0.0.1:8000
 
 setup: $(READY) $(CATALOGUES) ## only set up into .venv
 
-test: $(READY_DEV) $(CATALOGUES) ## every test, with what they need
+setup-tests: $(READY_DEV) $(CATALOGUES) ## only set up what the tests need into .venv
+
+test: setup-tests ## every test, with what they need
 	@scripts/test.sh
 
 check: $(READY_DEV) ## format, lint, types, layers
@@ -94,11 +96,34 @@ $(CLIENTS)/node_modules/.ready: tests/clients/package.json tests/clients/package
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+# From an environment with nothing in it but what a server gets, so that licences and who needs whom
+# are those of what is installed. The tool learns from a copy of pyproject.toml what we use directly.
+SBOM := .setup/sbom
+sbom: $(SBOM)/installed/.ready $(SBOM)/pyproject.toml ## list what a release installs, in sbom.cdx.json (CycloneDX)
+	$(SBOM)/tool/bin/cyclonedx-py environment --pyproject $(SBOM)/pyproject.toml --mc-type application \
+		--output-file sbom.cdx.json $(SBOM)/installed
+
+$(SBOM)/tool/.ready: requirements-sbom.txt
+	@scripts/install.sh $< $(@D)
+	@touch $@
+
+$(SBOM)/installed/.ready: requirements.txt $(SBOM)/tool/.ready
+	@$(SBOM)/tool/bin/python -m venv --clear --without-pip $(@D)
+	@$(SBOM)/tool/bin/python -m pip --python $(@D)/bin/python install -qq --disable-pip-version-check \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+$(SBOM)/pyproject.toml: pyproject.toml requirements.in
+	@mkdir -p $(@D)
+	@{ echo '[project]'; echo 'dependencies = ['; \
+		sed -n 's/^\([A-Za-z][^ ]*\).*/  "\1",/p' requirements.in; echo ']'; \
+		sed '/^\[project\]/d' pyproject.toml; } >$@
+
 lock: $(READY_DEV) ## work out the lists of requirements anew from their sources
 	scripts/lock.sh
 
 clean: ## remove what make made; the database in instance/ stays
-	rm -rf .venv .setup node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .setup node_modules sbom.cdx.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt scripts/install.sh

@@ -7,7 +7,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SUPPORTED=(3.11 3.12 3.13 3.14)
-LISTS=(requirements.txt requirements-dev.txt tests/clients/requirements.txt)
+LISTS=(
+    requirements.txt requirements-dev.txt requirements-sbom.txt tests/clients/requirements.txt
+)
 uv=$(realpath "${UV:-.venv/bin/uv}")
 
 compile() { # compile LIST [OPTION...], in the folder where it stands
@@ -21,6 +23,7 @@ compile() { # compile LIST [OPTION...], in the folder where it stands
 compile_all() {
     compile requirements.txt
     compile requirements-dev.txt --constraints requirements.txt
+    compile requirements-sbom.txt
     compile tests/clients/requirements.txt
 }
 
