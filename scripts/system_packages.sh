@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# Install the programs of the system that the tests use, where that is possible (root, apt-get).
-# Standard output: the names that are still missing, on one line:
-# postgres redis nginx promtool browser node php npm namespaces
+# system_packages.sh [NAME...]: install the programs of the system that the tests use, where that is
+# possible (root, apt-get); without a name, all of them. Standard output: the names that are still
+# missing, on one line.
 set -euo pipefail
+
+programs=("$@")
+if [ $# = 0 ]; then
+    programs=(postgres redis nginx promtool browser node php npm namespaces)
+fi
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -23,7 +28,7 @@ is_there() {
 }
 
 missing() {
-    for program in postgres redis nginx promtool browser node php npm namespaces; do
+    for program in "${programs[@]}"; do
         is_there "$program" || echo "$program"
     done
 }

@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
-# Run every suite, whatever became of the one before, and say at the end what was left out.
+# test.sh [fast]: run every suite, whatever became of the one before, and say at the end what was left
+# out. `fast`: only the half that needs no browser and no server of ours as a process.
 set -uo pipefail
 
 failed=0
-left_out=$(scripts/system_packages.sh)
+programs=(postgres redis nginx promtool node php)
+beyond_fast=(browser npm namespaces)
+case ${1:-} in
+    "") programs+=("${beyond_fast[@]}") ;;
+    fast) ;;
+    *) echo "test.sh takes nothing, or fast" >&2; exit 2 ;;
+esac
+left_out=$(scripts/system_packages.sh "${programs[@]}")
 
 if [ -n "$left_out" ]; then
     echo "Not installed, so its tests are left out: $left_out" >&2
@@ -15,10 +23,10 @@ fi
 
 is_left_out() { [[ " $left_out " == *" $1 "* ]]; }
 
+without=$left_out
+if [ "${1:-}" = fast ]; then without+=" ${beyond_fast[*]}"; fi
 selection=""
-for marker in postgres redis nginx promtool browser node php npm namespaces; do
-    if is_left_out "$marker"; then selection+="${selection:+ and }not $marker"; fi
-done
+for marker in $without; do selection+="${selection:+ and }not $marker"; done
 
 run() {
     echo "== $*"
@@ -37,18 +45,23 @@ with_servers() {
     exit "$failed"
 }
 
-said=$(mktemp)
-set -m # a group of its own, so that all of it ends with this script
-(with_servers) >"$said" 2>&1 </dev/null &
-beside=$!
-set +m
-trap 'kill -- "-$beside" 2>/dev/null; rm -f "$said"' EXIT
+beside=""
+if [ "${1:-}" != fast ]; then
+    said=$(mktemp)
+    set -m # a group of its own, so that all of it ends with this script
+    (with_servers) >"$said" 2>&1 </dev/null &
+    beside=$!
+    set +m
+    trap 'kill -- "-$beside" 2>/dev/null; rm -f "$said"' EXIT
+fi
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser "${servers[@]/#/--ignore=}"
 
-wait "$beside" || failed=1
-echo "== beside the above"
-cat "$said"
+if [ -n "$beside" ]; then
+    wait "$beside" || failed=1
+    echo "== beside the above"
+    cat "$said"
+fi
 
 scripts=(tests/js/*.*js)
 if [ -e "${scripts[0]}" ] && ! is_left_out node; then

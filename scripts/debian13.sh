@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# debian13.sh: run the fast half of the suite on Debian 13: its Python, PostgreSQL and Redis (3.13, 17
+# and 8), where the rest of the checks run on Debian 12 (3.11, 15 and 7). The half is what
+# `scripts/test.sh fast` runs: both databases, Redis, nginx's and Prometheus' files, PHP and Node.
+#
+# It makes a Debian of its own under /var/tmp (about 2 GB; TMPDIR names another place) and takes it away
+# again. It needs root, and debootstrap, which it installs. Debian's packages come from the mirror that
+# this machine's apt uses, Python's from the index that its pip uses.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Mounts and processes of its own: whatever ends this script, the kernel takes both away with it.
+if [ "${DEBIAN13_ALONE:-}" != yes ]; then
+    exec env DEBIAN13_ALONE=yes unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
+fi
+
+mirror() {
+    local wanted=('Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main')
+    # shellcheck disable=SC2016 # apt-get fills it in
+    apt-get indextargets --format '$(REPO_URI)' "${wanted[@]}" | sed -n 1p
+}
+
+clean_up() {
+    # What is mounted goes first: what is deleted must be ours alone.
+    umount --lazy "$system/proc" 2>/dev/null || true
+    rm -rf --one-file-system "$system"
+}
+
+# As in a clean login: what this machine's environment says is not Debian 13's.
+inside() {
+    chroot "$system" /usr/bin/env -i --chdir=/mpesa PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+        HOME=/root LANG=C.UTF-8 CI=true "$@"
+}
+
+from=$(mirror)
+[ -n "$from" ] || { echo "This machine's apt knows no mirror of Debian." >&2; exit 1; }
+# A proxy that apt's configuration names; debootstrap asks the environment alone.
+eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+export http_proxy=${http_proxy:-} https_proxy=${https_proxy:-}
+apt-get update -qq </dev/null
+command -v debootstrap >/dev/null ||
+    apt-get install -qq -y --no-install-recommends debootstrap >/dev/null </dev/null
+
+system=$(mktemp -d -p "${TMPDIR:-/var/tmp}" debian13.XXXXXX)
+trap clean_up EXIT
+trap 'exit 143' INT TERM # the first process of its own: without a handler it would hear neither
+
+echo "debootstrap trixie"
+debootstrap --variant=minbase --include=ca-certificates,make,python3,python3-venv \
+    trixie "$system" "$from" >"$system/log" 2>&1 </dev/null || { tail "$system/log" >&2; exit 1; }
+mountpoint --quiet "$system/proc" || mount -t proc proc "$system/proc"
+
+# What git knows of, as it lies here: no environment of this machine's, and no database.
+mkdir "$system/mpesa" "$system/wheels"
+# -c: in a container git finds that the folder is another user's.
+git -c safe.directory="$PWD" ls-files -z | tar --create --null --files-from=- | tar --extract -C "$system/mpesa"
+inside http_proxy="$http_proxy" https_proxy="$https_proxy" \
+    scripts/system_packages.sh postgres redis nginx promtool node php </dev/null
+
+python=$(inside python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')
+# Fetched here rather than inside: this machine's pip knows where the packages are.
+scripts/wheels.sh "$python" requirements-dev.txt "$system/wheels"
+inside PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels make --no-print-directory setup-tests
+
+inside sh -c '.venv/bin/python --version; /usr/lib/postgresql/*/bin/postgres --version
+    redis-server --version | cut -d" " -f1-3'
+inside scripts/test.sh fast </dev/null
