@@ -139,7 +139,7 @@ def waiting(studio: Studio) -> bytes:
         phone.fill("#pin", "1234")
         shown = page.screenshot(), phone.locator("[data-device]").screenshot()
         phone.locator("[data-cancel]").click()
-        page.locator("[data-section=failed]").wait_for()
+        page.locator("[data-if=view][data-is=failed]").wait_for()
     return _beside(studio.browser, *shown)
 
 
@@ -148,7 +148,7 @@ def paid(studio: Studio) -> bytes:
     with studio.phone() as phone, studio.page(studio.checkout(), NARROW) as page:
         _push(page)
         _enter_pin(phone)
-        page.locator("[data-section=paid]").wait_for()
+        page.locator("[data-if=view][data-is=paid]").wait_for()
         phone.locator("[data-messages] li").first.wait_for()
         return _beside(
             studio.browser, page.screenshot(), phone.locator("[data-device]").screenshot()
@@ -160,7 +160,7 @@ def failed(studio: Studio) -> bytes:
     with studio.phone() as phone, studio.page(studio.checkout(), NARROW) as page:
         _push(page)
         phone.locator("[data-cancel]").click()
-        page.locator("[data-section=failed]").wait_for()
+        page.locator("[data-if=view][data-is=failed]").wait_for()
         return page.screenshot()
 
 
@@ -172,7 +172,7 @@ def kiswahili(studio: Studio) -> bytes:
             sys.exit("kiswahili: the catalogue is not compiled; run make setup first")
         shown = page.screenshot()
         phone.locator("[data-cancel]").click()
-        page.locator("[data-section=failed]").wait_for()
+        page.locator("[data-if=view][data-is=failed]").wait_for()
         return shown
 
 
@@ -184,7 +184,7 @@ def dark(studio: Studio) -> bytes:
     ):
         _push(page)
         _enter_pin(phone)
-        page.locator("[data-section=paid]").wait_for()
+        page.locator("[data-if=view][data-is=paid]").wait_for()
         return page.screenshot()
 
 
@@ -297,7 +297,7 @@ def _contradict(session: Session) -> None:
 def _push(page: Page) -> None:
     page.fill("#phone", PAYER)
     page.click("#pay")
-    page.locator("[data-section=waiting]").wait_for()
+    page.locator("[data-if=view][data-is=waiting]").wait_for()
     page.locator("#link[data-link=live]").wait_for()
 
 

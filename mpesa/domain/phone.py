@@ -1,6 +1,6 @@
 """Kenyan mobile numbers: what a shopper types, what Daraja wants, what a page may show.
 
-The page reads numbers by the same grammar (`static/js/phone_format.js`); both are tested with
+The page reads numbers by the same grammar (`static/checkout/phone_number.js`); both are tested with
 `tests/cases/phones.json`. No numbering table is asked: ranges are issued after a release, numbers
 are ported, and Daraja knows which line has M-PESA.
 """

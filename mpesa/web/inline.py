@@ -27,4 +27,4 @@ def reload_of(static_folder: Path) -> Inline:
     A file of its own could be lost as well as they; this one is there if the page is.
     """
     # Our own file.
-    return Inline(Markup((static_folder / "js" / "reload.js").read_text("utf-8")))  # noqa: S704
+    return Inline(Markup((static_folder / "checkout" / "reload.js").read_text("utf-8")))  # noqa: S704

@@ -1,5 +1,6 @@
 """The checkout page, in every state, rendered without a script's help."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,16 +9,19 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
 from flask_babel import format_datetime
 from flask_babel import gettext as _
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, logs, orders
 from mpesa.config import AccountType, Settings, is_loopback
+from mpesa.domain import view
 from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import OrderStatus, Snapshot
-from mpesa.models import Evidence, Order, db
+from mpesa.domain.snapshot import OrderStatus, Snapshot, View
+from mpesa.models import Evidence, Order, Transaction, db
 from mpesa.web import qr, words
 from mpesa.web.bodies import is_id
 from mpesa.web.errors import Problem
@@ -26,10 +30,6 @@ from mpesa.web.services import services
 from mpesa.web.style import readable_on
 
 pages = Blueprint("pages", __name__)
-
-# What is said of these differs from what their view says.
-_ODD_REASONS = (Reason.PUSH_UNCONFIRMED, Reason.PAID_LATE, Reason.UNKNOWN_CODE)
-_WITH_A_REASON = ("waiting", "paid", "failed")
 
 
 @dataclass(frozen=True)
@@ -71,29 +71,28 @@ def checkout_page(
     session, now = db.session(), services().now()
     attempts = ledger.snapshots_of_order(session, order, now)
     status = ledger.status_of_order(session, order, now)
-    newest = _to_show(attempts)
+    newest = _to_show(attempts, order)
     other = "other" in request.args or problem is not None
-    view = _view(newest, status, other=other)
+    said = _said(newest, status, other=other)
     page = render_template(
         "checkout.html",
         order=_shown_order(order, status),
         snapshot=words.with_message(newest, words.language()) if newest else None,
-        view=view,
-        telling=_telling(newest, view, status),
+        said=said,
+        phone_message=words.message_of({**said, "view": View.PHONE.value}, words.language()),
         phone_value=phone_typed,
         field_error=problem.detail if problem and problem.field == "phone" else None,
         form_error=problem.detail if problem and problem.field != "phone" else None,
         code_error=code_problem.detail if code_problem else None,
         code_value=code_typed or "",
-        code_known=_has_code(newest, view),
+        code_known=_has_code(newest, said["view"]),
         paid_at=_paid_at(newest),
-        prompt_left=view == "paid" and any(each["status"] == Status.PENDING for each in attempts),
         # Only where a countdown needs it: elsewhere a page that did not change keeps its ETag.
         server_time=round(now.timestamp() * 1000),
         wait_seconds=services().settings.payment_wait_seconds,
         refresh_after=_refresh_after(newest, typing=other or code_problem is not None),
         manual_payment=_manual_payment(services().settings, order),
-        code_to_scan=_code_to_scan(order) if view == "phone" else None,
+        code_to_scan=_code_to_scan(order) if said["view"] == View.PHONE else None,
     )
     refused = problem or code_problem
     response = make_response(page, refused.status if refused else 200)
@@ -114,6 +113,8 @@ def checkout_path(order_id: str) -> str:
 
 def register(app: Flask, style: Inline, script: Inline) -> None:
     """Give every template the merchant, what is inline, the language and the simulator's band."""
+
+    app.add_template_global(shown_if)
 
     @app.context_processor
     def shared() -> dict[str, Any]:
@@ -140,38 +141,58 @@ def _find(order_id: str) -> Order:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 
-def _to_show(attempts: list[Snapshot]) -> Snapshot | None:
-    """The payment where there is one, else the newest attempt."""
+def _to_show(attempts: list[Snapshot], order: Order) -> Snapshot | None:
+    """What settled the order where something did, else the newest attempt."""
     paid = [each for each in attempts if each["status"] == Status.SUCCESS]
+    if len(paid) > 1:
+        settling = select(Transaction.id).where(
+            Transaction.order_id == order.id, Transaction.settles_order
+        )
+        settled_by = db.session().scalar(settling)
+        paid = [each for each in paid if each["transaction_id"] == settled_by] or paid
     return next(iter(paid or attempts), None)
 
 
-def _view(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> str:
-    if newest is not None and newest["status"] == Status.SUCCESS:
-        return "paid"
-    if status is OrderStatus.PAID:
-        return "closed"
-    if newest is not None and other and newest["can_retry"]:
-        return "phone"
-    if newest is not None and newest["status"] == Status.PENDING:
-        late = newest["reason"] == Reason.OVERDUE
-        return "overdue" if late else "waiting"
-    if status is not OrderStatus.OPEN:
-        return "closed"
-    return "phone" if newest is None else "failed"
+def _said(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> dict[str, Any]:
+    """What the page says, as in a snapshot with its message.
+
+    Args:
+        newest: the attempt that is shown.
+        other: somebody wants to pay again, with the same number or with another one.
+    """
+    lang = words.language()
+    if newest is None:
+        said = view.say(status, None, prompt_left=False)
+        shown: dict[str, Any] = {
+            "view": said.view.value,
+            "money": said.money.value,
+            "next": said.next.value,
+        }
+        shown |= {"status": "", "reason": "", "order_status": status.value}
+    else:
+        asks = other and newest["can_retry"]
+        shown = {**newest, "view": View.PHONE.value} if asks else dict(newest)
+    return {**shown, "message": words.message_of(shown, lang)}
 
 
-def _telling(newest: Snapshot | None, view: str, status: OrderStatus) -> str:
-    """Under which name the page keeps the headline; `headlineOf` is the same in its script."""
-    if view == "closed":
-        return f"closed.{status.value}"
-    odd = newest is not None and newest["reason"] in _ODD_REASONS
-    return newest["reason"] if newest and odd and view in _WITH_A_REASON else view
+@pass_context
+def shown_if(context: Context, field: str, *values: str) -> Markup:
+    """Attributes of an element that is shown while a field of the snapshot has one of the values.
+
+    The page says here, once, what belongs to what; `static/checkout/screen.js` goes by it.
+
+    Args:
+        values: as JavaScript writes them; "" for null.
+    """
+    found = context["said"].get(field)
+    text = "" if found is None else json.dumps(found).strip('"')
+    hidden = "" if text in values else " hidden"
+    return Markup(f'data-if="{field}" data-is="{" ".join(values)}"{hidden}')  # noqa: S704 - ours
 
 
-def _has_code(newest: Snapshot | None, view: str) -> bool:
+def _has_code(newest: Snapshot | None, shown: str) -> bool:
     """Whether the shopper sent a code from an SMS, on whatever device."""
-    if newest is None or view not in ("overdue", "failed"):
+    if newest is None or shown not in (View.CHECKING, View.FAILED, View.CLOSED):
         return False
     sent = select(Evidence.id).where(
         Evidence.transaction_id == newest["transaction_id"],

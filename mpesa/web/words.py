@@ -11,13 +11,16 @@ from markupsafe import Markup, escape
 
 from mpesa.domain.money import format_kes
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import OrderStatus, Snapshot
+from mpesa.domain.snapshot import OrderStatus, Snapshot, View
 
 LANGUAGES = ("en", "sw")
 
-# Whether money was taken is not said here: `final` tells it, and what a query alone reported never
-# is. The page adds that and the next step beside the sentence.
-_SENTENCES: dict[Reason, Any] = {
+# Whether money was taken, and what is next, the page adds beside the sentence: `money` and `next`.
+_SENTENCES: dict[str, Any] = {
+    View.PHONE: _l("We send a request to your phone. Confirm it there with your PIN."),
+    OrderStatus.PAID: _l("Already paid. If a prompt is still on your phone, cancel it."),
+    OrderStatus.CANCELLED: _l("This order was cancelled. It can no longer be paid."),
+    OrderStatus.EXPIRED: _l("The time to pay this order has run out."),
     Reason.AWAITING_PIN: _l("Enter your M-PESA PIN on your phone."),
     Reason.PUSH_UNCONFIRMED: _l(
         "If an M-PESA request appears on your phone, enter your PIN there."
@@ -42,7 +45,6 @@ _SENTENCES: dict[Reason, Any] = {
     Reason.UNKNOWN_CODE: _l("M-PESA gave no clear answer, so we are checking this payment."),
     Reason.CLOSED_BY_OPERATOR: _l("We checked and found no payment."),
 }
-_PAID_OTHERWISE = _l("Already paid. If a prompt is still on your phone, cancel it.")
 
 
 def register(app: Flask) -> None:
@@ -82,18 +84,28 @@ def with_message(snapshot: Snapshot, lang: str) -> dict[str, Any]:
     return told
 
 
-def message_of(snapshot: Mapping[str, Any], lang: str) -> str:
-    """One plain sentence for the shopper."""
-    paid_otherwise = (
-        snapshot["order_status"] == OrderStatus.PAID and snapshot["status"] != Status.SUCCESS
-    )
-    return _sentence(None if paid_otherwise else Reason(snapshot["reason"]), lang)
+def message_of(said: Mapping[str, Any], lang: str) -> str:
+    """One plain sentence for the shopper.
+
+    Args:
+        said: `view`, `status`, `reason` and `order_status`, as in the snapshot.
+    """
+    return _sentence(_what_counts(said), lang)
+
+
+def _what_counts(said: Mapping[str, Any]) -> str:
+    """What became of the order says more than what became of an attempt of it."""
+    if said["view"] == View.PHONE:
+        return View.PHONE
+    paid_otherwise = said["view"] == View.PAID and said["status"] != Status.SUCCESS
+    of_order = paid_otherwise or said["view"] == View.CLOSED
+    return str(said["order_status"] if of_order else said["reason"])
 
 
 @cache  # a language is looked up and set for each one otherwise, and there are forty
-def _sentence(reason: Reason | None, lang: str) -> str:
+def _sentence(about: str, lang: str) -> str:
     with force_locale(lang):
-        return str(_SENTENCES[reason] if reason else _PAID_OTHERWISE)
+        return str(_SENTENCES[about])
 
 
 def _requested() -> str:

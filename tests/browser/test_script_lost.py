@@ -11,7 +11,8 @@ from tests.browser.test_networks import keeping, kept_in_memory  # noqa: F401
 from tests.integration.steps import push
 from tests.servers import ROOT, wait_until
 
-SCRIPTS = ROOT / "static" / "js"
+SCRIPTS = ROOT / "static" / "checkout"
+PATH = "**/static/*/checkout"
 CLIENT = "socket.io"
 AGAIN = "This page looks again every 5 seconds"
 EVERY_MS = 5000
@@ -29,7 +30,7 @@ def modules_of(name: str, seen: set[str]) -> set[str]:
     return seen
 
 
-MODULES = sorted(modules_of("checkout.js", set()))
+MODULES = sorted(modules_of("page.js", set()))
 # As `?.` is to a browser of 2017: Chromium knows no pipes, and refuses the whole module.
 UNKNOWN_SYNTAX = {"content_type": "text/javascript", "body": "1 |> String;"}
 
@@ -68,14 +69,14 @@ def test_the_modules_that_are_lost_here_are_those_of_the_page(visit, sale):
     shopper = visit(sale)
     shopper.wait_live(sale)
 
-    loaded = {Path(each.url).name for each in shopper.asked("/js/")}
+    loaded = [each.url for each in shopper.asked("/checkout/") if each.url.endswith(".js")]
 
-    assert loaded - {"beside.js"} == set(MODULES)
+    assert sorted(Path(each).name for each in loaded) == MODULES
 
 
 @pytest.mark.parametrize("lost", MODULES)
 def test_with_a_module_lost_the_result_is_shown_within_the_pages_interval(shopper, sale, lost):
-    shopper.page.route(f"**/js/{lost}", lambda route: route.abort())
+    shopper.page.route(f"{PATH}/{lost}", lambda route: route.abort())
     wait_without(shopper, sale)
     shopper.reads(AGAIN)
     pay_meanwhile(sale)
@@ -86,9 +87,9 @@ def test_with_a_module_lost_the_result_is_shown_within_the_pages_interval(shoppe
     shopper.reads(sale.receipt())
 
 
-@pytest.mark.parametrize("refused", ["copying.js", "*.js"])
+@pytest.mark.parametrize("refused", ["sms_code.js", "*.js"])
 def test_a_browser_that_does_not_know_the_syntax_is_shown_the_result(shopper, sale, refused):
-    shopper.page.route(f"**/js/{refused}", lambda route: route.fulfill(**UNKNOWN_SYNTAX))
+    shopper.page.route(f"{PATH}/{refused}", lambda route: route.fulfill(**UNKNOWN_SYNTAX))
     wait_without(shopper, sale)
     shopper.reads(AGAIN)
     pay_meanwhile(sale)
@@ -155,7 +156,7 @@ def test_while_the_wait_is_over_the_page_looks_every_half_minute(shopper, impati
     sale = Sale(impatient_server)
     push(sale.server, sale.order_id, sale.line)
     wait_until(lambda: sale.attempts()[0]["reason"] == "overdue")
-    shopper.page.route("**/js/watching.js", lambda route: route.abort())
+    shopper.page.route(f"{PATH}/follower.js", lambda route: route.abort())
     shopper.page.clock.install()
     shopper.open(sale.url())
     shopper.sees("overdue")
@@ -171,7 +172,7 @@ def test_a_code_that_is_being_typed_is_not_lost(shopper, impatient_server):
     sale = Sale(impatient_server)
     push(sale.server, sale.order_id, sale.line)
     wait_until(lambda: sale.attempts()[0]["reason"] == "overdue")
-    shopper.page.route("**/js/watching.js", lambda route: route.abort())
+    shopper.page.route(f"{PATH}/follower.js", lambda route: route.abort())
     shopper.page.clock.install()
     shopper.open(sale.url())
     code = shopper.page.locator("#code")
@@ -190,7 +191,7 @@ def test_a_code_that_is_being_typed_is_not_lost(shopper, impatient_server):
 
 
 def test_who_will_not_wait_can_have_the_page_look_now(shopper, sale):
-    shopper.page.route("**/js/watching.js", lambda route: route.abort())
+    shopper.page.route(f"{PATH}/follower.js", lambda route: route.abort())
     wait_without(shopper, sale)
     pay_meanwhile(sale)
 
@@ -211,7 +212,7 @@ def test_a_page_whose_script_runs_is_never_loaded_again(visit, sale):
     assert shopper.page.locator("#look").is_hidden()
 
 
-@pytest.mark.parametrize("slow", ["**/js/watching.js", f"**/*{CLIENT}*"])
+@pytest.mark.parametrize("slow", [f"{PATH}/follower.js", f"**/*{CLIENT}*"])
 def test_a_script_that_is_slow_to_come_is_waited_for(visit, sale, slow):
     """On a line of 2G the modules take longer than the page's interval."""
     push(sale.server, sale.order_id, sale.line)
@@ -233,7 +234,7 @@ def test_a_script_that_is_slow_to_come_is_waited_for(visit, sale, slow):
 
 
 def test_a_module_that_hangs_is_not_waited_for_for_ever(shopper, sale):
-    shopper.page.route("**/js/watching.js", lambda route: None)
+    shopper.page.route(f"{PATH}/follower.js", lambda route: None)
     push(sale.server, sale.order_id, sale.line)
     shopper.page.clock.install()
     shopper.page.goto(sale.url(), wait_until="commit")

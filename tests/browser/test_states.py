@@ -5,12 +5,14 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.steps import Sale
+from tests.browser.steps import LIVE, Sale
 from tests.factories import API_KEY
 from tests.servers import free_port, running
 
-# What a failure says of the money.
-NOT_TAKEN, NOT_SURE = True, False
+# What a failure says of the money, and whether it warns of paying again.
+NOT_TAKEN = ("Not taken", 0)
+NOT_TAKEN_SO_FAR = ("Not taken", 1)
+NOT_SURE = ("Not certain yet. We keep asking M-PESA.", 1)
 
 
 def test_the_number_is_shown_as_it_was_understood_before_anything_is_sent(visit, sale):
@@ -115,7 +117,13 @@ def test_while_waiting_the_page_says_whose_phone_what_to_do_and_how_long(visit, 
 @pytest.mark.parametrize(
     ("script", "answer", "sentence", "money", "step"),
     [
-        ({}, {"cancel": True}, "cancelled or closed on your phone", NOT_SURE, "Try again"),
+        (
+            {},
+            {"cancel": True},
+            "cancelled or closed on your phone",
+            NOT_TAKEN_SO_FAR,
+            "Try again",
+        ),
         ({}, {"pin": "9999"}, "PIN was wrong", NOT_TAKEN, "Try again with the right PIN"),
         ({"balance": 149}, {"pin": "1234"}, "not enough money", NOT_TAKEN, "Top up"),
         ({"answer": "unreachable"}, {}, "could not reach", NOT_SURE, "Unlock the phone"),
@@ -135,7 +143,7 @@ def test_a_failure_says_what_happened_where_the_money_is_and_one_next_step(
     shopper.sees("failed")
 
     shopper.reads(sentence)
-    says_of_the_money(shopper, sure=money)
+    says_of_the_money(shopper, money)
     assert len(steps_shown(shopper)) == 1
     assert step in steps_shown(shopper)[0]
 
@@ -166,7 +174,7 @@ def test_a_failure_that_another_worker_heard_of_reaches_the_page(
 
     shopper.sees("failed")
     shopper.reads(sentence)
-    says_of_the_money(shopper, sure=money)
+    says_of_the_money(shopper, money)
     assert len(steps_shown(shopper)) == 1
     assert step in steps_shown(shopper)[0]
 
@@ -181,7 +189,7 @@ def test_a_push_that_could_not_be_sent_says_so(visit, tmp_path):
 
         shopper.sees("failed")
         shopper.reads("busy or cannot be reached")
-        says_of_the_money(shopper, sure=NOT_TAKEN)
+        says_of_the_money(shopper, NOT_TAKEN)
         expect(shopper.button("^Try again in [01]:")).to_be_visible()
 
 
@@ -383,10 +391,41 @@ def test_who_wants_to_stay_is_not_led_away(visit, server):
     shopper.reads(sale.receipt())
 
 
-def says_of_the_money(shopper, *, sure):
-    warning = shopper.text("Do not pay again")
-    expect(warning).to_have_count(0 if sure else 1)
-    expect(shopper.text("Not taken", exact=True)).to_have_count(1 if sure else 0)
+# All that is seen of the state; the rest needs a script to be of use.
+STAGE = """
+() => {
+  const stage = document.getElementById("stage");
+  const parts = [...stage.querySelectorAll("h2, p, a, button, dt, dd, dd > *, li, label")];
+  const seen = parts.filter((el) => el.checkVisibility() && !el.closest("#link, #spoken, #print"));
+  const texts = seen.map((el) => el.textContent.trim());
+  return [stage.dataset.view, stage.dataset.money, document.title, ...texts];
+}
+"""
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+@pytest.mark.parametrize("answer", [{"pin": "1234"}, {"cancel": True}, {"pin": "9999"}])
+def test_what_the_script_shows_of_a_result_is_what_the_server_shows_of_it(
+    visit, sale, answer, lang
+):
+    shopper = visit(sale, f"?lang={lang}")
+    shopper.pay(sale.typed)
+    shopper.reads(LIVE)
+    sale.phone.answer(**answer)
+    shopper.sees("paid" if answer == {"pin": "1234"} else "failed")
+
+    without_script = visit(sale, f"?lang={lang}", java_script_enabled=False)
+
+    by_script, by_server = (each.page.evaluate(STAGE) for each in (shopper, without_script))
+    assert by_script == by_server
+
+
+def says_of_the_money(shopper, expected):
+    rows = shopper.page.get_by_role("term").filter(has_text=re.compile("^Your money$"))
+    said, warnings = expected
+    expect(rows.locator("xpath=following-sibling::dd[1]")).to_contain_text(said)
+    expect(shopper.text(said, exact=True).or_(shopper.text("Not certain yet"))).to_have_count(1)
+    expect(shopper.text("Do not pay again")).to_have_count(warnings)
 
 
 def steps_shown(shopper):

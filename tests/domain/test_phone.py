@@ -18,7 +18,7 @@ from mpesa.domain.phone import (
     parse_msisdn,
 )
 
-# The page's reader is tested with the same table (tests/js/phone_format.test.mjs).
+# The page's reader is tested with the same table (tests/js/phone_number.test.mjs).
 CASES = json.loads((Path(__file__).parents[1] / "cases" / "phones.json").read_text())
 NUMBERS = [(each["typed"], each["read"]) for each in CASES if each["read"].isdigit()]
 REFUSALS = [(each["typed"], each["read"]) for each in CASES if not each["read"].isdigit()]

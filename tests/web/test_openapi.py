@@ -112,7 +112,7 @@ def test_the_page_needs_no_script(client):
     page = client.get("/docs/api").text
 
     # With the simulator every page has one that opens the virtual phone beside it.
-    assert page.count("<script") == page.count("js/beside.js")
+    assert page.count("<script") == page.count("shared/virtual_phone.js")
 
 
 # -- the routes, as the document says them -------------------------------------------------------

@@ -6,8 +6,10 @@ from mpesa.domain.result_codes import Reason
 from mpesa.web import words
 
 
-def said(app, reason, lang, order_status="OPEN", status="FAILED"):
-    told = {"reason": reason.value, "order_status": order_status, "status": status}
+def said(app, reason, lang, view="failed", order_status="OPEN", status="FAILED"):
+    told = {
+        "reason": reason.value, "order_status": order_status, "status": status, "view": view,
+    }  # fmt: skip
     with app.test_request_context():
         return words.message_of(told, lang)
 
@@ -31,11 +33,22 @@ def test_no_sentence_shows_a_placeholder_or_the_machines_word(app, reason):
 
 
 def test_an_attempt_of_an_order_that_was_paid_otherwise_says_so(app):
-    failed = said(app, Reason.CANCELLED, "en", "PAID")
-    paid = said(app, Reason.PAID, "en", "PAID", "SUCCESS")
+    failed = said(app, Reason.CANCELLED, "en", "paid", "PAID")
+    paid = said(app, Reason.PAID, "en", "paid", "PAID", "SUCCESS")
 
     assert failed == "Already paid. If a prompt is still on your phone, cancel it."
-    assert paid != failed
+    assert paid == "Payment received, thank you."
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("CANCELLED", "This order was cancelled. It can no longer be paid."),
+        ("EXPIRED", "The time to pay this order has run out."),
+    ],
+)
+def test_the_end_of_an_order_is_told_rather_than_that_of_its_attempt(app, status, sentence):
+    assert said(app, Reason.WRONG_PIN, "en", "closed", status) == sentence
 
 
 @pytest.mark.parametrize("asked", [None, "", "xx", 1, ["sw"], {"lang": "sw"}, "SW"])

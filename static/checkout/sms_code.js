@@ -1,10 +1,21 @@
-/* The box for the code from the SMS, where the shopper believes to have paid. */
-import { take } from "./following.js";
-import { post } from "./posting.js";
-import { hold } from "./ticking.js";
-import { byId, say, stage, word, write } from "./wording.js";
+/* The boxes for the code from the SMS, where the shopper believes to have paid. */
+import { hold } from "./countdown.js";
+import { post } from "./push.js";
+import { showText, stage, word, write } from "./screen.js";
 
-async function send(form) {
+/** Sends what is typed into them; onSnapshot(snapshot, serverTime in ms or null) gets the answer. */
+export function takeCodes(onSnapshot) {
+  for (const form of stage.querySelectorAll(".sms-code")) {
+    form.noValidate = true;
+    form.elements.code.addEventListener("paste", pasteOnOneLine);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      send(form, onSnapshot);
+    });
+  }
+}
+
+async function send(form, onSnapshot) {
   const field = form.elements.code;
   const code = field.value.trim();
   refuse(field, "");
@@ -14,12 +25,12 @@ async function send(form) {
   const { answer, serverTime, status, retryAfter } = await post(form.action, fields);
   release(retryAfter);
   if (status !== 202 || !answer) return refuse(field, answer?.detail ?? word("unavailable"));
-  write(byId(`${field.id}-thanks`), word("code-sent"));
-  take(answer, serverTime);
+  write(field.form.querySelector(".thanks"), word("code-sent"));
+  onSnapshot(answer, serverTime);
 }
 
 function refuse(field, text) {
-  say(`${field.id}-error`, text);
+  showText(`${field.id}-error`, text);
   if (!text) return field.removeAttribute("aria-invalid");
   field.setAttribute("aria-invalid", "true");
   field.focus();
@@ -32,13 +43,4 @@ function pasteOnOneLine(event) {
   event.preventDefault();
   const { selectionStart, selectionEnd } = event.target;
   event.target.setRangeText(pasted.replace(/\s+/g, " "), selectionStart, selectionEnd, "end");
-}
-
-for (const form of stage.querySelectorAll(".sms-code")) {
-  form.noValidate = true;
-  form.elements.code.addEventListener("paste", pasteOnOneLine);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    send(form);
-  });
 }

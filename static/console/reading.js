@@ -1,5 +1,5 @@
 /* Reads the page's own address again and changes the parts that are marked for it. */
-import { morph } from "./console_morph.js";
+import { morph } from "./morph.js";
 
 /** Resolves to "same", "changed", or "ended" where a login is asked for; rejects where no page came. */
 export async function readAgain() {

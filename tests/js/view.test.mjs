@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, firstAction, headlineOf, isOpenEnded, isResult, isSettledOrder, mayRest, moneyOf, newest,
-  retryWait, returnAddress, secondsLeft, spokenOf, viewOf,
-} from "../../static/js/payment_view.js";
+  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, retryWait, returnAddress, secondsLeft, spokenOf,
+} from "../../static/checkout/view.js";
 
 const pending = {
   transaction_id: "t1", order_status: "OPEN", status: "PENDING", reason: "awaiting_pin", final: false,
@@ -32,30 +31,6 @@ test("the first snapshot is taken", () => {
   assert.equal(newest(null, pending), pending);
 });
 
-for (const [changes, view] of [
-  [{}, "waiting"],
-  [{ reason: "push_unconfirmed" }, "waiting"],
-  [{ reason: "overdue" }, "overdue"],
-  [{ status: "SUCCESS", reason: "paid", order_status: "PAID" }, "paid"],
-  [{ status: "SUCCESS", reason: "paid_late", order_status: "PAID" }, "paid"],
-  [{ status: "FAILED", reason: "cancelled" }, "failed"],
-  [{ status: "FAILED", reason: "cancelled", order_status: "PAID" }, "closed"],
-  [{ reason: "overdue", order_status: "PAID" }, "closed"],
-  [{ order_status: "PAID" }, "closed"],
-  [{ status: "FAILED", reason: "expired", order_status: "EXPIRED" }, "closed"],
-  [{ status: "FAILED", reason: "expired", order_status: "CANCELLED" }, "closed"],
-  [{ reason: "overdue", order_status: "EXPIRED" }, "overdue"],
-]) {
-  test(`${JSON.stringify(changes)} shows ${view}`, () => {
-    assert.equal(viewOf(with_(changes)), view);
-  });
-}
-
-test("an end of the order has a headline of its own", () => {
-  assert.equal(headlineOf(with_({ order_status: "PAID" })), "closed.PAID");
-  assert.equal(headlineOf(pending), "waiting");
-});
-
 test("a payment without its receipt is still listened for", () => {
   const paid = with_({ status: "SUCCESS", reason: "paid", order_status: "PAID", final: false });
   assert.equal(isOpenEnded(paid), true);
@@ -63,18 +38,14 @@ test("a payment without its receipt is still listened for", () => {
 });
 
 test("only a result takes the focus", () => {
-  assert.deepEqual(["phone", "waiting", "overdue", "paid", "failed", "closed"].filter(isResult),
+  assert.deepEqual(["phone", "waiting", "checking", "paid", "failed", "closed"].filter(isResult),
     ["paid", "failed", "closed"]);
 });
 
 test("a failed attempt leaves the order to be chosen for", () => {
-  assert.equal(isSettledOrder(with_({ status: "FAILED", reason: "wrong_pin" })), false);
-  assert.equal(isSettledOrder(with_({ order_status: "PAID" })), true);
-});
-
-test("a line that cannot pay is offered another number first", () => {
-  assert.equal(firstAction(with_({ reason: "over_limit" })), "other");
-  assert.equal(firstAction(with_({ reason: "wrong_pin" })), "retry");
+  assert.equal(isSettledOrder(with_({ view: "failed" })), false);
+  assert.equal(isSettledOrder(with_({ view: "paid" })), true);
+  assert.equal(isSettledOrder(with_({ view: "closed" })), true);
 });
 
 test("the countdown starts full, runs down and stops at nought", () => {
@@ -104,26 +75,6 @@ test("seconds read as a clock", () => {
 test("the merchant's address gets the status of now and keeps the rest", () => {
   const address = returnAddress("https://shop.example/done?a=1&order_id=o1&status=OPEN", "PAID");
   assert.equal(address, "https://shop.example/done?a=1&order_id=o1&status=PAID");
-});
-
-for (const [changes, headline] of [
-  [{ reason: "push_unconfirmed" }, "push_unconfirmed"],
-  [{ status: "SUCCESS", reason: "paid_late", order_status: "PAID" }, "paid_late"],
-  [{ status: "SUCCESS", reason: "paid", order_status: "PAID" }, "paid"],
-  [{ status: "FAILED", reason: "unknown_code" }, "unknown_code"],
-  [{ status: "FAILED", reason: "over_limit" }, "failed"],
-  [{ reason: "push_unconfirmed", order_status: "PAID" }, "closed.PAID"],
-]) {
-  test(`${JSON.stringify(changes)} is told as ${headline}`, () => {
-    assert.equal(headlineOf(with_(changes)), headline);
-  });
-}
-
-test("only a final failure is sure that no money was taken", () => {
-  const failed = with_({ status: "FAILED", reason: "cancelled" });
-  assert.equal(moneyOf({ ...failed, final: true }), "untaken");
-  assert.equal(moneyOf(failed), "untaken-so-far");
-  assert.equal(moneyOf({ ...failed, reason: "unknown_code" }), "unclear");
 });
 
 test("a hidden page rests once there is a result, and no sooner", () => {

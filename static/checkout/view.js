@@ -1,28 +1,9 @@
 /* What a snapshot means for the page. Pure: no DOM, no network, the clock is an argument. */
 
-const ANOTHER_NUMBER_FIRST = new Set(["pin_locked", "over_limit", "declined"]);
-/** What is said of these differs from what their view says. */
-const ODD_REASONS = new Set(["push_unconfirmed", "paid_late", "unknown_code"]);
-
 /** The snapshot to show: of one transaction an older `seq` never replaces a newer one. */
 export function newest(shown, incoming) {
   if (!shown || shown.transaction_id !== incoming.transaction_id) return incoming;
   return incoming.seq < shown.seq ? shown : incoming;
-}
-
-/** The section of the page for a snapshot. A pending attempt outlives its order's end: it may still pay. */
-export function viewOf(snapshot) {
-  if (snapshot.status === "SUCCESS") return "paid";
-  if (snapshot.order_status === "PAID") return "closed";
-  if (snapshot.status === "PENDING") return snapshot.reason === "overdue" ? "overdue" : "waiting";
-  return snapshot.order_status === "OPEN" ? "failed" : "closed";
-}
-
-/** The name under which the page keeps a view's headline. */
-export function headlineOf(snapshot) {
-  const view = viewOf(snapshot);
-  if (view === "closed") return `closed.${snapshot.order_status}`;
-  return ODD_REASONS.has(snapshot.reason) ? snapshot.reason : view;
 }
 
 /** Whether more may be heard of this transaction. */
@@ -35,12 +16,6 @@ export function mayRest(snapshot, hidden) {
   return hidden && snapshot.status !== "PENDING";
 }
 
-/** What is known about the money of a failure: only a final one is sure. */
-export function moneyOf(snapshot) {
-  if (snapshot.final) return "untaken";
-  return snapshot.reason === "unknown_code" ? "unclear" : "untaken-so-far";
-}
-
 /** Whether the result deserves the focus: it ended the wait. "Still checking" must not pull anybody away. */
 export function isResult(view) {
   return view === "paid" || view === "failed" || view === "closed";
@@ -48,12 +23,7 @@ export function isResult(view) {
 
 /** Whether nothing is left to choose: paid, or the order is over. */
 export function isSettledOrder(snapshot) {
-  return ["paid", "closed"].includes(viewOf(snapshot));
-}
-
-/** Which of the two ways on stands first: "retry" or "other" (another number). */
-export function firstAction(snapshot) {
-  return ANOTHER_NUMBER_FIRST.has(snapshot.reason) ? "other" : "retry";
+  return snapshot.view === "paid" || snapshot.view === "closed";
 }
 
 /**

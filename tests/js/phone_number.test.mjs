@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { otherNetwork, understood } from "../../static/js/phone_format.js";
+import { otherNetwork, understood } from "../../static/checkout/phone_number.js";
 import { msisdnOf } from "../../static/simulator/numbers.js";
 
 // The server's reader is tested with the same table: where the two differ, the page promises what is refused.
@@ -42,7 +42,7 @@ test("a browser that knows no categories of characters reads plain numbers, and 
       super(source, flags);
     }
   };
-  const old = await import("../../static/js/phone_format.js?old");
+  const old = await import("../../static/checkout/phone_number.js?old");
 
   assert.equal(old.understood("+254 (0) 712-345.678"), "0712 345 678");
   for (const { typed, read } of CASES) {

@@ -1,6 +1,6 @@
 /* Keeps an open console page up to date: at once by the socket, every 15 s without it. */
-import { listen } from "./console_live.js";
-import { readAgain } from "./console_reading.js";
+import { listen } from "./live.js";
+import { readAgain } from "./reading.js";
 
 const EVERY_MS = 15_000;
 /** What follows a payment's change by itself: pages that were told, tries to deliver a webhook. */

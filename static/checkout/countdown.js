@@ -1,21 +1,7 @@
 /* What moves once a second: the wait for the PIN, and buttons that must not be pressed yet. */
-import { asClock, retryWait, secondsLeft, spokenOf } from "./payment_view.js";
-import { byId, stage, word, write } from "./wording.js";
-
-const held = new Map();
-let current = null;
-let heardAt = 0;
-/** Server's clock minus ours in ms: cheap phones are often minutes off. */
-let skew = 0;
-let leftBefore = 0;
-
-/** Remembers the newest snapshot; serverTime in ms, or null where the answer named none. */
-export function heard(snapshot, serverTime) {
-  current = snapshot;
-  heardAt = Date.now();
-  if (serverTime) skew = serverTime - heardAt;
-  tick();
-}
+import { byId, stage, word, write } from "./screen.js";
+import { shown } from "./shown.js";
+import { asClock, retryWait, secondsLeft, spokenOf } from "./view.js";
 
 /**
  * Disables a button or link and says why; returns release(seconds), which gives it back after
@@ -25,24 +11,24 @@ export function hold(button, text) {
   keepUntil(button, Infinity);
   write(button, text);
   return (seconds) => {
-    if (!held.has(button)) return;
-    held.get(button).until = Date.now() + seconds * 1000;
+    if (!shown.held.has(button)) return;
+    shown.held.get(button).until = Date.now() + seconds * 1000;
     giveBack(button);
   };
 }
 
 function keepUntil(button, until) {
-  const label = held.get(button)?.label ?? button.dataset.words ?? button.textContent;
-  held.set(button, { label, until });
+  const label = shown.held.get(button)?.label ?? button.dataset.words ?? button.textContent;
+  shown.held.set(button, { label, until });
   disable(button, true);
 }
 
 function giveBack(button) {
-  const { label, until } = held.get(button);
+  const { label, until } = shown.held.get(button);
   const left = Math.ceil((until - Date.now()) / 1000);
   if (left === Infinity) return;
   if (left > 0) return write(button, word("again-in", { time: asClock(left) }));
-  held.delete(button);
+  shown.held.delete(button);
   disable(button, false);
   write(button, label);
 }
@@ -55,10 +41,9 @@ function disable(button, yes) {
 
 /** The order's wait binds every way to push again, with whatever number. */
 function holdForRetry() {
-  if (!current) return;
-  const wait = retryWait(current, heardAt, Date.now());
+  const wait = retryWait(shown.snapshot, shown.heardAt, Date.now());
   for (const button of [byId("retry"), byId("pay"), byId("again")]) {
-    const known = held.get(button);
+    const known = shown.held.get(button);
     if (known?.until === Infinity || (!known && !wait && button.id !== "retry")) continue;
     if (wait) keepUntil(button, Date.now() + wait * 1000);
     else if (!known && button.hasAttribute("aria-disabled")) keepUntil(button, 0);
@@ -66,23 +51,18 @@ function holdForRetry() {
 }
 
 function countDown() {
-  if (!current || stage.dataset.view !== "waiting") return;
   const wait = Number(stage.dataset.wait);
-  const left = secondsLeft(current, wait, Date.now() + skew);
+  const left = secondsLeft(shown.snapshot, wait, Date.now() + shown.skew);
   byId("fill").style.setProperty("--left", left / wait);
-  const aloud = spokenOf(leftBefore, left);
+  const aloud = spokenOf(shown.left, left);
   if (aloud) write(byId("spoken"), word(aloud, { seconds: left }));
-  leftBefore = left;
+  shown.left = left;
   write(byId("countdown"), left ? word("left", { time: asClock(left) }) : word("still-checking"));
 }
 
-function tick() {
-  holdForRetry();
-  for (const button of [...held.keys()]) giveBack(button);
-  countDown();
-}
-
-/** Begins the beat. */
-export function startTicking() {
-  setInterval(tick, 1000);
+/** One beat; also at once when something was heard. */
+export function tick() {
+  if (shown.snapshot) holdForRetry();
+  for (const button of [...shown.held.keys()]) giveBack(button);
+  if (shown.snapshot && stage.dataset.view === "waiting") countDown();
 }

@@ -1,7 +1,32 @@
 /* Sends a press of Pay. One press keeps one Idempotency-Key, however often the network makes it repeat. */
-import { post } from "./posting.js";
+import { shown } from "./shown.js";
 
-let press = null;
+/**
+ * Posts JSON to our server. Returns {answer, serverTime, status, retryAfter}; `answer` is null where
+ * no JSON came, `status` 0 where nothing came at all. Times in ms and s; serverTime null where none was told.
+ */
+export async function post(url, fields, headers = {}) {
+  let response;
+  let answer;
+  try {
+    response = await fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json", ...headers },
+      body: JSON.stringify(fields),
+      // The server's own limit for a push is 20 s.
+      signal: AbortSignal.timeout?.(40_000),
+    });
+    answer = await response.json().catch(() => null);
+  } catch {
+    return { answer: null, serverTime: null, status: 0, retryAfter: 0 };
+  }
+  return {
+    answer,
+    serverTime: Date.parse(response.headers.get("Date")) || null,
+    status: response.status,
+    retryAfter: Number(response.headers.get("Retry-After")) || 0,
+  };
+}
 
 function newKey() {
   if (crypto.randomUUID) return crypto.randomUUID();
@@ -10,8 +35,8 @@ function newKey() {
 
 function keyFor(orderId, phone) {
   const fields = JSON.stringify([orderId, phone]);
-  if (press?.fields !== fields) press = { fields, key: newKey() };
-  return press.key;
+  if (shown.press?.fields !== fields) shown.press = { fields, key: newKey() };
+  return shown.press.key;
 }
 
 /**
@@ -27,7 +52,7 @@ export async function pay({ url, orderId, phone }) {
   // An answer that broke off says nothing: the next press repeats the key.
   if (!status || (taken && !answer)) return { problem: { code: "network" }, retryAfter: 0 };
   // A 5xx may hide a push that went out, so its key stays; a 4xx used up none.
-  if (status < 500) press = null;
+  if (status < 500) shown.press = null;
   if (taken) return { snapshot: answer, serverTime };
   return { problem: answer?.code ? answer : { code: "unavailable" }, retryAfter };
 }

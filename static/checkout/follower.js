@@ -1,14 +1,13 @@
 /* Follows one transaction by socket and by polling until told to stop. */
-import { after, begin, linkOf, nextPollIn } from "./connection.js";
-import { poll } from "./polling.js";
-import { openSocket } from "./socket.js";
+import { after, begin, linkOf, nextPollIn } from "./link.js";
+import { openSocket, poll } from "./sources.js";
 
 /**
  * snapshot: the one to start from; pollUrl, client: addresses; lang: "en" or "sw";
  * onSnapshot(snapshot, serverTime in ms or null); onLink(word for the quiet line).
- * Returns {stop, askNow, txId}.
+ * Returns {stop, ask, txId}; ask() asks at once.
  */
-export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
+export function follow({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   const txId = snapshot.transaction_id;
   let state = begin(Date.now(), navigator.onLine);
   let pollAfter = snapshot.poll_after;
@@ -16,7 +15,7 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   let stopped = false;
   let closeSocket = () => {};
 
-  function show() {
+  function tellLink() {
     const now = linkOf(state, Date.now());
     if (now !== link) onLink((link = now));
   }
@@ -24,11 +23,11 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   function happened(event) {
     if (stopped) return;
     state = after(state, event);
-    show();
+    tellLink();
     poller.reschedule();
   }
 
-  function heard(incoming, serverTime = null) {
+  function passOn(incoming, serverTime = null) {
     if (stopped) return;
     pollAfter = incoming.poll_after;
     onSnapshot(incoming, serverTime);
@@ -37,10 +36,10 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
   const poller = poll({
     address: `${pollUrl}?${new URLSearchParams({ tx_id: txId, lang })}`,
     pause() {
-      show();
+      tellLink();
       return nextPollIn(state, pollAfter, Date.now(), Math.random());
     },
-    onSnapshot: heard,
+    onSnapshot: passOn,
     onOutcome: happened,
     onGone() {
       stop();
@@ -50,7 +49,7 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
 
   const wentOnline = () => {
     happened("online");
-    poller.askNow();
+    poller.ask();
   };
   const wentOffline = () => happened("offline");
   addEventListener("online", wentOnline);
@@ -68,11 +67,11 @@ export function watch({ snapshot, pollUrl, client, lang, onSnapshot, onLink }) {
     client,
     txId,
     lang,
-    onSnapshot: (incoming) => heard(incoming),
+    onSnapshot: (incoming) => passOn(incoming),
     onUp: () => happened("socket-up"),
     onDown: () => happened("socket-down"),
   });
-  show();
+  tellLink();
   poller.reschedule();
-  return { stop, askNow: poller.askNow, txId };
+  return { stop, ask: poller.ask, txId };
 }

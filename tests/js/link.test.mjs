@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { after, begin, linkOf, LOOK_MS, looksAgain, nextPollIn } from "../../static/js/connection.js";
+import { after, begin, linkOf, LOOK_MS, looksAgain, nextPollIn } from "../../static/checkout/link.js";
 
 const MIDDLE = 0.5;
 const start = begin(0, true);

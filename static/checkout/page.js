@@ -1,0 +1,213 @@
+/* The checkout page: what happens when somebody types, presses, leaves and comes back. */
+import { serveReceipt, startLeaving } from "./after_payment.js";
+import { hold, tick } from "./countdown.js";
+import { follow } from "./follower.js";
+import { LOOK_MS, looksAgain } from "./link.js";
+import { otherNetwork, understood } from "./phone_number.js";
+import { pay } from "./push.js";
+import {
+  byId, clearProblem, detailOf, showLink, showPhoneForm, showProblem, showSnapshot, showText, stage, word, write,
+} from "./screen.js";
+import { remember, shown } from "./shown.js";
+import { takeCodes } from "./sms_code.js";
+import { readPage } from "./sources.js";
+import { isOpenEnded, isResult, isSettledOrder, mayRest } from "./view.js";
+
+const phone = byId("phone");
+const { lang } = document.documentElement;
+
+// -- the transaction that is shown --------------------------------------------------------------
+
+/** Shows a snapshot unless a newer one stands, and stops listening where no more is expected. */
+function receive(snapshot, serverTime = null) {
+  if (!remember(snapshot, serverTime)) return;
+  if (!shown.choosing || isSettledOrder(snapshot)) present(snapshot);
+  tick();
+  if (shown.follower && !isOpenEnded(snapshot)) rest();
+}
+
+function present(snapshot) {
+  const before = stage.dataset.view;
+  showSnapshot(snapshot);
+  if (snapshot.view === before) return;
+  if (isResult(snapshot.view)) byId("headline").focus();
+  if (snapshot.status === "SUCCESS") startLeaving();
+}
+
+/** Turns to a transaction that a press just started or joined, or that began elsewhere. */
+function adopt(snapshot, serverTime) {
+  shown.choosing = false;
+  receive(snapshot, serverTime);
+  attend();
+  // The pressed button is gone with its section.
+  byId("headline").focus();
+}
+
+/** Listens as long as more may be heard and somebody may want to know it; else rests. */
+function attend() {
+  const { snapshot } = shown;
+  if (!snapshot || !isOpenEnded(snapshot) || mayRest(snapshot, document.hidden)) return rest();
+  if (shown.follower?.txId === snapshot.transaction_id) return;
+  rest();
+  const { pollUrl, socketClient: client } = stage.dataset;
+  shown.follower = follow({ snapshot, pollUrl, client, lang, onSnapshot: receive, onLink: showLink });
+}
+
+/** Stops listening; `attend` takes it up again. */
+function rest() {
+  shown.follower?.stop();
+  shown.follower = null;
+  byId("link").hidden = true;
+}
+
+/** Takes up what began elsewhere: in another tab, or on the phone that scanned the code; false where nothing did. */
+async function catchUp(notice = "") {
+  const before = shown.snapshot;
+  const seen = await readPage(shown.pageTag);
+  if (!seen) return false;
+  shown.pageTag = seen.etag;
+  // A press of this page's own came first.
+  if (seen.view === "phone" || shown.snapshot !== before) return false;
+  if (seen.snapshot && seen.snapshot.transaction_id === before?.transaction_id) return false;
+  if (!seen.snapshot) return location.reload();
+  adopt(seen.snapshot, seen.serverTime);
+  showText("notice", notice);
+  return true;
+}
+
+// -- a number is typed, and Pay is pressed ------------------------------------------------------
+
+async function press(button) {
+  if (shown.sending) return;
+  clearProblem();
+  if (!phone.value.trim()) return refused({ code: "invalid_phone" });
+  shown.sending = true;
+  const release = hold(button, word("sending"));
+  const url = `${stage.dataset.pushUrl}?lang=${lang}`;
+  const answer = await pay({ url, orderId: stage.dataset.order, phone: phone.value });
+  shown.sending = false;
+  release(answer.retryAfter ?? 0);
+  shown.refusal = answer.problem ? { number: understood(phone.value), release } : null;
+  if (answer.snapshot) adopt(answer.snapshot, answer.serverTime);
+  else refused(answer.problem);
+}
+
+async function refused(problem) {
+  // The order ended elsewhere: the server knows the rest.
+  if (["order_paid", "order_closed"].includes(problem.code)) return location.reload();
+  if (problem.code === "attempt_open" && (await catchUp(detailOf(problem)))) return;
+  chooseNumber();
+  showProblem(problem);
+}
+
+function chooseNumber() {
+  shown.choosing = true;
+  if (stage.dataset.view !== "phone") showPhoneForm(shown.snapshot);
+  phone.focus();
+}
+
+function pressOrChoose(button) {
+  if (understood(phone.value)) press(button);
+  else chooseNumber();
+}
+
+const hint = byId("phone-hint");
+const example = hint.textContent;
+
+/** Tells how the number was understood, and whose it looks like. */
+function typed() {
+  const number = understood(phone.value);
+  const network = otherNetwork(phone.value);
+  const told = [number && word("understood", { phone: number }), network && word(`network.${network}`)];
+  write(hint, told.filter(Boolean).join(". ") || example);
+  hint.classList.toggle("understood", Boolean(number));
+  // A line that has to wait keeps no other line out.
+  if (!shown.refusal || !number || number === shown.refusal.number) return;
+  shown.refusal.release(0);
+  shown.refusal = null;
+  clearProblem();
+}
+
+// -- what else can be pressed -------------------------------------------------------------------
+
+const COPIED_MS = 2000;
+
+async function copy(button, text) {
+  const label = button.firstElementChild;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    return; // an app's own browser may forbid it; the number still stands there to be read
+  }
+  write(label, word("copied"));
+  write(byId("spoken"), word("copied"));
+  setTimeout(() => {
+    write(label, text);
+    // The next one is to be said as well.
+    write(byId("spoken"), "");
+  }, COPIED_MS);
+}
+
+/** Looks now and then while the code is on a screen that somebody may see. */
+function lookWhileScannable() {
+  const code = byId("scan");
+  if (!code) return;
+  const openedAt = Date.now();
+  const timer = setInterval(() => {
+    if (!looksAgain(Date.now() - openedAt)) return clearInterval(timer);
+    // Hidden with its section, or on a screen that is a phone's itself.
+    if (!document.hidden && code.offsetParent && !shown.sending) catchUp();
+  }, LOOK_MS);
+}
+
+function listen() {
+  // The browser's own bubble speaks the browser's language.
+  byId("phone-form").noValidate = true;
+  phone.addEventListener("input", typed);
+  byId("phone-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    press(byId("pay"));
+  });
+  byId("again-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    pressOrChoose(byId("again"));
+  });
+  byId("ways-on").addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (!link) return;
+    event.preventDefault();
+    if (link.id === "other_number") chooseNumber();
+    else if (!link.hasAttribute("aria-disabled")) pressOrChoose(link);
+  });
+  for (const button of navigator.clipboard ? stage.querySelectorAll("[data-copy]") : []) {
+    const text = button.firstElementChild.textContent;
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button, text));
+  }
+  document.addEventListener("visibilitychange", () => {
+    attend();
+    if (!document.hidden) shown.follower?.ask();
+  });
+  // A page with an open socket is not kept for the back button.
+  addEventListener("pagehide", rest);
+  addEventListener("pageshow", (event) => {
+    typed();
+    if (!event.persisted) return;
+    attend();
+    if (shown.follower) shown.follower.ask();
+    else catchUp();
+  });
+}
+
+listen();
+takeCodes(receive);
+serveReceipt();
+setInterval(tick, 1000);
+shown.choosing = stage.dataset.view === "phone";
+// The transaction that the server wrote into the page, if there is one, is shown already.
+if (stage.dataset.snapshot) remember(JSON.parse(stage.dataset.snapshot), Number(stage.dataset.serverTime) || null);
+tick();
+attend();
+lookWhileScannable();
+// Last: a page whose script stumbled on the way here goes on loading itself again (reload.js).
+document.documentElement.dataset.runs = "";

@@ -1,0 +1,114 @@
+/* Shows in the page what the server says. Every word comes from there, in the shopper's language. */
+import { returnAddress } from "./view.js";
+
+export const byId = (id) => document.getElementById(id);
+export const stage = byId("stage");
+const words = new Map(
+  Array.from(byId("words").content.querySelectorAll("[data-word]"), (el) => [el.dataset.word, el.textContent]),
+);
+
+/** A text of the page by its name, its {placeholders} filled from `values`; "" where there is none. */
+export function word(name, values = {}) {
+  return (words.get(name) ?? "").replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+/** Browsers break lines at its hyphen. */
+const NAME = "M-PESA";
+
+function whole() {
+  const name = document.createElement("b");
+  name.className = "whole";
+  name.textContent = NAME;
+  return name;
+}
+
+/** Sets a text only when it differs, so that a live region speaks once. */
+export function write(element, text) {
+  if (!element || element.textContent === text) return;
+  element.replaceChildren(...text.split(NAME).flatMap((part, at) => (at ? [whole(), part] : [part])));
+}
+
+/** Shows a text, or hides its place where there is none. */
+export function showText(id, text) {
+  write(byId(id), text);
+  byId(id).hidden = !text;
+}
+
+/** Shows the phone field for the same order. */
+export function showPhoneForm(snapshot) {
+  showSnapshot({ ...snapshot, view: "phone", message: word("message.phone") });
+}
+
+/** Shows what a snapshot says: which elements belong to it stands in the page itself (pages.py, shown_if). */
+export function showSnapshot(snapshot) {
+  // The socket repeats what stands, and a notice belongs to the state that it came with.
+  if (stage.dataset.view !== snapshot.view) showText("notice", "");
+  stage.dataset.view = snapshot.view;
+  stage.dataset.money = snapshot.money;
+  for (const el of stage.querySelectorAll("[data-if]")) {
+    el.hidden = !el.dataset.is.split(" ").includes(String(snapshot[el.dataset.if] ?? ""));
+  }
+  for (const el of stage.querySelectorAll("[data-field]")) {
+    const text = textOf(el.dataset.field, snapshot, el);
+    if ("value" in el) el.value = text;
+    else write(el, text);
+  }
+  for (const el of stage.querySelectorAll("[data-return]")) {
+    el.href = returnAddress(el.href, snapshot.order_status);
+  }
+  // What helps stands first.
+  byId("ways-on").prepend(byId(snapshot.next) ?? byId("retry"));
+  const headline = headlineOf(snapshot);
+  write(byId("headline"), headline);
+  write(byId("message"), snapshot.message);
+  document.title = headline + stage.dataset.titleTail;
+}
+
+/** The most particular headline that the page has, as the template chooses it too. */
+function headlineOf({ view, reason, order_status: order }) {
+  return word(`headline.${view}.${reason}`) || word(`headline.${view}.${order}`) || word(`headline.${view}`);
+}
+
+function textOf(field, snapshot, element) {
+  // The server's time stands; ours is for a result that came while the page was open.
+  if (field === "paid_at" && snapshot.status !== "SUCCESS") return "";
+  if (field === "paid_at") return element.textContent.trim() || nairobiTime(snapshot.updated_at);
+  return snapshot[field] ?? "";
+}
+
+function nairobiTime(iso) {
+  return new Intl.DateTimeFormat(`${document.documentElement.lang}-KE`, {
+    dateStyle: "medium",
+    timeStyle: "short",
+    timeZone: "Africa/Nairobi",
+  }).format(new Date(iso));
+}
+
+/** The quiet line that tells how the page is connected. */
+export function showLink(link) {
+  byId("link").hidden = false;
+  byId("link").dataset.link = link;
+  write(byId("link-words"), word(`link.${link}`));
+}
+
+/** What a refusal says: the server's words, else ours for one that never came from there. */
+export function detailOf(problem) {
+  return problem.detail || word(problem.code) || word("unavailable");
+}
+
+/** Puts a refusal where it belongs: at the field for a bad number, else above the form. */
+export function showProblem(problem) {
+  const text = detailOf(problem);
+  const atField = problem.code === "invalid_phone" || problem.field === "phone";
+  showText("phone-error", atField ? text : "");
+  showText("form-error", atField ? "" : text);
+  byId("phone").setAttribute("aria-invalid", String(atField));
+}
+
+/** Takes away what an earlier press was told. */
+export function clearProblem() {
+  showText("phone-error", "");
+  showText("form-error", "");
+  showText("notice", "");
+  byId("phone").removeAttribute("aria-invalid");
+}

@@ -1,0 +1,221 @@
+"""What the server decides about a payment is what everybody shows: page, poll, socket, API."""
+
+import html
+import json
+import re
+
+import pytest
+
+from mpesa.daraja import UnknownOutcome
+from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered, WaitOver
+from mpesa.domain.snapshot import Money, Next, View
+from mpesa.ledger import Kind
+from mpesa.web.realtime import Rooms
+from tests.desk import Desk
+from tests.factories import API_KEY, failure_callback, success_callback
+
+END = "2026-11-24T09:10:00Z"
+WORDS = ("view", "money", "next")
+
+
+class World:
+    """An order and what happens to it; `shown` is the attempt whose page is looked at."""
+
+    def __init__(self, desk, client, clock, daraja, order_id):
+        self.desk, self.client, self.clock, self.daraja = desk, client, clock, daraja
+        self.order_id = order_id
+
+    @property
+    def shown(self):
+        path = f"/api/orders/{self.order_id}"
+        attempts = self.client.get(path, headers=API_KEY).get_json()["transactions"]
+        paid = [each for each in attempts if each["status"] == "SUCCESS"]
+        return (paid or attempts)[0]["transaction_id"]
+
+    def push(self):
+        return self.desk.start(self.order_id).transaction_id
+
+    def fail(self, code, push=1):
+        ids = self.daraja.checkout_id(push), self.daraja.merchant_id(push)
+        self.desk.callback(push, failure_callback(*ids, code))
+
+    def pay(self, push=1):
+        ids = self.daraja.checkout_id(push), self.daraja.merchant_id(push)
+        self.desk.callback(push, success_callback(*ids))
+
+    def cancel(self):
+        path = f"/api/orders/{self.order_id}/cancel"
+        assert self.client.post(path, headers=API_KEY).status_code == 200
+
+
+def waiting(world):
+    world.push()
+
+
+def unconfirmed(world):
+    world.daraja.answers.append(UnknownOutcome())
+    world.push()
+
+
+def overdue(world):
+    world.desk.record(world.push(), WaitOver(), Kind.CLOCK)
+
+
+def too_old(world):
+    world.push()
+    world.clock.pass_(seconds=181)
+
+
+def paid(world):
+    world.push()
+    world.pay()
+
+
+def paid_by_query(world):
+    world.desk.record(world.push(), QueryAnswered("0"), Kind.QUERY)
+
+
+def paid_late(world):
+    world.push()
+    world.fail(1032)
+    world.pay()
+
+
+def paid_while_another_prompt_lives(world):
+    world.push()
+    world.fail(1037)
+    world.clock.pass_(seconds=120)
+    world.push()
+    world.pay(1)
+
+
+def failed(code):
+    def happen(world):
+        world.push()
+        world.fail(code)
+
+    happen.__name__ = f"failed_{code}"
+    return happen
+
+
+def unreachable_for_good(world):
+    world.push()
+    world.fail(1037)
+    world.clock.pass_(seconds=180)
+
+
+def failed_by_query(world):
+    world.desk.record(world.push(), QueryAnswered("1032"), Kind.QUERY)
+
+
+def closed_by_operator(world):
+    world.desk.record(world.push(), OperatorSaysNotPaid(), Kind.OPERATOR)
+
+
+def cancelled(world):
+    world.push()
+    world.fail(2001)
+    world.cancel()
+
+
+def expired_in_doubt(world):
+    world.push()
+    world.clock.pass_(minutes=11)
+
+
+# What happens, and what is said of it: view, money, next.
+STATES = {
+    waiting: ("waiting", "unknown", "enter_pin"),
+    unconfirmed: ("waiting", "unknown", "wait"),
+    overdue: ("checking", "unknown", "wait"),
+    too_old: ("checking", "unknown", "wait"),
+    paid: ("paid", "taken", "none"),
+    paid_by_query: ("paid", "taken", "none"),
+    paid_late: ("paid", "taken", "none"),
+    paid_while_another_prompt_lives: ("paid", "taken", "cancel_prompt"),
+    failed(1032): ("failed", "not_taken", "retry"),
+    failed(1): ("failed", "not_taken", "retry"),
+    failed(2001): ("failed", "not_taken", "retry"),
+    failed(8006): ("failed", "not_taken", "other_number"),
+    failed(1037): ("failed", "unknown", "retry"),
+    failed(1019): ("failed", "unknown", "retry"),
+    failed(17): ("failed", "not_taken", "retry"),
+    failed(3): ("failed", "not_taken", "other_number"),
+    failed(11): ("failed", "not_taken", "other_number"),
+    failed(26): ("failed", "unknown", "retry"),
+    failed(2028): ("failed", "not_taken", "none"),
+    failed(777): ("failed", "unknown", "retry"),
+    unreachable_for_good: ("failed", "not_taken", "retry"),
+    failed_by_query: ("failed", "unknown", "retry"),
+    closed_by_operator: ("failed", "unknown", "retry"),
+    cancelled: ("closed", "not_taken", "none"),
+    expired_in_doubt: ("closed", "unknown", "cancel_prompt"),
+}
+
+
+@pytest.fixture
+def world(app, client, clock, daraja, make_order):
+    return World(Desk(app, clock, daraja), client, clock, daraja, make_order(expires_at=END))
+
+
+class Ear:
+    """Stands where flask-socketio does, for one socket that enters its room."""
+
+    def __init__(self):
+        self.server = self.manager = self
+        self.rooms = {"/": {}}
+        self.heard = []
+
+    def enter_room(self, sid, room, namespace):
+        self.rooms[namespace].setdefault(room, set()).add(sid)
+
+    def emit(self, event, told, to):
+        self.heard.append(told)
+
+
+def by_socket(app, clock, transaction_id, lang):
+    ear = Ear()
+    with app.app_context():
+        rooms = Rooms(ear, clock)
+        snapshot, mark = rooms.expect(transaction_id)
+        rooms.enter("sid", snapshot, mark, lang)
+    (told,) = ear.heard
+    return told
+
+
+def is_shown(field, values, snapshot):
+    """The rule by which static/checkout/screen.js shows an element."""
+    value = snapshot[field]
+    written = "" if value is None else json.dumps(value).strip('"')
+    return written in values.split(" ")
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+@pytest.mark.parametrize(
+    ("happen", "words"), [pytest.param(*each, id=each[0].__name__) for each in STATES.items()]
+)
+def test_page_poll_socket_and_api_say_the_same(app, clock, client, world, happen, words, lang):
+    happen(world)
+    transaction_id = world.shown
+
+    page = client.get(f"/checkout/{world.order_id}?lang={lang}").text
+    polled = client.get("/check-status", query_string={"tx_id": transaction_id, "lang": lang})
+    orders = client.get(f"/api/orders/{world.order_id}?lang={lang}", headers=API_KEY).get_json()
+
+    told = polled.get_json()
+    kept = json.loads(html.unescape(re.search(r'data-snapshot="([^"]*)"', page)[1]))
+    (by_api,) = (e for e in orders["transactions"] if e["transaction_id"] == transaction_id)
+    assert tuple(told[each] for each in WORDS) == words
+    assert told == kept == by_api == by_socket(app, clock, transaction_id, lang)
+    # What stands there without a script is what the script would show of the same snapshot.
+    assert f'data-view="{told["view"]}" data-money="{told["money"]}"' in page
+    assert told["message"] in re.sub(r"<[^>]+>", "", page)
+    conditions = re.findall(r'data-if="(\w+)" data-is="([^"]*)"( hidden)?', page)
+    assert {field for field, *_ in conditions} >= {*WORDS, "reason", "status", "can_retry"}
+    for field, values, hidden in conditions:
+        assert (not hidden) == is_shown(field, values, told), (field, values)
+
+
+def test_every_word_is_met_among_these_states():
+    for number, words in enumerate((set(View) - {View.PHONE}, set(Money), set(Next))):
+        assert {said[number] for said in STATES.values()} == words
