@@ -17,7 +17,7 @@ from mpesa import ledger, logs
 from mpesa.domain import schedule, settlement, steps
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
-from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus
+from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED, OrderStatus
 from mpesa.domain.steps import CLOCKS_DIFFER, Step, Times
 from mpesa.ledger import Announce, Kind, Now, Raw
 from mpesa.models import Order, Transaction
@@ -65,6 +65,30 @@ def run_once(
         with logs.about(order_id=order_id):
             announce(ledger.expire_order(session, order_id, clock))
     return len(due) + len(expired)
+
+
+def said_otherwise(session: Session, since: datetime, now: datetime) -> Sequence[str]:
+    """Transactions of which the page says something else by now, though no row has changed.
+
+    Daraja may tell that an attempt failed while its prompt can still be answered; once no prompt
+    lives that long, the money is in doubt no longer, and nobody has a prompt to cancel.
+
+    Args:
+        since: when this was asked before.
+
+    Returns:
+        The ids of all transactions of the orders concerned.
+    """
+    over = select(Transaction.order_id).where(
+        Transaction.status == Status.FAILED.value,
+        Transaction.final.is_(False),
+        Transaction.prompt_ends_at > since,
+        Transaction.prompt_ends_at <= now,
+        # As young as such a prompt is: there is an index for that, and none for its end.
+        Transaction.created_at > since - OPEN_UNANSWERED - UNANSWERED_AFTER,
+        Transaction.created_at <= now - OPEN_FOR,
+    )
+    return session.scalars(select(Transaction.id).where(Transaction.order_id.in_(over))).all()
 
 
 def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, settlement.Evidence]]:

@@ -67,6 +67,51 @@ def test_a_silent_payment_is_overdue_when_its_wait_is_over(desk: Desk, clock: Cl
     assert desk.announced == [transaction]
 
 
+# -- what is said of it --------------------------------------------------------------------------
+
+
+def said_otherwise(desk: Desk, clock: Clock, seconds: int) -> list[str]:
+    """Of which transactions something else is said after so many seconds, and no row changed."""
+    since = clock()
+    clock.pass_(seconds=seconds)
+    with desk.sessions() as session:
+        return sorted(clocks.said_otherwise(session, since, clock()))
+
+
+@on_both
+def test_the_end_of_a_failed_attempts_prompt_changes_what_is_said_of_its_order_once(
+    desk: Desk, clock: Clock
+) -> None:
+    order = desk.order()
+    first = desk.start(order).transaction_id
+    desk.callback(1, failure_callback(*ids(desk), 1037))
+    clock.pass_(seconds=150)
+    second = desk.start(order).transaction_id
+    desk.callback(1, success_callback(*ids(desk)))
+    third = desk.attempt(SECOND_PAYER_MSISDN)
+    desk.callback(3, failure_callback(*ids(desk, 3), 1037))
+    desk.callback(2, failure_callback(*ids(desk, 2), 1037))
+    before = desk.snapshot(first)
+
+    early, mine, later = (said_otherwise(desk, clock, each) for each in (29, 151, 60))
+
+    assert (before["next"], desk.snapshot(first)["next"]) == ("cancel_prompt", "none")
+    assert early == []
+    assert mine == sorted([first, second, third])
+    assert later == []
+    assert desk.snapshot(first)["seq"] == before["seq"]
+
+
+@pytest.mark.parametrize("code", [1, 2001])
+def test_what_is_said_of_a_final_failure_does_not_change_with_time(
+    desk: Desk, clock: Clock, code: int
+) -> None:
+    desk.attempt()
+    desk.callback(1, failure_callback(*ids(desk), code))
+
+    assert said_otherwise(desk, clock, 600) == []
+
+
 def test_the_wait_is_as_long_as_its_setting(desk: Desk, clock: Clock) -> None:
     transaction = desk.attempt()
     clock.pass_(seconds=5)

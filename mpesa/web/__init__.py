@@ -90,6 +90,7 @@ def register(
         socketio=socketio,
         announce=_everywhere(_here(rooms, watchers), hints),
         announce_here=_here(rooms, watchers),
+        tell_again=rooms.tell_again,
         announced=rooms.announced,
         hints=hints,
         now=now,

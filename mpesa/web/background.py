@@ -47,6 +47,7 @@ def start(app: Flask, ours: Services) -> None:
     between_queries = ours.line.budget.pause.total_seconds()
     works: list[tuple[Callable[[Services], None], float]] = [
         (_clock, TICK),
+        (_prompts_over(), TICK),
         (_outbox(), TICK),
         (_announcements, TICK),
         (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
@@ -72,6 +73,20 @@ def _clock(ours: Services) -> None:
     ours.watch.look(db.session(), ours.announce)
     operators.put_logins_back(db.session(), ours.now())
     clock.run_once(db.session(), ours.now, wait, ours.announce, ours.watch.stepped)
+
+
+def _prompts_over() -> Callable[[Services], None]:
+    """Each worker looks for itself: what time has changed is in no other worker's hints."""
+    since: datetime | None = None
+
+    def tell_again(ours: Services) -> None:
+        nonlocal since
+        now = ours.now()
+        if since is not None:
+            ours.tell_again(clock.said_otherwise(db.session(), since, now))
+        since = now
+
+    return tell_again
 
 
 def _outbox() -> Callable[[Services], None]:

@@ -105,6 +105,18 @@ class Rooms:
             self._keep(snapshot)
         return snapshot["seq"] >= change.seq
 
+    def tell_again(self, transaction_ids: Sequence[str]) -> None:
+        """Tell rooms what their transactions are by now: time has changed what is said of them.
+
+        Their `seq` is what it was, so that nothing is announced to anybody else.
+        """
+        for transaction_id in transaction_ids:
+            if not self._langs(transaction_id):
+                continue
+            snapshot = reads.snapshot(transaction_id, self._now())
+            if snapshot is not None and snapshot["seq"] >= self._told.get(transaction_id, 0):
+                self._emit(snapshot)
+
     def expect(self, transaction_id: Any) -> tuple[Snapshot | None, int]:
         """Read what a socket will be shown once it is in its room; `enter` takes the answer.
 
@@ -149,12 +161,16 @@ class Rooms:
         if seq <= self._told.get(transaction_id, 0):
             return False
         self._forget_empty_rooms()
+        self._emit(snapshot)
+        return True
+
+    def _emit(self, snapshot: Snapshot) -> None:
         # No greenlet is switched between this line and the emits: their order is that of `seq`.
-        self._told[transaction_id] = seq
+        transaction_id = snapshot["transaction_id"]
+        self._told[transaction_id] = snapshot["seq"]
         for lang in self._langs(transaction_id):
             told = words.with_message(snapshot, lang)
             self._socketio.emit("status", told, to=room_of(transaction_id, lang))
-        return True
 
     def _keep(self, snapshot: Snapshot) -> None:
         """Remember a change that was told; who opens a page asks for itself, and is not counted."""

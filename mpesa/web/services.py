@@ -1,7 +1,7 @@
 """What the routes need, made once by the application and found again in a request."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -30,6 +30,8 @@ class Services:
         line: the way to Daraja.
         announce: tells the rooms about transactions that changed, here and at other workers.
         announce_here: tells the rooms of this worker, about what another one changed.
+        tell_again: tells the rooms of this worker what their transactions are by now, where only
+            time has changed what is said of them.
         announced: what this worker's rooms were told, until it is written down.
         hints: what other workers tell and are told; None without Redis.
         now: the time, aware UTC.
@@ -43,6 +45,7 @@ class Services:
     socketio: SocketIO
     announce: Announce
     announce_here: Announce
+    tell_again: Callable[[Sequence[str]], None]
     announced: deque[Announced]
     hints: Hints | None
     now: Callable[[], datetime]

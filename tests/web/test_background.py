@@ -15,7 +15,7 @@ from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.factories import SECOND_PAYER_MSISDN, raw, success_callback
 from tests.servers import wait_until
-from tests.web.steps import pushed
+from tests.web.steps import fail, pushed
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
@@ -60,6 +60,22 @@ def test_what_was_announced_last_is_written_down_before_the_process_ends(app, cl
         background.finish(app, services())
 
     wait_until(lambda: written(app) == [(transaction_id, 1)])
+
+
+def test_who_was_told_of_a_failure_is_told_when_nobody_can_answer_its_prompt_any_longer(
+    app, client, make_order, daraja, clock
+):
+    transaction_id = pushed(client, make_order())["transaction_id"]
+    fail(client, daraja, 1037)
+    look, heard = background._prompts_over(), []
+
+    with app.app_context():
+        ours = replace(services(), tell_again=heard.append)
+        for _turn in range(4):
+            look(ours)
+            clock.pass_(seconds=80)
+
+    assert heard == [[], [], [transaction_id]]
 
 
 def test_what_could_not_be_announced_is_announced_with_the_next_turn(app, client, make_order):

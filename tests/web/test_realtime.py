@@ -150,6 +150,39 @@ def test_two_sockets_on_their_way_are_both_shown_what_was_announced_meanwhile(ro
     ]
 
 
+def test_what_time_alone_changes_is_told_with_the_same_seq(rooms, hall, desk, clock):
+    transaction = desk.attempt()
+    fail(desk)
+    rooms.enter("sid", *rooms.expect(transaction), "en")
+    (before,) = hall.said
+
+    rooms.tell_again([transaction])
+
+    assert hall.said == [before, before]
+
+
+def test_what_time_alone_changes_is_not_read_for_an_empty_room(rooms, hall, desk, monkeypatch):
+    transaction = desk.attempt()
+    no_more_reads(monkeypatch)
+
+    rooms.tell_again([transaction])
+
+    assert hall.said == []
+
+
+def test_what_was_read_before_a_change_is_not_told_again_after_it(rooms, hall, desk, monkeypatch):
+    transaction = desk.attempt()
+    rooms.enter("sid", *rooms.expect(transaction), "en")
+    older = reads.snapshot(transaction, desk.now())
+    pay(desk)
+    announce(rooms, desk, transaction)
+    monkeypatch.setattr(reads, "snapshot", lambda *_: older)
+
+    rooms.tell_again([transaction])
+
+    assert [each[1] for each in hall.said] == ["PENDING", "SUCCESS"]
+
+
 @pytest.mark.parametrize("unknown", [None, 7, [], "", "x" * 5000, "tx_" + "0" * 32, "0" * 32])
 def test_an_unknown_transaction_is_expected_by_nobody(rooms, unknown):
     snapshot, _mark = rooms.expect(unknown)
