@@ -371,7 +371,7 @@ def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams
         if each.checkout_request_id is not None and _may_be_paid(each, now)
     ]
     for question in questions:
-        if turns.yields(session, pushed_from, now):
+        if turns.yields(session, pushed_from, question.transaction_id, now):
             return
         if not turns.take(session, seams.line.budget, pushed_from, now, is_old=False):
             return

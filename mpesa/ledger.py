@@ -680,7 +680,9 @@ def _apply(
         # What is urgent for better reasons does not become a stranger's.
         better = transaction.ask_urgently and transaction.urgent_for is None
         transaction.urgent_for = None if better else share
-        transaction.next_ask_at, transaction.ask_urgently = now, True
+        # What is due already keeps its place among what is due longest.
+        transaction.next_ask_at = min(transaction.next_ask_at or now, now)
+        transaction.ask_urgently = True
     put_right = decision.times is not None and _put_right(transaction, decision.times)
     if not put_right and _visible(transaction) == before:
         return [], decision

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from itertools import cycle
+from itertools import count, cycle
 
 import pytest
 from flask import Flask
@@ -13,6 +13,7 @@ from sqlalchemy import event, func, insert, select
 
 from mpesa import reconciler, turns
 from mpesa.asking import Line
+from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import OperatorAsks
 from mpesa.inbox import TooManyCodes
 from mpesa.ledger import Kind
@@ -228,6 +229,76 @@ def test_old_payments_have_their_turn_while_new_addresses_come_without_end(
         shop.tick()
 
     assert all(shop.first_asked(number) for number in old)
+
+
+def test_a_payer_waits_for_what_was_due_before_and_for_nothing_that_new_addresses_add(
+    shop: Shop, clock: Clock
+) -> None:
+    fresh = (f"{each:064}" for each in count(10_000))
+    # At 15, 27, … 87 s a question may be asked: his is due at 77 s, and newer ones are by 87 s.
+    for second in range(62):
+        if second % 5 == 0:
+            shop.push(10_000 + second, next(fresh))
+        shop.tick()
+    payer = shop.push(90_000, PAYER)[1]
+    due = clock() + FIRST_QUESTION
+    for second in range(600):
+        if second % 2 == 0:
+            shop.push(20_000 + second, next(fresh))
+        shop.tick()
+        if clock() == due:
+            with shop.desk.sessions() as session:
+                is_before = (Transaction.next_ask_at < due, Transaction.pushed_from != PAYER)
+                before = session.scalar(select(func.count(Transaction.id)).where(*is_before))
+        if (asked := shop.first_asked(payer)) is not None:
+            break
+
+    # Each turn by waiting takes one of those before; the next slot is one pause away at most.
+    assert before
+    assert asked is not None
+    assert shop.start + timedelta(seconds=asked) - due <= 2 * (before + 1) * shop.desk.budget.pause
+
+
+def test_a_press_from_a_new_address_goes_after_a_payer_who_waits(shop: Shop, clock: Clock) -> None:
+    order = shop.desk.order()
+    shop.desk.start(order, "254700000001", sender=ATTACKER)
+    shop._numbers[shop.daraja.checkout_id(1)] = 1
+    for _ in range(290):
+        shop.tick()
+    payer = shop.push(2, PAYER)[1]
+    clock.pass_(seconds=30)
+
+    shop.desk.start(order, "254700000001", sender="d" * 64)
+    pressed = list(shop.daraja.queries)
+    shop.tick()
+
+    assert pressed == []
+    assert shop.asked[-1][0] == payer
+
+
+def test_who_comes_back_from_another_address_has_the_own_question_asked(
+    shop: Shop, clock: Clock
+) -> None:
+    order = shop.desk.order()
+    shop.desk.start(order, "254700000001", sender=PAYER)
+    clock.pass_(minutes=5)
+
+    shop.desk.start(order, "254700000001", sender="d" * 64)
+
+    assert shop.daraja.queries == [shop.daraja.checkout_id(1)]
+
+
+def test_a_code_takes_no_payment_from_its_place_among_those_that_wait(
+    shop: Shop, clock: Clock
+) -> None:
+    payer, _number = shop.push(1, PAYER)
+    clock.pass_(minutes=1)
+    before = shop.desk.transaction(payer).next_ask_at
+
+    shop.desk.type_code(payer, PAYER)
+
+    row = shop.desk.transaction(payer)
+    assert (row.next_ask_at, row.ask_urgently) == (before, True)
 
 
 def test_pressing_again_and_again_uses_up_no_other_senders_questions(

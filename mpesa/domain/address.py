@@ -21,17 +21,18 @@ def read_address(text: str | None) -> str:
     return UNKNOWN if address is None else str(address)
 
 
-def sender_of(address: str) -> str:
+def sender_of(address: str, *, ipv6_prefix: int = 64) -> str:
     """What stands for one sender: the address; of IPv6 its /64, which one customer has at least.
 
     (RFC 6177.) All that are unknown are one.
 
     Args:
         address: from `read_address`.
+        ipv6_prefix: how many bits of an IPv6 address count.
     """
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
-        return str(ip_network(f"{parsed}/64", strict=False))
+        return str(ip_network(f"{parsed}/{ipv6_prefix}", strict=False))
     return UNKNOWN if parsed is None else str(parsed)
 
 

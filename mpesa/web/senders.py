@@ -8,6 +8,11 @@ from flask import current_app, request
 
 from mpesa.domain.address import read_address, sender_of
 
+# A home or a rented machine gets a /56 or a /48 (RFC 6177, section 2), so one stranger has up to
+# 65,536 networks of /64, each of which would have a share of Daraja's questions. Neighbours within
+# a /48 share turns, which only makes them wait; the limits, which refuse, stay at the /64.
+_SHARES_BY = 48
+
 
 class AddressReader:
     """WSGI: gives everything behind it, sockets too, one way to write the address of a request.
@@ -31,6 +36,10 @@ def sender() -> str:
 
 
 def sender_mark() -> str:
-    """A keyed hash of the present sender, to be kept beside a payment: it names nobody."""
+    """A keyed hash of whose share of Daraja's questions pays for the present sender's.
+
+    It is kept beside a payment, and names nobody.
+    """
+    share = sender_of(request.remote_addr or "", ipv6_prefix=_SHARES_BY)
     secret = current_app.extensions["mpesa"].settings.secret_key.encode()
-    return hmac.digest(secret, f"sender {sender()}".encode(), "sha256").hex()
+    return hmac.digest(secret, f"sender {share}".encode(), "sha256").hex()

@@ -76,5 +76,6 @@ def test_an_address_that_was_read_reads_as_itself(written: str | None) -> None:
 def test_an_ipv6_network_is_one_sender_and_all_that_is_unknown_another() -> None:
     assert sender_of("2001:db8:0:1::5") == sender_of("2001:db8:0:1:ffff::9") == "2001:db8:0:1::/64"
     assert sender_of("2001:db8:0:2::5") != sender_of("2001:db8:0:1::5")
-    assert sender_of("41.90.1.1") == "41.90.1.1"
+    assert sender_of("2001:db8:7:2::5", ipv6_prefix=48) == "2001:db8:7::/48"
+    assert sender_of("41.90.1.1") == sender_of("41.90.1.1", ipv6_prefix=48) == "41.90.1.1"
     assert sender_of(UNKNOWN) == sender_of("nonsense") == UNKNOWN

@@ -122,12 +122,38 @@ def test_a_sockets_handshake_shows_the_bare_address(make_app):
     assert seen == ["2001:db8::7"]
 
 
-def test_a_mark_names_a_sender_to_nobody_and_is_another_under_another_key(make_app):
-    def mark(app, address):
-        with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-            assert request.remote_addr == address
-            return sender_mark()
+def mark(app, address):
+    with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+        assert request.remote_addr == address
+        return sender_mark()
 
+
+def test_the_networks_of_one_customer_have_one_share_of_the_questions(make_app):
+    app = make_app()
+
+    marks = {mark(app, f"2001:db8:7:{network:x}::1") for network in range(0, 0x10000, 0x1111)}
+
+    assert len(marks) == 1
+    assert mark(app, "2001:db8:8::1") not in marks
+
+
+def test_the_limits_count_the_networks_of_one_customer_one_by_one(make_app):
+    client = make_app(TRUSTED_PROXIES="1", STK_PUSH_LIMIT_PER_IP="1/minute").test_client()
+
+    answers = [
+        push(
+            client,
+            new_order(client),
+            f"071200000{each}",
+            headers=forwarded(f"2001:db8:7:{each}::1"),
+        )
+        for each in range(3)
+    ]
+
+    assert [each.status_code for each in answers] == [202] * 3
+
+
+def test_a_mark_names_a_sender_to_nobody_and_is_another_under_another_key(make_app):
     app, other = make_app(), make_app(SECRET_KEY="another")
 
     assert mark(app, "2001:db8:0:1::5") == mark(app, "2001:db8:0:1::6")

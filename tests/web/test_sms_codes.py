@@ -188,10 +188,10 @@ def test_a_push_and_a_code_are_kept_with_marks_of_who_sent_them(client, app, mak
         return {"environ_base": {"REMOTE_ADDR": address}}
 
     ids = [
-        pushed(client, make_order(), f"071200000{last}", **from_(f"2001:db8:0:{last}::{last}"))
+        pushed(client, make_order(), f"071200000{last}", **from_(f"2001:db8:{last}::{last}"))
         for last in (1, 2)
     ]
-    send(client, ids[0]["transaction_id"], **from_("2001:db8:0:2::77"))
+    send(client, ids[0]["transaction_id"], **from_("2001:db8:2:7::77"))
 
     with app.app_context():
         first, second = (db.session.get(Transaction, each["transaction_id"]) for each in ids)
