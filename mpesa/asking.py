@@ -75,5 +75,6 @@ def _put(question: Question, daraja: Daraja) -> tuple[Evidence, bytes]:
 
 def _understood(question: Question, answer: QueryAnswer) -> Evidence:
     if answer.checkout_request_id != question.checkout_request_id:
-        return QueryUnanswered()  # it speaks of another payment, or of none
+        # It speaks of another payment, or of none.
+        return QueryUnanswered(paid_unnamed=answer.result_code == PAID_CODE)
     return QueryAnswered(answer.result_code, sets_wait=question.sets_wait)

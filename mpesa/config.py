@@ -314,18 +314,23 @@ class _Reader:
             refuse(name, "on or off")
         return _SWITCH[text]
 
-    def names(self, name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
+    def names(self, name: str, expected: str) -> tuple[str, ...]:
+        """Refused where only commas are left: an empty list, as a rule, shuts nobody out."""
+        text = self.text(name, "")
+        names = tuple(part.strip() for part in text.split(",") if part.strip())
+        if text and not names:
+            refuse(name, expected)
+        return names
 
     def host_names(self, name: str) -> tuple[str, ...]:
         """They are compared with a host alone, so whatever else stands beside one fits nobody."""
-        hosts = self.names(name)
+        expected = (
+            "host names, without https://, port or path, separated by commas, such as"
+            " shop.example.com"
+        )
+        hosts = self.names(name, expected)
         if not all(map(_is_compared_host, hosts)):
-            refuse(
-                name,
-                "host names, without https://, port or path, separated by commas, such as"
-                " shop.example.com",
-            )
+            refuse(name, expected)
         return hosts
 
     def rate(self, name: str, default: str) -> Rate | None:
@@ -336,10 +341,11 @@ class _Reader:
         return parse_rate(name, self.text(name, default))
 
     def networks(self, name: str) -> tuple[IPNetwork, ...]:
+        expected = "addresses or networks separated by commas, such as 196.201.214.0/24"
         try:
-            return tuple(ipaddress.ip_network(part) for part in self.names(name))
+            return tuple(ipaddress.ip_network(part) for part in self.names(name, expected))
         except ValueError:
-            refuse(name, "addresses or networks separated by commas, such as 196.201.214.0/24")
+            refuse(name, expected)
 
     def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         value = self.optional(name)
@@ -455,8 +461,10 @@ class _Reader:
         return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
     def api_keys(self) -> tuple[str, ...]:
-        parts = self._environ.get("API_KEYS", "").split(",")
-        keys = tuple(filter(None, (_credential("API_KEYS", part) for part in parts)))
+        text = self._environ.get("API_KEYS", "")
+        keys = tuple(filter(None, (_credential("API_KEYS", part) for part in text.split(","))))
+        if text.strip() and not keys:
+            refuse("API_KEYS", "keys, separated by commas")
         if self.env() is DarajaEnv.SIMULATOR:
             return keys or (DEVELOPMENT_API_KEY,)
         if not keys or DEVELOPMENT_API_KEY in keys:

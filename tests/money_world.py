@@ -181,6 +181,7 @@ class World:
             raise NoAnswer("HTTP 500")
         if self.queries is Queries.OF_ANOTHER:
             other = f"{checkout_request_id}9"
+            prompt.odd = True
             return QueryAnswer("0", "", None, other, _answer("0", other))
         if self.queries is Queries.OVERTAKEN and prompt.fate is Fate.ON_THE_PHONE:
             self.pay(prompt)

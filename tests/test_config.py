@@ -693,6 +693,25 @@ def test_production_refuses_to_start_without(name: str, value: str | None) -> No
     assert refusal(**named).startswith(f"{name}: ")
 
 
+LISTS = ("API_KEYS", "ALLOWED_HOSTS", "RETURN_URL_HOSTS", "CALLBACK_ALLOWED_IPS")
+
+
+@pytest.mark.parametrize("named", [{}, SANDBOX, PRODUCTION], ids=["simulator", "sandbox", "live"])
+@pytest.mark.parametrize("value", [",", " , ,, "])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_separators_alone_is_refused(
+    name: str, value: str, named: dict[str, str]
+) -> None:
+    assert refusal(**{**named, name: value}).startswith(f"{name}: expected ")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_blanks_alone_is_empty(name: str) -> None:
+    assert getattr(make_settings(**{name: " \t"}), name.lower()) == getattr(
+        make_settings(), name.lower()
+    )
+
+
 @pytest.mark.parametrize("named", [SANDBOX, PRODUCTION])
 @pytest.mark.parametrize(
     ("name", "value"),

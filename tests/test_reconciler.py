@@ -490,6 +490,26 @@ def test_an_answer_about_another_payment_is_no_answer(
     asked = reconcile(desk)
 
     assert (asked, desk.snapshot(transaction)["status"]) == (1, "PENDING")
+    # Somebody's money may be at stake: a code 0 that was not believed is looked at by a person.
+    assert desk.transaction(transaction).needs_review
+
+
+@pytest.mark.parametrize("code", ["1032", "1", "4999", "2001"])
+def test_a_failure_of_another_payment_fails_nobody_and_needs_no_look(
+    desk: Desk, clock: Clock, daraja: FakeDaraja, code: str
+) -> None:
+    transaction = desk.attempt()
+    clock.pass_(seconds=15)
+
+    class Confused(FakeDaraja):
+        def query(self, checkout_request_id: str, *, budget: float = 20.0) -> QueryAnswer:
+            return QueryAnswer(code, "", None, "ws_CO_random", b"{}")
+
+    desk.daraja = Confused()
+    asked = reconcile(desk)
+
+    assert (asked, desk.snapshot(transaction)["status"]) == (1, "PENDING")
+    assert not desk.transaction(transaction).needs_review
 
 
 def test_an_answer_after_the_callback_is_only_recorded(desk: Desk, clock: Clock) -> None:

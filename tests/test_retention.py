@@ -454,6 +454,21 @@ def test_a_forgotten_payment_is_still_shown_everywhere(desk: Desk, app: Flask) -
     assert RECEIPT in pages[0].text
 
 
+def test_a_client_that_keeps_the_number_is_not_told_that_nothing_changed(
+    desk: Desk, app: Flask
+) -> None:
+    transaction = desk.attempt()
+    pay(desk)
+    address, client = f"/check-status?tx_id={transaction}", app.test_client()
+    kept = client.get(address)
+    forget_line(desk)
+
+    asked_again = client.get(address, headers={"If-None-Match": kept.headers["ETag"]})
+
+    assert kept.get_json()["phone"] == "0712•••678"
+    assert (asked_again.status_code, asked_again.get_json()["phone"]) == (200, "")
+
+
 def test_the_row_of_evidence_is_the_only_one_that_was_added(desk: Desk) -> None:
     transaction = desk.attempt()
     pay(desk)

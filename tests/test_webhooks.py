@@ -945,8 +945,11 @@ def test_the_command_sends_one_again_and_knows_no_other(
 
     assert flask("retry", message.id) == "1 to be sent again by the running server\n"
     assert "there is no webhook msg_nothing" in flask("retry", "msg_nothing")
-    assert "name one webhook, or say --all-failed" in flask("retry")
-    assert "name one webhook, or say --all-failed" in flask("retry", message.id, "--all-failed")
+    for unclear in ((), (message.id, "--all-failed")):
+        output = " ".join(flask("retry", *unclear).split())
+        assert "name one webhook by its id" in output
+        assert "flask webhooks list --undelivered" in output
+        assert "say --all-failed" in output
 
 
 def test_the_list_as_json_tells_each_message_with_its_tries(

@@ -60,7 +60,10 @@ def _backlog(session: Session, now: datetime) -> Iterator[str]:
 def retry(message_id: str | None, all_failed: bool) -> None:
     """Have a webhook sent again at once, and open an endpoint again that answered 410."""
     if (message_id is None) == (not all_failed):
-        raise click.UsageError("name one webhook, or say --all-failed")
+        raise click.UsageError(
+            "name one webhook by its id, as `flask webhooks list --undelivered` prints it first, or"
+            " say --all-failed to send everything again that failed and was not taken"
+        )
     session, now = db.session(), services().now()
     if message_id is None:
         count = webhooks.retry_failed(session, now)

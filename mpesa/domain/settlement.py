@@ -30,6 +30,7 @@ CALLBACK_SAYS = "the callback says"
 # Before a colon and what was told instead.
 CLAIM_NOT_PROVEN = "a callback that was not believed said paid, and a query does not"
 SAYS_OTHERWISE = f"{CALLBACK_SAYS} otherwise than one before it, which said paid"
+PAID_UNNAMED = "a query says paid, and does not name this payment"
 # Before a colon and the id of the other transaction.
 RECEIPT_TAKEN = "the receipt belongs to another payment"
 RECEIPT_CLAIMED = "another payment's callback names this receipt"
@@ -132,7 +133,14 @@ class QueryAnswered:
 
 @dataclass(frozen=True)
 class QueryUnanswered:
-    """Daraja was asked and told nothing: still under processing, busy, or no answer at all."""
+    """Daraja was asked and told nothing: still under processing, busy, or no answer at all.
+
+    Attributes:
+        paid_unnamed: it said that a payment was paid, and named another one than was asked about,
+            or none.
+    """
+
+    paid_unnamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -374,7 +382,11 @@ def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
 
 @_decide.register
 def _(evidence: QueryUnanswered, attempt: Attempt, now: datetime) -> Decision:
-    return _query_told_nothing(attempt)
+    told_nothing = _query_told_nothing(attempt)
+    if not evidence.paid_unnamed:
+        return told_nothing
+    # Somebody paid, and nobody can say who: never believed, and not to be passed over either.
+    return replace(told_nothing, why=PAID_UNNAMED, needs_review=True)
 
 
 @_decide.register

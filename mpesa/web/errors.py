@@ -142,9 +142,19 @@ def _detail(status: int) -> str:
 
 def wants_page() -> bool:
     """A browser that shows a page says so; `*/*` alone is a program."""
+    return _most_wanted() > 0
+
+
+def wants_json() -> bool:
+    """A program that says so; `*/*` alone may be a form without a script."""
+    return _most_wanted() < 0
+
+
+def _most_wanted() -> float:
+    """By how much a page is preferred to JSON."""
     accepted = request.accept_mimetypes
     json = max(accepted["application/json"], accepted["application/problem+json"])
-    return accepted["text/html"] > json
+    return float(accepted["text/html"] - json)
 
 
 def _page(problem: Problem) -> Response:

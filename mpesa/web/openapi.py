@@ -195,7 +195,7 @@ _KEY_HEADER = {
 _LANG = {
     "name": "lang",
     "in": "query",
-    "description": "The language of `message`; else by Accept-Language.",
+    "description": "The language of `message`, as `sw` or `sw-KE`; else by Accept-Language.",
     "schema": {"type": "string", "examples": ["sw"]},
 }
 _ORDER_ID = {"name": "order_id", "in": "path", "required": True, "schema": _ID}

@@ -106,8 +106,8 @@ def checkout_page(
 
 def checkout_path(order_id: str) -> str:
     """The page's path, in the language that the request asked for by `?lang=`."""
-    lang = request.args.get("lang")
-    asked = {"lang": lang} if lang in words.LANGUAGES else {}
+    lang = words.spoken(request.args.get("lang"))
+    asked = {"lang": lang} if lang else {}
     return url_for("pages.checkout", order_id=order_id, **asked)  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ from mpesa.models import db
 from mpesa.web import pages, reads, words
 from mpesa.web.bodies import idempotency_key, is_id, json_object
 from mpesa.web.callbacks import seams as inbox_seams
-from mpesa.web.errors import Problem, invalid, wants_page
+from mpesa.web.errors import Problem, invalid, wants_json, wants_page
 from mpesa.web.senders import sender_mark
 from mpesa.web.services import services
 
@@ -51,10 +51,10 @@ def check_status() -> Response:
     if not transaction_id:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
     snapshot, lang = _snapshot(transaction_id), words.chosen(request.args.get("lang"))
-    # What the time alone changes leaves `seq` as it was.
+    # What the time alone changes leaves `seq` as it was, and so does forgetting the number.
     words_of_page = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
-    etag = f"{etag}-{words_of_page}"
+    etag = f"{etag}-{words_of_page}-{bool(snapshot['phone']):d}"
     if request.if_none_match.contains_weak(etag):  # RFC 9110, 13.1.2: proxies weaken it
         response = Response(status=304)
     else:
@@ -67,17 +67,20 @@ def check_status() -> Response:
 
 @payments.post("/sms-code")
 def sms_code() -> Response:
-    """Take the receipt that a shopper typed out of an SMS; a browser's form gets its page."""
+    """Take the receipt that a shopper typed out of an SMS; a browser's form gets its page.
+
+    So does every form with an error that the page can show, unless it asks for JSON.
+    """
     fields = json_object() if request.is_json else _form()
-    shows_page = not request.is_json and wants_page()
     try:
         transaction_id = _take_code(fields)
     except Problem as problem:
-        if not shows_page or problem.code == "transaction_not_found" or problem.field == "tx_id":
+        shown = not (problem.code == "transaction_not_found" or problem.field == "tx_id")
+        if request.is_json or wants_json() or not shown:
             raise
         order_id = _snapshot(fields["tx_id"])["order_id"]
         return pages.checkout_page(order_id, code_problem=problem, code_typed=fields.get("code"))
-    if shows_page:
+    if not request.is_json and wants_page():
         return redirect(pages.checkout_path(_snapshot(transaction_id)["order_id"]), 303)
     response = jsonify(_told(transaction_id))
     response.status_code = 202

@@ -1,5 +1,6 @@
 """What a shopper is told about a transaction, in the shopper's language."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -67,10 +68,20 @@ def language() -> str:
     return locale.language if locale and locale.language in LANGUAGES else "en"
 
 
-def chosen(asked: object, accept_language: str | None = None) -> str:
+def spoken(asked: object) -> str | None:
+    """The language that was asked for, if it is one of ours: `sw-KE` and `sw_KE` ask for `sw`.
+
+    As of Accept-Language (RFC 4647, 3.4: a range whose last part fits nothing is cut).
+    """
+    base = re.split("[-_]", asked, maxsplit=1)[0].lower() if isinstance(asked, str) else ""
+    return base if base in LANGUAGES else None
+
+
+def chosen(asked: object) -> str:
     """A language we speak: the one asked for, else by the request's Accept-Language, else `en`."""
-    if isinstance(asked, str) and asked in LANGUAGES:
-        return asked
+    language = spoken(asked)
+    if language is not None:
+        return language
     return request.accept_languages.best_match(LANGUAGES) or "en"
 
 

@@ -153,6 +153,7 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "query 2029": settlement.QueryAnswered("2029"),
     "query 2029, early": Early(settlement.QueryAnswered("2029")),
     "query unanswered": settlement.QueryUnanswered(),
+    "query of another, paid": settlement.QueryUnanswered(paid_unnamed=True),
     "push answered": settlement.PushAnswered(*OURS),
     "push answered, other ids": settlement.PushAnswered(*OTHERS),
     "push answered, ids taken": settlement.PushAnswered(*OTHERS, ids_taken=True),
@@ -307,6 +308,7 @@ query 26                                   | ~system_busy        | ~system_busy 
 query 2029                                 | ~misconfigured      | ~misconfigured      | ~misconfigured      | .                   | .                   | .                | .
 query 2029, early                          | .                   | .                   | .                   | .                   | .                   | .                | .
 query unanswered                           | .                   | .                   | .                   | .                   | .                   | .                | .
+query of another, paid                     | !                   | !                   | !                   | !                   | !                   | !                | !
 push answered                              | .                   | pin                 | .                   | .                   | .                   | .                | .
 push answered, other ids                   | !/.                 | !/pin               | !/.                 | !/.                 | !/.                 | !/.              | !/.
 push answered, ids taken                   | !                   | !                   | !                   | !                   | !                   | !                | !
@@ -630,6 +632,7 @@ TELLS_NOTHING = {
     "query, empty code",
     "query 2029, early",
     "query unanswered",
+    "query of another, paid",
 }
 
 

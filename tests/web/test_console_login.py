@@ -549,7 +549,7 @@ def test_a_forged_form_does_nothing(app, path):
 def test_the_console_keeps_the_language_that_was_chosen(app):
     client = logged_in(app)
 
-    client.get(f"{LIST}?lang=sw")
+    client.get(f"{LIST}?lang=sw-KE")
 
     assert '<html lang="sw">' in client.get(LIST).text
     assert '<html lang="en">' in client.get("/").text

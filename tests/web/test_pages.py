@@ -260,11 +260,18 @@ def test_the_language_follows_the_browser(client, make_order, accepts, lang):
     assert f'<html lang="{lang}">' in text
 
 
-@pytest.mark.parametrize("asked", ["xx", "", "sw\0", "SW_ke", "../en"])
+@pytest.mark.parametrize("asked", ["xx", "", "sw\0", "swa", "../en"])
 def test_a_language_that_we_do_not_speak_is_ignored(client, make_order, asked):
     text = page(client, make_order(), query_string={"lang": asked})
 
     assert '<html lang="en">' in text
+
+
+@pytest.mark.parametrize("asked", ["sw-KE", "sw_KE", "SW"])
+def test_a_language_may_name_a_country(client, make_order, asked):
+    text = page(client, make_order(), query_string={"lang": asked})
+
+    assert '<html lang="sw">' in text
 
 
 def test_what_a_merchant_wrote_is_shown_as_text(client, make_order):

@@ -362,7 +362,7 @@ def test_a_form_is_sent_to_the_page_of_its_order(client, make_order):
 def test_a_form_keeps_its_language(client, make_order):
     order_id = make_order()
 
-    answer = push_form(client, order_id, query_string={"lang": "sw"})
+    answer = push_form(client, order_id, query_string={"lang": "sw-KE"})
 
     assert answer.headers["Location"] == f"/checkout/{order_id}?lang=sw"
 

@@ -117,9 +117,13 @@ def test_the_codes_of_one_payer_do_not_limit_another(client, make_order, transac
 
 
 def test_a_form_gets_the_snapshot_too(client, transaction_id):
-    answer = client.post("/sms-code", data={"tx_id": transaction_id, "code": RECEIPT})
+    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        answer = client.post(
+            "/sms-code", data={"tx_id": transaction_id, "code": RECEIPT}, headers=accept
+        )
 
-    assert answer.status_code in (202, 303)
+        assert answer.status_code == 202
+        assert answer.get_json() == status_of(client, transaction_id)
 
 
 def test_a_browsers_form_is_sent_to_the_page(client, make_order):
@@ -136,14 +140,15 @@ def test_a_browsers_form_is_sent_to_the_page(client, make_order):
     assert answer.headers["Location"] == f"/checkout/{order_id}"
 
 
-def test_a_wrong_code_in_a_browsers_form_comes_back_in_the_checkout_page(client, make_order):
+@pytest.mark.parametrize("accept", ["text/html,*/*;q=0.8", "*/*", None])
+def test_a_wrong_code_in_a_form_comes_back_in_the_checkout_page(client, make_order, accept):
     order_id = make_order()
     transaction_id = pushed(client, order_id)["transaction_id"]
 
     answer = client.post(
         "/sms-code",
         data={"tx_id": transaction_id, "code": "x"},
-        headers={"Accept": "text/html,*/*;q=0.8"},
+        headers={"Accept": accept} if accept else {},
     )
 
     assert (answer.status_code, answer.mimetype) == (400, "text/html")
@@ -152,6 +157,14 @@ def test_a_wrong_code_in_a_browsers_form_comes_back_in_the_checkout_page(client,
     # Loaded again, this address would be a 405, and what was typed would be gone.
     assert "http-equiv" not in answer.text
     assert 'id="reload"' not in answer.text
+
+
+def test_a_wrong_code_in_a_form_that_asks_for_json_gets_json(client, transaction_id):
+    form = {"tx_id": transaction_id, "code": "x"}
+
+    answer = client.post("/sms-code", data=form, headers={"Accept": "application/json"})
+
+    problem(answer, 400, "invalid_request", "code")
 
 
 def test_another_content_type_is_refused(client):

@@ -51,9 +51,15 @@ def test_the_end_of_an_order_is_told_rather_than_that_of_its_attempt(app, status
     assert said(app, Reason.WRONG_PIN, "en", "closed", status) == sentence
 
 
-@pytest.mark.parametrize("asked", [None, "", "xx", 1, ["sw"], {"lang": "sw"}, "SW"])
+@pytest.mark.parametrize("asked", [None, "", "xx", 1, ["sw"], {"lang": "sw"}, "swa", "-sw"])
 def test_a_language_that_is_not_one_of_ours_leaves_the_choice_to_the_browser(app, asked):
     with app.test_request_context(headers={"Accept-Language": "sw"}):
+        assert words.chosen(asked) == "sw"
+
+
+@pytest.mark.parametrize("asked", ["sw", "SW", "sw-KE", "sw_KE", "Sw-Latn-TZ"])
+def test_a_language_is_known_by_its_first_part(app, asked):
+    with app.test_request_context(headers={"Accept-Language": "en"}):
         assert words.chosen(asked) == "sw"
 
 

@@ -67,8 +67,8 @@ def _login_address() -> str:
 
 
 def _keep_language() -> None:
-    lang = request.args.get("lang")
-    if lang in words.LANGUAGES and cookie.get("lang") != lang:
+    lang = words.spoken(request.args.get("lang"))
+    if lang and cookie.get("lang") != lang:
         cookie["lang"] = lang
 
 

@@ -78,6 +78,9 @@ DOUBTS: dict[str, Any] = {
         "M-PESA says paid, but its callback told another amount than was asked for. Only your"
         " statement can tell what came."
     ),
+    settlement.PAID_UNNAMED: _l(
+        "M-PESA was asked about this payment and said paid, but it named another payment, or none."
+    ),
     "the callback came from an address that is not listed": _l(
         "A callback came from an address that is not on your list, so it was not believed."
     ),
