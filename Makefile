@@ -28,7 +28,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients sbom lock clean broken-venv
+.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients openapi-tools sbom lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -94,6 +94,16 @@ $(CLIENTS)/node_modules/.ready: tests/clients/package.json tests/clients/package
 	@mkdir -p $(CLIENTS)
 	@cp $^ $(CLIENTS)
 	@cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# What tests/openapi reads /openapi.json with.
+OPENAPI := .setup/openapi
+openapi-tools: $(OPENAPI)/node_modules/.ready
+
+$(OPENAPI)/node_modules/.ready: tests/openapi/package.json tests/openapi/package-lock.json
+	@mkdir -p $(OPENAPI)
+	@cp $^ $(OPENAPI)
+	@cd $(OPENAPI) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # From an environment with nothing in it but what a server gets, so that licences and who needs whom

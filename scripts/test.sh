@@ -36,10 +36,11 @@ run() {
 # Two rows beside each other, of about the same length: what mostly waits for servers and browsers,
 # and the rest. What the first says is shown afterwards. The browser suite has a process of its own:
 # Playwright's loop and the async server's patches do not share one.
-servers=(tests/integration tests/crash tests/clients)
+servers=(tests/integration tests/crash tests/clients tests/openapi)
 
 with_servers() {
     if ! is_left_out npm && ! is_left_out namespaces; then run make --no-print-directory clients; fi
+    if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
     exit "$failed"

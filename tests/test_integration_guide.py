@@ -16,6 +16,8 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
+from mpesa import webhooks
+from mpesa.webhooks import Answered, Endpoint
 from tests.factories import PAYER, PAYER_MSISDN
 from tests.servers import PATIENCE, ROOT, Server, free_port, listens, running, wait_until
 
@@ -269,6 +271,15 @@ def parcels(shop: Shop) -> list[str]:
     assert answer.status_code == 200, answer.text
     sent: list[str] = answer.json()
     return sent
+
+
+def test_a_shop_takes_a_test_message_on_demand_and_ships_nothing(shop: Shop) -> None:
+    hook, before = f"{shop.address}/hook", parcels(shop)
+
+    outcome = webhooks.send_test(Endpoint.at(hook, (SECRET,), lambda: datetime.now(UTC)))
+
+    assert outcome == Answered(204)
+    assert parcels(shop) == before
 
 
 def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop: Shop) -> None:

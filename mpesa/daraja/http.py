@@ -22,7 +22,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from mpesa import counters
+from mpesa import __version__, counters
 from mpesa.daraja.answers import Answer, excerpt
 from mpesa.daraja.calls import Call
 from mpesa.domain.steps import skew
@@ -40,7 +40,7 @@ SHORTEST_SECRET = 16
 _COMMON_HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
-    "User-Agent": "checkout/1.0",
+    "User-Agent": f"checkout/{__version__}",
 }
 
 

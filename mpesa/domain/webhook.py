@@ -11,7 +11,7 @@ from typing import Any
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
-_FOR_PAGES = ("view", "next")
+FOR_PAGES = ("view", "next")
 
 
 class MessageType(StrEnum):
@@ -20,6 +20,10 @@ class MessageType(StrEnum):
     SUCCEEDED = "transaction.succeeded"
     FAILED = "transaction.failed"
     NEEDS_REVIEW = "transaction.needs_review"
+
+
+# Of a message that is sent on demand, and tells of no transaction.
+TEST = "webhook.test"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
         "type": message.value,
         "timestamp": utc_text(now),
         "data": {
-            **{name: value for name, value in snapshot.items() if name not in _FOR_PAGES},
+            **{name: value for name, value in snapshot.items() if name not in FOR_PAGES},
             "reference": reference,
         },
     }
@@ -75,7 +79,7 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
 def test_body(now: datetime) -> str:
     """The JSON text of a message that only shows that messages arrive and that signatures fit."""
     told = {
-        "type": "webhook.test",
+        "type": TEST,
         "timestamp": utc_text(now),
         "data": {"note": "Sent by flask webhooks test. It tells of no payment."},
     }

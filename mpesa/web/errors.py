@@ -13,11 +13,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from mpesa import counters
 from mpesa.database import cannot_write
+from mpesa.web.problems import MEANINGS, Code, type_of
 
 log = logging.getLogger(__name__)
 
 # Machine words for what Flask itself refuses.
-_CODES = {
+_CODES: dict[int, Code] = {
     400: "invalid_request",
     401: "unauthorized",
     404: "not_found",
@@ -43,7 +44,7 @@ class Problem(Exception):
     def __init__(
         self,
         status: int,
-        code: str,
+        code: Code,
         detail: str,
         *,
         field: str | None = None,
@@ -57,7 +58,7 @@ class Problem(Exception):
         self.retry_after = retry_after
 
 
-def invalid(field: str, detail: str, code: str = "invalid_request") -> Problem:
+def invalid(field: str, detail: str, code: Code = "invalid_request") -> Problem:
     """A field that is wrong."""
     return Problem(400, code, detail, field=field)
 
@@ -65,8 +66,8 @@ def invalid(field: str, detail: str, code: str = "invalid_request") -> Problem:
 def problem_response(problem: Problem) -> Response:
     """The problem as `application/problem+json`."""
     body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
+        "type": type_of(problem.code),
+        "title": MEANINGS[problem.code].title,
         "status": problem.status,
         "code": problem.code,
         "detail": problem.detail,

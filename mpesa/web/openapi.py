@@ -4,7 +4,6 @@ Words that the domain has as enums are taken from there, so that the document ca
 """
 
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
@@ -13,6 +12,8 @@ from mpesa import __version__
 from mpesa.config import Settings
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Money, Next, OrderStatus, View
+from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
+from mpesa.web.problems import MEANINGS, Code, type_of
 
 openapi = Blueprint("openapi", __name__)
 
@@ -46,7 +47,8 @@ def show_document() -> Response:
 @openapi.get("/docs/api")
 def show_page() -> Response:
     """The document for people."""
-    page = render_template("api.html", api=current_app.extensions["mpesa.openapi"])
+    document = current_app.extensions["mpesa.openapi"]
+    page = render_template("api.html", api=document, meanings=MEANINGS)
     return _kept(Response(page))
 
 
@@ -68,9 +70,10 @@ def document(settings: Settings) -> dict[str, Any]:
             "description": (
                 "Your server makes an order and sends the shopper to its `checkout_url`. Whether"
                 " it is paid, your server asks at `GET /api/orders/{order_id}` or hears by webhook."
-                " Errors are problem details (RFC 9457) whose `code` is stable. Amounts are whole"
-                " Kenyan shillings."
+                " Errors are problem details (RFC 9457): `code` is stable, and `type` leads to its"
+                " explanation. Amounts are whole Kenyan shillings."
             ),
+            "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": settings.public_url}],
         "tags": [
@@ -78,8 +81,10 @@ def document(settings: Settings) -> dict[str, Any]:
             {"name": "payments", "description": "For the page that waits: the ids are the key."},
             {"name": "callbacks", "description": "For Safaricom alone."},
             {"name": "operations", "description": "For load balancers and developers."},
+            {"name": "webhooks", "description": "What this server posts to your WEBHOOK_URL."},
         ],
         "paths": _paths(settings.daraja_max_amount),
+        "webhooks": _webhooks(),
         "components": {
             "securitySchemes": {
                 "apiKey": {
@@ -88,7 +93,12 @@ def document(settings: Settings) -> dict[str, Any]:
                     "description": "One of API_KEYS.",
                 }
             },
-            "schemas": {"Snapshot": _snapshot(), "Order": _order(), "Problem": _problem()},
+            "schemas": {
+                "Snapshot": _snapshot(),
+                "Order": _order(),
+                "WebhookSnapshot": _webhook_snapshot(),
+                "Problem": _problem(),
+            },
         },
     }
 
@@ -98,6 +108,11 @@ def document(settings: Settings) -> dict[str, Any]:
 
 def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _always(word: str, description: str | None = None) -> dict[str, Any]:
+    schema = {"type": "string", "const": word}
+    return schema if description is None else {**schema, "description": description}
 
 
 def _words(words: Iterable[str]) -> dict[str, Any]:
@@ -125,66 +140,42 @@ def _headers(headers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {name.replace("_", "-"): {"required": True, **each} for name, each in headers.items()}
 
 
-def _refusals(*codes: str, page: bool = False) -> dict[str, Any]:
+def _refusals(*codes: Code, page: bool = False) -> dict[str, Any]:
     """Answers for machine words, one a status.
 
     Args:
         page: a plain form is answered with a page under the same status.
     """
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[int, list[Code]] = {}
     for code in codes:
-        by_status.setdefault(_STATUS[code], []).append(code)
+        by_status.setdefault(MEANINGS[code].status, []).append(code)
     return {str(status): _refusal(status, words, page) for status, words in by_status.items()}
 
 
-def _refusal(status: int, codes: list[str], page: bool) -> dict[str, Any]:
-    schema = {**_ref("Problem"), "properties": {"code": {"enum": codes}}}
+def _refusal(status: int, codes: list[Code], page: bool = False) -> dict[str, Any]:
+    # allOf, since generators of clients read nothing that stands beside a $ref.
+    narrowed = {
+        "type": "object",
+        "properties": {
+            "type": _words(type_of(code) for code in codes),
+            "title": _words(MEANINGS[code].title for code in codes),
+            "status": {"type": "integer", "const": status},
+            "code": _words(codes),
+        },
+    }
     answer: dict[str, Any] = {
-        "description": " or ".join(f"`{code}`" for code in codes) + f": {_WHEN[codes[0]]}",
-        "content": {PROBLEM: {"schema": schema}},
+        "description": " ".join(f"`{code}`: {MEANINGS[code].title}." for code in codes),
+        "content": {PROBLEM: {"schema": {"allOf": [_ref("Problem"), narrowed]}}},
     }
     if page:
         answer["content"][HTML] = {"schema": {"type": "string"}}
-    if status in (429, 503):
+    if status in (429, 500, 503):
         seconds = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
         answer["headers"] = {"Retry-After": {"required": status == 429, **seconds}}
     return answer
 
 
-_STATUS = {
-    "invalid_request": 400,
-    "invalid_phone": 400,
-    "unauthorized": 401,
-    "not_found": 404,
-    "order_not_found": 404,
-    "transaction_not_found": 404,
-    "order_paid": 409,
-    "order_closed": 409,
-    "attempt_open": 409,
-    "payload_too_large": 413,
-    "unsupported_media_type": 415,
-    "idempotency_mismatch": 422,
-    "line_busy": 429,
-    "retry_later": 429,
-    "rate_limited": 429,
-    "unavailable": 503,
-}
-_WHEN = {
-    "invalid_request": "a field is wrong, named in `field`",
-    "unauthorized": "no key, or not one of API_KEYS",
-    "not_found": "no such address",
-    "order_not_found": "no such order",
-    "transaction_not_found": "no such transaction",
-    "order_paid": "the order's state does not allow it",
-    "attempt_open": "the order's state does not allow it",
-    "payload_too_large": "more than 64 KiB",
-    "unsupported_media_type": "another Content-Type than those above",
-    "idempotency_mismatch": "this Idempotency-Key came before with other fields",
-    "line_busy": "wait as long as `Retry-After` says",
-    "rate_limited": "wait as long as `Retry-After` says",
-    "unavailable": "the database does not answer, or cannot be written; nothing is lost, try again",
-}
-_BODY_REFUSALS = ("payload_too_large", "unsupported_media_type")
+_BODY_REFUSALS: tuple[Code, ...] = ("payload_too_large", "unsupported_media_type")
 
 _KEY_HEADER = {
     "name": "Idempotency-Key",
@@ -198,7 +189,13 @@ _LANG = {
     "description": "The language of `message`, as `sw` or `sw-KE`; else by Accept-Language.",
     "schema": {"type": "string", "examples": ["sw"]},
 }
-_ORDER_ID = {"name": "order_id", "in": "path", "required": True, "schema": _ID}
+_ORDER_ID = {
+    "name": "order_id",
+    "in": "path",
+    "required": True,
+    "description": "As it came when the order was made.",
+    "schema": _ID,
+}
 
 
 # -- routes ------------------------------------------------------------------------------------
@@ -206,7 +203,7 @@ _ORDER_ID = {"name": "order_id", "in": "path", "required": True, "schema": _ID}
 
 def _paths(largest: int) -> dict[str, Any]:
     return {
-        "/api/orders": {"post": _create_order(largest), "get": _find_orders()},
+        "/api/orders": {"get": _find_orders(), "post": _create_order(largest)},
         "/api/orders/{order_id}": {"get": _read_order()},
         "/api/orders/{order_id}/cancel": {"post": _cancel_order()},
         "/stk-push": {"post": _stk_push()},
@@ -220,14 +217,23 @@ def _paths(largest: int) -> dict[str, Any]:
 
 
 def _route(
-    tag: str, summary: str, responses: dict[str, Any], *, keyed: bool = False, **more: Any
+    operation_id: str,
+    tag: str,
+    summary: str,
+    description: str,
+    responses: dict[str, Any],
+    *,
+    keyed: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     return {
+        "operationId": operation_id,
         "tags": [tag],
         "summary": summary,
+        "description": description,
         "security": [{"apiKey": []}] if keyed else [],
         **more,
-        "responses": responses,
+        "responses": dict(sorted({**responses, "500": _refusal(500, ["unavailable"])}.items())),
     }
 
 
@@ -251,7 +257,11 @@ def _create_order(largest: int) -> dict[str, Any]:
                 "description": "What is paid for, in any script; no control characters.",
                 "examples": ["Two coffees"],
             },
-            "currency": {"enum": ["KES", None], "description": "May be left out."},
+            "currency": {
+                "type": ["string", "null"],
+                "enum": ["KES", None],
+                "description": "May be left out.",
+            },
             "return_url": {
                 "type": ["string", "null"],
                 "format": "uri",
@@ -267,8 +277,12 @@ def _create_order(largest: int) -> dict[str, Any]:
     fields["additionalProperties"] = True
     location = {"description": "The order's address.", "schema": {"type": "string"}}
     return _route(
+        "createOrder",
         "orders",
         "Make an order",
+        "Fixes what is to be paid, and gives the `checkout_url` to send the shopper to. Fields that"
+        " are not known are passed over. The same Idempotency-Key with the same fields gives the"
+        " same order again, so that a request without an answer can be repeated.",
         {
             "201": _answer("The new order, or the one that this key made.", _ref("Order"),
                            Location=location),
@@ -282,11 +296,14 @@ def _create_order(largest: int) -> dict[str, Any]:
 
 
 def _find_orders() -> dict[str, Any]:
-    reference = {"name": "reference", "in": "query", "required": True, "schema": _REFERENCE}
+    reference = {"name": "reference", "in": "query", "required": True,
+                 "description": "The orders' own.", "schema": _REFERENCE}  # fmt: skip
     found = _object({"orders": {"type": "array", "items": _ref("Order")}})
     return _route(
+        "findOrders",
         "orders",
         "Find orders by reference, newest first",
+        "Several orders may have one reference. Ask here where no webhook came.",
         {
             "200": _answer("They may be none.", found),
             **_refusals("invalid_request", "unauthorized", "unavailable"),
@@ -298,8 +315,11 @@ def _find_orders() -> dict[str, Any]:
 
 def _read_order() -> dict[str, Any]:
     return _route(
+        "readOrder",
         "orders",
         "Read an order, with its transactions",
+        "`status` says whether it is paid; ship once where it is PAID. Each transaction is one"
+        " push, with its result and receipt.",
         {
             "200": _answer("The order as it is now.", _ref("Order")),
             **_refusals("invalid_request", "unauthorized", "order_not_found", "unavailable"),
@@ -311,8 +331,11 @@ def _read_order() -> dict[str, Any]:
 
 def _cancel_order() -> dict[str, Any]:
     return _route(
+        "cancelOrder",
         "orders",
         "Cancel an order; once more does no harm",
+        "Stops new pushes. Refused while a prompt is open, since it may still be paid. Money that"
+        " comes all the same makes the order PAID, and needs review.",
         {
             "200": _answer("The cancelled order.", _ref("Order")),
             **_refusals("invalid_request", "unauthorized", "order_not_found", "attempt_open",
@@ -338,8 +361,12 @@ def _stk_push() -> dict[str, Any]:
     )
     fields["additionalProperties"] = True
     return _route(
+        "startPush",
         "payments",
         "Have a prompt shown on the payer's phone",
+        "Starts a transaction: one STK push for the order's amount. The answer is a snapshot and"
+        " no result; the result comes by `GET /check-status` or Socket.IO. With an Idempotency-Key"
+        " a repeated request starts no second one.",
         {
             "202": _answer("A push went out; the snapshot says what became of it.",
                            _ref("Snapshot")),
@@ -366,8 +393,10 @@ def _redirect() -> dict[str, Any]:
 def _check_status() -> dict[str, Any]:
     etag = {"description": "Changes with what is shown.", "schema": {"type": "string"}}
     return _route(
+        "readStatus",
         "payments",
         "Ask how a transaction stands",
+        "What pages without a socket poll: the same snapshot that the socket brings.",
         {
             "200": _answer("The snapshot. Ask again after `poll_after` seconds.",
                            _ref("Snapshot"), ETag=etag),
@@ -377,9 +406,11 @@ def _check_status() -> dict[str, Any]:
         },
         parameters=[
             {"name": "tx_id", "in": "query", "required": True,
+             "description": "The `transaction_id` of a snapshot.",
              "schema": {"type": "string", "minLength": 1, "examples": _ID["examples"]}},
             _LANG,
-            {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
+            {"name": "If-None-Match", "in": "header", "schema": {"type": "string"},
+             "description": "The last answer's ETag."},
         ],
     )  # fmt: skip
 
@@ -399,8 +430,11 @@ def _sms_code() -> dict[str, Any]:
     )
     fields["additionalProperties"] = True
     return _route(
+        "sendSmsCode",
         "payments",
         "Send the code of an M-PESA SMS, and have Daraja asked at once",
+        "For a shopper who has paid while the page does not know it yet. Five an hour for one"
+        " transaction.",
         {
             "202": _answer("The snapshot.", _ref("Snapshot")),
             "303": _redirect(),
@@ -411,9 +445,34 @@ def _sms_code() -> dict[str, Any]:
     )  # fmt: skip
 
 
+_ASKED = {"MerchantRequestID": "29115-34620561-1", "CheckoutRequestID": "ws_CO_191220191020363925"}
+_PAID = {"Amount": 1, "MpesaReceiptNumber": "NLJ7RT61SV", "TransactionDate": 20191219102115,
+         "PhoneNumber": 254708374149}  # fmt: skip
+# As Safaricom documents them (Daraja docs, M-Pesa Express, "Results").
+_CALLBACKS = {
+    "paid": {
+        "summary": "The payer paid.",
+        "value": {"Body": {"stkCallback": {
+            **_ASKED,
+            "ResultCode": 0,
+            "ResultDesc": "The service request is processed successfully.",
+            "CallbackMetadata": {
+                "Item": [{"Name": name, "Value": value} for name, value in _PAID.items()],
+            },
+        }}},
+    },
+    "cancelled": {
+        "summary": "The payer cancelled the prompt.",
+        "value": {"Body": {"stkCallback": {
+            **_ASKED, "ResultCode": 1032, "ResultDesc": "Request canceled by user.",
+        }}},
+    },
+}  # fmt: skip
+
+
 def _callback() -> dict[str, Any]:
     taken = _object(
-        {"ResultCode": {"type": "integer", "const": 0}, "ResultDesc": {"const": "Accepted"}}
+        {"ResultCode": {"type": "integer", "const": 0}, "ResultDesc": _always("Accepted")}
     )
     token = {
         "name": "token",
@@ -423,21 +482,32 @@ def _callback() -> dict[str, Any]:
         "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     }
     return _route(
+        "takeCallback",
         "callbacks",
         "Take in Daraja's word on a transaction",
+        "Daraja sends `application/json`. Anything else that arrives under a known token is kept as"
+        " well, and answered 200, since a callback comes only once.",
         {
             "200": _answer("Its raw body is committed, whatever it says.", taken),
             **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
         },
         parameters=[token],
-        requestBody={"required": False, "content": {"*/*": {}}},
+        requestBody={
+            "required": False,
+            "content": {
+                JSON: {
+                    "schema": {"description": "Daraja's, and not checked here."},
+                    "examples": _CALLBACKS,
+                }
+            },
+        },
     )
 
 
 def _healthz() -> dict[str, Any]:
     fields = _object(
         {
-            "status": {"const": "ok"},
+            "status": _always("ok"),
             "version": {"type": "string", "examples": [__version__],
                         "description": "This program's, as everywhere that names one."},
             "proof": {"type": "string", "pattern": "^[0-9a-f]{64}$",
@@ -448,18 +518,22 @@ def _healthz() -> dict[str, Any]:
     nonce = {"name": "nonce", "in": "query", "schema": {"type": "string"},
              "description": "32 hexadecimal digits, from `flask doctor`."}  # fmt: skip
     return _route(
+        "readHealth",
         "operations",
         "Whether the process serves",
+        "Asks neither the database nor Redis.",
         {"200": _answer("It does.", fields), **_refusals("invalid_request")},
         parameters=[nonce],
     )
 
 
 def _readyz() -> dict[str, Any]:
-    ready = _object({"status": {"const": "ready"}})
+    ready = _object({"status": _always("ready")})
     return _route(
+        "readReadiness",
         "operations",
         "Whether the database can be written, and Redis answers",
+        "What is wrong is named in `detail`.",
         {
             "200": _answer("Ready.", ready),
             **_refusals("invalid_request", "unavailable"),
@@ -469,10 +543,12 @@ def _readyz() -> dict[str, Any]:
 
 def _openapi() -> dict[str, Any]:
     return _route(
+        "readDocument",
         "operations",
         "This document",
+        "The same for people is at /docs/api.",
         {
-            "200": _answer("OpenAPI 3.1.", {"type": "object"}),
+            "200": _answer("OpenAPI 3.1.", {"type": "object", "additionalProperties": True}),
             **_refusals("invalid_request"),
         },
     )
@@ -507,7 +583,7 @@ def _snapshot() -> dict[str, Any]:
                 "description": "Seconds until that; null: at once, or not at all.",
             },
             "amount": {"type": "integer", "minimum": 1},
-            "currency": {"const": "KES"},
+            "currency": _always("KES"),
             "phone": {
                 "type": "string",
                 "description": "Who was asked, masked; empty once it was forgotten.",
@@ -545,7 +621,7 @@ def _order() -> dict[str, Any]:
             },
             "status": _words(OrderStatus),
             "amount": {"type": "integer", "minimum": 1},
-            "currency": {"const": "KES"},
+            "currency": _always("KES"),
             "reference": _REFERENCE,
             "description": {"type": "string", "minLength": 1, "maxLength": 200},
             "return_url": {"type": ["string", "null"]},
@@ -563,15 +639,127 @@ def _order() -> dict[str, Any]:
 
 def _problem() -> dict[str, Any]:
     """Not closed, since an answer narrows it."""
+    codes = list(MEANINGS)
     return {
         "type": "object",
         "properties": {
-            "type": {"const": "about:blank"},
-            "title": {"type": "string", "examples": [HTTPStatus.BAD_REQUEST.phrase]},
+            "type": {
+                "type": "string",
+                "format": "uri-reference",
+                "description": "Where `code` is explained, on this server.",
+                "examples": [type_of("invalid_phone")],
+            },
+            "title": {
+                "type": "string",
+                "description": "The same wherever `code` is the same.",
+                "examples": [MEANINGS["invalid_phone"].title],
+            },
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "code": {"type": "string", "description": "For programs; stable."},
-            "detail": {"type": "string", "description": "For people."},
+            "code": {**_words(codes), "description": "For programs; stable."},
+            "detail": {
+                "type": "string",
+                "description": "For people, in the language of the request.",
+            },
             "field": {"type": "string", "description": "The field that is wrong."},
         },
         "required": ["type", "title", "status", "code", "detail"],
     }
+
+
+# -- what is told by webhook ---------------------------------------------------------------------
+
+
+def _webhooks() -> dict[str, Any]:
+    snapshot = _ref("WebhookSnapshot")
+    note = _object({"note": {"type": "string", "description": "Says so to people."}})
+    return {
+        MessageType.SUCCEEDED.value: _message(
+            "transactionSucceeded",
+            "A transaction was paid",
+            "Sent once more where the receipt comes later than the news. Ship where `order_status`"
+            " is PAID, once for each `order_id`.",
+            _told(MessageType.SUCCEEDED, snapshot),
+        ),
+        MessageType.FAILED.value: _message(
+            "transactionFailed",
+            "A transaction failed",
+            "Sent once more where its `reason` or `final` changes. While `final` is false, money"
+            " may still come.",
+            _told(MessageType.FAILED, snapshot),
+        ),
+        MessageType.NEEDS_REVIEW.value: _message(
+            "transactionNeedsReview",
+            "A person has to look at a transaction",
+            "Money may be at stake, and no rule decides it.",
+            _told(MessageType.NEEDS_REVIEW, snapshot),
+        ),
+        TEST: _message(
+            "webhookTest",
+            "A test on demand",
+            "Sent by `flask webhooks test` alone, signed like the others. It tells of no payment.",
+            _told(TEST, note),
+        ),
+    }
+
+
+def _told(kind: str, what: dict[str, Any]) -> dict[str, Any]:
+    when = {**_TIME, "description": "When it happened."}
+    return _object({"type": _always(kind), "timestamp": when, "data": what})
+
+
+def _message(
+    operation_id: str, summary: str, description: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    operation = {
+        "operationId": operation_id,
+        "tags": ["webhooks"],
+        "summary": summary,
+        "description": description,
+        "security": [],
+        "parameters": _SIGNED,
+        "requestBody": _body({JSON: body}),
+        "responses": {
+            "2XX": {"description": "It was taken."},
+            "default": {
+                "description": "It was not taken, and is sent again, over three days. 410 stops the"
+                " endpoint until an operator opens it."
+            },
+        },
+    }
+    return {"post": operation}
+
+
+# Standard Webhooks 1.0.0, "Webhook metadata".
+_SIGNED = [
+    {
+        "name": "webhook-id",
+        "in": "header",
+        "required": True,
+        "description": "The message's own, the same when it is sent again: act once on each.",
+        "schema": {"type": "string", "pattern": "^msg_[A-Za-z0-9_-]+$"},
+    },
+    {
+        "name": "webhook-timestamp",
+        "in": "header",
+        "required": True,
+        "description": "When it was sent, in seconds since 1970. Refuse one that is more than five"
+        " minutes away.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    {
+        "name": "webhook-signature",
+        "in": "header",
+        "required": True,
+        "description": "One for each secret of WEBHOOK_SECRET, separated by spaces: `v1,` and the"
+        " base64 of HMAC-SHA256, with the secret's bytes, over `webhook-id`, a dot,"
+        " `webhook-timestamp`, a dot and the raw body. Compare in constant time; any one that fits"
+        " will do.",
+        "schema": {"type": "string", "pattern": "^v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{43}=)*$"},
+    },
+]
+
+
+def _webhook_snapshot() -> dict[str, Any]:
+    left_out = {"message", *FOR_PAGES}
+    fields = {k: each for k, each in _snapshot()["properties"].items() if k not in left_out}
+    return _object({**fields, "reference": {**_REFERENCE, "description": "The order's, yours."}})

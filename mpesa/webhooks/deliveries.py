@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from standardwebhooks import Webhook
 
-from mpesa import counters, logs
+from mpesa import __version__, counters, logs
 from mpesa.domain import webhook
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage, reading, writing
@@ -59,7 +59,7 @@ _SILENT = (408, *_BUSY, 502, 504)
 _COMMON_HEADERS = {
     "Accept": "*/*",
     "Content-Type": "application/json",
-    "User-Agent": "checkout-webhooks/1.0",
+    "User-Agent": f"checkout-webhooks/{__version__}",
 }
 
 

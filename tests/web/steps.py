@@ -3,6 +3,7 @@
 from sqlalchemy import func, select
 
 from mpesa.models import Evidence, IdempotencyKey, Order, Transaction, db
+from mpesa.web.problems import MEANINGS
 from tests.factories import PAYER, failure_callback, raw, success_callback
 
 
@@ -58,7 +59,7 @@ def problem(answer, status, code, field=None):
     body = answer.get_json()
     assert (body["status"], body["code"], body.get("field")) == (status, code, field)
     assert body["detail"]
-    assert body["title"]
+    assert (body["type"], body["title"]) == (f"/docs/api#{code}", MEANINGS[code].title)
     if status == 429:
         assert int(answer.headers["Retry-After"]) >= 1
     return body

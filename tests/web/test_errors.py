@@ -2,11 +2,13 @@
 
 import html
 import re
+from typing import get_args
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 
 from mpesa.models import db
+from mpesa.web.problems import MEANINGS, Code, type_of
 from tests.web.steps import problem, push_form
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -110,6 +112,47 @@ def test_an_error_page_repeats_nothing_unescaped(client):
     answer = client.get("/<script>alert(1)</script>", headers=BROWSER)
 
     assert "<script>alert" not in answer.text
+
+
+# -- what the words mean ---------------------------------------------------------------------------
+
+
+def test_every_word_that_can_be_answered_is_explained_and_no_other():
+    assert list(MEANINGS) == list(get_args(Code))
+
+
+@pytest.mark.parametrize("code", MEANINGS)
+def test_the_type_of_a_problem_leads_to_its_explanation(client, code):
+    path, _, anchor = type_of(code).partition("#")
+
+    page = client.get(path)
+    [explained] = re.findall(rf'<article id="{anchor}">(.*?)</article>', page.text, re.DOTALL)
+
+    assert page.status_code == 200
+    words = html.unescape(re.sub(r"</?code>|<a [^>]*>|</a>", "", explained))
+    meaning = MEANINGS[code]
+    for text in (str(meaning.status), meaning.title, meaning.when, meaning.remedy):
+        assert text.replace("`", "") in words
+
+
+def test_the_type_of_a_problem_leads_there_from_the_address_that_answered(client):
+    told = problem(client.get("/api/orders/nothing/here"), 404, "not_found")
+
+    address = urljoin("https://pay.example.com/api/orders/nothing/here", told["type"])
+
+    assert address == "https://pay.example.com/docs/api#not_found"
+
+
+def test_a_mistake_of_ours_is_a_problem_like_any_other(app, client, monkeypatch):
+    def fail(**_fields):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(app.view_functions, "api.healthz", fail)
+
+    answer = client.get("/healthz")
+
+    problem(answer, 500, "unavailable")
+    assert answer.headers["Retry-After"] == "5"
 
 
 # -- where the links of an error page lead -----------------------------------------------------

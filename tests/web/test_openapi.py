@@ -1,20 +1,30 @@
 """GET /openapi.json is true to the routes, and GET /docs/api shows it."""
 
+import base64
+import hmac
 import itertools
+import json
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from mpesa import webhooks
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
+from mpesa.domain.webhook import TEST, MessageType
 from mpesa.web.openapi import document
-from tests.factories import API_KEY, make_settings
+from mpesa.web.problems import MEANINGS, type_of
+from mpesa.webhooks import Answered, Endpoint
+from tests.desk import Desk
+from tests.factories import API_KEY, failure_callback, make_settings, success_callback
 from tests.web.steps import call_back, pushed
 
 DOCUMENT = document(make_settings())
@@ -35,6 +45,12 @@ def schemas() -> list[object]:
         elif isinstance(each, list):
             waiting.extend(each)
     return found
+
+
+def every_operation() -> list[dict]:
+    """Of routes and of webhooks."""
+    both = (*DOCUMENT["paths"].values(), *DOCUMENT["webhooks"].values())
+    return [each for methods in both for each in methods.values()]
 
 
 # -- the document --------------------------------------------------------------------------------
@@ -76,6 +92,32 @@ def test_what_needs_a_key_says_so_and_nothing_else():
     assert keyed == {"/api/orders", "/api/orders/{order_id}", "/api/orders/{order_id}/cancel"}
 
 
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_does():
+    names = [each["operationId"] for each in every_operation()]
+
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name) for name in names)
+    assert all(each["summary"] and each["description"] for each in every_operation())
+
+
+def test_every_error_is_a_problem_with_the_words_of_its_status():
+    for method, path in OPERATIONS:
+        answers = DOCUMENT["paths"][path][method]["responses"]
+        refused = {status: each for status, each in answers.items() if status[0] in "45"}
+        assert {"400", "500"} <= set(refused)
+        for status, answer in refused.items():
+            general, narrowed = answer["content"]["application/problem+json"]["schema"]["allOf"]
+            words = narrowed["properties"]
+            assert general == {"$ref": "#/components/schemas/Problem"}
+            assert words["status"]["const"] == int(status)
+            assert words["type"]["enum"] == [type_of(code) for code in words["code"]["enum"]]
+            assert all(f"`{code}`" in answer["description"] for code in words["code"]["enum"])
+
+
+def test_the_words_of_a_problem_are_those_that_are_explained():
+    assert DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == [*MEANINGS]
+
+
 def test_every_reference_leads_somewhere():
     targets = {each["$ref"] for each in schemas() if isinstance(each.get("$ref"), str)}
 
@@ -94,6 +136,71 @@ def test_the_document_may_be_kept_and_is_not_sent_twice(client):
     assert (again.status_code, again.data) == (304, b"")
 
 
+# -- the webhooks --------------------------------------------------------------------------------
+
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+@pytest.fixture
+def posted(make_app, clock, daraja) -> dict[str, list[tuple[bytes, dict[str, str]]]]:
+    """What a merchant's server gets of payments with each end, and of a test, by type."""
+    got: dict[str, list[tuple[bytes, dict[str, str]]]] = {}
+
+    def take(body: bytes, headers: Mapping[str, str]) -> Answered:
+        got.setdefault(json.loads(body)["type"], []).append((body, dict(headers)))
+        return Answered(204)
+
+    url = "http://127.0.0.1:9/hook"
+    desk = Desk(make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET), clock, daraja)
+    endpoint = Endpoint(url, (SECRET,), take, desk.now)
+    for push, code in enumerate((0, 1032, 987654), start=1):
+        desk.attempt(f"25470000000{push}")
+        ids = (daraja.checkout_id(push), daraja.merchant_id(push))
+        desk.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
+    with desk.sessions() as session:
+        webhooks.run_until_idle(session, endpoint)
+    webhooks.send_test(endpoint)
+    return got
+
+
+def described_message(kind: str) -> jsonschema_rs.Validator:
+    body = DOCUMENT["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]
+    return jsonschema_rs.validator_for({**body["schema"], "components": DOCUMENT["components"]})
+
+
+def test_every_message_is_in_the_document_and_no_other():
+    assert [*DOCUMENT["webhooks"]] == [*MessageType, TEST]
+
+
+@pytest.mark.parametrize("kind", [*MessageType, TEST])
+def test_what_a_webhook_posts_is_what_the_document_says(posted, kind):
+    described = described_message(kind)
+
+    assert posted[kind]
+    for body, headers in posted[kind]:
+        described.validate(json.loads(body))
+        assert headers["Content-Type"] == "application/json"
+        for each in DOCUMENT["webhooks"][kind]["post"]["parameters"]:
+            assert re.fullmatch(each["schema"]["pattern"], headers[each["name"]])
+        # The recipe as the document words it.
+        sent = f"{headers['webhook-id']}.{headers['webhook-timestamp']}."
+        signature = base64.b64encode(
+            hmac.digest(b"k" * 32, sent.encode() + body, "sha256")
+        ).decode()
+        assert headers["webhook-signature"] == f"v1,{signature}"
+
+
+@pytest.mark.parametrize("kind", MessageType)
+def test_a_test_message_cannot_be_taken_for_one_about_a_payment(posted, kind):
+    [(body, _headers)] = posted[TEST]
+    told = json.loads(body)
+
+    assert described_message(TEST).is_valid(told)
+    assert not described_message(kind).is_valid(told)
+    assert not described_message(kind).is_valid({**told, "type": kind})
+
+
 # -- the page ------------------------------------------------------------------------------------
 
 
@@ -106,6 +213,17 @@ def test_the_page_shows_every_route_and_every_field(client):
         assert path.replace("{", "&#123;") in page.text or path in page.text
     for name in Snapshot.__annotations__:
         assert f"<code>{name}</code>" in page.text
+    for kind in DOCUMENT["webhooks"]:
+        assert f'<article id="{kind}">' in page.text
+
+
+def test_every_link_of_the_page_to_itself_leads_somewhere_and_no_anchor_is_there_twice(client):
+    page = client.get("/docs/api").text
+
+    anchors = re.findall(r'\sid="([^"]+)"', page)
+
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
 
 
 def test_the_page_needs_no_script(client):

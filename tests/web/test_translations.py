@@ -45,8 +45,8 @@ CLASS_OF_THE_BODY = re.compile(r"{% block (?:body_class|here) %}.*?{% endblock %
 
 # They speak to whoever runs the server: at the start, in `flask doctor`, in /readyz.
 FOR_THE_OPERATOR = {"database.py", "doctor.py", "metrics.py", "openapi.py", "welcome.py"}
-# It speaks to the merchant's developers, as the document that it shows.
-FOR_DEVELOPERS = {"api.html"}
+# They speak to the merchant's developers: the document that is shown, and what errors mean there.
+FOR_DEVELOPERS = {"api.html", "problems.py"}
 
 READ_ALOUD = {
     "alt", "aria-description", "aria-label", "aria-roledescription", "aria-valuetext",
@@ -303,7 +303,11 @@ def test_no_word_of_a_script_escapes_the_catalogue(path):
 
 @pytest.mark.parametrize(
     "path",
-    [each for each in sources("mpesa/web", "*.py") if each.name not in FOR_THE_OPERATOR],
+    [
+        each
+        for each in sources("mpesa/web", "*.py")
+        if each.name not in FOR_THE_OPERATOR | FOR_DEVELOPERS
+    ],
     ids=name_of,
 )
 def test_no_word_of_the_web_modules_escapes_the_catalogue(path):

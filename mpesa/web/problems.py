@@ -1,0 +1,160 @@
+"""What each error means to a developer: the one table of our machine words.
+
+Answers take `type` and `title` from here, `/docs/api` shows the rest at the address in `type`, and
+`/openapi.json` takes its words from here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# mypy lets no Problem be raised with another word.
+Code = Literal[
+    "invalid_request",
+    "invalid_phone",
+    "unauthorized",
+    "not_found",
+    "order_not_found",
+    "transaction_not_found",
+    "method_not_allowed",
+    "order_paid",
+    "order_closed",
+    "attempt_open",
+    "payload_too_large",
+    "unsupported_media_type",
+    "idempotency_mismatch",
+    "line_busy",
+    "retry_later",
+    "rate_limited",
+    "unavailable",
+]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a machine word says, in English, as the whole API is written.
+
+    Attributes:
+        status: what it is answered with where nothing is said beside it.
+        title: the same for every answer with this word (RFC 9457, 3.1.3).
+        when: what brings it about.
+        remedy: what the caller does about it.
+    """
+
+    status: int
+    title: str
+    when: str
+    remedy: str
+
+
+def type_of(code: Code) -> str:
+    """A problem's `type`: where it is explained, with its full path (RFC 9457, 3.1.1)."""
+    return f"/docs/api#{code}"
+
+
+MEANINGS: dict[Code, Meaning] = {
+    "invalid_request": Meaning(
+        400,
+        "The request is wrong",
+        "The body or a field is wrong, or the host name is none of ALLOWED_HOSTS.",
+        "Correct what `field` names, as `detail` says; the same request fails again.",
+    ),
+    "invalid_phone": Meaning(
+        400,
+        "The phone number is wrong",
+        "There is no number, it is too short or too long, or it is not a Kenyan mobile number.",
+        "Show `detail` to the shopper at the field for the number.",
+    ),
+    "unauthorized": Meaning(
+        401,
+        "The key is missing or wrong",
+        "There is no `Authorization: Bearer`, or what follows is not one of API_KEYS.",
+        "Send one of the keys that this server was started with.",
+    ),
+    "not_found": Meaning(
+        404,
+        "There is nothing at this address",
+        "No route has this path, or no transaction has this callback token.",
+        "Compare the path with the routes on this page.",
+    ),
+    "order_not_found": Meaning(
+        404,
+        "There is no such order",
+        "No order has this id.",
+        "Look for it by your reference: `GET /api/orders?reference=`.",
+    ),
+    "transaction_not_found": Meaning(
+        404,
+        "There is no such transaction",
+        "No transaction has this id.",
+        "Read the order, which lists its transactions.",
+    ),
+    "method_not_allowed": Meaning(
+        405,
+        "The address does not take this method",
+        "The path is right and the method is not.",
+        "Use one that the header `Allow` names.",
+    ),
+    "order_paid": Meaning(
+        409,
+        "The order is paid",
+        "A push was asked for, or a cancellation, and the order is PAID.",
+        "Do not ask for the money again: read the order for its receipt.",
+    ),
+    "order_closed": Meaning(
+        409,
+        "The order is cancelled or expired",
+        "A push was asked for, and the order is CANCELLED or EXPIRED.",
+        "Make a new order.",
+    ),
+    "attempt_open": Meaning(
+        409,
+        "A prompt of this order may still be answered",
+        "Another phone was asked to pay this order, or the order was to be cancelled, while a"
+        " prompt of it is open: until it is settled, three minutes at most.",
+        "Wait for its result (`GET /check-status`, or Socket.IO), then try again.",
+    ),
+    "payload_too_large": Meaning(
+        413,
+        "The body is too large",
+        "The body is larger than 64 KiB, or a form has more than 1,000 parts.",
+        "Send the documented fields alone; they fit.",
+    ),
+    "unsupported_media_type": Meaning(
+        415,
+        "The body's type is not taken",
+        "The Content-Type is neither JSON nor, where forms are taken, that of a form.",
+        "Send JSON with `Content-Type: application/json`.",
+    ),
+    "idempotency_mismatch": Meaning(
+        422,
+        "The Idempotency-Key was used with other fields",
+        "This Idempotency-Key came before, with other fields.",
+        "Use a new key for each new order or push, and an old one only to repeat a request.",
+    ),
+    "line_busy": Meaning(
+        429,
+        "The phone has another prompt open",
+        "The phone has an open prompt of another order. It can show only one.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "retry_later": Meaning(
+        429,
+        "The wait after the last attempt is not over",
+        "The last attempt's `retry_after` has not passed, or its money may still be on its way.",
+        "Wait as long as `Retry-After` says; the snapshot shows the same time.",
+    ),
+    "rate_limited": Meaning(
+        429,
+        "Too many requests",
+        "The phone or the address asked for more than STK_PUSH_LIMIT_PER_PHONE or"
+        " STK_PUSH_LIMIT_PER_IP allows, or too many SMS codes came for one transaction.",
+        "Wait as long as `Retry-After` says.",
+    ),
+    "unavailable": Meaning(
+        503,
+        "The server cannot do this now",
+        "The database does not answer or cannot be written (503), or the server met a mistake of"
+        " its own (500). Nothing is lost.",
+        "Try again with the same Idempotency-Key, after `Retry-After` where it is sent.",
+    ),
+}
