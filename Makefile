@@ -9,10 +9,11 @@
 #   Chromium     chromium          PATH, else google-chrome
 #   Node         node, npm         PATH
 #   PHP          php, pdo_sqlite   PATH
-#   util-linux   unshare, mount    PATH; the kernel must allow a network of its own
+# tests/clients, which only .ci/weekly runs, needs nginx, npm and, of util-linux, unshare and mount; the
+# kernel must allow a network of its own.
 # scripts/system_packages.sh installs what is missing where it may (root, apt-get). Elsewhere the
 # tests that need it are deselected by their markers (postgres, redis, nginx, promtool, browser, node,
-# php, npm, namespaces) and the last line says so. With CI=true nothing may be left out: a missing
+# php, npm) and the last line says so. With CI=true nothing may be left out: a missing
 # program is a failure, and so is a test that skips itself.
 
 PY := .venv/bin/python
@@ -42,7 +43,7 @@ setup: $(READY) $(CATALOGUES) ## only set up into .venv
 
 setup-tests: $(READY_DEV) $(CATALOGUES) ## only set up what the tests need into .venv
 
-test: setup-tests ## every test, with what they need
+test: setup-tests ## every test but tests/clients, with what they need
 	@scripts/test.sh
 
 check: $(READY_DEV) ## format, lint, types, layers
@@ -84,7 +85,7 @@ lighthouse: $(READY_DEV) $(CATALOGUES) $(NODE_READY) ## Lighthouse, and slow net
 
 # Daraja clients of other people, for tests/clients; `make test` makes them where they can run.
 CLIENTS := .setup/clients
-clients: $(CLIENTS)/venv/.ready $(CLIENTS)/node_modules/.ready
+clients: $(CLIENTS)/venv/.ready $(CLIENTS)/node_modules/.ready ## fetch what tests/clients needs
 
 $(CLIENTS)/venv/.ready: tests/clients/requirements.txt
 	@scripts/install.sh $< $(@D)

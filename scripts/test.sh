@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # test.sh [fast]: run every suite, whatever became of the one before, and say at the end what was left
-# out. `fast`: only the half that needs no browser and no server of ours as a process.
+# out. `fast`: only the half that needs no browser and no server of ours as a process. Other people's
+# clients (tests/clients) are tried by .ci/weekly.
 set -uo pipefail
 
 failed=0
 programs=(postgres redis nginx promtool node php)
-beyond_fast=(browser npm namespaces)
+beyond_fast=(browser npm)
 case ${1:-} in
     "") programs+=("${beyond_fast[@]}") ;;
     fast) ;;
@@ -36,10 +37,9 @@ run() {
 # Two rows beside each other, of about the same length: what mostly waits for servers and browsers,
 # and the rest. What the first says is shown afterwards. The browser suite has a process of its own:
 # Playwright's loop and the async server's patches do not share one.
-servers=(tests/integration tests/crash tests/clients tests/openapi)
+servers=(tests/integration tests/crash tests/openapi)
 
 with_servers() {
-    if ! is_left_out npm && ! is_left_out namespaces; then run make --no-print-directory clients; fi
     if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
@@ -56,7 +56,8 @@ if [ "${1:-}" != fast ]; then
     trap 'kill -- "-$beside" 2>/dev/null; rm -f "$said"' EXIT
 fi
 
-run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser "${servers[@]/#/--ignore=}"
+run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
+    --ignore=tests/clients "${servers[@]/#/--ignore=}"
 
 if [ -n "$beside" ]; then
     wait "$beside" || failed=1
