@@ -29,7 +29,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients openapi-tools sbom lock clean broken-venv
+.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients openapi-tools image sbom lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -129,6 +129,9 @@ $(SBOM)/pyproject.toml: pyproject.toml requirements.in
 	@{ echo '[project]'; echo 'dependencies = ['; \
 		sed -n 's/^\([A-Za-z][^ ]*\).*/  "\1",/p' requirements.in; echo ']'; \
 		sed '/^\[project\]/d' pyproject.toml; } >$@
+
+image: $(READY_DEV) ## build the container image without Docker, and pay in it (root, Debian)
+	@scripts/image.sh
 
 lock: $(READY_DEV) ## work out the lists of requirements anew from their sources
 	scripts/lock.sh

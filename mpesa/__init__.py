@@ -37,5 +37,6 @@ domain/                 pure: phone, money, reference, address, people's text, S
 Beside them `serving`, the only package that knows the async servers.
 """
 
-# The one place that says it. pyproject.toml repeats it for packagers, and a test compares them.
+# The one place that says it. pyproject.toml repeats it for packagers and Dockerfile in a label, and
+# tests compare them.
 __version__ = "0.2.0"

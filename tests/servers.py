@@ -1,8 +1,10 @@
 """Real processes on loopback: our server, PostgreSQL, Redis. Each test ends what it started."""
 
+import fcntl
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -34,6 +36,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+# linux/sockios.h, linux/if.h
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
+
+
+def loopback_up() -> None:
+    """Begin to use a new network namespace, whose loopback is down; not every machine has ip(8)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
 
 
 # As a shop runs: the limits' defaults, and shoppers who come through a proxy.

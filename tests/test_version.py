@@ -17,6 +17,12 @@ def test_the_package_list_names_the_programs_version():
     assert project["version"] == __version__
 
 
+def test_the_images_label_names_it():
+    label = f'org.opencontainers.image.version="{__version__}"'
+
+    assert label in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_openapi_document_names_it():
     assert document(make_settings())["info"]["version"] == __version__
 

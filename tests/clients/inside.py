@@ -7,28 +7,22 @@ output.
 """
 
 import asyncio
-import fcntl
 import json
 import os
-import socket
 import ssl
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import requests
 
-from tests.servers import PATIENCE, ROOT, Server, free_port, running
+from tests.servers import PATIENCE, ROOT, Server, free_port, loopback_up, running
 
 HERE = Path(__file__).parent
 INSTALLED = ROOT / ".setup" / "clients"
 SANDBOX = "sandbox.safaricom.co.ke"
 # Five programs start at once on a machine that may have two cores; this only bounds a failure (s).
 ALL_PAID = 90.0
-
-# linux/sockios.h, linux/if.h
-_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 
 PYTHON = str(INSTALLED / "venv" / "bin" / "python")
 CLIENTS = {
@@ -46,9 +40,7 @@ def lead_sandbox_here(folder: Path) -> None:
     hosts = folder / "hosts"
     hosts.write_text(f"127.0.0.1 localhost {SANDBOX} shop.example.com\n")
     subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True, timeout=PATIENCE)
-    # The loopback of a new network namespace is down; ip(8) is not on every machine.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+    loopback_up()
 
 
 def certify(folder: Path) -> tuple[Path, ssl.SSLContext]:
