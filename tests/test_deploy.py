@@ -59,13 +59,6 @@ def test_gevent_serves_what_is_deployed():
     assert re.search(r"(?m)^  ASYNC_MODE: gevent$", (ROOT / "compose.yaml").read_text())
 
 
-def test_in_the_image_flasks_command_leaves_env_files_to_our_code():
-    # As scripts/install.sh arranges elsewhere: Flask would end with a traceback on UTF-16.
-    set_in_image = re.findall(r"(?m)^ENV (?:.*\\\n)*.*$", (ROOT / "Dockerfile").read_text())
-
-    assert "FLASK_SKIP_DOTENV=1" in " ".join(set_in_image).split()
-
-
 def test_everything_that_the_image_copies_is_here_and_reaches_the_builder():
     let_in = set(re.findall(r"(?m)^!(\S+)$", (ROOT / ".dockerignore").read_text()))
     copied = re.findall(r"(?m)^COPY ([^-\s]\S*) ", DOCKERFILE)
