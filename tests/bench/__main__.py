@@ -65,8 +65,11 @@ def _arguments() -> argparse.Namespace:
     payments = "settled for each figure (%(default)s)"
     parser.add_argument("--payments", type=int, default=Scale.payments, help=payments)
     parser.add_argument("--quick", action="store_true", help="see whether it works; few of all")
-    modes = ("eventlet", "gevent")
-    parser.add_argument("--async-mode", choices=modes, help="of our server (ASYNC_MODE)")
+    below = (
+        "below ours: the ratio measures each of them, the other sections the first (%(default)s)"
+    )
+    modes = Scale.modes
+    parser.add_argument("--async-mode", nargs="+", choices=modes, default=modes, help=below)
     parser.add_argument(
         "--plain-20000", action="store_true", help="the plain server too; it is slow"
     )
@@ -82,8 +85,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _scale(asked: argparse.Namespace) -> Scale:
-    ours = {"ASYNC_MODE": asked.async_mode} if asked.async_mode else {}
-    scale = Scale(ours=ours, payments=asked.payments, plain_large=asked.plain_20000)
+    modes = tuple(dict.fromkeys(asked.async_mode))
+    scale = Scale(modes=modes, payments=asked.payments, plain_large=asked.plain_20000)
     return scale.quick() if asked.quick else scale
 
 

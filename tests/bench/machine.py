@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg2
 
-PACKAGES = ("flask", "flask-socketio", "python-socketio", "eventlet", "SQLAlchemy")
+PACKAGES = ("flask", "flask-socketio", "python-socketio", "eventlet", "gevent", "SQLAlchemy")
 
 
 def described() -> str:

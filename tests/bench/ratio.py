@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +43,35 @@ class Row:
 
 
 def run(scale: Scale) -> dict[str, Any]:
-    """Measure both on one PostgreSQL, print the table, and return all figures."""
+    """Measure all on one PostgreSQL, print a table for each async server, and return all figures.
+
+    Those of our server on the first async server are under its name; those on others under theirs.
+    """
     with places.folder() as folder, places.postgres(folder) as cluster:
-        measured = measure(scale, folder, cluster)
-    rows = compare(scale, *measured)
-    print(table(rows), end="\n\n", flush=True)
-    return {
-        **{name: [asdict(each) for each in some.values()] for name, some in _named(measured)},
-        "rows": [{**asdict(row), "ratio": row.ratio, "kept": row.kept} for row in rows],
-    }
+        plain, on = measure(scale, folder, cluster)
+    told: dict[str, Any] = {Plain.name: [asdict(each) for each in plain.values()]}
+    for mode, ours in on.items():
+        rows = compare(scale, plain, ours)
+        print(f"  ours on {mode}\n{table(rows)}", end="\n\n", flush=True)
+        figures = {
+            Ours.name: [asdict(each) for each in ours.values()],
+            "rows": [{**asdict(row), "ratio": row.ratio, "kept": row.kept} for row in rows],
+        }
+        told |= figures if mode == scale.modes[0] else {mode: figures}
+    return told
 
 
 Measured = dict[str, Figures]
 
 
-def measure(scale: Scale, folder: Path, cluster: Postgres) -> tuple[Measured, Measured]:
-    """All figures of the plain server and of ours, by size."""
+def measure(scale: Scale, folder: Path, cluster: Postgres) -> tuple[Measured, dict[str, Measured]]:
+    """All figures of the plain server, and of ours on each async server, by size."""
     sizes = {"small": scale.small, "middle": scale.middle, "large": most_sockets(scale.large)}
     wanted = list(sizes) if scale.plain_large else ["small", "middle"]
 
-    def played(make: Callable[[str], Subject], size: str) -> Figures:
+    def played(make: Callable[[str], Subject], size: str, on: str = "") -> Figures:
         subject = make(cluster.new_database())
-        print(f"  {subject.name} with {sizes[size]:,} waiting …", flush=True)
+        print(f"  {subject.name}{on} with {sizes[size]:,} waiting …", flush=True)
         figures = scene.play(subject, folder, sizes[size], scale.payments)
         if figures.late:
             print("  … took so long that prompts ended meanwhile: too high", flush=True)
@@ -74,7 +82,14 @@ def measure(scale: Scale, folder: Path, cluster: Postgres) -> tuple[Measured, Me
 
     return (
         {size: played(Plain, size) for size in wanted if sizes[size]},
-        {size: played(lambda url: Ours(url, **scale.ours), size) for size in sizes if sizes[size]},
+        {
+            mode: {
+                size: played(partial(Ours, ASYNC_MODE=mode), size, f" on {mode}")
+                for size in sizes
+                if sizes[size]
+            }
+            for mode in scale.modes
+        },
     )
 
 
@@ -132,10 +147,6 @@ def _beside(plain: Figures, ours: Figures) -> list[Row]:
         name = f"memory of a shopper, {n}, as browsers"
         figures.append((name, ours.memory_browsers, plain.memory_browsers, _KILO))
     return [Row(name, a * unit, Plain.name, b * unit) for name, a, b, unit in figures]
-
-
-def _named(measured: tuple[Measured, Measured]) -> list[tuple[str, Measured]]:
-    return list(zip((Plain.name, Ours.name), measured, strict=True))
 
 
 def table(rows: list[Row]) -> str:

@@ -1,6 +1,6 @@
 """How much is measured: a full run of about twelve minutes, or a look whether all of it works."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -8,7 +8,8 @@ class Scale:
     """Counts and rates of a run.
 
     Attributes:
-        ours: settings of our server, such as ASYNC_MODE.
+        modes: async servers below ours. The ratio measures each beside one plain server, the other
+            sections the first.
         payments: settled for each figure of the ratio; ticks of 10 ms disappear in so many.
         small, middle, large: shoppers who wait.
         plain_large: the plain server is measured with `large` too.
@@ -19,7 +20,7 @@ class Scale:
         returning_within: seconds in which `middle` shoppers come back.
     """
 
-    ours: dict[str, str] = field(default_factory=dict)
+    modes: tuple[str, ...] = ("eventlet", "gevent")
     payments: int = 1500
     small: int = 500
     middle: int = 5_000
@@ -35,6 +36,11 @@ class Scale:
     console_payments: int = 100_000
     console_times: int = 20
     returning_callbacks: float = 10
+
+    @property
+    def ours(self) -> dict[str, str]:
+        """Settings of our server where it is measured once."""
+        return {"ASYNC_MODE": self.modes[0]}
 
     def quick(self) -> "Scale":
         """A look whether everything works; its figures say nothing."""

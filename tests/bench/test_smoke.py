@@ -14,16 +14,20 @@ SCALE = replace(Scale().quick(), small=20, middle=0, large=0, payments=30)
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_both_servers_yield_every_figure(postgres: Postgres, tmp_path: Path) -> None:
-    plain, ours = ratio.measure(SCALE, tmp_path, postgres)
+def test_the_plain_server_and_ours_on_each_async_server_yield_every_figure(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    plain, on = ratio.measure(SCALE, tmp_path, postgres)
 
-    for figures in (plain["small"], ours["small"]):
+    assert list(on) == ["eventlet", "gevent"]
+    for figures in (plain["small"], *(ours["small"] for ours in on.values())):
         assert figures.waiting == SCALE.small
         assert min(figures.settle, figures.join, figures.poll, figures.pushed_p99) > 0
         assert figures.sockets[-1][0] == SCALE.small
-    assert ours["small"].unchanged > 0
-    names = {row.name for row in ratio.compare(SCALE, plain, ours)}
-    assert "CPU of a payment, 20 waiting" in names
+    for ours in on.values():
+        assert ours["small"].unchanged > 0
+        names = {row.name for row in ratio.compare(SCALE, plain, ours)}
+        assert "CPU of a payment, 20 waiting" in names
 
 
 def test_what_a_run_yields_can_be_kept_and_drawn(tmp_path: Path) -> None:
