@@ -17,6 +17,7 @@ from mpesa import webhooks
 from mpesa.daraja import Refused
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
+from mpesa.domain.webhook import FOR_PAGES
 from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
 from mpesa.web import background
@@ -161,7 +162,10 @@ def test_a_payment_is_told_with_the_snapshot_that_was_committed(shop: Shop) -> N
     (got,) = shop.receiver.got
     told = json.loads(got.body)
     assert (told["type"], told["timestamp"]) == ("transaction.succeeded", "2026-11-24T09:00:00Z")
-    assert told["data"] == {**shop.desk.snapshot(transaction), "reference": "INV-1"}
+    committed = shop.desk.snapshot(transaction)
+    for_pages = {name: committed.pop(name) for name in FOR_PAGES}
+    assert for_pages == {"view": "paid", "next": "none"}
+    assert told["data"] == {**committed, "reference": "INV-1"}
     assert told["data"]["order_status"] == "PAID"
 
 
