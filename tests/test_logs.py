@@ -6,7 +6,8 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ import pytest
 from mpesa import __version__, logs
 from mpesa.config import LogFormat
 from mpesa.daraja.calls import Calls
+
+
+@pytest.fixture(autouse=True)
+def _about_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests' requests were made in this very thread, and lines would be about the last."""
+    monkeypatch.setattr(logs, "_about", ContextVar("about", default=MappingProxyType({})))
 
 
 @pytest.fixture(autouse=True)
