@@ -4,8 +4,8 @@
 # `scripts/test.sh fast` runs: both databases, Redis, nginx's and Prometheus' files, PHP and Node.
 #
 # It makes a Debian of its own under /var/tmp (about 2 GB; TMPDIR names another place) and takes it away
-# again. It needs root, and debootstrap, which it installs. Debian's packages come from the mirror that
-# this machine's apt uses, Python's from the index that its pip uses.
+# again. It needs root. Debian's packages come from the mirror that this machine's apt uses, Python's from
+# the index that its pip uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,11 +14,8 @@ if [ "${DEBIAN13_ALONE:-}" != yes ]; then
     exec env DEBIAN13_ALONE=yes unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
-mirror() {
-    local wanted=('Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main')
-    # shellcheck disable=SC2016 # apt-get fills it in
-    apt-get indextargets --format '$(REPO_URI)' "${wanted[@]}" | sed -n 1p
-}
+# shellcheck source=scripts/debian.sh
+. scripts/debian.sh
 
 clean_up() {
     # What is mounted goes first: what is deleted must be ours alone.
@@ -32,22 +29,12 @@ inside() {
         HOME=/root LANG=C.UTF-8 CI=true "$@"
 }
 
-from=$(mirror)
-[ -n "$from" ] || { echo "This machine's apt knows no mirror of Debian." >&2; exit 1; }
-# A proxy that apt's configuration names; debootstrap asks the environment alone.
-eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
-export http_proxy=${http_proxy:-} https_proxy=${https_proxy:-}
-apt-get update -qq </dev/null
-command -v debootstrap >/dev/null ||
-    apt-get install -qq -y --no-install-recommends debootstrap >/dev/null </dev/null
-
 system=$(mktemp -d -p "${TMPDIR:-/var/tmp}" debian13.XXXXXX)
 trap clean_up EXIT
 trap 'exit 143' INT TERM # the first process of its own: without a handler it would hear neither
 
 echo "debootstrap trixie"
-debootstrap --variant=minbase --include=ca-certificates,make,python3,python3-venv \
-    trixie "$system" "$from" >"$system/log" 2>&1 </dev/null || { tail "$system/log" >&2; exit 1; }
+make_debian "$system" ca-certificates make python3 python3-venv
 mountpoint --quiet "$system/proc" || mount -t proc proc "$system/proc"
 
 # What git knows of, as it lies here: no environment of this machine's, and no database.

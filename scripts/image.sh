@@ -7,8 +7,8 @@
 # Dockerfile names. Its packages come from the mirror that this machine's apt uses, Python's from the
 # index that its pip uses, and neither address gets into the image.
 #
-# It needs root, a .venv with what the tests need, and debootstrap and buildah, which it installs. What
-# it makes lies in memory (1.5 GB): thrown away at the end, it need not go to a disk file by file first.
+# It needs root, a .venv with what the tests need, and buildah, which it installs. What it makes lies in
+# memory (0.6 GB at the end): thrown away there, it need not go to a disk file by file first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,13 +17,10 @@ if [ "${IMAGE_ALONE:-}" != yes ]; then
     exec env IMAGE_ALONE=yes unshare --mount --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 
-step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+# shellcheck source=scripts/debian.sh
+. scripts/debian.sh
 
-mirror() {
-    local wanted=('Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main')
-    # shellcheck disable=SC2016 # apt-get fills it in
-    apt-get indextargets --format '$(REPO_URI)' "${wanted[@]}" | sed -n 1p
-}
+step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 quietly() { # quietly COMMAND...: what it says is shown where it fails
     "$@" >"$place/log" 2>&1 </dev/null || { cat "$place/log" >&2; return 1; }
@@ -39,21 +36,9 @@ trap 'umount --recursive --lazy "$place"; rmdir "$place"' EXIT
 trap 'exit 143' INT TERM # the first process of its own: without a handler it would hear neither
 mount -t tmpfs -o mode=700,size=4G image "$place"
 
-if ! { command -v debootstrap && command -v buildah; } >/dev/null; then
-    step "apt-get install debootstrap buildah"
-    quietly apt-get update
-    quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 debootstrap buildah
-fi
-from=$(mirror)
-[ -n "$from" ] || { echo "This machine's apt knows no mirror of Debian." >&2; exit 1; }
-# A proxy that apt's configuration names; debootstrap asks the environment alone.
-eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
-export http_proxy=${http_proxy:-} https_proxy=${https_proxy:-}
-
 step "debootstrap trixie"
-quietly debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
-    trixie "$place/debian" "$from"
+make_debian "$place/debian" ca-certificates python3 python3-venv
+type -P buildah >/dev/null || install_packages buildah
 # As official images are: without documents and translations; and without what is this machine's.
 (
     umount --recursive "$place/debian/proc" 2>/dev/null || true # where debootstrap left it
@@ -81,7 +66,7 @@ container=$(buildah from --pull-never localhost/mpesa-checkout)
 root=$(buildah mount "$container")
 buildah inspect --type image localhost/mpesa-checkout >"$place/inspected.json"
 size=$(du --summarize --apparent-size --block-size=MB "$root" | cut -f1)
-if grep --recursive --files-with-matches --fixed-strings -e "$from" -e "$place" "$root"; then
+if grep --recursive --files-with-matches --fixed-strings -e "$mirror" -e "$place" "$root"; then
     echo "These files of the image name where this machine gets its packages." >&2
     exit 1
 fi
