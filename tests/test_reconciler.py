@@ -26,6 +26,8 @@ from tests.fakes import Clock, FakeDaraja
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 MINUTE, HOUR = 60, 3600
+# In seconds: closer together at first, as questions are.
+EIGHTY_HOURS = [*range(0, 2 * HOUR, 3 * MINUTE), *range(2 * HOUR, 80 * HOUR, 30 * MINUTE)]
 
 
 class Unlimited:
@@ -89,9 +91,10 @@ def seconds_of_questions(desk: Desk, clock: Clock, moments: list[int]) -> list[i
 
 def test_a_silent_payment_is_asked_about_ever_more_rarely(desk: Desk, clock: Clock) -> None:
     desk.attempt()
-    minutes = range(5 * MINUTE, 73 * HOUR, 5 * MINUTE)
+    first_hours = range(5 * MINUTE, 3 * HOUR, 5 * MINUTE)
+    days = range(3 * HOUR, 73 * HOUR, 30 * MINUTE)
 
-    asked = seconds_of_questions(desk, clock, [*range(200), *minutes])
+    asked = seconds_of_questions(desk, clock, [*range(200), *first_hours, *days])
 
     assert asked == [
         15,
@@ -109,7 +112,7 @@ def test_a_failure_that_may_be_mended_is_asked_about_four_times(desk: Desk, cloc
     clock.pass_(seconds=10)
     desk.callback(1, failure_callback(*ids(desk), 1037))
 
-    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, 3 * MINUTE)))
+    asked = seconds_of_questions(desk, clock, EIGHTY_HOURS)
 
     assert asked == [3 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * HOUR]
 
@@ -120,7 +123,7 @@ def test_a_failure_known_from_a_question_is_asked_about_again(desk: Desk, clock:
     clock.pass_(seconds=15)
     reconcile(desk)
 
-    asked = seconds_of_questions(desk, clock, list(range(0, 80 * HOUR, 3 * MINUTE)))
+    asked = seconds_of_questions(desk, clock, EIGHTY_HOURS)
 
     assert asked == [3 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * HOUR]
 
