@@ -3,9 +3,9 @@
 # and 8), where the rest of the checks run on Debian 12 (3.11, 15 and 7). The half is what
 # `scripts/test.sh fast` runs: both databases, Redis, nginx's and Prometheus' files, PHP and Node.
 #
-# It makes a Debian of its own under /var/tmp (about 2 GB; TMPDIR names another place) and takes it away
-# again. It needs root. Debian's packages come from the mirror that this machine's apt uses, Python's from
-# the index that its pip uses.
+# It makes a Debian of its own, in memory (2 GB): thrown away at the end, it need not go to a disk file by
+# file first. It needs root, and a .venv with what the tests need. Debian's packages come from the mirror that
+# this machine's apt uses, Python's from the index that its pip uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,10 +17,8 @@ fi
 # shellcheck source=scripts/debian.sh
 . scripts/debian.sh
 
-clean_up() {
-    # What is mounted goes first: what is deleted must be ours alone.
-    umount --lazy "$system/proc" 2>/dev/null || true
-    rm -rf --one-file-system "$system"
+quietly() { # quietly COMMAND...: what it says is shown where it fails
+    "$@" >"$system/log" 2>&1 </dev/null || { cat "$system/log" >&2; return 1; }
 }
 
 # As in a clean login: what this machine's environment says is not Debian 13's.
@@ -29,9 +27,10 @@ inside() {
         HOME=/root LANG=C.UTF-8 CI=true "$@"
 }
 
-system=$(mktemp -d -p "${TMPDIR:-/var/tmp}" debian13.XXXXXX)
-trap clean_up EXIT
+system=$(mktemp -d)
+trap 'umount --recursive --lazy "$system"; rmdir "$system"' EXIT
 trap 'exit 143' INT TERM # the first process of its own: without a handler it would hear neither
+mount -t tmpfs -o mode=755,size=4G debian13 "$system"
 
 echo "debootstrap trixie"
 make_debian "$system" ca-certificates make python3 python3-venv
@@ -40,9 +39,11 @@ mountpoint --quiet "$system/proc" || mount -t proc proc "$system/proc"
 # What git knows of, as it lies here: no environment of this machine's, and no database.
 mkdir "$system/mpesa" "$system/wheels"
 # -c: in a container git finds that the folder is another user's.
-git -c safe.directory="$PWD" ls-files -z | tar --create --null --files-from=- | tar --extract -C "$system/mpesa"
-inside http_proxy="$http_proxy" https_proxy="$https_proxy" \
-    scripts/system_packages.sh postgres redis nginx promtool node php </dev/null
+git -c safe.directory="$PWD" ls-files -z | tar --create --null --files-from=- |
+    tar --extract -C "$system/mpesa"
+echo "apt-get install"
+quietly inside http_proxy="$http_proxy" https_proxy="$https_proxy" \
+    scripts/system_packages.sh postgres redis nginx promtool node php
 
 python=$(inside python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')
 # Fetched here rather than inside: this machine's pip knows where the packages are.

@@ -1,6 +1,7 @@
 """One version, told the same everywhere that names one."""
 
 import platform
+import re
 import tomllib
 
 from flask import Flask
@@ -15,6 +16,14 @@ def test_the_package_list_names_the_programs_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert project["version"] == __version__
+
+
+def test_the_changelogs_newest_section_is_its_own_and_shops_get_its_fixes():
+    numbered = re.findall(r"(?m)^## \[([0-9.]+)\]", (ROOT / "CHANGELOG.md").read_text())
+    supported = re.findall(r"(?m)^\| ([0-9.]+) \| yes \|$", (ROOT / "SECURITY.md").read_text())
+
+    assert numbered[0] == __version__
+    assert __version__.rpartition(".")[0] in supported
 
 
 def test_the_images_label_names_it():
