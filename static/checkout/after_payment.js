@@ -11,13 +11,13 @@ export function startLeaving() {
   const link = byId("return");
   if (!link || shown.leaving) return;
   let left = SECONDS;
-  const say = () => write(byId("leaving-words"), word("leaving", { time: asClock(left) }));
-  say();
+  const count = () => write(byId("leaving-words"), word("leaving", { time: asClock(left) }));
+  count();
   byId("leaving").hidden = false;
   shown.leaving = setInterval(() => {
     if (document.hidden) return;
     left -= 1;
-    say();
+    count();
     if (left > 0) return;
     stay();
     location.assign(link.href);

@@ -43,7 +43,7 @@ function end() {
   link.append(" ", login);
 }
 
-function say() {
+function sayUpdated() {
   if (Date.now() - saidAt < SAY_EVERY_MS) return;
   saidAt = Date.now();
   said.textContent = `${link.dataset.saidWord} ${new Date().toLocaleTimeString("en-GB", { timeZone: "Africa/Nairobi" })}`;
@@ -57,18 +57,25 @@ async function look() {
   looking = true;
   try {
     const found = await readAgain();
-    if (found === "changed") say();
+    if (found === "changed") sayUpdated();
     if (found === "ended") end();
     else if (!ended) show(up ? "live" : "polling");
   } catch {
     if (!ended) show("gone");
   }
   looking = false;
-  if (!ended) timer = setTimeout(look, missed ? REST_MS : follows ? AFTERWARDS_MS : EVERY_MS);
-  follows &&= missed;
+  if (!ended) timer = setTimeout(look, pause());
 }
 
-function heard(ids) {
+/** Until the next look: soon where something was missed, or where more is to follow a change. */
+function pause() {
+  if (missed) return REST_MS;
+  const soon = follows;
+  follows = false;
+  return soon ? AFTERWARDS_MS : EVERY_MS;
+}
+
+function changed(ids) {
   if (own && ids.length && !ids.includes(own)) return;
   follows = Boolean(own);
   look();
@@ -81,7 +88,7 @@ function begin() {
   timer = setTimeout(look, EVERY_MS);
   listen({
     client: link.dataset.socket,
-    onChanged: heard,
+    onChanged: changed,
     // What happened between the page and the connection would be missed.
     onUp: () => (up = true) && look(),
     onDown() {

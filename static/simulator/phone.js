@@ -7,7 +7,7 @@ import { listen } from "./live.js";
 import { drawMessages } from "./messages.js";
 import { kes, spoken } from "./numbers.js";
 import { drawPrompt, promptCard, question } from "./prompt.js";
-import { say, startClock, tell } from "./say.js";
+import { notify, startClock, tell } from "./notices.js";
 import { clearSwitches, drawSwitches, switches } from "./switches.js";
 
 const CONNECTION = {
@@ -81,8 +81,8 @@ lineList((msisdn) => {
 });
 switches(() => chosen);
 promptCard({
-  onAnswered: ({ result_code: code }) => (say(ENDINGS[code] ?? "Answered."), lookNow()),
-  onLost: (words) => (say(words), lookNow()),
+  onAnswered: ({ result_code: code }) => (notify(ENDINGS[code] ?? "Answered."), lookNow()),
+  onLost: (words) => (notify(words), lookNow()),
 });
 listen({
   onChange: (msisdn) => (msisdn === null || msisdn === chosen ? lookNow() : lookSoon()),

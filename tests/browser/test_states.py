@@ -391,6 +391,18 @@ def test_who_wants_to_stay_is_not_led_away(visit, server):
     shopper.reads(sale.receipt())
 
 
+def test_a_result_has_no_line_about_the_connection_above_it(visit, sale):
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+
+    sale.phone.answer(cancel=True)
+    shopper.sees("failed")
+
+    expect(shopper.text(LIVE)).to_have_count(0)
+    shopper.button("^Try again$").click()
+    shopper.reads(LIVE)
+
+
 # All that is seen of the state; the rest needs a script to be of use.
 STAGE = """
 () => {

@@ -6,7 +6,7 @@ const at = (name) => document.querySelector(`[data-${name}]`);
 let timer = 0;
 
 /** Shows it on the phone for a while; a screen reader says it too. */
-export function say(text) {
+export function notify(text) {
   const toast = at("toast");
   toast.textContent = text;
   clearTimeout(timer);
