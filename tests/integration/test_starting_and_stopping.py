@@ -365,6 +365,28 @@ def test_it_listens_on_localhost(tmp_path):
     assert answer.status_code == 200
 
 
+LOCALHOST_IS_BOTH = """
+import socket
+from mpesa.serving import listen
+
+socket.getaddrinfo = lambda host, port, type: [
+    (socket.AF_INET6, type, 6, "", ("::1", port, 0, 0)),
+    (socket.AF_INET, type, 6, "", ("127.0.0.1", port)),
+]
+with listen("localhost", 0) as listener:
+    print(listener.getsockname()[0])
+"""
+
+
+def test_where_localhost_names_both_kinds_of_address_it_listens_where_public_url_leads():
+    done = subprocess.run(
+        [sys.executable, "-c", LOCALHOST_IS_BOTH],
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+
+    assert done.stdout.split() == ["127.0.0.1"]
+
+
 class OnIPv6(Server):
     """A server that listens on the loopback address of IPv6."""
 
