@@ -7,6 +7,7 @@ import html
 import json
 import re
 from datetime import timedelta
+from html.parser import HTMLParser
 
 import pytest
 
@@ -37,6 +38,39 @@ def view(text):
 
 def snapshot_in(text):
     return json.loads(html.unescape(re.search(r'data-snapshot="([^"]*)"', text)[1]))
+
+
+class Seen(HTMLParser):
+    """Keeps the tags and the words that are not inside of something hidden."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept, self.inside = [], 0
+
+    def handle_starttag(self, tag, attributes):
+        hidden = self.inside or tag == "template" or "hidden" in dict(attributes)
+        if not hidden:
+            self.kept.append(self.get_starttag_text())
+        elif tag not in ("input", "img", "br", "link", "meta", "path", "rect", "circle"):
+            self.inside += 1
+
+    def handle_startendtag(self, tag, attributes):
+        if not self.inside:
+            self.kept.append(self.get_starttag_text())
+
+    def handle_endtag(self, tag):
+        self.inside = max(0, self.inside - 1)
+
+    def handle_data(self, words):
+        if not self.inside:
+            self.kept.append(words)
+
+
+def seen(text):
+    """What is on the screen."""
+    reader = Seen()
+    reader.feed(text)
+    return "".join(reader.kept)
 
 
 def headline(text):
@@ -189,6 +223,9 @@ ENDED = {
 }  # fmt: skip
 
 
+NEW_ORDER = {"en": "for a new order", "sw": "omba oda mpya"}
+
+
 @pytest.mark.parametrize(("end", "status"), [("cancel", "CANCELLED"), ("expire", "EXPIRED")])
 @pytest.mark.parametrize("lang", ["en", "sw"])
 def test_an_order_that_ended_unpaid_says_so(client, make_order, clock, end, status, lang):
@@ -200,8 +237,25 @@ def test_an_order_that_ended_unpaid_says_so(client, make_order, clock, end, stat
     text = page(client, order_id, query_string={"lang": lang})
 
     assert view(text) == "closed"
-    assert shown(text, "order_status") == ["EXPIRED CANCELLED"]
+    assert NEW_ORDER[lang] in seen(text)
+    assert "code-of-closed" not in seen(text)
     assert headline(text) == ENDED[status, lang]
+
+
+def test_nobody_whose_money_is_in_doubt_is_sent_to_pay_again_when_the_order_ended(
+    client, make_order, clock
+):
+    order_id = make_order(expires_at="2026-11-24T09:10:00Z")
+    pushed(client, order_id)
+    clock.pass_(minutes=11)
+
+    text = page(client, order_id)
+
+    assert (view(text), snapshot_in(text)["money"]) == ("closed", "unknown")
+    assert "cancel it" in seen(text)
+    assert 'id="code-of-closed"' in seen(text)
+    assert NEW_ORDER["en"] in text
+    assert NEW_ORDER["en"] not in seen(text)
 
 
 def test_a_paid_order_shows_the_payment_also_after_another_attempt_failed(
