@@ -18,11 +18,11 @@ turns                   whose turn it is to have Daraja asked, shared out by sen
 asking                  one question to Daraja about one transaction, and its record
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
+books                   an order with its attempts, taken out under its lock and put back
 quota                   the OAuth token and the query budget, shared by all processes
 database                connections: what each asks for, and when it is given up
 workers                 how many processes serve one database
 models                  tables and constraints, one write, one read
-two_trips               a callback's read and write on PostgreSQL, in one round trip each
 daraja/                 the only code that speaks HTTP to Safaricom
 tokens                  ids and callback tokens: make, hash
 windows                 what was counted of a key lately, in Redis or in memory
@@ -30,9 +30,9 @@ counters                what happened how often
 logs                    how log lines are written
 silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
-domain/                 pure: phone, money, reference, address, people's text, SMS code, result
-                        codes, callback, settlement, schedule, steps of the clock, snapshot,
-                        webhook
+domain/                 pure: order and attempt, phone, money, reference, address, people's text,
+                        SMS code, result codes, callback, settlement, schedule, steps of the
+                        clock, view, snapshot, webhook
 
 Beside them `serving`, the only package that knows the async servers.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -19,16 +19,18 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from mpesa import asking, counters, ledger, logs, turns
+from mpesa import asking, books, counters, ledger, logs, turns
 from mpesa.asking import Line, Question
+from mpesa.books import By, Write
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
 from mpesa.domain import settlement
+from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, Order, OrderStatus
 from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
-from mpesa.domain.snapshot import OPEN_UNANSWERED, OrderStatus, seconds_left
+from mpesa.domain.snapshot import seconds_left, wait_left
 from mpesa.ledger import Announce, Change, Kind, Raw
-from mpesa.models import IdempotencyKey, Order, Transaction, writing
+from mpesa.models import IdempotencyKey
 from mpesa.tokens import hash_token, new_callback_token, new_id
 
 log = logging.getLogger(__name__)
@@ -159,13 +161,11 @@ class _Seen:
     """What decides about a push.
 
     Attributes:
-        attempts: the order's, newest first.
         on_line: other orders' attempts that are marked open on the same line.
     """
 
-    order: Order
-    attempts: Sequence[Transaction]
-    on_line: Sequence[Transaction]
+    account: Account
+    on_line: Sequence[Attempt]
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,16 @@ class _LookAgain(Exception):
 def _start_or_join(
     session: Session, request: PushRequest, seams: Seams
 ) -> tuple[Started, _Outgoing | None]:
-    earlier = _earlier(session, request)
+    earlier = _earlier(session.connection(), request)
     if earlier is not None:
         return earlier, None
     if seams.clock_stepped():
         raise RetryLater(_A_TICK)
-    seen = _look(session, request)
+    try:
+        account = books.seen(session, By.ORDER, request.order_id)
+    except books.Unknown:
+        raise OrderNotFound from None
+    seen = _Seen(account, _on_line(session.connection(), request))
     if _close_what_is_over(session, seen, seams):
         raise _LookAgain
     joined = _check(seen, request, seams.line.now())
@@ -215,23 +219,22 @@ def _write_row(
     token, started = new_callback_token(), Started(new_id(), 202)
     outgoing: _Outgoing | None = None
     try:
-        with writing(session):
-            seen = _look(session, request, lock=True)
+        with books.taken_out(session, By.ORDER, request.order_id) as taken:
+            seen = _Seen(taken.account, _on_line(taken.connection, request))
             now, began = seams.line.now(), time.monotonic()
-            earlier = _earlier(session, request)
+            earlier = _earlier(taken.connection, request)
             if earlier is not None:
                 return earlier, None
             joined = _check(seen, request, now)
             if joined is not None:
-                _keep_key(session, request, joined, now)
+                taken.put_back(seen.account, *_key(taken.connection, request, joined, now))
                 return joined, None
             if joins or _over(seen, now):
                 raise _LookAgain
-            session.add(_new_row(seen, request, started.transaction_id, token, now))
-            session.flush()
-            _keep_key(session, request, started, now)
-            push = _push(seen.order, request, seams.callback_url(token))
+            account = _with_new_attempt(seen.account, request, started.transaction_id, token, now)
+            push = _push(account.order, request, seams.callback_url(token))
             outgoing = _Outgoing(push, began)
+            taken.put_back(account, *_key(taken.connection, request, started, now))
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
@@ -259,17 +262,18 @@ def _was_committed(
     until = time.monotonic() + _LOOK_FOR_ROW
     while True:
         try:
-            with writing(session):
-                seen = _look(session, request, lock=True)
+            with books.taken_out(session, By.ORDER, request.order_id) as taken:
+                account = taken.account
             break
         except DBAPIError:
             if time.monotonic() > until:
                 raise error from None
             time.sleep(_PAUSE)
-    row = next((each for each in seen.attempts if each.id == transaction_id), None)
-    if row is None:
+    attempt = next((each for each in account.attempts if each.id == transaction_id), None)
+    if attempt is None:
         raise _LookAgain
-    if ledger.prompt_may_live(row, seams.line.now()) and seen.order.status == OrderStatus.OPEN:
+    is_wanted = account.order.status is OrderStatus.OPEN
+    if is_wanted and attempt.prompt_may_live(seams.line.now()):
         return True
     raw = Raw(Kind.PUSH_ANSWER, b"not sent: it had ended when its row was found again")
     not_sent = settlement.PushFailed(Reason.SYSTEM_BUSY)
@@ -277,27 +281,12 @@ def _was_committed(
     return False
 
 
-def _look(session: Session, request: PushRequest, *, lock: bool = False) -> _Seen:
-    order = (
-        ledger.lock_order(session, request.order_id)
-        if lock
-        else session.get(Order, request.order_id, populate_existing=True)
-    )
-    if order is None:
-        raise OrderNotFound
-    on_line = and_(Transaction.msisdn == request.msisdn, Transaction.is_open)
-    statement = (
-        select(Transaction)
-        .where(or_(Transaction.order_id == order.id, on_line))
-        .order_by(Transaction.attempt.desc())
-        .execution_options(populate_existing=True)
-    )
-    found = session.scalars(statement).all()
-    return _Seen(
-        order,
-        attempts=[each for each in found if each.order_id == order.id],
-        on_line=[each for each in found if each.order_id != order.id],
-    )
+def _on_line(connection: Connection, request: PushRequest) -> list[Attempt]:
+    return [
+        each
+        for each in books.open_on_line(connection, request.msisdn)
+        if each.order_id != request.order_id
+    ]
 
 
 def _check(seen: _Seen, request: PushRequest, now: datetime) -> Started | None:
@@ -306,8 +295,8 @@ def _check(seen: _Seen, request: PushRequest, now: datetime) -> Started | None:
     Returns:
         The open attempt to join; None: push.
     """
-    _check_order(ledger.order_status(seen.order, seen.attempts, now))
-    joined = _check_attempts(seen.attempts, request, now)
+    _check_order(seen.account.status(now))
+    joined = _check_attempts(seen.account.attempts, request, now)
     if joined is None:
         _check_line(seen.on_line, now)
     return joined
@@ -321,29 +310,29 @@ def _check_order(status: OrderStatus) -> None:
 
 
 def _check_attempts(
-    attempts: Sequence[Transaction], request: PushRequest, now: datetime
+    attempts: Sequence[Attempt], request: PushRequest, now: datetime
 ) -> Started | None:
     for attempt in attempts:
-        if ledger.prompt_may_live(attempt, now):
+        if attempt.prompt_may_live(now):
             if attempt.msisdn == request.msisdn:
                 return Started(attempt.id, _JOINED)
-            raise AttemptOpen(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
-    wait = ledger.wait_left(attempts[0], now) if attempts else None
+            raise AttemptOpen(seconds_left(attempt.prompt_end(now), now) or 1)
+    wait = wait_left(attempts[0], now) if attempts else None
     if wait:
         raise RetryLater(wait)
     return None
 
 
-def _check_line(on_line: Sequence[Transaction], now: datetime) -> None:
+def _check_line(on_line: Sequence[Attempt], now: datetime) -> None:
     for attempt in on_line:
-        if ledger.prompt_may_live(attempt, now):
-            raise LineBusy(seconds_left(ledger.prompt_end(attempt, now), now) or 1)
+        if attempt.prompt_may_live(now):
+            raise LineBusy(seconds_left(attempt.prompt_end(now), now) or 1)
 
 
 def _over(seen: _Seen, now: datetime) -> list[str]:
     """Attempts that are marked open and are too old to be answered."""
-    marked = [each for each in (*seen.attempts, *seen.on_line) if each.is_open]
-    return [each.id for each in marked if not ledger.prompt_may_live(each, now)]
+    marked = [each for each in (*seen.account.attempts, *seen.on_line) if each.is_open]
+    return [each.id for each in marked if not each.prompt_may_live(now)]
 
 
 def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
@@ -367,7 +356,7 @@ def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams
     now = seams.line.now()
     questions = [
         Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
-        for each in seen.attempts
+        for each in seen.account.attempts
         if each.checkout_request_id is not None and _may_be_paid(each, now)
     ]
     for question in questions:
@@ -378,40 +367,34 @@ def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams
         seams.announce(asking.ask(session, question, seams.line))
 
 
-def _may_be_paid(attempt: Transaction, now: datetime) -> bool:
-    if attempt.status == Status.PENDING:
-        return not ledger.prompt_may_live(attempt, now)
-    return attempt.failed_by_query and now < ledger.prompt_end(attempt, now)
+def _may_be_paid(attempt: Attempt, now: datetime) -> bool:
+    if attempt.status is Status.PENDING:
+        return not attempt.prompt_may_live(now)
+    return attempt.failed_by_query and now < attempt.prompt_end(now)
 
 
-def _new_row(
-    seen: _Seen, request: PushRequest, transaction_id: str, token: str, now: datetime
-) -> Transaction:
-    return Transaction(
+def _with_new_attempt(
+    account: Account, request: PushRequest, transaction_id: str, token: str, now: datetime
+) -> Account:
+    newest = Attempt(
         id=transaction_id,
-        order_id=seen.order.id,
-        attempt=1 + max((each.attempt for each in seen.attempts), default=0),
+        order_id=account.order.id,
+        attempt=1 + max((each.attempt for each in account.attempts), default=0),
         msisdn=request.msisdn,
-        amount=seen.order.amount,
-        account_reference=account_reference(seen.order.reference),
+        amount=account.order.amount,
+        account_reference=account_reference(account.order.reference),
         callback_token_hash=hash_token(token),
-        status=Status.PENDING.value,
-        reason=Reason.AWAITING_PIN.value,
+        status=Status.PENDING,
+        reason=Reason.AWAITING_PIN,
         final=False,
         is_open=True,
-        settles_order=False,
-        needs_review=False,
-        amount_disputed=False,
-        success_claimed=False,
-        failed_by_query=False,
-        seq=1,
         prompt_ends_at=now + OPEN_UNANSWERED,
         next_ask_at=now + FIRST_QUESTION,
         pushed_from=request.pushed_from,
-        times_asked=0,
         created_at=now,
         updated_at=now,
     )
+    return Account(account.order, (newest, *account.attempts))
 
 
 def _push(order: Order, request: PushRequest, callback_url: str) -> Push:
@@ -435,10 +418,16 @@ def _fingerprint(request: PushRequest) -> str:
     return hashlib.sha256(request.msisdn.encode()).hexdigest()
 
 
-def _earlier(session: Session, request: PushRequest) -> Started | None:
+def _earlier(connection: Connection, request: PushRequest) -> Started | None:
     if request.idempotency_key is None:
         return None
-    row = session.get(IdempotencyKey, (_scope(request), request.idempotency_key))
+    row = connection.execute(
+        select(
+            IdempotencyKey.fingerprint, IdempotencyKey.status_code, IdempotencyKey.transaction_id
+        ).where(
+            IdempotencyKey.scope == _scope(request), IdempotencyKey.key == request.idempotency_key
+        )
+    ).one_or_none()
     if row is None:
         return None
     if row.fingerprint != _fingerprint(request) or row.transaction_id is None:
@@ -446,37 +435,34 @@ def _earlier(session: Session, request: PushRequest) -> Started | None:
     return Started(row.transaction_id, row.status_code)
 
 
-def _keep_key(session: Session, request: PushRequest, started: Started, now: datetime) -> None:
-    """Keep a request's key; of those that join an attempt only the first few, or a stranger could
-    fill the disk.
+def _key(
+    connection: Connection, request: PushRequest, started: Started, now: datetime
+) -> list[Write]:
+    """The row that keeps a request's key; of those that join an attempt only the first few are
+    kept, or a stranger could fill the disk.
 
     A request that joined and whose key was not kept joins again when it is repeated.
     """
     if request.idempotency_key is None:
-        return
-    if started.status_code == _JOINED and _joiners(session, request, started) >= _MOST_JOINERS:
-        return
-    session.add(
-        IdempotencyKey(
-            scope=_scope(request),
-            key=request.idempotency_key,
-            fingerprint=_fingerprint(request),
-            status_code=started.status_code,
-            order_id=request.order_id,
-            transaction_id=started.transaction_id,
-            created_at=now,
+        return []
+    if started.status_code == _JOINED:
+        joiners = select(func.count()).where(
+            IdempotencyKey.scope == _scope(request),
+            IdempotencyKey.transaction_id == started.transaction_id,
+            IdempotencyKey.status_code == _JOINED,
         )
-    )
-
-
-def _joiners(session: Session, request: PushRequest, started: Started) -> int:
-    """How many keys of requests that joined an attempt are kept; its order is locked."""
-    joiners = select(func.count()).where(
-        IdempotencyKey.scope == _scope(request),
-        IdempotencyKey.transaction_id == started.transaction_id,
-        IdempotencyKey.status_code == _JOINED,
-    )
-    return session.scalars(joiners).one()
+        if connection.scalars(joiners).one() >= _MOST_JOINERS:
+            return []
+    row = {
+        "scope": _scope(request),
+        "key": request.idempotency_key,
+        "fingerprint": _fingerprint(request),
+        "status_code": started.status_code,
+        "order_id": request.order_id,
+        "transaction_id": started.transaction_id,
+        "created_at": now,
+    }
+    return [Write(books.ADD_KEY, row)]
 
 
 # -- the push ----------------------------------------------------------------------------------

@@ -6,19 +6,18 @@ And what becomes of all that where the clock itself is changed.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, or_, select, text
+from sqlalchemy import and_, bindparam, or_, select, text
 from sqlalchemy.orm import Session
 
-from mpesa import ledger, logs
+from mpesa import books, ledger, logs
 from mpesa.domain import schedule, settlement, steps
+from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, Attempt, OrderStatus, Times
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
-from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED, OrderStatus
-from mpesa.domain.steps import CLOCKS_DIFFER, Step, Times
+from mpesa.domain.steps import CLOCKS_DIFFER, Step
 from mpesa.ledger import Announce, Kind, Now, Raw
 from mpesa.models import Order, Transaction
 
@@ -354,28 +353,20 @@ def _ahead(session: Session, now: datetime, *, everything: bool) -> list[str]:
     )
     found = [each for query in (begun, changed, too_long) for each in session.scalars(query)]
     if everything:
-        found += [row.id for row in session.execute(_planned(later)) if _asked_too_late(row, now)]
+        planned = books.attempts_where(session, Transaction.next_ask_at > later)
+        found += [each.id for each in planned if _asked_too_late(each, now)]
     session.rollback()
     return list(dict.fromkeys(found))
 
 
-def _planned(later: datetime) -> Select[Any]:
-    wanted = (
-        "id", "status", "final", "checkout_request_id", "created_at", "settled_at",
-        "next_ask_at", "ask_urgently",
-    )  # fmt: skip
-    columns = Transaction.__table__.c
-    return select(*(columns[name] for name in wanted)).where(columns.next_ask_at > later)
-
-
-def _asked_too_late(row: Row[Any], now: datetime) -> bool:
+def _asked_too_late(attempt: Attempt, now: datetime) -> bool:
     """Whether a question is planned for later than the plan's next moment."""
-    standing = schedule.Standing(
-        Status(row.status),
-        row.final,
-        row.checkout_request_id is not None,
-        min(row.created_at, now),
-        row.settled_at and min(row.settled_at, now),
+    if attempt.next_ask_at is None:
+        return False
+    begun = replace(
+        attempt,
+        created_at=min(attempt.created_at, now),
+        settled_at=attempt.settled_at and min(attempt.settled_at, now),
     )
-    planned = now if row.ask_urgently else schedule.next_question(standing, now)
-    return planned is not None and bool(row.next_ask_at > planned + CLOCKS_DIFFER)
+    planned = now if attempt.ask_urgently else schedule.next_question(begun, now)
+    return planned is not None and attempt.next_ask_at > planned + CLOCKS_DIFFER

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -162,6 +163,52 @@ def _may_write(driver: Any) -> bool:
     driver.autocommit = False
     driver.answers_within = usual
     return bool(read_only == "off")
+
+
+@contextmanager
+def writing_apart(session: Session) -> Iterator[Connection]:
+    """A connection of its own for one write; what is not committed at the end is rolled back.
+
+    On PostgreSQL nothing is begun: BEGIN and COMMIT are to be sent along with the statements. On
+    SQLite the write lock is taken with the first statement, and nothing may yield to another
+    greenlet from then on, see `models.writing`.
+
+    Args:
+        session: whatever it was reading ends here, so that its connection goes back first.
+
+    Raises:
+        RuntimeError: the session has changes that nobody committed.
+    """
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError("uncommitted changes before a write")
+    session.rollback()
+    session.expire_all()  # what it read is not what will be
+    with session.get_bind().engine.connect() as connection:
+        if connection.dialect.name != "postgresql":
+            try:
+                yield connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            except BaseException:
+                # After a COMMIT that failed, closing alone would give it back in its transaction.
+                connection.rollback()
+                raise
+            return
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True  # the driver begins nothing by itself
+        try:
+            yield connection
+        finally:
+            _end(connection, driver)
+
+
+def _end(connection: Connection, driver: Any) -> None:
+    """Give the connection back as it was; one that cannot be is given up."""
+    try:
+        if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            with driver.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        driver.autocommit = False
+    except driver.Error:
+        connection.invalidate()
 
 
 @contextmanager

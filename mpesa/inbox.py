@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa import counters, ledger, logs
 from mpesa.config import IPNetwork
 from mpesa.domain.address import UNKNOWN, read_address
+from mpesa.domain.attempt import Attempt
 from mpesa.domain.callback import UnreadableCallback, parse_callback, read_roughly
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
@@ -157,20 +158,20 @@ def take_code(
     raw = Raw(Kind.SMS_CODE, code.encode(), share=share)
 
     # Under the order's lock: of codes that arrive at once no sixth slips through.
-    def check() -> None:
-        _refuse_too_many(session, transaction_id, seams.now())
+    def check(connection: Connection, attempt: Attempt) -> None:
+        _refuse_too_many(connection, attempt.id, seams.now())
 
     seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, seams.now, check))
 
 
-def _refuse_too_many(session: Session, transaction_id: str, now: datetime) -> None:
+def _refuse_too_many(connection: Connection, transaction_id: str, now: datetime) -> None:
     typed = select(Evidence.received_at).where(
         Evidence.transaction_id == transaction_id,
         Evidence.kind == Kind.SMS_CODE.value,
         Evidence.received_at > now - _CODES_WITHIN,
         Evidence.received_at <= now + CLOCKS_DIFFER,
     )
-    times = session.scalars(typed.order_by(Evidence.received_at)).all()
+    times = connection.scalars(typed.order_by(Evidence.received_at)).all()
     if len(times) >= _MOST_CODES:
         raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 

@@ -10,8 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mpesa import ledger
-from mpesa.domain.snapshot import OrderStatus, utc_text
+from mpesa import books, ledger
+from mpesa.books import By
+from mpesa.domain.attempt import Account, OrderStatus
+from mpesa.domain.snapshot import utc_text
 from mpesa.ledger import Change, Now
 from mpesa.models import IdempotencyKey, Order, writing
 from mpesa.tokens import hash_token, new_id
@@ -101,6 +103,18 @@ def find(session: Session, order_id: str) -> Order:
     return order
 
 
+def account(session: Session, order_id: str) -> Account:
+    """The order with its attempts, as everybody is shown them.
+
+    Raises:
+        OrderNotFound: there is none.
+    """
+    try:
+        return books.seen(session, By.ORDER, order_id)
+    except books.Unknown:
+        raise OrderNotFound from None
+
+
 def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
     """Orders with this reference, newest first, a hundred at most."""
     statement = select(Order).where(Order.reference == reference)
@@ -123,22 +137,20 @@ def cancel(
     Raises:
         OrderNotFound, OrderPaid, OrderHasOpenAttempt.
     """
-    with writing(session):
-        order, now = ledger.lock_order(session, order_id), clock()
-        if order is None:
-            raise OrderNotFound
-        status = ledger.status_of_order(session, order, now)
-        if status is OrderStatus.PAID:
-            raise OrderPaid
-        if status is OrderStatus.CANCELLED:
-            return []
-        attempts = ledger.attempts_of(session, order_id)
-        stepped = clock_stepped()
-        if any(
-            ledger.prompt_may_live(each, now) or (each.is_open and stepped) for each in attempts
-        ):
-            raise OrderHasOpenAttempt
-        return ledger.end_order(session, order, OrderStatus.CANCELLED, now)
+    try:
+        with books.taken_out(session, By.ORDER, order_id) as taken:
+            now, held = clock(), taken.account
+            status = held.status(now)
+            if status is OrderStatus.PAID:
+                raise OrderPaid
+            if status is OrderStatus.CANCELLED:
+                return []
+            marked = clock_stepped() and any(each.is_open for each in held.attempts)
+            if marked or held.attempt_open(now):
+                raise OrderHasOpenAttempt
+            return ledger.end_order(taken, OrderStatus.CANCELLED, now)
+    except books.Unknown:
+        raise OrderNotFound from None
 
 
 def _create(session: Session, new: NewOrder, now: datetime, key: Key | None) -> Order:

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, not_, 
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
+from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.result_codes import Status
-from mpesa.domain.settlement import FORGOTTEN_ID
 from mpesa.ledger import Kind
 from mpesa.models import (
     Asked,

@@ -115,6 +115,7 @@ def take(
     Args:
         share, is_old: as in `Due`.
     """
+    session.rollback()  # its connection goes back before the budget takes one
     if not budget.take():
         return False
     with writing(session):

@@ -19,9 +19,9 @@ from mpesa.checkout import (
     Started,
 )
 from mpesa.daraja import DarajaError, NoAnswer, NotSent, Push, Refused, UnknownOutcome
+from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
-from mpesa.domain.snapshot import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.ledger import Kind
 from mpesa.models import IdempotencyKey
 from mpesa.orders import OrderHasOpenAttempt

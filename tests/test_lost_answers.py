@@ -112,18 +112,18 @@ def test_an_answer_of_a_push_that_was_recorded_is_not_recorded_otherwise_again(
     desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The COMMIT's answer is lost, and so is the connection after it."""
-    commit, lost = desk.engine.dialect.do_commit, list[Any]()
+    execute, lost = desk.engine.dialect.do_execute, list[Any]()
 
-    def lose(connection: Any) -> None:
-        commit(connection)
-        if desk.daraja.pushes and not lost:
+    def lose(cursor: Any, statement: str, *more: Any) -> None:
+        execute(cursor, statement, *more)
+        if statement.endswith("COMMIT") and desk.daraja.pushes and not lost:
             lost.append(vars(desk.transactions()[0]))
-            connection.close()
+            cursor.connection.close()
             clock.pass_(seconds=3)
             refuse_connections(desk, 0.5)
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(desk.engine.dialect, "do_commit", lose)
+    monkeypatch.setattr(desk.engine.dialect, "do_execute", lose)
 
     started = desk.start(desk.order())
 

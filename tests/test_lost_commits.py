@@ -39,20 +39,20 @@ class Line:
         self.takes_effect = True
         self.meanwhile: Callable[[], Any] = lambda: None
         self._breaks = False
-        self._commit = desk.engine.dialect.do_commit
+        self._execute = desk.engine.dialect.do_execute
 
     def break_at_the_row(self, _msisdn: str) -> None:
         """The limits are counted right before the row is written."""
         self._breaks = True
 
-    def commit(self, connection: Any) -> None:
-        if not self._breaks:
-            self._commit(connection)
+    def execute(self, cursor: Any, statement: str, *more: Any) -> None:
+        if not (self._breaks and statement.endswith("COMMIT")):
+            self._execute(cursor, statement, *more)
             return
         self._breaks = False
         if self.takes_effect:
-            self._commit(connection)
-        connection.close()
+            self._execute(cursor, statement, *more)
+        cursor.connection.close()
         self.meanwhile()
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
@@ -60,7 +60,7 @@ class Line:
 @pytest.fixture
 def line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Line:
     between = Line(desk)
-    monkeypatch.setattr(desk.engine.dialect, "do_commit", between.commit)
+    monkeypatch.setattr(desk.engine.dialect, "do_execute", between.execute)
     return between
 
 

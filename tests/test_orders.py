@@ -7,8 +7,7 @@ import pytest
 from flask import Flask
 
 from mpesa import orders
-from mpesa.domain.snapshot import OrderStatus
-from mpesa.ledger import status_of_order
+from mpesa.domain.attempt import OrderStatus
 from mpesa.models import Order
 from mpesa.orders import Key, KeyReused, NewOrder, OrderHasOpenAttempt, OrderNotFound, OrderPaid
 from tests.conftest import BOTH_DATABASES
@@ -37,7 +36,7 @@ def all_orders(desk: Desk, reference: str = "INV-1") -> list[str]:
 
 def status(desk: Desk, order_id: str) -> OrderStatus:
     with desk.sessions() as session:
-        return status_of_order(session, orders.find(session, order_id), desk.now())
+        return orders.account(session, order_id).status(desk.now())
 
 
 def fail(desk: Desk, push: int = 1) -> None:

@@ -174,10 +174,12 @@ def test_a_message_is_written_in_the_commit_of_its_change(shop: Shop) -> None:
     """A commit that fails takes both, or neither."""
     transaction = shop.desk.attempt()
     event.listen(shop.desk.engine, "commit", _refuse)
+    event.listen(shop.desk.engine, "before_cursor_execute", _refuse_with_it)
 
     with pytest.raises(ConnectionError):
         shop.desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
     event.remove(shop.desk.engine, "commit", _refuse)
+    event.remove(shop.desk.engine, "before_cursor_execute", _refuse_with_it)
 
     assert shop.messages() == []
     assert shop.desk.transaction(transaction).status == "PENDING"
@@ -185,6 +187,12 @@ def test_a_message_is_written_in_the_commit_of_its_change(shop: Shop) -> None:
 
 def _refuse(_connection: object) -> None:
     raise ConnectionError
+
+
+def _refuse_with_it(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    """On PostgreSQL the COMMIT travels with what it commits."""
+    if statement.endswith("COMMIT"):
+        raise ConnectionError
 
 
 @on_both

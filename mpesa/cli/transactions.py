@@ -9,11 +9,12 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mpesa import export, ledger, reconciler, retention
+from mpesa import export, ledger, orders, reconciler, retention
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
 from mpesa.database import for_long_work, own_sessions
+from mpesa.domain import snapshot
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web.services import services
@@ -42,10 +43,10 @@ def list_transactions(limit: int, as_json: bool) -> None:
 
 def _members(transaction: Transaction) -> dict[str, Any]:
     """As the webhooks tell it, with what the list says besides."""
-    attempts = ledger.snapshots_of_order(db.session(), transaction.order, services().now())
-    (snapshot,) = (each for each in attempts if each["transaction_id"] == transaction.id)
+    account = orders.account(db.session(), transaction.order_id)
+    attempt = account.attempt(transaction.id)
     return {
-        **snapshot,
+        **snapshot.draw(account, attempt, services().now()),
         "reference": transaction.order.reference,
         "needs_review": transaction.needs_review,
     }
@@ -57,10 +58,10 @@ def _members(transaction: Transaction) -> dict[str, Any]:
 def show_transaction(transaction_id: str) -> None:
     """Print one transaction: its snapshot, and its evidence with what was decided."""
     session = db.session()
-    snapshot = ledger.snapshot_of(db.engine, transaction_id, services().now())
-    if snapshot is None:
+    shown = ledger.snapshot_of(db.engine, transaction_id, services().now())
+    if shown is None:
         raise click.ClickException(f"there is no transaction {transaction_id}")
-    click.echo(json.dumps(snapshot, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     for evidence in session.get_one(Transaction, transaction_id).evidence:
         click.echo(
             f"\n{in_nairobi(evidence.received_at)}  {evidence.kind}"

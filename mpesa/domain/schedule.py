@@ -1,8 +1,8 @@
 """When Daraja is asked about a transaction that stays silent, and when a person must look."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mpesa.domain.attempt import Attempt
 from mpesa.domain.result_codes import Status
 
 # Most payments are over 10 to 18 s after the push, and a query can know 12 s before the callback.
@@ -26,41 +26,36 @@ SILENT_WITHOUT_ID = timedelta(hours=1)
 RECEIPT_EXPECTED = timedelta(hours=24)
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What of a transaction decides when it is asked about.
-
-    Attributes:
-        settled_at: None while PENDING.
-        success_claimed: a callback said paid, and no answer about that was recorded yet.
-    """
-
-    status: Status
-    final: bool
-    has_id: bool
-    created_at: datetime
-    settled_at: datetime | None = None
-    success_claimed: bool = False
+def decides(attempt: Attempt) -> tuple[object, ...]:
+    """What of an attempt decides when it is asked about; where it changes, a new plan is due."""
+    return (
+        attempt.status,
+        attempt.final,
+        attempt.has_id,
+        attempt.created_at,
+        attempt.settled_at,
+        attempt.success_claimed,
+    )
 
 
-def next_question(standing: Standing, after: datetime) -> datetime | None:
+def next_question(attempt: Attempt, after: datetime) -> datetime | None:
     """The first planned moment later than `after`; None: nothing is planned any more.
 
     For a SUCCESS without its receipt, and at the end of a silence, the moment is the one at which
     a person takes over.
     """
-    if standing.status is Status.PENDING:
-        plan = (*_PENDING, SILENT_WITH_ID) if standing.has_id else (SILENT_WITHOUT_ID,)
-        return _first(standing.created_at, plan, after)
-    settled_at = standing.settled_at or standing.created_at
-    if standing.final:
+    if attempt.status is Status.PENDING:
+        plan = (*_PENDING, SILENT_WITH_ID) if attempt.has_id else (SILENT_WITHOUT_ID,)
+        return _first(attempt.created_at, plan, after)
+    settled_at = attempt.settled_at or attempt.created_at
+    if attempt.final:
         return None
-    if standing.status is Status.FAILED:
-        return _first(settled_at, _FAILED if standing.has_id else (), after)
+    if attempt.status is Status.FAILED:
+        return _first(settled_at, _FAILED if attempt.has_id else (), after)
     return _first(settled_at, (RECEIPT_EXPECTED,), after)
 
 
-def after_question(standing: Standing, asked_at: datetime) -> datetime | None:
+def after_question(attempt: Attempt, asked_at: datetime) -> datetime | None:
     """The next planned moment once a question was asked about a transaction that has an id.
 
     For a PENDING one the end of silence is never passed over: a question that is asked at that
@@ -68,11 +63,11 @@ def after_question(standing: Standing, asked_at: datetime) -> datetime | None:
     A failure of which a callback said paid is asked about until an answer, or that there was none,
     is recorded: a process that ends meanwhile must not be the last to know of it.
     """
-    if standing.status is Status.FAILED and standing.success_claimed:
+    if attempt.status is Status.FAILED and attempt.success_claimed:
         return asked_at + _FAILED[0]
-    planned = next_question(standing, asked_at)
-    if planned is None and standing.status is Status.PENDING:
-        return standing.created_at + SILENT_WITH_ID
+    planned = next_question(attempt, asked_at)
+    if planned is None and attempt.status is Status.PENDING:
+        return attempt.created_at + SILENT_WITH_ID
     return planned
 
 

@@ -5,9 +5,10 @@ Pure: no I/O, no clock. `ledger.record()` writes down what is decided here.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import singledispatch
+from typing import assert_never
 
-from mpesa.domain import steps
+from mpesa.domain import schedule, steps, view
+from mpesa.domain.attempt import OPEN_FOR, Account, Attempt, OrderStatus, Times
 from mpesa.domain.callback import StkResult
 from mpesa.domain.result_codes import (
     PAID_CODE,
@@ -18,10 +19,7 @@ from mpesa.domain.result_codes import (
     reason_of_query,
     retry_at,
 )
-from mpesa.domain.snapshot import OPEN_FOR
 
-# In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
-FORGOTTEN_ID = "forgotten:"
 # Why a callback was set aside whose receipt is taken once a query says that it was paid.
 UNREADABLE = "the callback could not be read"
 LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
@@ -34,43 +32,6 @@ PAID_UNNAMED = "a query says paid, and does not name this payment"
 # Before a colon and the id of the other transaction.
 RECEIPT_TAKEN = "the receipt belongs to another payment"
 RECEIPT_CLAIMED = "another payment's callback names this receipt"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What is known of a transaction when evidence arrives.
-
-    Attributes:
-        amount: whole shillings that were asked for.
-        final: for FAILED and SUCCESS: no change is expected any more.
-        receipt: M-PESA's receipt number once known.
-        retry_at: when the order's next push may go out, as decided before.
-        amount_disputed: a callback under its token and ids told another amount.
-        success_claimed: a callback under its token said paid and could not be believed as it was;
-            neither a query nor a person has said since whether that is so.
-        failed_by_query: FAILED by the word of a query, which neither a callback nor a person has
-            said since.
-        times: all that decide about something; None where no step of the clock is decided on.
-    """
-
-    status: Status
-    reason: Reason
-    final: bool
-    amount: int
-    created_at: datetime
-    retry_at: datetime | None = None
-    merchant_request_id: str | None = None
-    checkout_request_id: str | None = None
-    receipt: str | None = None
-    amount_disputed: bool = False
-    success_claimed: bool = False
-    failed_by_query: bool = False
-    times: steps.Times | None = None
-
-    @property
-    def forgotten(self) -> bool:
-        """Its ids were blanked, with everything else that tells who paid."""
-        return (self.checkout_request_id or "").startswith(FORGOTTEN_ID)
 
 
 @dataclass(frozen=True)
@@ -167,7 +128,7 @@ class ClockStepped:
     """
 
     step: steps.Step
-    seen: steps.Times | None
+    seen: Times | None
 
 
 @dataclass(frozen=True)
@@ -275,7 +236,7 @@ class Decision:
     why: str
     retry_at: datetime | None = None
     prompt_ends_at: datetime | None = None
-    times: steps.Times | None = None
+    times: Times | None = None
     adopts: tuple[str | None, str | None] | None = None
     disputes_amount: bool = False
     success_claimed: bool = False
@@ -288,7 +249,9 @@ class Decision:
     replan: bool = False
 
 
-def decide(attempt: Attempt, evidence: Evidence, now: datetime) -> Decision:
+def decide(  # noqa: C901 - a case for each kind of evidence
+    attempt: Attempt, evidence: Evidence, now: datetime
+) -> Decision:
     """Say what becomes of a transaction.
 
     Args:
@@ -299,16 +262,150 @@ def decide(attempt: Attempt, evidence: Evidence, now: datetime) -> Decision:
     Returns:
         The decision. SUCCESS never leaves; money is never dropped; silence is never a failure.
     """
-    return _decide(evidence, attempt, now)
+    match evidence:
+        case PushAnswered():
+            return _push_answered(attempt, evidence, now)
+        case PushFailed():
+            return _push_failed(attempt, evidence, now)
+        case PushUnconfirmed():
+            return _push_unconfirmed(attempt)
+        case CallbackReceived():
+            return _callback_received(attempt, evidence, now)
+        case QueryAnswered():
+            return _query_answered(attempt, evidence, now)
+        case QueryUnanswered():
+            return _query_unanswered(attempt, evidence)
+        case WaitOver():
+            return _wait_over(attempt)
+        case PromptOver():
+            return replace(_unchanged(attempt, "no prompt lives this long"), closes=True)
+        case SilenceTooLong():
+            return _silence_too_long(attempt)
+        case ClockStepped():
+            return _clock_stepped(attempt, evidence, now)
+        case TimesAhead():
+            return _times_ahead(attempt, evidence, now)
+        case CodeTyped():
+            return _ask(attempt, "the shopper typed a code from an SMS")
+        case ReceiptClaimed():
+            return _unchanged(attempt, f"{RECEIPT_CLAIMED}: {evidence.claimant}", needs_review=True)
+        case OperatorSaysPaid():
+            return _operator_says_paid(attempt, evidence)
+        case OperatorSaysNotPaid():
+            return _operator_says_not_paid(attempt, now)
+        case OperatorAsks():
+            return _ask(attempt, "an operator has Daraja asked")
+        case OperatorLooked():
+            return _unchanged(attempt, "an operator looked at the number")
+        case ReviewSettled():
+            return replace(
+                _unchanged(attempt, "an operator settled the review"), settles_review=True
+            )
+        case _:
+            assert_never(evidence)
 
 
-@singledispatch
-def _decide(evidence: object, attempt: Attempt, now: datetime) -> Decision:
-    raise TypeError(f"no rule for {type(evidence).__name__}")
+def apply(
+    account: Account, attempt: Attempt, decision: Decision, now: datetime, share: str | None = None
+) -> tuple[Account, Decision]:
+    """Let a decision take effect on an order and its attempts.
+
+    The first success pays the order, of which its other attempts hear. Paid twice, or paid after
+    its end: taken all the same, and a person gives it back.
+
+    Args:
+        account: as it was when that was decided.
+        attempt: the one of the account that it was decided on.
+        now: aware UTC.
+        share: whose share of the questions pays where Daraja is to be asked at once.
+
+    Returns:
+        The account from now on, and the decision with what the order's state adds to it. A `seq`
+        has grown where a snapshot shows something else.
+    """
+    pays = decision.status is Status.SUCCESS and attempt.status is not Status.SUCCESS
+    status = account.status(now)
+    if pays and status is not OrderStatus.OPEN:
+        why = f"{decision.why}, for an order that was {status.value} already"
+        decision = replace(decision, why=why, needs_review=True)
+    settles = pays and status is not OrderStatus.PAID
+    after = _planned(attempt, _decided(attempt, decision, now), decision, now, share)
+    after = replace(after, settles_order=attempt.settles_order or settles)
+    if settles:
+        return account.changed(after).ended(OrderStatus.PAID, now), decision
+    if _looks_alike(attempt, after):
+        return account.changed(after), decision
+    changed = account.changed(after.heard(now))
+    # The other attempts of a paid order say whether there is a prompt to be cancelled.
+    if status is OrderStatus.PAID and view.prompt_left(account, now) != view.prompt_left(
+        changed, now
+    ):
+        changed = changed.heard(now, but=attempt.id)
+    return changed, decision
 
 
-@_decide.register
-def _(evidence: PushAnswered, attempt: Attempt, now: datetime) -> Decision:
+def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:
+    merchant_id, checkout_id = decision.adopts or (None, None)
+    in_doubt = attempt.needs_review and not decision.settles_review
+    times = decision.times or attempt.times
+    return replace(
+        attempt,
+        status=decision.status,
+        reason=decision.reason,
+        final=decision.final,
+        receipt=decision.receipt,
+        retry_at=decision.retry_at,
+        prompt_ends_at=decision.prompt_ends_at or attempt.prompt_ends_at,
+        created_at=times.created_at,
+        updated_at=times.updated_at,
+        settled_at=times.settled_at if decision.status is attempt.status else now,
+        needs_review=in_doubt or decision.needs_review,
+        amount_disputed=attempt.amount_disputed or decision.disputes_amount,
+        success_claimed=decision.success_claimed,
+        failed_by_query=decision.failed_by_query,
+        merchant_request_id=attempt.merchant_request_id or merchant_id,
+        checkout_request_id=attempt.checkout_request_id or checkout_id,
+        is_open=attempt.is_open and not decision.closes,
+    )
+
+
+def _planned(
+    before: Attempt, after: Attempt, decision: Decision, now: datetime, share: str | None
+) -> Attempt:
+    """When Daraja is asked next; what is urgent for better reasons does not become a stranger's."""
+    if decision.times is not None:
+        return replace(after, next_ask_at=decision.times.next_ask_at)
+    if decision.replan or schedule.decides(after) != schedule.decides(before):
+        planned = schedule.next_question(after, now)
+        after = replace(after, next_ask_at=planned, ask_urgently=False)
+    if not decision.ask_now:
+        return after
+    better = after.ask_urgently and after.urgent_for is None
+    return replace(
+        after,
+        # What is due already keeps its place among what is due longest.
+        next_ask_at=min(after.next_ask_at or now, now),
+        ask_urgently=True,
+        urgent_for=None if better else share,
+    )
+
+
+def _looks_alike(before: Attempt, after: Attempt) -> bool:
+    """Whether snapshots show the same of both, and let a page do the same."""
+    return (
+        before.status is after.status
+        and before.reason is after.reason
+        and before.final == after.final
+        and before.receipt == after.receipt
+        and before.retry_at == after.retry_at
+        and before.is_open == after.is_open
+        and before.failed_by_query == after.failed_by_query
+        and before.created_at == after.created_at
+        and before.updated_at == after.updated_at
+    )
+
+
+def _push_answered(attempt: Attempt, evidence: PushAnswered, now: datetime) -> Decision:
     ids = (evidence.merchant_request_id, evidence.checkout_request_id)
     if evidence.ids_taken or _contradicts(attempt, *ids):
         return _unchanged(attempt, "the push's answer names other ids", needs_review=True)
@@ -323,23 +420,20 @@ def _(evidence: PushAnswered, attempt: Attempt, now: datetime) -> Decision:
     return replace(taken, reason=reason, adopts=ids, prompt_ends_at=ends)
 
 
-@_decide.register
-def _(evidence: PushFailed, attempt: Attempt, now: datetime) -> Decision:
+def _push_failed(attempt: Attempt, evidence: PushFailed, now: datetime) -> Decision:
     if attempt.status is not Status.PENDING:
         return _unchanged(attempt, "the push failed after its result was known")
     return _failed(attempt, evidence.reason, now, "no prompt was sent", final=True)
 
 
-@_decide.register
-def _(evidence: PushUnconfirmed, attempt: Attempt, now: datetime) -> Decision:
+def _push_unconfirmed(attempt: Attempt) -> Decision:
     if attempt.status is not Status.PENDING or attempt.checkout_request_id is not None:
         return _unchanged(attempt, "the push's answer is no longer needed")
     reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.PUSH_UNCONFIRMED
     return replace(_unchanged(attempt, "nobody knows whether the push ran"), reason=reason)
 
 
-@_decide.register
-def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
+def _callback_received(attempt: Attempt, evidence: CallbackReceived, now: datetime) -> Decision:
     result = evidence.result
     if not evidence.listed:
         told = result or evidence.rough
@@ -362,8 +456,7 @@ def _(evidence: CallbackReceived, attempt: Attempt, now: datetime) -> Decision:
     return _callback_failure(attempt, result, now)
 
 
-@_decide.register
-def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
+def _query_answered(attempt: Attempt, evidence: QueryAnswered, now: datetime) -> Decision:
     if evidence.code == PAID_CODE:
         return _query_success(attempt, evidence)
     reason = reason_of_query(evidence.code, now - attempt.created_at)
@@ -380,8 +473,7 @@ def _(evidence: QueryAnswered, attempt: Attempt, now: datetime) -> Decision:
     return failed if evidence.sets_wait else replace(failed, retry_at=None)
 
 
-@_decide.register
-def _(evidence: QueryUnanswered, attempt: Attempt, now: datetime) -> Decision:
+def _query_unanswered(attempt: Attempt, evidence: QueryUnanswered) -> Decision:
     told_nothing = _query_told_nothing(attempt)
     if not evidence.paid_unnamed:
         return told_nothing
@@ -389,20 +481,13 @@ def _(evidence: QueryUnanswered, attempt: Attempt, now: datetime) -> Decision:
     return replace(told_nothing, why=PAID_UNNAMED, needs_review=True)
 
 
-@_decide.register
-def _(evidence: WaitOver, attempt: Attempt, now: datetime) -> Decision:
+def _wait_over(attempt: Attempt) -> Decision:
     if attempt.status is not Status.PENDING:
         return _unchanged(attempt, "the wait ended after the result")
     return replace(_unchanged(attempt, "nothing was heard in time"), reason=Reason.OVERDUE)
 
 
-@_decide.register
-def _(evidence: PromptOver, attempt: Attempt, now: datetime) -> Decision:
-    return replace(_unchanged(attempt, "no prompt lives this long"), closes=True)
-
-
-@_decide.register
-def _(evidence: SilenceTooLong, attempt: Attempt, now: datetime) -> Decision:
+def _silence_too_long(attempt: Attempt) -> Decision:
     if attempt.status is Status.SUCCESS and attempt.receipt is None:
         missing = _unchanged(attempt, "the receipt never came", needs_review=True)
         return replace(missing, final=True, replan=True)
@@ -411,46 +496,23 @@ def _(evidence: SilenceTooLong, attempt: Attempt, now: datetime) -> Decision:
     return replace(heard, replan=True)
 
 
-@_decide.register
-def _(evidence: ClockStepped, attempt: Attempt, now: datetime) -> Decision:
+def _clock_stepped(attempt: Attempt, evidence: ClockStepped, now: datetime) -> Decision:
     wait = timedelta(seconds=RULES[attempt.reason].wait_seconds if attempt.reason in RULES else 0)
-    times = attempt.times and steps.stepped(attempt.times, evidence.seen, evidence.step, now, wait)
+    times = steps.stepped(attempt.times, evidence.seen, evidence.step, now, wait)
     if times is None:
         return _unchanged(attempt, "its times were put right before")
     by = evidence.step.by.total_seconds()
     return _timed(attempt, times, f"the clock stepped by {by:+.0f} s")
 
 
-@_decide.register
-def _(evidence: TimesAhead, attempt: Attempt, now: datetime) -> Decision:
-    if attempt.times is None:
-        return _unchanged(attempt, "its times are not known")
-    times = steps.within_their_rules(
-        attempt.times,
-        now,
-        evidence.by,
-        status=attempt.status,
-        reason=attempt.reason,
-        final=attempt.final,
-        has_id=attempt.checkout_request_id is not None,
-    )
+def _times_ahead(attempt: Attempt, evidence: TimesAhead, now: datetime) -> Decision:
+    times = steps.within_their_rules(attempt, now, evidence.by)
     if times == attempt.times:
         return _unchanged(attempt, "its times were put right before")
     return _timed(attempt, times, "the clock was ahead, and was put back")
 
 
-@_decide.register
-def _(evidence: CodeTyped, attempt: Attempt, now: datetime) -> Decision:
-    return _ask(attempt, "the shopper typed a code from an SMS")
-
-
-@_decide.register
-def _(evidence: ReceiptClaimed, attempt: Attempt, now: datetime) -> Decision:
-    return _unchanged(attempt, f"{RECEIPT_CLAIMED}: {evidence.claimant}", needs_review=True)
-
-
-@_decide.register
-def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
+def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decision:
     if evidence.receipt_holder:
         return _taken(attempt, evidence.receipt_holder)
     if attempt.receipt not in (None, evidence.receipt):
@@ -460,27 +522,11 @@ def _(evidence: OperatorSaysPaid, attempt: Attempt, now: datetime) -> Decision:
     return replace(paid, settles_review=attempt.status is not Status.SUCCESS)
 
 
-@_decide.register
-def _(evidence: OperatorSaysNotPaid, attempt: Attempt, now: datetime) -> Decision:
+def _operator_says_not_paid(attempt: Attempt, now: datetime) -> Decision:
     if attempt.status is Status.SUCCESS:
         return _unchanged(attempt, "a payment that succeeded stays so")
     failed = _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
     return replace(failed, settles_review=True, needs_review=False)
-
-
-@_decide.register
-def _(evidence: OperatorAsks, attempt: Attempt, now: datetime) -> Decision:
-    return _ask(attempt, "an operator has Daraja asked")
-
-
-@_decide.register
-def _(evidence: OperatorLooked, attempt: Attempt, now: datetime) -> Decision:
-    return _unchanged(attempt, "an operator looked at the number")
-
-
-@_decide.register
-def _(evidence: ReviewSettled, attempt: Attempt, now: datetime) -> Decision:
-    return replace(_unchanged(attempt, "an operator settled the review"), settles_review=True)
 
 
 def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -> Decision:
@@ -646,7 +692,7 @@ def _taken(attempt: Attempt, holder: str) -> Decision:
     return _unchanged(attempt, f"{RECEIPT_TAKEN}: {holder}", needs_review=True)
 
 
-def _timed(attempt: Attempt, times: steps.Times, why: str) -> Decision:
+def _timed(attempt: Attempt, times: Times, why: str) -> Decision:
     """Times that are put right; the decision's words keep the beginning that was shown before."""
     before = attempt.created_at.isoformat(timespec="seconds")
     told = _unchanged(attempt, f"{why}; it was begun at {before}")

@@ -3,17 +3,12 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TypedDict
 
+from mpesa.domain import view
+from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.phone import mask_msisdn
-from mpesa.domain.result_codes import RULES, Reason, Status
-
-# The longest documented life of a prompt (Daraja's older FAQ: "1-3 minutes depending on phone"),
-# from the push's answer: after it, silence blocks neither the order nor the line any longer.
-OPEN_FOR = timedelta(seconds=180)
-# From the row, while the push has no answer: Daraja may take it until its 20 s are over.
-OPEN_UNANSWERED = OPEN_FOR + timedelta(seconds=20)
+from mpesa.domain.result_codes import RULES, Status
 
 
 class Snapshot(TypedDict):
@@ -40,66 +35,6 @@ class Snapshot(TypedDict):
     poll_after: int
 
 
-class OrderStatus(StrEnum):
-    """Where an order stands."""
-
-    OPEN = "OPEN"
-    PAID = "PAID"
-    CANCELLED = "CANCELLED"
-    EXPIRED = "EXPIRED"
-
-
-class View(StrEnum):
-    """What the page shows."""
-
-    PHONE = "phone"
-    WAITING = "waiting"
-    CHECKING = "checking"
-    PAID = "paid"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-class Money(StrEnum):
-    """Whether money was taken, as far as anybody can say now."""
-
-    TAKEN = "taken"
-    NOT_TAKEN = "not_taken"
-    UNKNOWN = "unknown"
-
-
-class Next(StrEnum):
-    """The one thing for the shopper to do; `can_retry` and `retry_after` say when."""
-
-    ENTER_PIN = "enter_pin"
-    WAIT = "wait"
-    CANCEL_PROMPT = "cancel_prompt"
-    RETRY = "retry"
-    OTHER_NUMBER = "other_number"
-    NONE = "none"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the page says of a transaction; `domain.view` decides it."""
-
-    view: View
-    money: Money
-    next: Next
-
-
-def order_status(
-    stored: str, expires_at: datetime | None, *, attempt_open: bool, now: datetime
-) -> OrderStatus:
-    """The order's status at `now`: its end may have passed before anybody wrote that down.
-
-    An order whose prompt may still be answered does not expire.
-    """
-    status = OrderStatus(stored)
-    expired = expires_at is not None and expires_at <= now and not attempt_open
-    return OrderStatus.EXPIRED if status is OrderStatus.OPEN and expired else status
-
-
 @dataclass(frozen=True)
 class Retry:
     """Whether the order's next push would be taken.
@@ -113,16 +48,7 @@ class Retry:
     after: int | None = None
 
 
-@dataclass(frozen=True)
-class Newest:
-    """What the order's newest attempt says about the next one."""
-
-    status: Status
-    reason: Reason
-    retry_at: datetime | None
-
-
-def may_retry(*, order_open: bool, attempt_open: bool, newest: Newest, now: datetime) -> Retry:
+def may_retry(*, order_open: bool, attempt_open: bool, newest: Attempt, now: datetime) -> Retry:
     """Decide whether a page may offer another push.
 
     Args:
@@ -139,7 +65,7 @@ def may_retry(*, order_open: bool, attempt_open: bool, newest: Newest, now: date
     return Retry(allowed=True, after=left)
 
 
-def wait_left(newest: Newest, now: datetime) -> int | None:
+def wait_left(newest: Attempt, now: datetime) -> int | None:
     """Whole seconds that the newest attempt's failure asks to wait; None where none are left.
 
     Never more than its rule: an end further away was written before a step back of the clock.
@@ -166,52 +92,46 @@ def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
     return 3 if prompt_lives else 10
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What a snapshot is drawn from.
+def of_account(account: Account, now: datetime) -> list[Snapshot]:
+    """The snapshots of an order's transactions, newest first."""
+    return [draw(account, each, now) for each in account.attempts]
 
-    Attributes:
-        prompt_lives: the prompt may still be answered.
+
+def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
+    """Draw the snapshot; times are UTC with whole seconds, the phone is masked.
+
+    Args:
+        attempt: one of the account's.
+        now: aware UTC.
     """
-
-    transaction_id: str
-    order_id: str
-    order_status: str
-    status: Status
-    reason: Reason
-    final: bool
-    prompt_lives: bool
-    amount: int
-    msisdn: str | None
-    receipt: str | None
-    created_at: datetime
-    updated_at: datetime
-    seq: int
-
-
-def draw(picture: Picture, retry: Retry, said: Said) -> Snapshot:
-    """Draw the snapshot; times are UTC with whole seconds, the phone is masked."""
+    status, said = account.status(now), view.say(account, attempt, now)
+    retry = may_retry(
+        order_open=status is OrderStatus.OPEN,
+        attempt_open=account.attempt_open(now),
+        newest=account.attempts[0],
+        now=now,
+    )
     return Snapshot(
-        transaction_id=picture.transaction_id,
-        order_id=picture.order_id,
-        order_status=picture.order_status,
-        status=picture.status.value,
-        reason=picture.reason.value,
+        transaction_id=attempt.id,
+        order_id=attempt.order_id,
+        order_status=status.value,
+        status=attempt.status.value,
+        reason=attempt.reason.value,
         view=said.view.value,
         money=said.money.value,
         next=said.next.value,
-        final=picture.final,
+        final=attempt.final,
         can_retry=retry.allowed,
         retry_after=retry.after,
-        amount=picture.amount,
+        amount=attempt.amount,
         currency="KES",
-        phone=mask_msisdn(picture.msisdn) if picture.msisdn else "",
-        receipt=picture.receipt,
-        created_at=utc_text(picture.created_at),
-        updated_at=utc_text(picture.updated_at),
-        seq=picture.seq,
+        phone=mask_msisdn(attempt.msisdn) if attempt.msisdn else "",
+        receipt=attempt.receipt,
+        created_at=utc_text(attempt.created_at),
+        updated_at=utc_text(attempt.updated_at),
+        seq=attempt.seq,
         poll_after=poll_after(
-            picture.status, final=picture.final, prompt_lives=picture.prompt_lives
+            attempt.status, final=attempt.final, prompt_lives=attempt.prompt_may_live(now)
         ),
     )
 

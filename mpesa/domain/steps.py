@@ -5,12 +5,12 @@ told by another clock. A time that lies further in the future than its own rule 
 before a step back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mpesa.domain import schedule
-from mpesa.domain.result_codes import RULES, Reason, Status
-from mpesa.domain.snapshot import OPEN_UNANSWERED
+from mpesa.domain.attempt import OPEN_UNANSWERED, Attempt, Times
+from mpesa.domain.result_codes import RULES
 
 # As much as the clocks of several workers may differ by themselves: this alone is no step.
 CLOCKS_DIFFER = timedelta(seconds=10)
@@ -33,23 +33,6 @@ def skew(theirs: datetime, sent_at: datetime, got_at: datetime) -> timedelta:
     least = sent_at - theirs - timedelta(seconds=1)
     most = got_at - theirs
     return max(least, min(most, timedelta(0)))
-
-
-@dataclass(frozen=True)
-class Times:
-    """The times of a transaction that decide about something.
-
-    Attributes:
-        ask_urgently: it is to be asked about at once.
-    """
-
-    created_at: datetime
-    updated_at: datetime
-    settled_at: datetime | None
-    retry_at: datetime | None
-    prompt_ends_at: datetime | None
-    next_ask_at: datetime | None
-    ask_urgently: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,22 +117,12 @@ def stepped(
     )
 
 
-def within_their_rules(
-    times: Times,
-    now: datetime,
-    by: timedelta,
-    *,
-    status: Status,
-    reason: Reason,
-    final: bool,
-    has_id: bool,
-) -> Times:
-    """The times of a transaction, none further in the future than its own rule allows.
+def within_their_rules(attempt: Attempt, now: datetime, by: timedelta) -> Times:
+    """The times of an attempt, none further in the future than its own rule allows.
 
     Args:
         now: aware UTC.
         by: how far the clock was seen to step back; zero where nobody saw it.
-        status, reason, final, has_id: the transaction's.
     """
 
     def back(moment: datetime, longest: timedelta) -> datetime:
@@ -157,23 +130,21 @@ def within_their_rules(
             return moment
         return min(moment + by, now + longest)
 
-    created_at = back(times.created_at, timedelta(0))
-    settled_at = times.settled_at and back(times.settled_at, timedelta(0))
-    standing = schedule.Standing(status, final, has_id, created_at, settled_at)
-    wait = timedelta(seconds=RULES[reason].wait_seconds if reason in RULES else 0)
-    return Times(
-        created_at=created_at,
-        updated_at=back(times.updated_at, timedelta(0)),
-        settled_at=settled_at,
-        retry_at=times.retry_at and back(times.retry_at, wait),
-        prompt_ends_at=times.prompt_ends_at and back(times.prompt_ends_at, OPEN_UNANSWERED),
-        next_ask_at=_next_question(times, standing, now),
-        ask_urgently=times.ask_urgently,
+    rule = RULES.get(attempt.reason)
+    wait = timedelta(seconds=rule.wait_seconds if rule else 0)
+    put_right = replace(
+        attempt,
+        created_at=back(attempt.created_at, timedelta(0)),
+        updated_at=back(attempt.updated_at, timedelta(0)),
+        settled_at=attempt.settled_at and back(attempt.settled_at, timedelta(0)),
+        retry_at=attempt.retry_at and back(attempt.retry_at, wait),
+        prompt_ends_at=attempt.prompt_ends_at and back(attempt.prompt_ends_at, OPEN_UNANSWERED),
     )
+    return replace(put_right.times, next_ask_at=_next_question(put_right, now))
 
 
-def _next_question(times: Times, standing: schedule.Standing, now: datetime) -> datetime | None:
-    if times.next_ask_at is None:
+def _next_question(attempt: Attempt, now: datetime) -> datetime | None:
+    if attempt.next_ask_at is None:
         return None
-    planned = now if times.ask_urgently else schedule.next_question(standing, now)
-    return min(times.next_ask_at, planned or times.next_ask_at)
+    planned = now if attempt.ask_urgently else schedule.next_question(attempt, now)
+    return min(attempt.next_ask_at, planned or attempt.next_ask_at)

@@ -5,9 +5,11 @@ clients all show these three words; none of them decides anything of its own.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
+from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import Money, Next, OrderStatus, Said, View
 
 # Daraja tells of these while the prompt may still be on the phone, to be answered.
 _OUTLIVED_BY_THE_PROMPT = frozenset(
@@ -19,63 +21,89 @@ _ANOTHER_NUMBER_HELPS = frozenset(
 )
 
 
+class View(StrEnum):
+    """What the page shows."""
+
+    PHONE = "phone"
+    WAITING = "waiting"
+    CHECKING = "checking"
+    PAID = "paid"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Money(StrEnum):
+    """Whether money was taken, as far as anybody can say now."""
+
+    TAKEN = "taken"
+    NOT_TAKEN = "not_taken"
+    UNKNOWN = "unknown"
+
+
+class Next(StrEnum):
+    """The one thing for the shopper to do; `can_retry` and `retry_after` say when."""
+
+    ENTER_PIN = "enter_pin"
+    WAIT = "wait"
+    CANCEL_PROMPT = "cancel_prompt"
+    RETRY = "retry"
+    OTHER_NUMBER = "other_number"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
-class Standing:
-    """What of an attempt decides what is said of it.
+class Said:
+    """What the page says of a transaction."""
 
-    Attributes:
-        is_open: PENDING, and its prompt may still be answered.
-        within_prompt_life: the longest life of its prompt is not over, whatever was heard since.
-        failed_by_query: FAILED by the word of a query alone.
-    """
-
-    status: Status
-    reason: Reason
-    final: bool
-    is_open: bool
-    within_prompt_life: bool
-    failed_by_query: bool
+    view: View
+    money: Money
+    next: Next
 
 
-def prompt_may_live(attempt: Standing) -> bool:
-    """Whether a prompt of the attempt may still be on a phone, and be answered there."""
-    if attempt.status is Status.PENDING:
-        return attempt.is_open
-    doubtful = attempt.status is Status.FAILED and _money_in_doubt(attempt)
-    return doubtful and attempt.within_prompt_life
+def prompt_left(account: Account, now: datetime) -> bool:
+    """Whether a prompt of the order may still be on a phone, and be answered there."""
+    return any(_may_be_answered(each, now) for each in account.attempts)
 
 
-def say(order: OrderStatus, attempt: Standing | None, *, prompt_left: bool) -> Said:
+def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
     """Decide what is said of an attempt; the first rule that fits counts.
 
     Args:
-        order: its status now.
-        attempt: None for the page of an order that has none yet.
-        prompt_left: `prompt_may_live` of any attempt of the order.
+        attempt: one of the account's; None for the page of an order that has none yet.
+        now: aware UTC.
     """
+    status = account.status(now)
     pending = attempt is not None and attempt.status is Status.PENDING
-    if order is OrderStatus.PAID or (attempt and attempt.status is Status.SUCCESS):
-        return Said(View.PAID, Money.TAKEN, Next.CANCEL_PROMPT if prompt_left else Next.NONE)
-    if order is not OrderStatus.OPEN:
+    if status is OrderStatus.PAID or (attempt and attempt.status is Status.SUCCESS):
+        way_on = Next.CANCEL_PROMPT if prompt_left(account, now) else Next.NONE
+        return Said(View.PAID, Money.TAKEN, way_on)
+    if status is not OrderStatus.OPEN:
         if pending:
             return Said(View.CLOSED, Money.UNKNOWN, Next.CANCEL_PROMPT)
         return Said(View.CLOSED, Money.NOT_TAKEN, Next.NONE)
     if attempt is None:
         return Said(View.PHONE, Money.NOT_TAKEN, Next.NONE)
-    if pending and attempt.is_open and attempt.reason is not Reason.OVERDUE:
+    if pending and attempt.prompt_may_live(now) and attempt.reason is not Reason.OVERDUE:
         unconfirmed = attempt.reason is Reason.PUSH_UNCONFIRMED
         return Said(View.WAITING, Money.UNKNOWN, Next.WAIT if unconfirmed else Next.ENTER_PIN)
     if pending:
         return Said(View.CHECKING, Money.UNKNOWN, Next.WAIT)
-    money = Money.UNKNOWN if _money_in_doubt(attempt) else Money.NOT_TAKEN
+    money = Money.UNKNOWN if _money_in_doubt(attempt, now) else Money.NOT_TAKEN
     return Said(View.FAILED, money, _way_on(attempt.reason))
 
 
-def _money_in_doubt(failed: Standing) -> bool:
+def _may_be_answered(attempt: Attempt, now: datetime) -> bool:
+    if attempt.status is Status.PENDING:
+        return attempt.prompt_may_live(now)
+    doubtful = attempt.status is Status.FAILED and _money_in_doubt(attempt, now)
+    return doubtful and now < attempt.prompt_end(now)
+
+
+def _money_in_doubt(failed: Attempt, now: datetime) -> bool:
     if failed.reason is Reason.UNKNOWN_CODE or failed.failed_by_query:
         return True
     outlived = failed.reason in _OUTLIVED_BY_THE_PROMPT and not failed.final
-    return outlived and failed.within_prompt_life
+    return outlived and now < failed.prompt_end(now)
 
 
 def _way_on(reason: Reason) -> Next:

@@ -2,13 +2,13 @@
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
-from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.attempt import Attempt
+from mpesa.domain.result_codes import Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
 FOR_PAGES = ("view", "next")
@@ -26,18 +26,7 @@ class MessageType(StrEnum):
 TEST = "webhook.test"
 
 
-@dataclass(frozen=True)
-class Told:
-    """What of a transaction the merchant's server is told about."""
-
-    status: Status
-    reason: Reason
-    final: bool
-    receipt: str | None
-    needs_review: bool
-
-
-def due(before: Told, after: Told) -> list[MessageType]:
+def due(before: Attempt, after: Attempt) -> list[MessageType]:
     """The messages that a change of one transaction calls for, in the order of their sending."""
     types: list[MessageType] = []
     if after.status is Status.SUCCESS and _success(before) != _success(after):
@@ -49,11 +38,11 @@ def due(before: Told, after: Told) -> list[MessageType]:
     return types
 
 
-def _success(told: Told) -> tuple[object, ...]:
+def _success(told: Attempt) -> tuple[object, ...]:
     return told.status, told.receipt
 
 
-def _failure(told: Told) -> tuple[object, ...]:
+def _failure(told: Attempt) -> tuple[object, ...]:
     return told.status, told.reason, told.final
 
 

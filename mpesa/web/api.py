@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
 
-from mpesa import __version__, ledger, logs, orders, vitals
+from mpesa import __version__, logs, orders, vitals
 from mpesa.config import Settings, is_loopback
+from mpesa.domain import snapshot
 from mpesa.domain.people_text import read_line
 from mpesa.domain.reference import is_reference
 from mpesa.domain.snapshot import utc_text
@@ -232,11 +233,11 @@ def _find(order_id: str) -> Order:
 def _shown(order: Order) -> dict[str, Any]:
     now, session = services().now(), db.session()
     lang = words.language()
-    attempts = ledger.snapshots_of_order(session, order, now)
+    account = orders.account(session, order.id)
     return {
         "order_id": order.id,
         "checkout_url": f"{services().settings.public_url}/checkout/{order.id}",
-        "status": ledger.status_of_order(session, order, now).value,
+        "status": account.status(now).value,
         "amount": order.amount,
         "currency": "KES",
         "reference": order.reference,
@@ -244,6 +245,8 @@ def _shown(order: Order) -> dict[str, Any]:
         "return_url": order.return_url,
         "expires_at": utc_text(order.expires_at) if order.expires_at else None,
         "created_at": utc_text(order.created_at),
-        "needs_review": any(each.needs_review for each in ledger.attempts_of(session, order.id)),
-        "transactions": [words.with_message(each, lang) for each in attempts],
+        "needs_review": any(each.needs_review for each in account.attempts),
+        "transactions": [
+            words.with_message(each, lang) for each in snapshot.of_account(account, now)
+        ],
     }

@@ -10,8 +10,9 @@ from flask import Blueprint, Flask, Response, current_app, json, render_template
 
 from mpesa import __version__
 from mpesa.config import Settings
+from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import Money, Next, OrderStatus, View
+from mpesa.domain.view import Money, Next, View
 from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
 from mpesa.web.problems import MEANINGS, Code, type_of
 

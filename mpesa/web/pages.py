@@ -17,11 +17,13 @@ from werkzeug.exceptions import HTTPException
 
 from mpesa import ledger, logs, orders
 from mpesa.config import AccountType, Settings, is_loopback
-from mpesa.domain import view
+from mpesa.domain import snapshot, view
+from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.reference import account_reference
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import OrderStatus, Snapshot, View
-from mpesa.models import Evidence, Order, Transaction, db
+from mpesa.domain.snapshot import Snapshot
+from mpesa.domain.view import View
+from mpesa.models import Evidence, Order, db
 from mpesa.web import qr, words
 from mpesa.web.bodies import is_id
 from mpesa.web.errors import Problem
@@ -69,11 +71,11 @@ def checkout_page(
     """
     order = _find(order_id)
     session, now = db.session(), services().now()
-    attempts = ledger.snapshots_of_order(session, order, now)
-    status = ledger.status_of_order(session, order, now)
-    newest = _to_show(attempts, order)
+    account = orders.account(session, order_id)
+    attempts, status = snapshot.of_account(account, now), account.status(now)
+    newest = _to_show(account, attempts)
     other = "other" in request.args or problem is not None
-    said = _said(newest, status, other=other)
+    said = _said(account, newest, now, other=other)
     page = render_template(
         "checkout.html",
         order=_shown_order(order, status),
@@ -141,19 +143,17 @@ def _find(order_id: str) -> Order:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 
-def _to_show(attempts: list[Snapshot], order: Order) -> Snapshot | None:
+def _to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | None:
     """What settled the order where something did, else the newest attempt."""
+    settling = [each.id for each in account.attempts if each.settles_order]
+    settled = [each for each in attempts if each["transaction_id"] in settling]
     paid = [each for each in attempts if each["status"] == Status.SUCCESS]
-    if len(paid) > 1:
-        settling = select(Transaction.id).where(
-            Transaction.order_id == order.id, Transaction.settles_order
-        )
-        settled_by = db.session().scalar(settling)
-        paid = [each for each in paid if each["transaction_id"] == settled_by] or paid
-    return next(iter(paid or attempts), None)
+    return next(iter(settled or paid or attempts), None)
 
 
-def _said(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> dict[str, Any]:
+def _said(
+    account: Account, newest: Snapshot | None, now: datetime, *, other: bool
+) -> dict[str, Any]:
     """What the page says, as in a snapshot with its message.
 
     Args:
@@ -162,13 +162,13 @@ def _said(newest: Snapshot | None, status: OrderStatus, *, other: bool) -> dict[
     """
     lang = words.language()
     if newest is None:
-        said = view.say(status, None, prompt_left=False)
+        said = view.say(account, None, now)
         shown: dict[str, Any] = {
             "view": said.view.value,
             "money": said.money.value,
             "next": said.next.value,
         }
-        shown |= {"status": "", "reason": "", "order_status": status.value}
+        shown |= {"status": "", "reason": "", "order_status": account.status(now).value}
     else:
         asks = other and newest["can_retry"]
         shown = {**newest, "view": View.PHONE.value} if asks else dict(newest)

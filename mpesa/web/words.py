@@ -10,9 +10,11 @@ from flask_babel import Babel, force_locale, get_locale
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
 
+from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.money import format_kes
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import OrderStatus, Snapshot, View
+from mpesa.domain.snapshot import Snapshot
+from mpesa.domain.view import View
 
 LANGUAGES = ("en", "sw")
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpesa.domain.snapshot import OPEN_FOR
+from mpesa.domain.attempt import OPEN_FOR
 from tests.bench.crowd import WAITED, Crowd, fill, undisturbed
 from tests.bench.figures import percentile
 from tests.bench.http_line import Line

@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,14 +23,13 @@ from flask_socketio import SocketIO
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
-from mpesa import two_trips
+from mpesa import books
+from mpesa.books import Write
 from mpesa.daraja.http import Transport
-from mpesa.ledger import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 # Long enough for a test to do something meanwhile (seconds).
 HOLD_FOR = 1.5
-KINDS = {kind.value for kind in Kind}
 
 
 def reach(point: str) -> None:
@@ -70,34 +69,22 @@ def around(owner: type | ModuleType, method: str, name: Callable[..., str | None
 _written: dict[int, dict[str, str]] = {}
 
 
-def note_writes(_conn: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
-    """Remember a write until its commit.
-
-    `two_trips` has the driver's autocommit on and commits by hand, which no dialect hears of: what
-    it writes would be told of the next commit on that connection, whatever that is.
-    """
+def note_writes(_conn: Any, cursor: Any, statement: str, *_more: Any) -> None:
+    """Remember a write until its commit; `books` sends its own along, see `books_name`."""
     if getattr(cursor.connection, "autocommit", False) is True:
         return
     verb, *words = statement.split()[:5]
     if verb not in ("INSERT", "UPDATE") or "announcements" in words:
         return
     table = words[1] if verb == "INSERT" else words[0]
-    kinds = KINDS & {each for each in parameters.values() if isinstance(each, str)}
-    detail = kinds.pop() if table == "evidence" and kinds else f"{verb} {' '.join(words)}"
-    _written.setdefault(id(cursor.connection), {})[table] = detail
+    _written.setdefault(id(cursor.connection), {})[table] = f"{verb} {' '.join(words)}"
 
 
 def commit_name(_dialect: Any, connection: Any) -> str | None:
     """What a commit is called, after what it writes; None for one that writes nothing."""
     wrote = _written.pop(id(connection.dbapi_connection), {})
-    if "decisions" in wrote:
-        return f"the judgement of a {wrote.get('evidence', 'callback')}"
     if "evidence" in wrote:
         return "the raw callback"
-    if wrote.get("transactions", "").startswith("INSERT"):
-        return "the row"
-    if "transactions" in wrote:
-        return "the claim of a question"
     return _access_name(wrote.get("daraja_access", ""))
 
 
@@ -109,6 +96,18 @@ def _access_name(change: str) -> str | None:
     return {"fetching_until": "the lease of the token", "token": "the token"}.get(
         column, "the query budget"
     )
+
+
+def books_name(_connection: Any, writes: Sequence[Write]) -> str | None:
+    """What the one door writes and commits."""
+    rows = [(each.statement.table.name, type(each.statement).__name__) for each in writes]
+    if ("decisions", "Insert") in rows:
+        # Of what was stored before and is judged now there is no new evidence.
+        kinds = [each.values["kind"] for each in writes if each.statement is books.ADD_EVIDENCE]
+        return f"the judgement of a {kinds[0] if kinds else 'callback'}"
+    if ("transactions", "Insert") in rows:
+        return "the row"
+    return "the claim of a question" if ("transactions", "Update") in rows else None
 
 
 def call_name(_transport: Any, _call: Any, asked: Any) -> str:
@@ -131,7 +130,7 @@ def answer_name(_app: Any, _response: Any) -> str | None:
 
 event.listen(Engine, "before_cursor_execute", note_writes)
 around(DefaultDialect, "do_commit", commit_name)
-around(two_trips, "record_and_commit", lambda *_: "the judgement of a callback")
+around(books, "write_and_commit", books_name)
 around(Transport, "exchange", call_name)
 around(SocketIO, "emit", emit_name)
 around(Flask, "process_response", answer_name)

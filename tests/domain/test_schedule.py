@@ -1,23 +1,25 @@
 """When Daraja is asked about silence, and when a person takes over."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpesa.domain.attempt import Attempt
 from mpesa.domain.result_codes import Status
-from mpesa.domain.schedule import Standing, after_question, next_question
+from mpesa.domain.schedule import after_question, next_question
+from tests.domain.known import PUSHED_AT, attempt
 
-PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SETTLED_AT = PUSHED_AT + timedelta(seconds=26)
-PENDING = Standing(Status.PENDING, final=False, has_id=True, created_at=PUSHED_AT)
-FAILED = Standing(Status.FAILED, False, True, PUSHED_AT, SETTLED_AT)
-PAID = Standing(Status.SUCCESS, False, True, PUSHED_AT, SETTLED_AT)
+PENDING = attempt(checkout_request_id="ws_CO_1")
+FAILED = attempt(status=Status.FAILED, checkout_request_id="ws_CO_1", settled_at=SETTLED_AT)
+PAID = replace(FAILED, status=Status.SUCCESS)
 
 
-def plan(standing: Standing) -> list[timedelta]:
+def plan(standing: Attempt) -> list[timedelta]:
     """Every planned moment, counted from the push."""
     moments, after = [], PUSHED_AT
     while (moment := next_question(standing, after)) is not None:
@@ -43,7 +45,7 @@ def test_questions_about_one_payment_never_come_closer_than_the_budget() -> None
 
 
 def test_a_payment_without_an_id_is_handed_over_after_an_hour() -> None:
-    nameless = Standing(Status.PENDING, final=False, has_id=False, created_at=PUSHED_AT)
+    nameless = replace(PENDING, checkout_request_id=None)
 
     assert plan(nameless) == [timedelta(hours=1)]
 
@@ -60,7 +62,7 @@ def test_a_failure_that_may_be_mended_is_looked_at_four_times() -> None:
 
 
 def test_a_failure_without_an_id_cannot_be_asked_about() -> None:
-    nameless = Standing(Status.FAILED, False, False, PUSHED_AT, SETTLED_AT)
+    nameless = replace(FAILED, checkout_request_id=None)
 
     assert plan(nameless) == []
 
@@ -71,7 +73,7 @@ def test_a_payment_without_its_receipt_is_handed_over_after_24_h() -> None:
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.SUCCESS])
 def test_what_is_final_is_left_alone(status: Status) -> None:
-    final = Standing(status, True, True, PUSHED_AT, SETTLED_AT)
+    final = replace(FAILED, status=status, final=True)
 
     assert plan(final) == []
 
@@ -80,7 +82,7 @@ def test_what_is_final_is_left_alone(status: Status) -> None:
     st.sampled_from([PENDING, FAILED, PAID]),
     st.timedeltas(timedelta(0), timedelta(days=4)),
 )
-def test_the_next_question_lies_ahead(standing: Standing, age: timedelta) -> None:
+def test_the_next_question_lies_ahead(standing: Attempt, age: timedelta) -> None:
     moment = next_question(standing, PUSHED_AT + age)
 
     assert moment is None or moment > PUSHED_AT + age
@@ -91,7 +93,7 @@ def test_the_next_question_lies_ahead(standing: Standing, age: timedelta) -> Non
 def test_a_question_whether_a_failure_is_paid_after_all_is_put_again_until_it_is_answered(
     final: bool, passed: timedelta
 ) -> None:
-    claimed = Standing(Status.FAILED, final, True, PUSHED_AT, SETTLED_AT, success_claimed=True)
+    claimed = replace(FAILED, final=final, success_claimed=True)
     asked_at = SETTLED_AT + passed
 
     assert after_question(claimed, asked_at) == asked_at + timedelta(minutes=3)

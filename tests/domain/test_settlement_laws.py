@@ -9,7 +9,8 @@ from operator import itemgetter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mpesa.domain import settlement
+from mpesa.domain import settlement, view
+from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, OrderStatus
 from mpesa.domain.callback import StkResult
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
@@ -18,10 +19,12 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.settlement import Attempt, Decision, decide
+from mpesa.domain.settlement import Decision, decide
+from mpesa.domain.snapshot import Snapshot, draw
+from tests.domain import known
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-NEW = Attempt(Status.PENDING, Reason.AWAITING_PIN, False, 150, PUSHED_AT)
+NEW = known.attempt()
 OURS = ("2654-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000712345678")
 OTHERS = ("9999-4b64-97ff-b827b542881d3130", "ws_CO_241120261200000722000111")
 RECEIPTS = ("UKO1ABCDEF", "UKO2GHIJKL")
@@ -102,27 +105,21 @@ with_our_ids = other | our_words
 history = st.lists(st.tuples(anything, moments), max_size=8)
 
 
-def after(attempt: Attempt, decision: Decision) -> Attempt:
-    """The attempt as the decision leaves it."""
-    merchant_id, checkout_id = decision.adopts or (None, None)
-    return replace(
-        attempt,
-        status=decision.status,
-        reason=decision.reason,
-        final=decision.final,
-        receipt=decision.receipt,
-        retry_at=decision.retry_at,
-        merchant_request_id=attempt.merchant_request_id or merchant_id,
-        checkout_request_id=attempt.checkout_request_id or checkout_id,
-        amount_disputed=attempt.amount_disputed or decision.disputes_amount,
-        success_claimed=decision.success_claimed,
-    )
+def after(attempt: Attempt, decision: Decision, now: datetime = PUSHED_AT) -> Attempt:
+    """The attempt as the decision leaves it, in an order of its own."""
+    account, _ = settlement.apply(Account(known.order(), (attempt,)), attempt, decision, now)
+    return account.attempts[0]
+
+
+def in_substance(attempt: Attempt) -> Attempt:
+    """Without what tells when something was heard, and when Daraja is asked next."""
+    return replace(attempt, seq=0, updated_at=PUSHED_AT, next_ask_at=None, ask_urgently=False)
 
 
 def lived(events: list[tuple[settlement.Evidence, datetime]]) -> Attempt:
     attempt = NEW
     for evidence, now in events:
-        attempt = after(attempt, decide(attempt, evidence, now))
+        attempt = after(attempt, decide(attempt, evidence, now), now)
     return attempt
 
 
@@ -272,7 +269,9 @@ def test_another_amount_that_is_told_later_takes_no_success_away(
     before, end = lived(past), lived([*past, *later])
 
     assert before.status is Status.SUCCESS
-    assert end == replace(before, amount_disputed=end.amount_disputed)
+    doubts = {"amount_disputed": end.amount_disputed, "needs_review": end.needs_review}
+    assert in_substance(end) == in_substance(replace(before, **doubts))
+    assert end.seq == before.seq
 
 
 @given(history, anything, moments, st.integers(0, 3600))
@@ -436,3 +435,114 @@ def test_ids_once_known_never_change(
     known = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
 
     assert (known.merchant_request_id, known.checkout_request_id) == OURS
+
+
+# -- what a decision does to the order and its attempts -------------------------------------------
+
+FIRST, SECOND = "first".ljust(22, "-"), "second".ljust(22, "-")
+TWICE = Account(
+    known.order(expires_at=PUSHED_AT + timedelta(hours=1)),
+    (known.attempt(id=SECOND, attempt=2), known.attempt(id=FIRST, is_open=False)),
+)
+of_either = st.tuples(st.sampled_from([FIRST, SECOND]), anything, moments)
+
+
+def apply_one(
+    account: Account, event: tuple[str, settlement.Evidence, datetime]
+) -> tuple[Account, Decision]:
+    which, evidence, now = event
+    attempt = account.attempt(which)
+    return settlement.apply(account, attempt, decide(attempt, evidence, now), now)
+
+
+def lived_by_both(events: list[tuple[str, settlement.Evidence, datetime]]) -> Account:
+    account = TWICE
+    for event in events:
+        account, _ = apply_one(account, event)
+    return account
+
+
+@given(st.lists(of_either, max_size=8))
+def test_an_order_is_paid_by_one_success_and_every_other_one_is_for_a_person(
+    events: list[tuple[str, settlement.Evidence, datetime]],
+) -> None:
+    end = TWICE
+    for event in events:
+        before = end
+        end, decision = apply_one(before, event)
+        paid = before.attempt(event[0]).status is not end.attempt(event[0]).status is Status.SUCCESS
+        if paid and before.status(event[2]) is not OrderStatus.OPEN:
+            assert decision.needs_review
+            assert end.attempt(event[0]).needs_review
+
+    successes = [each for each in end.attempts if each.status is Status.SUCCESS]
+    settling = [each for each in end.attempts if each.settles_order]
+    assert (end.order.status is OrderStatus.PAID) == bool(successes)
+    assert len(settling) == min(1, len(successes))
+    assert all(each.status is Status.SUCCESS for each in settling)
+    assert not any(each.is_open and each.status is not Status.PENDING for each in end.attempts)
+
+
+@given(st.lists(of_either, max_size=5), of_either)
+def test_the_other_attempt_hears_of_the_order_and_of_a_prompt_to_cancel_and_of_nothing_else(
+    past: list[tuple[str, settlement.Evidence, datetime]],
+    event: tuple[str, settlement.Evidence, datetime],
+) -> None:
+    before = lived_by_both(past)
+    which, _, now = event
+    other = FIRST if which == SECOND else SECOND
+
+    after, _ = apply_one(before, event)
+
+    changed = before.attempt(which).seq != after.attempt(which).seq
+    told_of_prompt = after.order.status is OrderStatus.PAID and changed
+    heard = before.order.status is not after.order.status or (
+        told_of_prompt and view.prompt_left(before, now) != view.prompt_left(after, now)
+    )
+    told = before.attempt(other).heard(now) if heard else before.attempt(other)
+    assert after.attempt(other) == told
+
+
+@given(st.lists(of_either, max_size=5), of_either)
+def test_a_snapshot_that_shows_something_else_has_the_next_seq(
+    past: list[tuple[str, settlement.Evidence, datetime]],
+    event: tuple[str, settlement.Evidence, datetime],
+) -> None:
+    before = lived_by_both(past)
+    which, evidence, now = event
+    # A push is answered long before this; its answer only moves the end of what is shown already.
+    late = now >= PUSHED_AT + OPEN_UNANSWERED
+    assume(not (late and isinstance(evidence, settlement.PushAnswered)))
+
+    after, _ = apply_one(before, event)
+
+    was, became = before.attempt(which), after.attempt(which)
+    assert became.seq in (was.seq, was.seq + 1)
+    if shown(before, was, now) != shown(after, became, now):
+        assert became.seq == was.seq + 1
+        assert became.updated_at == now
+    if became.seq == was.seq:
+        assert became.updated_at == was.updated_at
+
+
+def shown(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
+    """What a snapshot shows, but for its number and the time of the change."""
+    return {**draw(account, attempt, now), "seq": 0, "updated_at": ""}  # type: ignore[typeddict-item]
+
+
+@given(st.lists(of_either, max_size=5), of_either)
+def test_only_a_person_takes_a_review_away(
+    past: list[tuple[str, settlement.Evidence, datetime]],
+    event: tuple[str, settlement.Evidence, datetime],
+) -> None:
+    before = lived_by_both(past)
+    which, evidence, _ = event
+
+    after, decision = apply_one(before, event)
+
+    by_a_person = isinstance(
+        evidence,
+        settlement.ReviewSettled | settlement.OperatorSaysPaid | settlement.OperatorSaysNotPaid,
+    )
+    kept = before.attempt(which).needs_review and not (by_a_person and decision.settles_review)
+    assert after.attempt(which).needs_review == (kept or decision.needs_review)

@@ -1,58 +1,29 @@
 """What everybody is shown of a transaction, and when another push is offered."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpesa.domain.attempt import OPEN_FOR, Account, Attempt, OrderStatus
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
-from mpesa.domain.snapshot import (
-    OPEN_FOR,
-    Money,
-    Newest,
-    Next,
-    OrderStatus,
-    Picture,
-    Retry,
-    Said,
-    View,
-    draw,
-    may_retry,
-    order_status,
-    poll_after,
-    seconds_left,
-    utc_text,
-)
+from mpesa.domain.snapshot import Retry, draw, may_retry, poll_after, seconds_left, utc_text
+from tests.domain.known import attempt, order
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NOW = PUSHED_AT + timedelta(seconds=45)
-PICTURE = Picture(
-    transaction_id="t" * 22,
-    order_id="o" * 22,
-    order_status="OPEN",
-    status=Status.PENDING,
-    reason=Reason.AWAITING_PIN,
-    final=False,
-    prompt_lives=True,
-    amount=150,
-    msisdn="254712345678",
-    receipt=None,
-    created_at=PUSHED_AT,
-    updated_at=PUSHED_AT + timedelta(seconds=1),
-    seq=2,
-)
-SAID = Said(View.WAITING, Money.UNKNOWN, Next.ENTER_PIN)
+WAITING = attempt(updated_at=PUSHED_AT + timedelta(seconds=1), seq=2)
 
 
 def newest(
     reason: Reason, *, status: Status = Status.FAILED, wait: timedelta | None = None
-) -> Newest:
-    return Newest(status, reason, NOW + wait if wait is not None else None)
+) -> Attempt:
+    retry_at = NOW + wait if wait is not None else None
+    return attempt(status=status, reason=reason, is_open=False, retry_at=retry_at)
 
 
-def retry_after(attempt: Newest) -> Retry:
+def retry_after(attempt: Attempt) -> Retry:
     return may_retry(order_open=True, attempt_open=False, newest=attempt, now=NOW)
 
 
@@ -141,28 +112,28 @@ def test_an_order_expires_unless_a_prompt_may_still_be_answered(
     expires_in: timedelta | None, attempt_open: bool, status: OrderStatus
 ) -> None:
     expires_at = NOW + expires_in if expires_in is not None else None
+    account = Account(order(expires_at=expires_at), (attempt(is_open=attempt_open),))
 
-    assert order_status("OPEN", expires_at, attempt_open=attempt_open, now=NOW) is status
+    assert account.status(NOW) is status
 
 
-@pytest.mark.parametrize("stored", ["PAID", "CANCELLED", "EXPIRED"])
+@pytest.mark.parametrize("stored", [OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED])
 @pytest.mark.parametrize("attempt_open", [True, False])
-def test_an_order_that_ended_does_not_expire(stored: str, attempt_open: bool) -> None:
-    long_ago = NOW - timedelta(days=1)
+def test_an_order_that_ended_does_not_expire(stored: OrderStatus, attempt_open: bool) -> None:
+    ended = order(status=stored, expires_at=NOW - timedelta(days=1))
 
-    assert order_status(stored, long_ago, attempt_open=attempt_open, now=NOW) == stored
-
-
-def test_a_fifth_word_for_an_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="REFUNDED"):
-        order_status("REFUNDED", None, attempt_open=False, now=NOW)
+    assert Account(ended, (attempt(is_open=attempt_open),)).status(NOW) is stored
 
 
-# -- the picture -------------------------------------------------------------------------------
+def test_an_order_that_nobody_tried_to_pay_expires() -> None:
+    assert Account(order(expires_at=NOW), ()).status(NOW) is OrderStatus.EXPIRED
+
+
+# -- what is shown -------------------------------------------------------------------------------
 
 
 def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=False), SAID)
+    snapshot = draw(Account(order(), (WAITING,)), WAITING, NOW)
 
     assert list(snapshot.items()) == [
         ("transaction_id", "t" * 22),
@@ -188,18 +159,22 @@ def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
 
 
 def test_the_snapshot_holds_plain_values_that_json_can_write() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=True, after=7), SAID)
+    failed = newest(Reason.LINE_BUSY, wait=timedelta(seconds=7))
+
+    snapshot = draw(Account(order(), (failed,)), failed, NOW)
 
     assert {type(value) for value in snapshot.values()} <= {str, int, bool, type(None)}
     assert (snapshot["can_retry"], snapshot["retry_after"]) == (True, 7)
 
 
 def test_a_forgotten_phone_number_leaves_an_empty_one() -> None:
-    assert draw(replace(PICTURE, msisdn=None), Retry(allowed=False), SAID)["phone"] == ""
+    forgotten = attempt(msisdn=None)
+
+    assert draw(Account(order(), (forgotten,)), forgotten, NOW)["phone"] == ""
 
 
 def test_the_phone_number_is_never_shown_whole() -> None:
-    snapshot = draw(PICTURE, Retry(allowed=False), SAID)
+    snapshot = draw(Account(order(), (WAITING,)), WAITING, NOW)
 
     assert "712345678" not in str(snapshot)
 

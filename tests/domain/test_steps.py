@@ -1,6 +1,6 @@
 """Times before and after a step of the clock: each within its own rule, and none lost."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa.domain import settlement
+from mpesa.domain.attempt import OPEN_UNANSWERED, Attempt, Times
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
-from mpesa.domain.settlement import Attempt, decide
-from mpesa.domain.snapshot import OPEN_UNANSWERED
-from mpesa.domain.steps import CLOCKS_DIFFER, Step, Times, skew, stepped, within_their_rules
+from mpesa.domain.settlement import decide
+from mpesa.domain.steps import CLOCKS_DIFFER, Step, skew, stepped, within_their_rules
+from tests.domain.known import attempt
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 HOURS = timedelta(hours=3)
@@ -24,7 +25,14 @@ BEGUN = Times(
     prompt_ends_at=NOW + timedelta(seconds=180),
     next_ask_at=NOW + FIRST_QUESTION,
 )
-PENDING = {"status": Status.PENDING, "reason": Reason.AWAITING_PIN, "final": False, "has_id": True}
+
+
+def named(told: Times, reason: Reason = Reason.AWAITING_PIN) -> Attempt:
+    """An attempt with these times that Daraja can be asked about."""
+    status = Status.FAILED if reason in FAILED_REASONS else Status.PENDING
+    times = {each.name: getattr(told, each.name) for each in fields(Times)}
+    return attempt(status=status, reason=reason, checkout_request_id="ws_CO_1", **times)
+
 
 moments = st.integers(-400_000, 400_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
 times = st.builds(
@@ -39,9 +47,7 @@ reasons = st.sampled_from(sorted(FAILED_REASONS))
 def test_nothing_lies_further_in_the_future_than_its_rule(
     told: Times, by: timedelta, reason: Reason
 ) -> None:
-    failed = {"status": Status.FAILED, "reason": reason, "final": False, "has_id": True}
-
-    kept = within_their_rules(told, NOW, by, **failed)  # type: ignore[arg-type]
+    kept = within_their_rules(named(told, reason), NOW, by)
 
     latest = NOW + CLOCKS_DIFFER
     wait = timedelta(seconds=RULES[reason].wait_seconds)
@@ -55,10 +61,9 @@ def test_nothing_lies_further_in_the_future_than_its_rule(
 
 @given(times, back, reasons)
 def test_what_was_put_right_is_right(told: Times, by: timedelta, reason: Reason) -> None:
-    failed = {"status": Status.FAILED, "reason": reason, "final": False, "has_id": True}
-    once = within_their_rules(told, NOW, by, **failed)  # type: ignore[arg-type]
+    once = within_their_rules(named(told, reason), NOW, by)
 
-    assert within_their_rules(once, NOW, by, **failed) == once  # type: ignore[arg-type]
+    assert within_their_rules(named(once, reason), NOW, by) == once
 
 
 @given(st.integers(0, 170))
@@ -66,7 +71,7 @@ def test_times_of_a_right_clock_stay_as_they_are(seconds: int) -> None:
     later = NOW + timedelta(seconds=seconds)
     plan = replace(BEGUN, next_ask_at=None)
 
-    assert within_their_rules(plan, later, timedelta(0), **PENDING) == plan  # type: ignore[arg-type]
+    assert within_their_rules(named(plan), later, timedelta(0)) == plan
 
 
 def move(
@@ -152,13 +157,13 @@ def test_an_end_of_unknown_clock_is_never_before_its_time(by: int, left: int) ->
 
 @pytest.mark.parametrize("by", [-HOURS, timedelta(0)])
 def test_a_step_decides_nothing_about_money(by: timedelta) -> None:
-    attempt = Attempt(Status.PENDING, Reason.AWAITING_PIN, False, 150, NOW, times=BEGUN)
+    begun = named(BEGUN)
 
-    decision = decide(attempt, settlement.TimesAhead(by), NOW - HOURS)
+    decision = decide(begun, settlement.TimesAhead(by), NOW - HOURS)
 
     assert decision.times is not None
     assert decision.times.created_at == NOW - HOURS
-    assert (decision.status, decision.reason) == (attempt.status, attempt.reason)
+    assert (decision.status, decision.reason) == (begun.status, begun.reason)
     assert not decision.closes
     assert "2026-11-24T09:00:00" in decision.why
 

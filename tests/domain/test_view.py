@@ -1,9 +1,11 @@
 """What the page says of a transaction: every row of the published table, and every combination."""
 
+from datetime import timedelta
 from itertools import product
 
 import pytest
 
+from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
     PENDING_REASONS,
@@ -12,9 +14,12 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.snapshot import Money, Next, OrderStatus, Said, View
-from mpesa.domain.view import Standing, prompt_may_live, say
+from mpesa.domain.view import Money, Next, Said, View, prompt_left, say
+from tests.domain import known
 
+NOW = known.PUSHED_AT + timedelta(seconds=45)
+# Another attempt of the same order, whose prompt may still be answered.
+ON_A_PHONE = known.attempt(id="another", prompt_ends_at=NOW + timedelta(seconds=60))
 BY_REASON = {
     **dict.fromkeys(FAILED_REASONS, "retry"),
     **dict.fromkeys(("pin_locked", "over_limit", "declined", "push_refused"), "other_number"),
@@ -24,27 +29,34 @@ OUTLIVED = ("unreachable", "expired", "system_busy", "closed_by_operator")
 SETTLED_BY_CALLBACK = sorted(FAILED_REASONS - {Reason.UNKNOWN_CODE})
 
 
-def standing(reason: str, **changed: bool) -> Standing:
+def standing(
+    reason: str,
+    *,
+    within_prompt_life: bool = True,
+    final: bool | None = None,
+    **changed: bool,
+) -> Attempt:
     """An attempt with that reason, soon after its push."""
     why = Reason(reason)
     pending, failed = why in PENDING_REASONS, why in FAILED_REASONS
     status = Status.PENDING if pending else Status.FAILED if failed else Status.SUCCESS
-    fields = {
-        "final": RULES[why].final if failed else not pending,
-        "is_open": pending,
-        "within_prompt_life": True,
-        "failed_by_query": False,
-        **changed,
-    }
-    return Standing(status=status, reason=why, **fields)
+    usual = RULES[why].final if failed else not pending
+    fields = {"final": usual if final is None else final, "is_open": pending, **changed}
+    ends = NOW + timedelta(seconds=1 if within_prompt_life else -1)
+    return known.attempt(status=status, reason=why, prompt_ends_at=ends, **fields)
 
 
-def told(attempt: Standing | None, order: str = "OPEN", *, prompt_left: bool = False) -> tuple:
-    said = say(OrderStatus(order), attempt, prompt_left=prompt_left)
+def account(order: str, *attempts: Attempt | None) -> Account:
+    stored = known.order(status=OrderStatus(order))
+    return Account(stored, tuple(each for each in attempts if each is not None))
+
+
+def told(attempt: Attempt | None, order: str = "OPEN", *others: Attempt) -> tuple:
+    said = say(account(order, attempt, *others), attempt, NOW)
     return said.view, said.money, said.next
 
 
-def every_attempt() -> list[Standing]:
+def every_attempt() -> list[Attempt]:
     """Whatever the columns of a row may hold together, and some that they may not."""
     flags = [(True, False)] * 4
     return [
@@ -53,10 +65,10 @@ def every_attempt() -> list[Standing]:
     ]
 
 
-def every_say() -> list[tuple[OrderStatus, Standing, bool, Said]]:
+def every_say() -> list[tuple[OrderStatus, Attempt, Said]]:
     return [
-        (order, attempt, left, say(order, attempt, prompt_left=left))
-        for order, attempt, left in product(OrderStatus, every_attempt(), (True, False))
+        (order, attempt, say(account(order, attempt, *others), attempt, NOW))
+        for order, attempt, others in product(OrderStatus, every_attempt(), ((), (ON_A_PHONE,)))
     ]
 
 
@@ -65,10 +77,10 @@ def every_say() -> list[tuple[OrderStatus, Standing, bool, Said]]:
 
 @pytest.mark.parametrize("reason", [each.value for each in Reason])
 def test_an_attempt_of_a_paid_order_is_paid_whatever_became_of_it(reason: str) -> None:
-    attempt = standing(reason)
+    attempt = standing(reason, is_open=False, within_prompt_life=False)
 
     assert told(attempt, "PAID") == ("paid", "taken", "none")
-    assert told(attempt, "PAID", prompt_left=True) == ("paid", "taken", "cancel_prompt")
+    assert told(attempt, "PAID", ON_A_PHONE) == ("paid", "taken", "cancel_prompt")
 
 
 @pytest.mark.parametrize("order", ["CANCELLED", "EXPIRED"])
@@ -142,24 +154,24 @@ def test_something_is_said_of_everything_and_the_field_for_a_number_is_the_pages
 
 
 def test_money_is_called_taken_where_it_was_and_nowhere_else() -> None:
-    for order, attempt, _left, said in every_say():
+    for order, attempt, said in every_say():
         was = order is OrderStatus.PAID or attempt.reason in SUCCESS_REASONS
         assert (said.money is Money.TAKEN) == (said.view is View.PAID) == was
 
 
 def test_nobody_is_told_that_no_money_was_taken_while_a_prompt_may_still_be_answered() -> None:
-    for order, attempt, _left, said in every_say():
-        if order is OrderStatus.OPEN and prompt_may_live(attempt):
+    for order, attempt, said in every_say():
+        if order is OrderStatus.OPEN and prompt_left(account(order, attempt), NOW):
             assert said.money is Money.UNKNOWN, attempt
 
 
 def test_a_silent_payment_is_never_called_not_taken() -> None:
-    for _order, attempt, _left, said in every_say():
+    for _order, attempt, said in every_say():
         if attempt.status is Status.PENDING:
             assert said.money is not Money.NOT_TAKEN
 
 
 def test_another_push_is_offered_after_failures_of_open_orders_alone() -> None:
-    for order, attempt, _left, said in every_say():
+    for order, attempt, said in every_say():
         if said.next in (Next.RETRY, Next.OTHER_NUMBER):
             assert (order, attempt.status) == (OrderStatus.OPEN, Status.FAILED)

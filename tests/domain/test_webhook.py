@@ -8,23 +8,27 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mpesa.domain import webhook
+from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.snapshot import Money, Next, Picture, Retry, Said, View, draw
-from mpesa.domain.webhook import MessageType, Told
+from mpesa.domain.snapshot import draw
+from mpesa.domain.webhook import MessageType
+from tests.domain.known import attempt, order
 
 NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
-WAITING = Told(Status.PENDING, Reason.AWAITING_PIN, False, None, False)
-OVERDUE = Told(Status.PENDING, Reason.OVERDUE, False, None, False)
-SILENT = Told(Status.PENDING, Reason.OVERDUE, False, None, True)
-PAID = Told(Status.SUCCESS, Reason.PAID, True, "UKO1ABCDEF", False)
-PAID_BY_QUERY = Told(Status.SUCCESS, Reason.PAID, False, None, False)
-PAID_TWICE = Told(Status.SUCCESS, Reason.PAID, True, "UKO1ABCDEF", True)
-NO_RECEIPT = Told(Status.SUCCESS, Reason.PAID, True, None, True)
-CANCELLED = Told(Status.FAILED, Reason.CANCELLED, False, None, False)
-CLOSED = Told(Status.FAILED, Reason.CLOSED_BY_OPERATOR, True, None, False)
-SURELY_CANCELLED = Told(Status.FAILED, Reason.CANCELLED, True, None, False)
-UNKNOWN = Told(Status.FAILED, Reason.UNKNOWN_CODE, False, None, True)
+WAITING = attempt(status=Status.PENDING, reason=Reason.AWAITING_PIN)
+OVERDUE = attempt(status=Status.PENDING, reason=Reason.OVERDUE)
+SILENT = attempt(status=Status.PENDING, reason=Reason.OVERDUE, needs_review=True)
+PAID = attempt(status=Status.SUCCESS, reason=Reason.PAID, final=True, receipt="UKO1ABCDEF")
+PAID_BY_QUERY = attempt(status=Status.SUCCESS, reason=Reason.PAID)
+PAID_TWICE = attempt(
+    status=Status.SUCCESS, reason=Reason.PAID, final=True, receipt="UKO1ABCDEF", needs_review=True
+)
+NO_RECEIPT = attempt(status=Status.SUCCESS, reason=Reason.PAID, final=True, needs_review=True)
+CANCELLED = attempt(status=Status.FAILED, reason=Reason.CANCELLED)
+CLOSED = attempt(status=Status.FAILED, reason=Reason.CLOSED_BY_OPERATOR, final=True)
+SURELY_CANCELLED = attempt(status=Status.FAILED, reason=Reason.CANCELLED, final=True)
+UNKNOWN = attempt(status=Status.FAILED, reason=Reason.UNKNOWN_CODE, needs_review=True)
 
 succeeded, failed, review = MessageType
 
@@ -53,19 +57,14 @@ succeeded, failed, review = MessageType
     ],
 )
 def test_each_change_calls_for_its_messages(
-    before: Told, after: Told, expected: list[MessageType]
+    before: Attempt, after: Attempt, expected: list[MessageType]
 ) -> None:
     assert webhook.due(before, after) == expected
 
 
 def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
-    picture = Picture(
-        transaction_id="t", order_id="o", order_status="PAID", status=Status.SUCCESS,
-        reason=Reason.PAID, final=True, prompt_lives=False, amount=150,
-        msisdn="254712345678", receipt="UKO1ABCDEF", created_at=NOON, updated_at=NOON, seq=3,
-    )  # fmt: skip
-    said = Said(View.PAID, Money.TAKEN, Next.NONE)
-    snapshot = draw(picture, Retry(allowed=False), said)
+    account = Account(order(status=OrderStatus.PAID), (PAID,))
+    snapshot = draw(account, PAID, NOON)
 
     text = webhook.body(succeeded, snapshot, "INV-1", NOON)
 

@@ -8,7 +8,7 @@ import pytest
 
 from mpesa.daraja import UnknownOutcome
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered, WaitOver
-from mpesa.domain.snapshot import Money, Next, View
+from mpesa.domain.view import Money, Next, View
 from mpesa.ledger import Kind
 from mpesa.web.realtime import Rooms
 from tests.desk import Desk

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from werkzeug.wrappers import Response
 
 from mpesa import ledger
 from mpesa.domain import settlement
+from mpesa.domain.attempt import Attempt
 from mpesa.domain.people_text import is_sound
 from mpesa.domain.result_codes import Status
 from mpesa.domain.sms_code import find_receipt
@@ -103,22 +104,25 @@ def carry_out(transaction_id: str, act: str) -> Response:
 
 def mark_of(row: Transaction) -> str:
     """What an act depends on: `seq`, the newest doubt, and, to tell what is new, the evidence."""
+    return _mark(row, db.session.connection())
+
+
+def _mark(row: Transaction | Attempt, connection: Connection) -> str:
     doubts = select(func.max(DecisionRow.id)).where(
         DecisionRow.transaction_id == row.id, DecisionRow.needs_review
     )
     newest = select(func.max(Evidence.id)).where(Evidence.transaction_id == row.id)
-    doubt = (db.session.scalar(doubts) or 0) if row.needs_review else 0
-    return f"{row.seq}.{doubt}.{db.session.scalar(newest) or 0}"
+    doubt = (connection.scalar(doubts) or 0) if row.needs_review else 0
+    return f"{row.seq}.{doubt}.{connection.scalar(newest) or 0}"
 
 
 def _record(transaction_id: str, act: Act, asked: Asked) -> None:
     """Under the order's lock: not done before, nothing changed since; then evidence and change."""
 
-    def check() -> None:
-        row = db.session.get_one(Transaction, transaction_id)
-        if _was_done(transaction_id, asked.once):
+    def check(connection: Connection, attempt: Attempt) -> None:
+        if _was_done(connection, transaction_id, asked.once):
             raise _DoneBefore
-        if _state(mark_of(row)) != _state(asked.mark) or not act.allowed(row):
+        if _state(_mark(attempt, connection)) != _state(asked.mark) or not act.allowed(attempt):
             raise _Stale(_seen(asked.mark))
 
     said = {"act": act.name, "reason": asked.reason, "once": asked.once}
@@ -139,11 +143,11 @@ def _evidence(act: Act, asked: Asked) -> settlement.Evidence:
     return evidence[act.name]
 
 
-def _was_done(transaction_id: str, once: str) -> bool:
+def _was_done(connection: Connection, transaction_id: str, once: str) -> bool:
     acts = select(Evidence.body).where(
         Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
     )
-    return any(json.loads(body).get("once") == once for body in db.session.scalars(acts))
+    return any(json.loads(body).get("once") == once for body in connection.scalars(acts))
 
 
 def _tell(row: Transaction, act: Act) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from mpesa.domain.attempt import Attempt
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.models import Transaction
 
@@ -28,21 +29,21 @@ class Act:
     verb: Any
     effect: Any
     done: Any
-    allowed: Callable[[Transaction], bool]
+    allowed: Callable[[Transaction | Attempt], bool]
     danger: bool = False
     wants_receipt: bool = False
 
 
-def _can_be_asked(row: Transaction) -> bool:
+def _can_be_asked(row: Transaction | Attempt) -> bool:
     known = row.checkout_request_id is not None and row.msisdn is not None  # not forgotten
     return known and row.status != Status.SUCCESS
 
 
-def _lacks_a_receipt(row: Transaction) -> bool:
+def _lacks_a_receipt(row: Transaction | Attempt) -> bool:
     return row.receipt is None
 
 
-def _is_unpaid(row: Transaction) -> bool:
+def _is_unpaid(row: Transaction | Attempt) -> bool:
     """Not paid, and nobody said so yet, or somebody has to say so again."""
     said = row.reason == Reason.CLOSED_BY_OPERATOR and not row.needs_review
     return row.status != Status.SUCCESS and not said

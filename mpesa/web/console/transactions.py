@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.wrappers import Response
 
-from mpesa import ledger, logs
+from mpesa import ledger, logs, orders
 from mpesa.domain import settlement
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ledger import Kind, Raw
@@ -146,7 +146,7 @@ def _page(row: Transaction, *, revealed: bool = False) -> str:
         acts=acts_for(row),
         others=db.session.scalars(others.order_by(Transaction.attempt.desc())).all(),
         same_line=_same_line(row),
-        status_of_order=ledger.status_of_order(db.session(), row.order, services().now()),
+        status_of_order=orders.account(db.session(), row.order_id).status(services().now()),
         kinds=wording.KINDS,
         act_names={name: each.title for name, each in ACTS.items()},
     )

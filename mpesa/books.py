@@ -1,0 +1,313 @@
+"""An order with its attempts, taken out under its lock and put back: the one way in and out.
+
+On PostgreSQL all that is read travels in one piece, and all that is written in another, BEGIN and
+COMMIT included: on a worker that many wait for, each round trip costs a callback a turn of the
+loop, behind everybody else's work. SQLite runs the same statements one by one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import Enum
+from functools import cache
+
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    ColumnElement,
+    Compiled,
+    Connection,
+    Insert,
+    Row,
+    Update,
+    bindparam,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from mpesa import models
+from mpesa.database import writing_apart
+from mpesa.domain.attempt import Account, Attempt, Order, OrderStatus
+from mpesa.domain.result_codes import Reason, Status
+
+_attempts = models.Transaction.__table__.c
+_orders = models.Order.__table__.c
+
+
+class Unknown(LookupError):
+    """No order is known by that."""
+
+
+class By(Enum):
+    """What an order is looked up by."""
+
+    ORDER = _orders.id == bindparam("value")
+    TRANSACTION = _orders.id == (
+        select(_attempts.order_id).where(_attempts.id == bindparam("value")).scalar_subquery()
+    )
+    TOKEN = _orders.id == (
+        select(_attempts.order_id)
+        .where(_attempts.callback_token_hash == bindparam("value"))
+        .scalar_subquery()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row to be added, or changed.
+
+    Attributes:
+        statement: always the same object for the same kind of row.
+        values: by the statement's own names.
+    """
+
+    statement: Insert | Update
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An order whose lock is held.
+
+    Attributes:
+        account: as it was committed last.
+        connection: the one that holds the lock, for whatever else has to be read under it.
+    """
+
+    account: Account
+    connection: Connection
+
+    def put_back(self, after: Account, *also: Write) -> None:
+        """Write what changed of the account, and what belongs to it, and commit.
+
+        Args:
+            after: the same account from now on; it may have one more attempt.
+
+        Raises:
+            IntegrityError: a receipt, an id, a line or a key is another one's; nothing was written.
+            DBAPIError: the database failed; where the connection broke, it may have committed.
+        """
+        before = {each.id: each for each in self.account.attempts}
+        changes = [
+            Write(_CHANGE_ATTEMPT if each.id in before else _ADD_ATTEMPT, _row(each))
+            for each in after.attempts
+            if before.get(each.id) != each
+        ]
+        if after.order != self.account.order:
+            order = after.order
+            values = {"status": order.status.value, "updated_at": order.updated_at}
+            changes.append(Write(_CHANGE_ORDER, {**values, "row": order.id}))
+        write_and_commit(self.connection, [*changes, *also])
+
+
+@contextmanager
+def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
+    """Lock an order and read it with its attempts; what is not put back stays as it was.
+
+    Who holds the lock may hold it for a while. A callback is not to wait for that, so by its token
+    an order is had at once or not at all. Nobody ever holds two of these locks.
+
+    Args:
+        session: whatever it was reading ends here, and its connection is free; it is not used.
+
+    Raises:
+        Unknown: there is no such order.
+        OperationalError: somebody holds it, for too long or, by its token, at this moment.
+    """
+    with writing_apart(session) as connection:
+        yield Taken(lock_and_read(connection, by, value), connection)
+
+
+def seen(session: Session, by: By, value: str) -> Account:
+    """An order with its attempts as they are committed, without its lock.
+
+    Raises:
+        Unknown: there is no such order.
+    """
+    return account_of(session.execute(READ[by], {"value": value}).all())
+
+
+def open_on_line(connection: Connection, msisdn: str) -> list[Attempt]:
+    """The attempts, of whatever order, that are marked open on a line."""
+    return [_attempt(row) for row in connection.execute(_OPEN_ON_LINE, {"msisdn": msisdn})]
+
+
+def attempts_where(session: Session, condition: ColumnElement[bool]) -> list[Attempt]:
+    """Attempts of whatever orders, as they are committed."""
+    return [_attempt(row) for row in session.execute(_ATTEMPTS.where(condition))]
+
+
+def lock_and_read(connection: Connection, by: By, value: str) -> Account:
+    """Begin, lock and read, in one round trip on PostgreSQL.
+
+    Raises:
+        Unknown: there is no such order.
+    """
+    values = {"value": value}
+    if connection.dialect.name == "postgresql":
+        return account_of(connection.exec_driver_sql(_LOCK_AND_READ[by], values).all())
+    return account_of(connection.execute(READ[by], values).all())
+
+
+def write_and_commit(connection: Connection, writes: Sequence[Write]) -> None:
+    """Write and commit, in one round trip on PostgreSQL."""
+    if connection.dialect.name == "postgresql":
+        values = {
+            f"{name}_{place}": value
+            for place, write in enumerate(writes)
+            for name, value in write.values.items()
+        }
+        in_one_piece = _in_one_piece(tuple(write.statement for write in writes))
+        connection.exec_driver_sql(in_one_piece, values)
+        return
+    for write in writes:
+        connection.execute(write.statement, dict(write.values))
+    connection.commit()
+
+
+def account_of(rows: Sequence[Row[tuple[object, ...]]]) -> Account:
+    """The account from the rows of `READ`; on PostgreSQL they may be the driver's own.
+
+    Raises:
+        Unknown: there are none.
+    """
+    if not rows:
+        raise Unknown
+    named = {name: getattr(rows[0], f"its_{name}") for name in _OF_ORDER}
+    order = Order(**{**named, "status": OrderStatus(named["status"])})
+    return Account(order, tuple(_attempt(row) for row in rows if row.id is not None))
+
+
+def _attempt(row: Row[tuple[object, ...]]) -> Attempt:
+    named = {name: getattr(row, name) for name in _OF_ATTEMPT}
+    return Attempt(
+        **{**named, "status": Status(named["status"]), "reason": Reason(named["reason"])}
+    )
+
+
+def _row(attempt: Attempt) -> dict[str, object]:
+    values = {name: getattr(attempt, name) for name in _OF_ATTEMPT}
+    words = {"status": attempt.status.value, "reason": attempt.reason.value}
+    return {**values, **words, "row": attempt.id}
+
+
+# -- statements: built once, since SQLAlchemy takes longer for that than PostgreSQL to run them ----
+
+
+def adding(model: type[models.Base], *names: str, **fixed: object) -> Insert:
+    """The statement that adds a row.
+
+    Args:
+        names: of the columns that are given with each row.
+        fixed: expressions for the others.
+    """
+    given: dict[str, object] = {name: bindparam(name) for name in names}
+    return insert(model).inline().values({**given, **fixed})
+
+
+class _EvidenceJustAdded(FunctionElement[int]):
+    """The id of the evidence that this connection added last."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_EvidenceJustAdded, "postgresql")
+def _on_postgresql(_element: _EvidenceJustAdded, _compiler: SQLCompiler, **_: object) -> str:
+    return "currval(pg_get_serial_sequence('evidence', 'id'))"
+
+
+@compiles(_EvidenceJustAdded, "sqlite")
+def _on_sqlite(_element: _EvidenceJustAdded, _compiler: SQLCompiler, **_: object) -> str:
+    return "last_insert_rowid()"
+
+
+ADD_EVIDENCE = adding(models.Evidence, "transaction_id", "kind", "body", "source", "received_at")
+_OF_DECISION = (
+    "transaction_id", "status", "reason", "seq", "needs_review", "why", "decided_at",
+)  # fmt: skip
+ADD_DECISION = adding(models.DecisionRow, "evidence_id", *_OF_DECISION)
+# Right after the evidence.
+ADD_DECISION_ON_IT = adding(models.DecisionRow, *_OF_DECISION, evidence_id=_EvidenceJustAdded())
+ADD_MESSAGE = adding(
+    models.WebhookMessage,
+    "id", "transaction_id", "type", "body", "seq", "created_at", "next_attempt_at",
+)  # fmt: skip
+ADD_KEY = adding(
+    models.IdempotencyKey,
+    "scope", "key", "fingerprint", "status_code", "order_id", "transaction_id", "created_at",
+)  # fmt: skip
+
+_OF_ORDER = tuple(each.name for each in fields(Order))
+_OF_ATTEMPT = tuple(each.name for each in fields(Attempt))
+# What was written down when the row was made, and stays so.
+_FIXED = {
+    "id", "order_id", "attempt", "msisdn", "amount", "account_reference", "callback_token_hash",
+    "pushed_from",
+}  # fmt: skip
+_ADD_ATTEMPT = adding(models.Transaction, *_OF_ATTEMPT)
+_CHANGE_ATTEMPT = (
+    update(models.Transaction)
+    .where(_attempts.id == bindparam("row"))
+    .values({name: bindparam(name) for name in _OF_ATTEMPT if name not in _FIXED})
+)
+_CHANGE_ORDER = (
+    update(models.Order)
+    .where(_orders.id == bindparam("row"))
+    .values(status=bindparam("status"), updated_at=bindparam("updated_at"))
+)
+_ATTEMPTS = select(*(_attempts[name] for name in _OF_ATTEMPT))
+# As the partial index says it: SQLite does not find that in SQLAlchemy's "is_open = 1".
+_OPEN_ON_LINE = _ATTEMPTS.where(
+    _attempts.msisdn == bindparam("msisdn"), text("transactions.is_open")
+)
+READ = {
+    by: select(
+        *(_orders[name].label(f"its_{name}") for name in _OF_ORDER),
+        *(_attempts[name] for name in _OF_ATTEMPT),
+    )
+    .outerjoin_from(models.Order, models.Transaction)
+    .where(by.value)
+    .order_by(_attempts.attempt.desc())
+    for by in By
+}
+
+
+def _for_the_driver(statement: ClauseElement) -> Compiled:
+    return statement.compile(dialect=psycopg2.dialect())  # type: ignore[no-untyped-call]
+
+
+# Two statements to lock and to read: in one, rows that another commit changed while the lock was
+# taken would be read as they were before it.
+_LOCK_AND_READ = {
+    by: "; ".join(
+        (
+            "BEGIN",
+            str(
+                _for_the_driver(
+                    select(_orders.id).where(by.value).with_for_update(nowait=by is By.TOKEN)
+                )
+            ),
+            str(_for_the_driver(READ[by])),
+        )
+    )
+    for by in By
+}
+
+
+@cache
+def _in_one_piece(statements: tuple[Insert | Update, ...]) -> str:
+    """The text of several statements and a COMMIT; the n-th one's names end with its number."""
+    texts = []
+    for place, statement in enumerate(statements):
+        compiled = _for_the_driver(statement)
+        names = {name: f"%({name}_{place})s" for name in compiled.params}
+        texts.append(str(compiled) % names)
+    return "; ".join([*texts, "COMMIT"])

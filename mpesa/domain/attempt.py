@@ -1,0 +1,204 @@
+"""An order and its attempts as they are known: the one shape that everything is decided on."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mpesa.domain.result_codes import Reason, Status
+
+# The longest documented life of a prompt (Daraja's older FAQ: "1-3 minutes depending on phone"),
+# from the push's answer: after it, silence blocks neither the order nor the line any longer.
+OPEN_FOR = timedelta(seconds=180)
+# From the row, while the push has no answer: Daraja may take it until its 20 s are over.
+OPEN_UNANSWERED = OPEN_FOR + timedelta(seconds=20)
+# In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
+FORGOTTEN_ID = "forgotten:"
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands."""
+
+    OPEN = "OPEN"
+    PAID = "PAID"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is being paid for.
+
+    Attributes:
+        amount: whole shillings.
+        status: as it was written down; its end may have passed since, see `Account.status`.
+        expires_at: aware UTC; None: never.
+    """
+
+    id: str
+    amount: int
+    reference: str
+    description: str
+    status: OrderStatus
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times of an attempt that decide about something.
+
+    Attributes:
+        ask_urgently: it is to be asked about at once.
+    """
+
+    created_at: datetime
+    updated_at: datetime
+    settled_at: datetime | None
+    retry_at: datetime | None
+    prompt_ends_at: datetime | None
+    next_ask_at: datetime | None
+    ask_urgently: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is known of a transaction: its row, every column by its own name (`models.Transaction`).
+
+    Attributes:
+        final: for FAILED and SUCCESS: no change is expected any more.
+        amount: whole shillings that were asked for.
+        retry_at: when the order's next push may go out, as decided before.
+        receipt: M-PESA's receipt number once known.
+        amount_disputed: a callback under its token and ids told another amount.
+        success_claimed: a callback under its token said paid and could not be believed as it was;
+            neither a query nor a person has said since whether that is so.
+        failed_by_query: FAILED by the word of a query, which neither a callback nor a person has
+            said since.
+        settled_at: None while PENDING.
+    """
+
+    status: Status
+    reason: Reason
+    final: bool
+    amount: int
+    created_at: datetime
+    updated_at: datetime
+    id: str
+    order_id: str
+    attempt: int
+    callback_token_hash: str
+    is_open: bool
+    seq: int = 1
+    msisdn: str | None = None
+    account_reference: str | None = None
+    merchant_request_id: str | None = None
+    checkout_request_id: str | None = None
+    receipt: str | None = None
+    settles_order: bool = False
+    needs_review: bool = False
+    amount_disputed: bool = False
+    success_claimed: bool = False
+    failed_by_query: bool = False
+    retry_at: datetime | None = None
+    prompt_ends_at: datetime | None = None
+    next_ask_at: datetime | None = None
+    settled_at: datetime | None = None
+    times_asked: int = 0
+    ask_urgently: bool = False
+    pushed_from: str | None = None
+    urgent_for: str | None = None
+
+    @property
+    def has_id(self) -> bool:
+        """Daraja can be asked about it."""
+        return self.checkout_request_id is not None
+
+    @property
+    def forgotten(self) -> bool:
+        """Its ids were blanked, with everything else that tells who paid."""
+        return (self.checkout_request_id or "").startswith(FORGOTTEN_ID)
+
+    @property
+    def times(self) -> Times:
+        """Those of its times that a step of the clock makes wrong."""
+        return Times(
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            settled_at=self.settled_at,
+            retry_at=self.retry_at,
+            prompt_ends_at=self.prompt_ends_at,
+            next_ask_at=self.next_ask_at,
+            ask_urgently=self.ask_urgently,
+        )
+
+    def prompt_may_live(self, now: datetime) -> bool:
+        """Whether it is open at `now`; its column may be late."""
+        return self.is_open and now < self.prompt_end(now)
+
+    def prompt_end(self, now: datetime) -> datetime:
+        """When the prompt's longest life is over, also of an attempt that is settled.
+
+        No prompt lives longer than that from any moment: an end that lies further away was written
+        before a step back of the clock, and the prompt's life is counted from now.
+        """
+        planned = self.prompt_ends_at or self.created_at + OPEN_UNANSWERED
+        return min(planned, now + OPEN_UNANSWERED)
+
+    def heard(self, now: datetime) -> "Attempt":
+        """The same with its next `seq`: a snapshot shows something else of it from now on."""
+        return replace(self, seq=self.seq + 1, updated_at=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An order with all of its attempts.
+
+    Attributes:
+        attempts: newest first.
+    """
+
+    order: Order
+    attempts: tuple[Attempt, ...]
+
+    def attempt(self, transaction_id: str) -> Attempt:
+        """One of its attempts.
+
+        Raises:
+            KeyError: it is another order's.
+        """
+        for each in self.attempts:
+            if each.id == transaction_id:
+                return each
+        raise KeyError(transaction_id)
+
+    def status(self, now: datetime) -> OrderStatus:
+        """The order's status at `now`: its end may have passed before anybody wrote that down.
+
+        An order whose prompt may still be answered does not expire.
+        """
+        order = self.order
+        if order.status is not OrderStatus.OPEN or self.attempt_open(now):
+            return order.status
+        expired = order.expires_at is not None and order.expires_at <= now
+        return OrderStatus.EXPIRED if expired else order.status
+
+    def attempt_open(self, now: datetime) -> bool:
+        """Whether a prompt of the order may still be answered."""
+        return any(each.prompt_may_live(now) for each in self.attempts)
+
+    def heard(self, now: datetime, *, but: str) -> "Account":
+        """The account with the next `seq` of every attempt but one, by its id."""
+        return Account(
+            self.order,
+            tuple(each if each.id == but else each.heard(now) for each in self.attempts),
+        )
+
+    def ended(self, status: OrderStatus, now: datetime) -> "Account":
+        """The account with its order's new status, of which every attempt hears."""
+        order = replace(self.order, status=status, updated_at=now)
+        return Account(order, tuple(each.heard(now) for each in self.attempts))
+
+    def changed(self, attempt: Attempt) -> "Account":
+        """The account with one attempt as it is from now on."""
+        attempts = tuple(attempt if each.id == attempt.id else each for each in self.attempts)
+        return Account(self.order, attempts)

@@ -1,0 +1,361 @@
+"""The one way in and out: power that is cut before or after each send, on both databases."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+
+from mpesa import books
+from mpesa.asking import Line, Question, ask
+from mpesa.books import By
+from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, WaitOver
+from mpesa.ledger import Kind, claim_question
+from mpesa.models import Base, DecisionRow, Evidence
+from mpesa.tokens import hash_token
+from tests.conftest import BOTH_DATABASES
+from tests.desk import Desk
+from tests.factories import failure_callback, success_callback
+from tests.fakes import Clock, FakeDaraja
+
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
+
+
+class PowerCut(BaseException):
+    """Nobody handles it."""
+
+
+@pytest.fixture
+def desk(make_app: Callable[..., Flask], clock: Clock, daraja: FakeDaraja) -> Desk:
+    """A desk whose merchant is told by webhook, so that all kinds of rows are written."""
+    telling = {"WEBHOOK_URL": "https://shop.example/hook", "WEBHOOK_SECRET": "whsec_" + "a" * 32}
+    return Desk(make_app(**telling), clock, daraja)
+
+
+def receipt_of(desk: Desk) -> str:
+    """A receipt that no earlier push has."""
+    return f"UKO{len(desk.daraja.pushes):07d}"
+
+
+def paid(desk: Desk, push: int | None = None) -> tuple[int, dict[str, Any]]:
+    """A push, by default the last one, and its success."""
+    number = push or len(desk.daraja.pushes)
+    ids = (desk.daraja.checkout_id(number), desk.daraja.merchant_id(number))
+    return number, success_callback(*ids, receipt=f"UKO{number:07d}")
+
+
+def failed(desk: Desk) -> tuple[int, dict[str, Any]]:
+    """The last push, and its failure."""
+    number = len(desk.daraja.pushes)
+    ids = (desk.daraja.checkout_id(number), desk.daraja.merchant_id(number))
+    return number, failure_callback(*ids)
+
+
+def kept(desk: Desk) -> dict[str, Sequence[Any]]:
+    """Everything that is committed, as another connection sees it."""
+    with desk.engine.connect() as connection:
+        return {
+            table.name: connection.execute(select(table).order_by(*table.primary_key)).all()
+            for table in Base.metadata.sorted_tables
+        }
+
+
+class Power:
+    """Cuts power at the n-th send of a kind, and remembers what was committed right there."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk = desk
+        self.begin(None)
+        for name in SENDS:
+            monkeypatch.setattr(books, name, self._around(name, getattr(books, name)))
+
+    def begin(self, cut_at: tuple[str, int, str] | None) -> None:
+        """Count from here."""
+        self.cut_at = cut_at
+        self.sends = dict.fromkeys(SENDS, 0)
+        self.committed: list[dict[str, Sequence[Any]]] = []
+
+    def _around(self, name: str, send: Callable[..., Any]) -> Callable[..., Any]:
+        def sent(*arguments: Any) -> Any:
+            place = self.sends[name]
+            self.sends[name] += 1
+            self._reach((name, place, "before"))
+            answer = send(*arguments)
+            self._reach((name, place, "after"))
+            return answer
+
+        return sent
+
+    def _reach(self, point: tuple[str, int, str]) -> None:
+        if self.cut_at is not None and point[:2] == self.cut_at[:2]:
+            self.committed.append(kept(self.desk))
+            if point == self.cut_at:
+                raise PowerCut
+
+
+SENDS = ("lock_and_read", "write_and_commit")
+Prepare = Callable[[Desk, str], Callable[[], object]]
+
+
+def an_operators_word(desk: Desk, line: str) -> Callable[[], object]:
+    transaction = desk.attempt(line)
+    return lambda: desk.record(transaction, OperatorSaysPaid(receipt_of(desk)), Kind.OPERATOR)
+
+
+def the_end_of_a_wait(desk: Desk, line: str) -> Callable[[], object]:
+    transaction = desk.attempt(line)
+    return lambda: desk.record(transaction, WaitOver(), Kind.CLOCK)
+
+
+def a_querys_answer(desk: Desk, line: str) -> Callable[[], object]:
+    transaction = desk.attempt(line)
+    return lambda: desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
+
+
+def a_code(desk: Desk, line: str) -> Callable[[], object]:
+    transaction = desk.attempt(line)
+    return lambda: desk.type_code(transaction)
+
+
+def a_callback(desk: Desk, line: str) -> Callable[[], object]:
+    desk.attempt(line)
+    return lambda: desk.callback(*paid(desk))
+
+
+def a_callback_that_other_attempts_hear_of(desk: Desk, line: str) -> Callable[[], object]:
+    order = desk.order()
+    desk.start(order, line)
+    desk.callback(*failed(desk))
+    desk.start(order, line)
+    return lambda: desk.callback(*paid(desk))
+
+
+def a_push(desk: Desk, line: str) -> Callable[[], object]:
+    order = desk.order()
+    return lambda: desk.start(order, line, key="a")
+
+
+def a_push_that_joins(desk: Desk, line: str) -> Callable[[], object]:
+    order = desk.order()
+    desk.start(order, line)
+    return lambda: desk.start(order, line, key="a")
+
+
+def a_cancellation(desk: Desk, line: str) -> Callable[[], object]:
+    order = desk.order()
+    desk.start(order, line)
+    desk.callback(*failed(desk))
+    return lambda: desk.cancel(order)
+
+
+def a_claimed_question(desk: Desk, line: str) -> Callable[[], object]:
+    transaction = desk.attempt(line)
+    due = desk.transaction(transaction).next_ask_at
+    assert due is not None
+
+    def claim() -> object:
+        with desk.sessions() as session:
+            return claim_question(session, transaction, due, desk.now)
+
+    return claim
+
+
+# What is done, and how many writes it takes.
+ACTS: dict[str, tuple[Prepare, int]] = {
+    "a push": (a_push, 2),
+    "a push that joins": (a_push_that_joins, 1),
+    "a callback": (a_callback, 1),
+    "a callback of which others hear": (a_callback_that_other_attempts_hear_of, 1),
+    "a query": (a_querys_answer, 1),
+    "the clock": (the_end_of_a_wait, 1),
+    "an operator": (an_operators_word, 1),
+    "a code": (a_code, 1),
+    "a cancellation": (a_cancellation, 1),
+    "a claimed question": (a_claimed_question, 1),
+}
+POINTS = [
+    (name, (send, place, when))
+    for name, (_, writes) in ACTS.items()
+    for place in range(writes)
+    for send in SENDS
+    for when in ("before", "after")
+]
+
+
+@on_both
+def test_power_that_is_cut_around_a_send_leaves_all_of_it_or_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(desk, monkeypatch)
+    for number, (name, point) in enumerate(POINTS):
+        power.begin(None)
+        act = ACTS[name][0](desk, f"2547000000{number:02d}")
+        power.begin(point)
+
+        with pytest.raises(PowerCut):
+            act()
+
+        # What was committed when the power was cut is all that there is, and no lock is left.
+        left = kept(desk)
+        assert left == power.committed[-1], (name, point)
+        takes_effect = point[0] == "write_and_commit" and point[2] == "after"
+        assert (left != power.committed[0]) == takes_effect, (name, point)
+        assert undecided(desk) == [], (name, point)
+        assert_no_order_is_held(desk)
+
+
+def undecided(desk: Desk) -> Sequence[int]:
+    """Evidence without the decision that belongs to it."""
+    with desk.sessions() as session:
+        alone = select(Evidence.id).outerjoin(DecisionRow).where(DecisionRow.id.is_(None))
+        return session.scalars(alone).all()
+
+
+def assert_no_order_is_held(desk: Desk) -> None:
+    if desk.engine.dialect.name == "postgresql":
+        with desk.engine.connect() as connection:
+            connection.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
+    else:
+        desk.order()  # whoever writes on SQLite holds them all
+
+
+@on_both
+def test_each_act_is_as_many_writes_as_power_is_cut_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(desk, monkeypatch)
+    for number, (name, (prepare, writes)) in enumerate(ACTS.items()):
+        act = prepare(desk, f"2547000000{number:02d}")
+        power.begin(None)
+
+        act()
+
+        assert power.sends == dict.fromkeys(SENDS, writes), name
+
+
+@on_both
+def test_a_whole_payment_needs_no_second_connection(
+    make_app: Callable[..., Flask],
+    clock: Clock,
+    daraja: FakeDaraja,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who waits for one while it holds one waits for itself, where everybody does."""
+    one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
+    monkeypatch.setattr("mpesa.web.database.POOL", one)
+    desk = Desk(make_app(), clock, daraja)
+    assert desk.engine.pool.status().startswith("Pool size: 1 ")
+    order = desk.order()
+
+    first = desk.start(order, key="a").transaction_id
+    assert desk.start(order, key="b").transaction_id == first
+    desk.type_code(first)
+    clock.pass_(seconds=61)
+    desk.tick()
+    daraja.query_answers.append("1032")
+    with desk.sessions() as session:
+        line = Line(daraja, desk.budget, clock)
+        ask(session, Question(first, daraja.checkout_id(1)), line)
+    second = desk.start(order, key="c").transaction_id
+    desk.callback(*paid(desk, 2))
+    desk.callback(*paid(desk, 1))
+
+    rows = [desk.transaction(each) for each in (first, second)]
+    assert [each.status for each in rows] == ["SUCCESS", "SUCCESS"]
+    assert [each.needs_review for each in rows] == [True, False]
+
+
+# -- a connection on which nothing is begun by itself ----------------------------------------------
+
+
+@on_both
+def test_who_takes_an_order_out_keeps_a_second_writer_waiting(desk: Desk) -> None:
+    order = desk.order()
+    wait, lock = (
+        ("SET lock_timeout = '10ms'", "SELECT id FROM orders FOR UPDATE")
+        if desk.engine.dialect.name == "postgresql"
+        else ("PRAGMA busy_timeout = 10", "UPDATE orders SET amount = amount")
+    )
+
+    with (
+        desk.sessions() as session,
+        books.taken_out(session, By.ORDER, order),
+        desk.engine.connect() as other,
+    ):
+        other.execute(text(wait))
+        with pytest.raises(OperationalError, match="lock"):
+            other.execute(text(lock))
+
+
+def test_a_commit_that_sqlite_refuses_leaves_neither_lock_nor_row(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = desk.attempt()
+    before = kept(desk)
+
+    def refuse(_connection: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(desk.engine.dialect, "do_commit", refuse)
+        with pytest.raises(OperationalError, match="disk is full"):
+            desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
+
+    assert kept(desk) == before
+    assert_no_order_is_held(desk)
+    desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
+    assert desk.transaction(transaction).status == "SUCCESS"
+
+
+@on_postgresql
+def test_what_was_taken_out_and_not_put_back_leaves_neither_lock_nor_row(desk: Desk) -> None:
+    desk.attempt()
+    token_hash = hash_token(desk.daraja.token_of(1))
+
+    with desk.sessions() as session, books.taken_out(session, By.TOKEN, token_hash):
+        pass
+
+    with desk.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        assert driver.autocommit is False
+        connection.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
+
+
+@on_postgresql
+def test_a_connection_that_breaks_between_reading_and_writing_is_given_up(desk: Desk) -> None:
+    transaction = desk.attempt()
+    before = kept(desk)
+
+    def break_it() -> None:
+        with (
+            desk.sessions() as session,
+            books.taken_out(session, By.TRANSACTION, transaction) as taken,
+        ):
+            driver: Any = taken.connection.connection.dbapi_connection
+            with desk.engine.connect() as killer:
+                killer.execute(text(f"SELECT pg_terminate_backend({driver.info.backend_pid})"))
+            changed = taken.account.attempt(transaction).heard(desk.now())
+            taken.put_back(taken.account.changed(changed))
+
+    with pytest.raises(OperationalError):
+        break_it()
+
+    assert kept(desk) == before
+    desk.callback(*paid(desk))
+    assert desk.transaction(transaction).status == "SUCCESS"
+
+
+def test_what_nobody_knows_is_not_taken_out(desk: Desk) -> None:
+    desk.attempt()
+
+    for by in By:
+        with (
+            pytest.raises(books.Unknown),
+            desk.sessions() as session,
+            books.taken_out(session, by, "nobody"),
+        ):
+            pass
