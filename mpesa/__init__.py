@@ -16,6 +16,7 @@ webhooks/               tell the merchant's server, signed, until it has heard
 clock                   what time alone changes: overdue waits, prompts too old to be answered
 turns                   whose turn it is to have Daraja asked, shared out by sender
 asking                  one question to Daraja about one transaction, and its record
+idempotency             one key, one answer: what is asked for twice is done once
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
 books                   an order with its attempts, taken out under its lock and put back
@@ -32,7 +33,7 @@ silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
 domain/                 pure: order and attempt, phone, money, reference, address, people's text,
                         SMS code, result codes, callback, settlement, schedule, steps of the
-                        clock, view, snapshot, webhook
+                        clock, push rules, refusals, view, snapshot, webhook
 
 Beside them `serving`, the only package that knows the async servers.
 """

@@ -8,7 +8,7 @@ loop, behind everybody else's work. SQLite runs the same statements one by one.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from enum import Enum
+from enum import StrEnum
 from functools import cache
 
 from sqlalchemy import (
@@ -45,18 +45,12 @@ class Unknown(LookupError):
     """No order is known by that."""
 
 
-class By(Enum):
+class By(StrEnum):
     """What an order is looked up by."""
 
-    ORDER = _orders.id == bindparam("value")
-    TRANSACTION = _orders.id == (
-        select(_attempts.order_id).where(_attempts.id == bindparam("value")).scalar_subquery()
-    )
-    TOKEN = _orders.id == (
-        select(_attempts.order_id)
-        .where(_attempts.callback_token_hash == bindparam("value"))
-        .scalar_subquery()
-    )
+    ORDER = "order"
+    TRANSACTION = "transaction"
+    TOKEN = "token"  # noqa: S105 - the hash of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +234,6 @@ ADD_MESSAGE = adding(
     models.WebhookMessage,
     "id", "transaction_id", "type", "body", "seq", "created_at", "next_attempt_at",
 )  # fmt: skip
-ADD_KEY = adding(
-    models.IdempotencyKey,
-    "scope", "key", "fingerprint", "status_code", "order_id", "transaction_id", "created_at",
-)  # fmt: skip
 
 _OF_ORDER = tuple(each.name for each in fields(Order))
 _OF_ATTEMPT = tuple(each.name for each in fields(Attempt))
@@ -268,13 +258,21 @@ _ATTEMPTS = select(*(_attempts[name] for name in _OF_ATTEMPT))
 _OPEN_ON_LINE = _ATTEMPTS.where(
     _attempts.msisdn == bindparam("msisdn"), text("transactions.is_open")
 )
+_OWN_ORDER = select(_attempts.order_id)
+_WHERE: dict[By, ColumnElement[bool]] = {
+    By.ORDER: _orders.id == bindparam("value"),
+    By.TRANSACTION: _orders.id
+    == _OWN_ORDER.where(_attempts.id == bindparam("value")).scalar_subquery(),
+    By.TOKEN: _orders.id
+    == _OWN_ORDER.where(_attempts.callback_token_hash == bindparam("value")).scalar_subquery(),
+}
 READ = {
     by: select(
         *(_orders[name].label(f"its_{name}") for name in _OF_ORDER),
         *(_attempts[name] for name in _OF_ATTEMPT),
     )
     .outerjoin_from(models.Order, models.Transaction)
-    .where(by.value)
+    .where(_WHERE[by])
     .order_by(_attempts.attempt.desc())
     for by in By
 }
@@ -292,7 +290,7 @@ _LOCK_AND_READ = {
             "BEGIN",
             str(
                 _for_the_driver(
-                    select(_orders.id).where(by.value).with_for_update(nowait=by is By.TOKEN)
+                    select(_orders.id).where(_WHERE[by]).with_for_update(nowait=by is By.TOKEN)
                 )
             ),
             str(_for_the_driver(READ[by])),

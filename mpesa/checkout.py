@@ -1,14 +1,12 @@
 """Start a payment: check, write the row, ask Daraja, record the answer."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -19,64 +17,32 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from mpesa import asking, books, counters, ledger, logs, turns
+from mpesa import asking, books, counters, idempotency, ledger, logs, turns
 from mpesa.asking import Line, Question
-from mpesa.books import By, Write
-from mpesa.daraja import Daraja, DarajaError, NotSent, Push, PushAccepted, Refused
+from mpesa.books import By
+from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
 from mpesa.domain import settlement
 from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, Order, OrderStatus
+from mpesa.domain.push_rules import (
+    AskFirst,
+    CloseOld,
+    Count,
+    Done,
+    Join,
+    Refuse,
+    Seen,
+    SendPush,
+    next_step,
+)
 from mpesa.domain.reference import account_reference
+from mpesa.domain.refusals import KeyReused, OrderNotFound, RetryLater
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
-from mpesa.domain.snapshot import seconds_left, wait_left
+from mpesa.idempotency import JOINED, Answer, Key
 from mpesa.ledger import Announce, Change, Kind, Raw
-from mpesa.models import IdempotencyKey
 from mpesa.tokens import hash_token, new_callback_token, new_id
 
 log = logging.getLogger(__name__)
-
-
-class PushNotStarted(Exception):
-    """Why no push went out."""
-
-
-class OrderNotFound(PushNotStarted):
-    """There is no such order."""
-
-
-class OrderPaid(PushNotStarted):
-    """The order is paid."""
-
-
-class OrderClosed(PushNotStarted):
-    """The order was cancelled or has expired."""
-
-
-class KeyReused(PushNotStarted):
-    """The idempotency key came before with other fields."""
-
-
-@dataclass
-class MustWait(PushNotStarted):
-    """A later push may be taken.
-
-    Attributes:
-        seconds: until then.
-    """
-
-    seconds: int
-
-
-class AttemptOpen(MustWait):
-    """A prompt of this order may still be answered on another phone."""
-
-
-class RetryLater(MustWait):
-    """The newest attempt's wait is not over."""
-
-
-class LineBusy(MustWait):
-    """A prompt of another order may still be answered on this phone."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +57,13 @@ class PushRequest:
     msisdn: str
     idempotency_key: str | None = None
     pushed_from: str | None = None
+
+    @property
+    def key(self) -> Key | None:
+        """The key, which belongs to the order; None where none was sent."""
+        if self.idempotency_key is None:
+            return None
+        return Key(f"order:{self.order_id}", self.idempotency_key, self.msisdn)
 
 
 @dataclass(frozen=True)
@@ -125,7 +98,9 @@ class Seams:
     clock_stepped: Callable[[], bool] = lambda: False
 
 
-def start(session: Session, request: PushRequest, seams: Seams) -> Started:
+def start(  # noqa: C901 - a case for each step
+    session: Session, request: PushRequest, seams: Seams
+) -> Started:
     """Start a push for an order, or join the one that is open.
 
     The row and the hash of its callback token are committed before Daraja hears of it.
@@ -136,36 +111,44 @@ def start(session: Session, request: PushRequest, seams: Seams) -> Started:
         seams: clock, Daraja and the edges.
 
     Raises:
-        PushNotStarted: one of the classes above.
+        OrderError: why no push went out, see `domain.refusals`.
     """
-    # However often the checks are made, one press counts once.
-    seams = replace(seams, check_limits=cache(seams.check_limits))
-    for _try in range(_TRIES):
-        try:
-            started, outgoing = _start_or_join(session, request, seams)
-        except (IntegrityError, _LookAgain):
-            continue  # what was seen had changed when the lock was held
-        logs.note(transaction_id=started.transaction_id)
-        if outgoing is not None:
-            log.info("a push is sent")
-            seams.announce(_ask_daraja(session, started.transaction_id, outgoing, seams))
-        return started
+    earlier = idempotency.earlier(session.connection(), request.key)
+    if earlier is not None:
+        return _noted(_answered_before(earlier))
+    if seams.clock_stepped():
+        raise RetryLater(_A_TICK)
+    seen, done = _look(session, request), Done()
+    for _ in range(_MOST_STEPS):
+        step = next_step(seen, request.msisdn, seams.line.now(), done)
+        match step:
+            case Refuse(refusal):
+                raise refusal
+            case CloseOld(over):
+                _close(session, over, seams)
+                seen = _look(session, request)
+            case Count():
+                seams.check_limits(request.msisdn)
+                done = replace(done, counted=True)
+            case AskFirst(attempts):
+                _ask_about(session, attempts, request.pushed_from, seams)
+                done = replace(done, asked=done.asked | {each.id for each in attempts})
+            case Join(transaction_id) if request.key is None:
+                return _noted(Started(transaction_id, JOINED))
+            case Join() | SendPush():
+                outcome = _under_the_lock(session, request, seams, done)
+                if isinstance(outcome, Seen):
+                    seen = outcome  # things were not as they had been before the lock
+                    continue
+                if isinstance(outcome, Started):
+                    return _noted(outcome)
+                _noted(outcome.started)
+                seams.announce(_ask_daraja(session, outcome, seams))
+                return outcome.started
     raise RetryLater(1)
 
 
 # -- before the push ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What decides about a push.
-
-    Attributes:
-        on_line: other orders' attempts that are marked open on the same line.
-    """
-
-    account: Account
-    on_line: Sequence[Attempt]
 
 
 @dataclass(frozen=True)
@@ -176,76 +159,102 @@ class _Outgoing:
         began: when its row got its time (seconds of the monotonic clock).
     """
 
+    started: Started
     push: Push
     began: float
 
 
-class _LookAgain(Exception):
-    """Under the lock, things are no longer as they were seen before it."""
-
-
-def _start_or_join(
-    session: Session, request: PushRequest, seams: Seams
-) -> tuple[Started, _Outgoing | None]:
-    earlier = _earlier(session.connection(), request)
-    if earlier is not None:
-        return earlier, None
-    if seams.clock_stepped():
-        raise RetryLater(_A_TICK)
+def _look(session: Session, request: PushRequest) -> Seen:
     try:
         account = books.seen(session, By.ORDER, request.order_id)
     except books.Unknown:
         raise OrderNotFound from None
-    seen = _Seen(account, _on_line(session.connection(), request))
-    if _close_what_is_over(session, seen, seams):
-        raise _LookAgain
-    joined = _check(seen, request, seams.line.now())
-    if joined is None:
-        seams.check_limits(request.msisdn)
-        _ask_once_more(session, seen, request.pushed_from, seams)
-    elif request.idempotency_key is None:
-        return joined, None
-    return _write_row(session, request, seams, joins=joined is not None)
+    return Seen(account, _on_line(session.connection(), request))
 
 
-def _write_row(
-    session: Session, request: PushRequest, seams: Seams, *, joins: bool
-) -> tuple[Started, _Outgoing | None]:
-    """The checks once more under the order's lock, then the row.
+def _on_line(connection: Connection, request: PushRequest) -> tuple[Attempt, ...]:
+    found = books.open_on_line(connection, request.msisdn)
+    return tuple(each for each in found if each.order_id != request.order_id)
 
-    Args:
-        joins: the checks before found an attempt to join, so that no limit was counted.
+
+def _noted(started: Started) -> Started:
+    logs.note(transaction_id=started.transaction_id)
+    return started
+
+
+def _answered_before(earlier: Answer) -> Started:
+    if earlier.transaction_id is None:
+        raise KeyReused
+    return Started(earlier.transaction_id, earlier.status_code)
+
+
+def _close(session: Session, over: Sequence[str], seams: Seams) -> None:
+    """Do what the clock should have done by now, each under its own order's lock."""
+    for transaction_id in over:
+        raw, evidence = Raw(Kind.CLOCK), settlement.PromptOver()
+        seams.announce(ledger.record(session, transaction_id, evidence, raw, seams.line.now))
+
+
+def _ask_about(
+    session: Session, attempts: Sequence[Attempt], pushed_from: str | None, seams: Seams
+) -> None:
+    """Have Daraja asked, as far as the sender's share goes.
+
+    Presses without end would use up everybody's questions.
     """
-    token, started = new_callback_token(), Started(new_id(), 202)
+    now = seams.line.now()
+    for each in attempts:
+        if turns.yields(session, pushed_from, each.id, now):
+            return
+        if not turns.take(session, seams.line.budget, pushed_from, now, is_old=False):
+            return
+        question = Question(
+            each.id, each.checkout_request_id or "", sets_wait=False, patience=_QUESTION_PATIENCE
+        )
+        seams.announce(asking.ask(session, question, seams.line))
+
+
+def _under_the_lock(
+    session: Session, request: PushRequest, seams: Seams, done: Done
+) -> Started | _Outgoing | Seen:
+    """Decide once more under the order's lock, and write the row, or who joins.
+
+    Returns:
+        What was seen, where it asks for something that cannot be done under the lock.
+    """
+    token, transaction_id = new_callback_token(), new_id()
     outgoing: _Outgoing | None = None
     try:
         with books.taken_out(session, By.ORDER, request.order_id) as taken:
-            seen = _Seen(taken.account, _on_line(taken.connection, request))
+            seen = Seen(taken.account, _on_line(taken.connection, request))
             now, began = seams.line.now(), time.monotonic()
-            earlier = _earlier(taken.connection, request)
+            earlier = idempotency.earlier(taken.connection, request.key)
             if earlier is not None:
-                return earlier, None
-            joined = _check(seen, request, now)
-            if joined is not None:
-                taken.put_back(seen.account, *_key(taken.connection, request, joined, now))
-                return joined, None
-            if joins or _over(seen, now):
-                raise _LookAgain
-            account = _with_new_attempt(seen.account, request, started.transaction_id, token, now)
-            push = _push(account.order, request, seams.callback_url(token))
-            outgoing = _Outgoing(push, began)
-            taken.put_back(account, *_key(taken.connection, request, started, now))
+                return _answered_before(earlier)
+            match next_step(seen, request.msisdn, now, done):
+                case Join(open_one):
+                    started, after = Started(open_one, JOINED), seen.account
+                case SendPush():
+                    started = Started(transaction_id, _PUSHED)
+                    after = _with_new_attempt(seen.account, request, transaction_id, token, now)
+                    push = _push(after.order, request, seams.callback_url(token))
+                    outgoing = _Outgoing(started, push, began)
+                case _:
+                    return seen
+            answer = Answer(started.status_code, request.order_id, started.transaction_id)
+            taken.put_back(after, *idempotency.kept(taken.connection, request.key, answer, now))
+            return outgoing or started
+    except IntegrityError:
+        return _look(session, request)  # another one was first, on this order or on this line
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
-        if not _was_committed(session, request, started.transaction_id, error, seams):
-            return started, None
-    return started, outgoing
+        return _found_again(session, request, outgoing, error, seams)
 
 
-def _was_committed(
-    session: Session, request: PushRequest, transaction_id: str, error: DBAPIError, seams: Seams
-) -> bool:
+def _found_again(
+    session: Session, request: PushRequest, outgoing: _Outgoing, error: DBAPIError, seams: Seams
+) -> Started | _Outgoing | Seen:
     """Find out what became of a row whose COMMIT was not answered.
 
     Under the order's lock, which the lost connection held until it had committed or given up: what
@@ -253,10 +262,10 @@ def _was_committed(
     others may have joined it meanwhile.
 
     Returns:
-        False where it was, but has ended since, and no push is to be sent any more.
+        Started, where it has ended since, and no push is to be sent any more; what is seen now,
+        where the row was not committed.
 
     Raises:
-        _LookAgain: the row was not committed.
         DBAPIError: the one that the COMMIT ended with; the database stays away.
     """
     until = time.monotonic() + _LOOK_FOR_ROW
@@ -269,108 +278,17 @@ def _was_committed(
             if time.monotonic() > until:
                 raise error from None
             time.sleep(_PAUSE)
-    attempt = next((each for each in account.attempts if each.id == transaction_id), None)
+    started = outgoing.started
+    attempt = next((each for each in account.attempts if each.id == started.transaction_id), None)
     if attempt is None:
-        raise _LookAgain
+        return _look(session, request)
     is_wanted = account.order.status is OrderStatus.OPEN
     if is_wanted and attempt.prompt_may_live(seams.line.now()):
-        return True
+        return outgoing
     raw = Raw(Kind.PUSH_ANSWER, b"not sent: it had ended when its row was found again")
     not_sent = settlement.PushFailed(Reason.SYSTEM_BUSY)
-    seams.announce(ledger.record(session, transaction_id, not_sent, raw, seams.line.now))
-    return False
-
-
-def _on_line(connection: Connection, request: PushRequest) -> list[Attempt]:
-    return [
-        each
-        for each in books.open_on_line(connection, request.msisdn)
-        if each.order_id != request.order_id
-    ]
-
-
-def _check(seen: _Seen, request: PushRequest, now: datetime) -> Started | None:
-    """Everything that may stop a push, in the order in which it is told.
-
-    Returns:
-        The open attempt to join; None: push.
-    """
-    _check_order(seen.account.status(now))
-    joined = _check_attempts(seen.account.attempts, request, now)
-    if joined is None:
-        _check_line(seen.on_line, now)
-    return joined
-
-
-def _check_order(status: OrderStatus) -> None:
-    if status is OrderStatus.PAID:
-        raise OrderPaid
-    if status is not OrderStatus.OPEN:
-        raise OrderClosed
-
-
-def _check_attempts(
-    attempts: Sequence[Attempt], request: PushRequest, now: datetime
-) -> Started | None:
-    for attempt in attempts:
-        if attempt.prompt_may_live(now):
-            if attempt.msisdn == request.msisdn:
-                return Started(attempt.id, _JOINED)
-            raise AttemptOpen(seconds_left(attempt.prompt_end(now), now) or 1)
-    wait = wait_left(attempts[0], now) if attempts else None
-    if wait:
-        raise RetryLater(wait)
-    return None
-
-
-def _check_line(on_line: Sequence[Attempt], now: datetime) -> None:
-    for attempt in on_line:
-        if attempt.prompt_may_live(now):
-            raise LineBusy(seconds_left(attempt.prompt_end(now), now) or 1)
-
-
-def _over(seen: _Seen, now: datetime) -> list[str]:
-    """Attempts that are marked open and are too old to be answered."""
-    marked = [each for each in (*seen.account.attempts, *seen.on_line) if each.is_open]
-    return [each.id for each in marked if not each.prompt_may_live(now)]
-
-
-def _close_what_is_over(session: Session, seen: _Seen, seams: Seams) -> bool:
-    """Do what the clock should have done by now, each under its own order's lock."""
-    over = _over(seen, seams.line.now())
-    for transaction_id in over:
-        raw = Raw(Kind.CLOCK)
-        seams.announce(
-            ledger.record(session, transaction_id, settlement.PromptOver(), raw, seams.line.now)
-        )
-    return bool(over)
-
-
-def _ask_once_more(session: Session, seen: _Seen, pushed_from: str | None, seams: Seams) -> None:
-    """Have Daraja asked before the shopper is asked again, as far as the sender's share goes.
-
-    A silent attempt may have been paid. So may one that a query alone called failed while its
-    prompt could still be answered: such answers are known to be wrong at times. Presses without
-    end would use up everybody's questions.
-    """
-    now = seams.line.now()
-    questions = [
-        Question(each.id, each.checkout_request_id, sets_wait=False, patience=_QUESTION_PATIENCE)
-        for each in seen.account.attempts
-        if each.checkout_request_id is not None and _may_be_paid(each, now)
-    ]
-    for question in questions:
-        if turns.yields(session, pushed_from, question.transaction_id, now):
-            return
-        if not turns.take(session, seams.line.budget, pushed_from, now, is_old=False):
-            return
-        seams.announce(asking.ask(session, question, seams.line))
-
-
-def _may_be_paid(attempt: Attempt, now: datetime) -> bool:
-    if attempt.status is Status.PENDING:
-        return not attempt.prompt_may_live(now)
-    return attempt.failed_by_query and now < attempt.prompt_end(now)
+    seams.announce(ledger.record(session, attempt.id, not_sent, raw, seams.line.now))
+    return started
 
 
 def _with_new_attempt(
@@ -407,70 +325,10 @@ def _push(order: Order, request: PushRequest, callback_url: str) -> Push:
     )
 
 
-# -- the same request twice --------------------------------------------------------------------
-
-
-def _scope(request: PushRequest) -> str:
-    return f"order:{request.order_id}"
-
-
-def _fingerprint(request: PushRequest) -> str:
-    return hashlib.sha256(request.msisdn.encode()).hexdigest()
-
-
-def _earlier(connection: Connection, request: PushRequest) -> Started | None:
-    if request.idempotency_key is None:
-        return None
-    row = connection.execute(
-        select(
-            IdempotencyKey.fingerprint, IdempotencyKey.status_code, IdempotencyKey.transaction_id
-        ).where(
-            IdempotencyKey.scope == _scope(request), IdempotencyKey.key == request.idempotency_key
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != _fingerprint(request) or row.transaction_id is None:
-        raise KeyReused
-    return Started(row.transaction_id, row.status_code)
-
-
-def _key(
-    connection: Connection, request: PushRequest, started: Started, now: datetime
-) -> list[Write]:
-    """The row that keeps a request's key; of those that join an attempt only the first few are
-    kept, or a stranger could fill the disk.
-
-    A request that joined and whose key was not kept joins again when it is repeated.
-    """
-    if request.idempotency_key is None:
-        return []
-    if started.status_code == _JOINED:
-        joiners = select(func.count()).where(
-            IdempotencyKey.scope == _scope(request),
-            IdempotencyKey.transaction_id == started.transaction_id,
-            IdempotencyKey.status_code == _JOINED,
-        )
-        if connection.scalars(joiners).one() >= _MOST_JOINERS:
-            return []
-    row = {
-        "scope": _scope(request),
-        "key": request.idempotency_key,
-        "fingerprint": _fingerprint(request),
-        "status_code": started.status_code,
-        "order_id": request.order_id,
-        "transaction_id": started.transaction_id,
-        "created_at": now,
-    }
-    return [Write(books.ADD_KEY, row)]
-
-
 # -- the push ----------------------------------------------------------------------------------
 
 
-def _ask_daraja(
-    session: Session, transaction_id: str, outgoing: _Outgoing, seams: Seams
-) -> list[Change]:
+def _ask_daraja(session: Session, outgoing: _Outgoing, seams: Seams) -> list[Change]:
     """Send the push and record what came of it; returns what is to be announced.
 
     Daraja tells the CheckoutRequestID once, and without it nobody can ask what became of the
@@ -481,9 +339,10 @@ def _ask_daraja(
     Raises:
         SQLAlchemyError: it could not be recorded.
     """
+    log.info("a push is sent")
     session.rollback()  # no connection is held while Daraja thinks
     evidence, body = _send(seams.line.daraja, outgoing)
-    raw = Raw(Kind.PUSH_ANSWER, body)
+    raw, transaction_id = Raw(Kind.PUSH_ANSWER, body), outgoing.started.transaction_id
     until = time.monotonic() + _RECORD_FOR
     while True:
         try:
@@ -511,21 +370,17 @@ def _send(daraja: Daraja, outgoing: _Outgoing) -> tuple[settlement.Evidence, byt
         counters.count("pushes", outcome="unconfirmed")
         return settlement.PushUnconfirmed(), error.body or str(error).encode()
     counters.count("pushes", outcome="accepted")
-    return _answered(accepted), accepted.body
-
-
-def _answered(accepted: PushAccepted) -> settlement.PushAnswered:
-    return settlement.PushAnswered(accepted.merchant_request_id, accepted.checkout_request_id)
+    ids = (accepted.merchant_request_id, accepted.checkout_request_id)
+    return settlement.PushAnswered(*ids), accepted.body
 
 
 # Seconds, in which the clock ticks at least once.
 _A_TICK = 2
-# Two orders that meet on one line need two; each further one, an attempt that has just grown old.
-_TRIES = 4
-# The status code of a request that joined an open attempt.
-_JOINED = 200
-# Keys of those who joined an attempt: a page that lost its answer tries a few times.
-_MOST_JOINERS = 10
+# Counted, asked, written: three. Each that comes between two looks (another order on this line, an
+# attempt that has just grown old) takes one or two more.
+_MOST_STEPS = 10
+# The status code of a request for which a push went out.
+_PUSHED = 202
 # A person waits for it, and a prompt that takes longer to arrive is not expected any more.
 PUSH_BUDGET = timedelta(seconds=20)
 # Seconds in which a database that lost a COMMIT's answer may come back; half of them are left for

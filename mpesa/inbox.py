@@ -87,26 +87,21 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
     raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
     token_hash = hash_token(arrival.token)
     try:
-        changes = _take_in(session, token_hash, raw, seams)
-    except UnknownToken:
-        raise
+        evidence = read(raw.body, listed=seams.listed(raw.source))
+        changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now)
     except Exception as error:  # noqa: BLE001
         # Whatever it was, first of all the body has to be kept.
         log.info("a callback is stored before it is judged (%s)", type(error).__name__)
         _store_and_judge(session, token_hash, raw, seams)
         return
-    _announce(changes, seams)
-    counters.observe("callback_to_announced_seconds", time.monotonic() - began)
-
-
-def _take_in(session: Session, token_hash: str, raw: Raw, seams: Seams) -> list[Change]:
-    """The usual way: body and decision in one commit."""
-    evidence = read(raw.body, listed=seams.listed(raw.source))
-    changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now)
     if changes is None:
         raise _unknown_token()
     counters.count("callbacks", verdict=_verdict(evidence, changes))
-    return changes
+    try:
+        seams.announce(changes)
+    except Exception:  # what is committed has its 200, and the outbox tells the rooms again
+        log.exception("a change was not announced at once")
+    counters.observe("callback_to_announced_seconds", time.monotonic() - began)
 
 
 def _store_and_judge(session: Session, token_hash: str, raw: Raw, seams: Seams) -> None:
@@ -133,14 +128,6 @@ def _verdict(evidence: CallbackReceived, changes: Sequence[Change]) -> str:
     if any(each.settled_after is not None for each in changes):
         return "settled"
     return "changed" if changes else "unchanged"
-
-
-def _announce(changes: list[Change], seams: Seams) -> None:
-    """Tell the rooms; what is committed has its 200, and the outbox tells again."""
-    try:
-        seams.announce(changes)
-    except Exception:
-        log.exception("a change was not announced at once")
 
 
 def take_code(
@@ -230,7 +217,10 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seam
     """
     with logs.about(transaction_id=transaction_id):
         try:
-            _judge(session, transaction_id, raw, seams)
+            evidence = read(raw.body, listed=seams.listed(raw.source))
+            changes = ledger.record(session, transaction_id, evidence, raw, seams.now)
+            counters.count("callbacks", verdict=_verdict(evidence, changes))
+            seams.announce(changes)
         except SQLAlchemyError as error:
             # Its text may hold ids and numbers, so only its kind is told.
             log.error("callback not judged yet: %s", type(error).__name__)
@@ -240,13 +230,6 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seam
             return True
     counters.count("judgement_failures")
     return False
-
-
-def _judge(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> None:
-    evidence = read(raw.body, listed=seams.listed(raw.source))
-    changes = ledger.record(session, transaction_id, evidence, raw, seams.now)
-    counters.count("callbacks", verdict=_verdict(evidence, changes))
-    seams.announce(changes)
 
 
 def read(body: bytes, *, listed: bool) -> CallbackReceived:

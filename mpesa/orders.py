@@ -1,6 +1,5 @@
 """Orders: create, find, cancel."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,42 +9,20 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mpesa import books, ledger
+from mpesa import books, idempotency, ledger
 from mpesa.books import By
 from mpesa.domain.attempt import Account, OrderStatus
-from mpesa.domain.snapshot import utc_text
+from mpesa.domain.refusals import AttemptOpen, EndsAtNoTime, OrderNotFound, OrderPaid
+from mpesa.domain.snapshot import seconds_left, utc_text
+from mpesa.idempotency import Answer
 from mpesa.ledger import Change, Now
-from mpesa.models import IdempotencyKey, Order, writing
+from mpesa.models import Order, writing
 from mpesa.tokens import hash_token, new_id
 
 # One reference is one order, or a handful of attempts to make it; a page of them is enough.
 _MOST_FOUND = 100
 # Ten years, with the three leap days that they may have. No calendar or zone ends so soon.
 _LONGEST_LIFE = timedelta(days=3653)
-
-
-class OrderError(Exception):
-    """Why an order was not made, found or cancelled."""
-
-
-class OrderNotFound(OrderError):
-    """There is no such order."""
-
-
-class OrderPaid(OrderError):
-    """It is paid: there is nothing left to cancel."""
-
-
-class OrderHasOpenAttempt(OrderError):
-    """A prompt may still be answered."""
-
-
-class EndsAtNoTime(OrderError):
-    """Its end has passed before it began, or is further away than anybody can mean."""
-
-
-class KeyReused(OrderError):
-    """The idempotency key came before with other fields."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +112,7 @@ def cancel(
         What changed; empty where it was cancelled before.
 
     Raises:
-        OrderNotFound, OrderPaid, OrderHasOpenAttempt.
+        OrderNotFound, OrderPaid, AttemptOpen.
     """
     try:
         with books.taken_out(session, By.ORDER, order_id) as taken:
@@ -145,36 +122,29 @@ def cancel(
                 raise OrderPaid
             if status is OrderStatus.CANCELLED:
                 return []
-            marked = clock_stepped() and any(each.is_open for each in held.attempts)
-            if marked or held.attempt_open(now):
-                raise OrderHasOpenAttempt
+            stepped = clock_stepped()
+            for each in held.attempts:
+                if each.prompt_may_live(now) or (each.is_open and stepped):
+                    raise AttemptOpen(seconds_left(each.prompt_end(now), now) or 1)
             return ledger.end_order(taken, OrderStatus.CANCELLED, now)
     except books.Unknown:
         raise OrderNotFound from None
 
 
 def _create(session: Session, new: NewOrder, now: datetime, key: Key | None) -> Order:
+    kept = _as_kept(key, new) if key else None
     with writing(session):
-        earlier = _earlier(session, new, key) if key else None
+        earlier = idempotency.earlier(session.connection(), kept)
         if earlier is not None:
-            return earlier
+            return session.get_one(Order, earlier.order_id)
         if new.expires_at is not None and not now < new.expires_at <= now + _LONGEST_LIFE:
             raise EndsAtNoTime
         order = _row(new, now)
         session.add(order)
         session.flush()
-        if key:
-            session.add(_key_row(key, new, order, now))
+        for row in idempotency.kept(session.connection(), kept, Answer(201, order.id), now):
+            session.execute(row.statement, dict(row.values))
     return order
-
-
-def _earlier(session: Session, new: NewOrder, key: Key) -> Order | None:
-    row = session.get(IdempotencyKey, (_scope(key), key.value))
-    if row is None:
-        return None
-    if row.fingerprint != _fingerprint(new):
-        raise KeyReused
-    return session.get(Order, row.order_id)
 
 
 def _row(new: NewOrder, now: datetime) -> Order:
@@ -191,22 +161,7 @@ def _row(new: NewOrder, now: datetime) -> Order:
     )
 
 
-def _key_row(key: Key, new: NewOrder, order: Order, now: datetime) -> IdempotencyKey:
-    return IdempotencyKey(
-        scope=_scope(key),
-        key=key.value,
-        fingerprint=_fingerprint(new),
-        status_code=201,
-        order_id=order.id,
-        created_at=now,
-    )
-
-
-def _scope(key: Key) -> str:
-    return f"api:{hash_token(key.api_key)}"
-
-
-def _fingerprint(new: NewOrder) -> str:
+def _as_kept(key: Key, new: NewOrder) -> idempotency.Key:
     expires = utc_text(new.expires_at) if new.expires_at else None
     fields = [new.amount, new.reference, new.description, new.return_url, expires]
-    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+    return idempotency.Key(f"api:{hash_token(key.api_key)}", key.value, json.dumps(fields))

@@ -8,23 +8,23 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from mpesa import checkout
-from mpesa.checkout import (
+from mpesa.checkout import Started
+from mpesa.daraja import DarajaError, NoAnswer, NotSent, Push, Refused, UnknownOutcome
+from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED
+from mpesa.domain.refusals import (
     AttemptOpen,
     KeyReused,
     LineBusy,
     OrderClosed,
+    OrderError,
     OrderNotFound,
     OrderPaid,
     RetryLater,
-    Started,
 )
-from mpesa.daraja import DarajaError, NoAnswer, NotSent, Push, Refused, UnknownOutcome
-from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.ledger import Kind
 from mpesa.models import IdempotencyKey
-from mpesa.orders import OrderHasOpenAttempt
 from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
@@ -69,7 +69,7 @@ def started_or_refused(desk: Desk, order: str, **more: object) -> Started | str:
     """What a request got: a start, or the name of the refusal."""
     try:
         return desk.start(order, **more)  # type: ignore[arg-type]
-    except checkout.PushNotStarted as refusal:
+    except OrderError as refusal:
         return type(refusal).__name__
 
 
@@ -559,7 +559,7 @@ def test_an_order_with_a_late_prompt_is_neither_cancelled_nor_expired(
     clock.pass_(seconds=179)
     desk.tick()
 
-    with pytest.raises(OrderHasOpenAttempt):
+    with pytest.raises(AttemptOpen):
         desk.cancel(order)
 
     assert desk.order_row(order).status == "OPEN"

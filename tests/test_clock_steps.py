@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 
 from mpesa import inbox, ledger, operators, reconciler
 from mpesa.asking import Line
-from mpesa.checkout import AttemptOpen, LineBusy, PushNotStarted, RetryLater
 from mpesa.clock import run_once
 from mpesa.daraja import UnknownOutcome
+from mpesa.domain.refusals import AttemptOpen, LineBusy, OrderError, RetryLater
 from mpesa.ledger import Kind, Raw
-from mpesa.orders import OrderHasOpenAttempt
 from mpesa.web import background
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
@@ -59,8 +58,8 @@ def let_pass(desk: Desk, seconds: int) -> None:
         left -= pause
 
 
-def refused(desk: Desk, order: str, msisdn: str = SECOND_PAYER_MSISDN) -> PushNotStarted:
-    with pytest.raises(PushNotStarted) as refusal:
+def refused(desk: Desk, order: str, msisdn: str = SECOND_PAYER_MSISDN) -> OrderError:
+    with pytest.raises(OrderError) as refusal:
         desk.start(order, msisdn)
     return refusal.value
 
@@ -83,7 +82,7 @@ def test_a_prompt_stays_open_for_what_was_left_of_it(desk: Desk, clock: Clock, h
     clock.step(hours=hours)
     let_pass(desk, 79)
     during = refused(desk, order), refused(desk, other, "254712345678")
-    with pytest.raises(OrderHasOpenAttempt):
+    with pytest.raises(AttemptOpen):
         desk.cancel(order)
     let_pass(desk, 1)
 
@@ -177,7 +176,7 @@ def test_nothing_ends_by_a_clock_that_was_just_put_forward(desk: Desk, clock: Cl
     desk.tick()
     clock.step(hours=3)
 
-    with pytest.raises(OrderHasOpenAttempt):
+    with pytest.raises(AttemptOpen):
         desk.cancel(order)
     with desk.sessions() as session:
         due = run_once(session, desk.now, timedelta(0), desk.announce, desk.watch.stepped)

@@ -8,8 +8,9 @@ from flask import Flask
 
 from mpesa import orders
 from mpesa.domain.attempt import OrderStatus
+from mpesa.domain.refusals import AttemptOpen, KeyReused, OrderNotFound, OrderPaid
 from mpesa.models import Order
-from mpesa.orders import Key, KeyReused, NewOrder, OrderHasOpenAttempt, OrderNotFound, OrderPaid
+from mpesa.orders import Key, NewOrder
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import failure_callback, success_callback
@@ -172,7 +173,7 @@ def test_an_order_with_an_open_prompt_cannot_be_cancelled(desk: Desk) -> None:
     order = desk.order()
     desk.start(order)
 
-    with pytest.raises(OrderHasOpenAttempt):
+    with pytest.raises(AttemptOpen):
         desk.cancel(order)
 
     assert desk.order_row(order).status == "OPEN"

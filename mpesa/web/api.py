@@ -13,6 +13,13 @@ from mpesa.config import Settings, is_loopback
 from mpesa.domain import snapshot
 from mpesa.domain.people_text import read_line
 from mpesa.domain.reference import is_reference
+from mpesa.domain.refusals import (
+    AttemptOpen,
+    EndsAtNoTime,
+    KeyReused,
+    OrderNotFound,
+    OrderPaid,
+)
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Order, db
 from mpesa.orders import Key, NewOrder
@@ -68,9 +75,9 @@ def cancel_order(order_id: str) -> Response:
     try:
         ours = services()
         changed = orders.cancel(db.session(), order.id, ours.now, ours.watch.stepped)
-    except orders.OrderPaid:
+    except OrderPaid:
         raise Problem(409, "order_paid", _("This order is paid.")) from None
-    except orders.OrderHasOpenAttempt:
+    except AttemptOpen:
         detail = _("A prompt of this order may still be answered. Try again in three minutes.")
         raise Problem(409, "attempt_open", detail) from None
     services().announce(changed)
@@ -102,10 +109,10 @@ def make_order(new: NewOrder, key: Key | None = None) -> Order:
     """
     try:
         return orders.create(db.session(), new, services().now(), key)
-    except orders.KeyReused:
+    except KeyReused:
         detail = _("This Idempotency-Key was used before with other fields.")
         raise Problem(422, "idempotency_mismatch", detail) from None
-    except orders.EndsAtNoTime:
+    except EndsAtNoTime:
         raise _wrong_expiry() from None
 
 
@@ -223,10 +230,10 @@ def _authorised() -> str:
 def _find(order_id: str) -> Order:
     try:
         if not is_id(order_id):
-            raise orders.OrderNotFound
+            raise OrderNotFound
         logs.note(order_id=order_id)
         return orders.find(db.session(), order_id)
-    except orders.OrderNotFound:
+    except OrderNotFound:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 

@@ -20,6 +20,7 @@ from mpesa.config import AccountType, Settings, is_loopback
 from mpesa.domain import snapshot, view
 from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.reference import account_reference
+from mpesa.domain.refusals import OrderNotFound
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import View
@@ -136,10 +137,10 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
 def _find(order_id: str) -> Order:
     try:
         if not is_id(order_id):
-            raise orders.OrderNotFound
+            raise OrderNotFound
         logs.note(order_id=order_id)
         return orders.find(db.session(), order_id)
-    except orders.OrderNotFound:
+    except OrderNotFound:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 

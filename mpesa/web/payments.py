@@ -9,7 +9,8 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from mpesa import checkout, inbox, logs
-from mpesa.checkout import PushNotStarted, PushRequest, Started
+from mpesa.checkout import PushRequest, Started
+from mpesa.domain import refusals
 from mpesa.domain.phone import (
     InvalidPhone,
     NoPhone,
@@ -17,6 +18,7 @@ from mpesa.domain.phone import (
     PhoneTooShort,
     parse_msisdn,
 )
+from mpesa.domain.refusals import OrderError
 from mpesa.domain.sms_code import find_receipt
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
@@ -134,7 +136,7 @@ def _start(fields: Mapping[str, Any]) -> Started:
     wanted = _push_request(fields)
     try:
         return checkout.start(db.session(), wanted, _seams())
-    except PushNotStarted as refusal:
+    except OrderError as refusal:
         raise _problem(refusal) from None
 
 
@@ -147,7 +149,7 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
     except InvalidPhone as refusal:
         raise invalid("phone", _phone_refused(refusal), "invalid_phone") from None
     if not is_id(order_id):
-        raise _problem(checkout.OrderNotFound())
+        raise _problem(refusals.OrderNotFound())
     logs.note(order_id=order_id)
     return PushRequest(order_id, msisdn, idempotency_key(), sender_mark())
 
@@ -193,30 +195,30 @@ def _told(transaction_id: str) -> dict[str, Any]:
     return words.with_message(_snapshot(transaction_id), words.language())
 
 
-def _problem(refusal: PushNotStarted) -> Problem:
+def _problem(refusal: OrderError) -> Problem:
     match refusal:
-        case checkout.OrderNotFound():
+        case refusals.OrderNotFound():
             return Problem(404, "order_not_found", _("There is no such order."))
-        case checkout.OrderPaid():
+        case refusals.OrderPaid():
             return Problem(409, "order_paid", _("This order is paid. Do not pay again."))
-        case checkout.OrderClosed():
+        case refusals.OrderClosed():
             return Problem(409, "order_closed", _("This order can no longer be paid."))
-        case checkout.KeyReused():
+        case refusals.KeyReused():
             detail = _("This Idempotency-Key was used before with other fields.")
             return Problem(422, "idempotency_mismatch", detail)
-        case checkout.MustWait():
+        case refusals.MustWait():
             return _wait(refusal)
         case _:
             raise refusal
 
 
-def _wait(refusal: checkout.MustWait) -> Problem:
+def _wait(refusal: refusals.MustWait) -> Problem:
     seconds = refusal.seconds
     match refusal:
-        case checkout.AttemptOpen():
+        case refusals.AttemptOpen():
             detail = _("A request for this order is still open on another phone.")
             return Problem(409, "attempt_open", detail)
-        case checkout.LineBusy():
+        case refusals.LineBusy():
             detail = ngettext(
                 "Another M-PESA request is open on this phone. Try again in %(num)d second.",
                 "Another M-PESA request is open on this phone. Try again in %(num)d seconds.",
