@@ -16,8 +16,8 @@ from mpesa.domain import schedule, settlement, snapshot, webhook
 from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.result_codes import PAID_CODE
-from mpesa.domain.settlement import Decision
 from mpesa.domain.snapshot import Snapshot
+from mpesa.domain.why import PROSE
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, rows_at_once, writing
 from mpesa.tokens import new_id
 
@@ -82,7 +82,7 @@ _SET_ASIDE = (
     .where(
         Evidence.transaction_id == bindparam("id"),
         Evidence.kind == Kind.CALLBACK.value,
-        DecisionRow.why.in_((settlement.UNREADABLE, settlement.LACKS_MERCHANT_ID)),
+        DecisionRow.why.in_((*PROSE, *PROSE.values())),
     )
     .order_by(Evidence.id.desc())
     .limit(20)
@@ -284,15 +284,23 @@ def _judge(
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
     changed = after.attempt(attempt.id)
-    decided = Write(books.ADD_DECISION_ON_IT, _decision_row(changed, decision, now))
+    decided = {
+        "transaction_id": attempt.id,
+        "status": changed.status.value,
+        "reason": changed.reason.value,
+        "seq": changed.seq,
+        "needs_review": decision.needs_review,
+        "why": decision.text,
+        "decided_at": now,
+    }
     if raw.stored_id is None:
-        heard = [Write(books.ADD_EVIDENCE, _evidence_row(attempt.id, raw, now)), decided]
+        heard = Write(books.ADD_EVIDENCE, _evidence_row(attempt.id, raw, now))
+        written = [heard, Write(books.ADD_DECISION_ON_IT, decided)]
     else:
-        values = {**decided.values, "evidence_id": raw.stored_id}
-        heard = [Write(books.ADD_DECISION, values)]
+        written = [Write(books.ADD_DECISION, {**decided, "evidence_id": raw.stored_id})]
     if taken.connection.get_execution_options().get(TELLS_MERCHANT):
-        heard += _messages(attempt, after, changed, now)
-    taken.put_back(after, *heard)
+        written += _messages(attempt, after, changed, now)
+    taken.put_back(after, *written)
     return _changes(before, after, now)
 
 
@@ -349,18 +357,6 @@ def _evidence_row(transaction_id: str, raw: Raw, now: datetime) -> dict[str, obj
         "body": raw.body,
         "source": raw.source,
         "received_at": now,
-    }
-
-
-def _decision_row(attempt: Attempt, decision: Decision, now: datetime) -> dict[str, object]:
-    return {
-        "transaction_id": attempt.id,
-        "status": attempt.status.value,
-        "reason": attempt.reason.value,
-        "seq": attempt.seq,
-        "needs_review": decision.needs_review,
-        "why": decision.why,
-        "decided_at": now,
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from mpesa import ledger
 from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.result_codes import Status
+from mpesa.domain.why import Why
 from mpesa.ledger import Kind
 from mpesa.models import (
     Asked,
@@ -82,7 +83,7 @@ def by_age(
     # Of what was forgotten on request, whatever came since goes too, however young it is.
     due = and_(or_(old, Transaction.msisdn.is_(None)), _is_known())
     done = Forgotten(left=_count(session, and_(due, not_(_settled()))))
-    why = f"older than {age.days} days"
+    why = f"{Why.FORGOTTEN_BY_AGE}: {age.days}"
     return _forget_all(session, and_(due, _settled()), done, (by, why, now), dry_run)
 
 
@@ -107,7 +108,9 @@ def by_line(
     unsettled = session.scalars(select(Transaction.id).where(own, may_change)).all()
     if unsettled:
         raise UnsettledLine(unsettled)
-    return _forget_all(session, own, Forgotten(), (by, "on request", now), dry_run)
+    return _forget_all(
+        session, own, Forgotten(), (by, Why.FORGOTTEN_ON_REQUEST.value, now), dry_run
+    )
 
 
 def _settled() -> ColumnElement[bool]:
@@ -286,7 +289,7 @@ def _leave_evidence(
             reason=transaction.reason,
             seq=transaction.seq,
             needs_review=False,
-            why=f"number, ids and raw messages were blanked ({why})",
+            why=why,
             decided_at=now,
         )
     )

@@ -18,10 +18,12 @@ from mpesa.config import Settings
 from mpesa.domain import result_codes
 from mpesa.domain.result_codes import FAILED_REASONS, SUCCESS_REASONS, Reason
 from mpesa.domain.snapshot import Snapshot
+from mpesa.domain.why import Why
 from mpesa.simulator import script
 from mpesa.simulator.organisation import CallbackWords, LivingTokens, Organisation, TillMismatch
 from mpesa.simulator.script import Script
 from mpesa.web import errors
+from mpesa.web.console import decisions
 from mpesa.web.problems import MEANINGS
 from mpesa.web.words import message_of
 from tests.factories import make_settings
@@ -314,6 +316,14 @@ def test_every_reason_is_in_the_readme_with_its_status():
         else "PENDING"
         for reason in Reason
     }
+
+
+def test_every_doubt_is_in_the_troubleshooting_by_its_word():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    # Who asks without an id knows why Daraja cannot be asked.
+    told = set(decisions.DOUBTS) - {Why.OPERATOR_ASKS}
+
+    assert [each for each in told if f"`{each}" not in text] == []
 
 
 def test_every_result_code_is_in_the_troubleshooting_with_its_reason():

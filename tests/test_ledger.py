@@ -95,7 +95,7 @@ def test_evidence_that_changes_nothing_is_kept_without_a_new_seq(desk: Desk) -> 
     assert changed == []
     assert desk.transaction(transaction).seq == seq
     assert desk.evidence(transaction)[-1].kind == "query"
-    assert "only recorded" in desk.decisions(transaction)[-1].why
+    assert "query_only_recorded" in desk.decisions(transaction)[-1].why
 
 
 def test_the_push_answer_gives_ids_without_a_new_seq(desk: Desk) -> None:

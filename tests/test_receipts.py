@@ -267,7 +267,7 @@ def test_a_claim_about_a_failure_that_daraja_does_not_prove_has_a_person_look(
     assert (row.status, row.reason, row.seq) == ("FAILED", before.reason, before.seq)
     assert (row.needs_review, row.next_ask_at) == (True, before.next_ask_at)
     why = desk.decisions(transaction)[-1].why
-    assert why.startswith("a callback that was not believed said paid, and a query does not: ")
+    assert why.startswith("claim_not_proven")
 
 
 @on_both
@@ -476,7 +476,7 @@ def assert_both_are_looked_at(desk: Desk, first: str, second: str) -> None:
     assert (holder.status, holder.receipt, holder.needs_review) == ("SUCCESS", RECEIPT, True)
     assert (claimant.receipt, claimant.needs_review) == (None, True)
     asked = [each.why for each in desk.decisions(first) if each.needs_review]
-    assert asked == [f"another payment's callback names this receipt: {second}"]
+    assert asked == [f"receipt_claimed: {second}"]
     assert any(each.why.endswith(f": {first}") for each in desk.decisions(second))
 
 

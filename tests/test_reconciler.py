@@ -531,7 +531,7 @@ def test_an_answer_after_the_callback_is_only_recorded(desk: Desk, clock: Clock)
 
     row = desk.transaction(transaction)
     assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", RECEIPT, False)
-    assert desk.decisions(transaction)[-1].why.endswith("only recorded")
+    assert desk.decisions(transaction)[-1].why.startswith("query_only_recorded: ")
 
 
 # -- the end of silence, and of processes ----------------------------------------------------------

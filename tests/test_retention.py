@@ -102,7 +102,7 @@ def test_what_was_forgotten_says_so_by_whom_and_when(desk: Desk) -> None:
 
     last = desk.evidence(transaction)[-1]
     assert (last.kind, last.source, last.received_at) == ("forgotten", "cron", desk.now())
-    assert "older than 400 days" in desk.decisions(transaction)[-1].why
+    assert "forgotten_by_age: 400" in desk.decisions(transaction)[-1].why
 
 
 def test_once_more_finds_nothing(desk: Desk) -> None:

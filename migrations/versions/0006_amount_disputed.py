@@ -20,7 +20,8 @@ KNOWN = sa.text(
     "UPDATE transactions SET amount_disputed = true"
     " WHERE (needs_review OR next_ask_at IS NOT NULL) AND EXISTS ("
     "SELECT 1 FROM decisions WHERE decisions.transaction_id = transactions.id"
-    " AND decisions.why = 'code 0 with another amount')"
+    # The second is what is kept since, for who comes back after a downgrade.
+    " AND decisions.why IN ('code 0 with another amount', 'callback_names_other_amount'))"
 )
 
 

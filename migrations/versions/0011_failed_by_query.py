@@ -21,7 +21,8 @@ KNOWN = sa.text(
     " WHERE next_ask_at IS NOT NULL AND status = 'FAILED' AND NOT final"
     " AND reason NOT IN ('closed_by_operator', 'unknown_code') AND NOT EXISTS ("
     "SELECT 1 FROM decisions WHERE decisions.transaction_id = transactions.id"
-    " AND decisions.why LIKE 'the callback says%')"
+    # The second is what is kept since, for who comes back after a downgrade.
+    " AND (decisions.why LIKE 'the callback says%' OR decisions.why LIKE 'callback_says_%'))"
 )
 
 

@@ -19,19 +19,7 @@ from mpesa.domain.result_codes import (
     reason_of_query,
     retry_at,
 )
-
-# Why a callback was set aside whose receipt is taken once a query says that it was paid.
-UNREADABLE = "the callback could not be read"
-LACKS_MERCHANT_ID = "the callback names no MerchantRequestID"
-# How each decision begins that believes a callback, and no other.
-CALLBACK_SAYS = "the callback says"
-# Before a colon and what was told instead.
-CLAIM_NOT_PROVEN = "a callback that was not believed said paid, and a query does not"
-SAYS_OTHERWISE = f"{CALLBACK_SAYS} otherwise than one before it, which said paid"
-PAID_UNNAMED = "a query says paid, and does not name this payment"
-# Before a colon and the id of the other transaction.
-RECEIPT_TAKEN = "the receipt belongs to another payment"
-RECEIPT_CLAIMED = "another payment's callback names this receipt"
+from mpesa.domain.why import Why
 
 
 @dataclass(frozen=True)
@@ -226,14 +214,15 @@ class Decision:
         ask_now: Daraja is to be asked at once.
         closes: the attempt is no longer open.
         replan: when Daraja is asked next is to be worked out anew.
-        why: one line for the decision row.
+        about: what the word is about: an id, a reason, a time.
     """
 
     status: Status
     reason: Reason
     final: bool
     receipt: str | None
-    why: str
+    why: Why
+    about: str = ""
     retry_at: datetime | None = None
     prompt_ends_at: datetime | None = None
     times: Times | None = None
@@ -247,6 +236,11 @@ class Decision:
     ask_now: bool = False
     closes: bool = False
     replan: bool = False
+
+    @property
+    def text(self) -> str:
+        """What its row keeps of why it was made."""
+        return f"{self.why}: {self.about}" if self.about else self.why.value
 
 
 def decide(  # noqa: C901 - a case for each kind of evidence
@@ -278,7 +272,7 @@ def decide(  # noqa: C901 - a case for each kind of evidence
         case WaitOver():
             return _wait_over(attempt)
         case PromptOver():
-            return replace(_unchanged(attempt, "no prompt lives this long"), closes=True)
+            return replace(_unchanged(attempt, Why.PROMPT_OVER), closes=True)
         case SilenceTooLong():
             return _silence_too_long(attempt)
         case ClockStepped():
@@ -286,21 +280,19 @@ def decide(  # noqa: C901 - a case for each kind of evidence
         case TimesAhead():
             return _times_ahead(attempt, evidence, now)
         case CodeTyped():
-            return _ask(attempt, "the shopper typed a code from an SMS")
+            return _ask(attempt, Why.CODE_TYPED)
         case ReceiptClaimed():
-            return _unchanged(attempt, f"{RECEIPT_CLAIMED}: {evidence.claimant}", needs_review=True)
+            return _unchanged(attempt, Why.RECEIPT_CLAIMED, evidence.claimant, needs_review=True)
         case OperatorSaysPaid():
             return _operator_says_paid(attempt, evidence)
         case OperatorSaysNotPaid():
             return _operator_says_not_paid(attempt, now)
         case OperatorAsks():
-            return _ask(attempt, "an operator has Daraja asked")
+            return _ask(attempt, Why.OPERATOR_ASKS)
         case OperatorLooked():
-            return _unchanged(attempt, "an operator looked at the number")
+            return _unchanged(attempt, Why.OPERATOR_LOOKED)
         case ReviewSettled():
-            return replace(
-                _unchanged(attempt, "an operator settled the review"), settles_review=True
-            )
+            return replace(_unchanged(attempt, Why.REVIEW_SETTLED), settles_review=True)
         case _:
             assert_never(evidence)
 
@@ -326,8 +318,9 @@ def apply(
     pays = decision.status is Status.SUCCESS and attempt.status is not Status.SUCCESS
     status = account.status(now)
     if pays and status is not OrderStatus.OPEN:
-        why = f"{decision.why}, for an order that was {status.value} already"
-        decision = replace(decision, why=why, needs_review=True)
+        paid = status is OrderStatus.PAID
+        why = Why.MONEY_TWICE if paid else Why.MONEY_FOR_CLOSED_ORDER
+        decision = replace(decision, why=why, about=decision.text, needs_review=True)
     settles = pays and status is not OrderStatus.PAID
     after = _planned(attempt, _decided(attempt, decision, now), decision, now, share)
     after = replace(after, settles_order=attempt.settles_order or settles)
@@ -408,29 +401,29 @@ def _looks_alike(before: Attempt, after: Attempt) -> bool:
 def _push_answered(attempt: Attempt, evidence: PushAnswered, now: datetime) -> Decision:
     ids = (evidence.merchant_request_id, evidence.checkout_request_id)
     if evidence.ids_taken or _contradicts(attempt, *ids):
-        return _unchanged(attempt, "the push's answer names other ids", needs_review=True)
+        return _unchanged(attempt, Why.PUSH_NAMES_OTHER_IDS, needs_review=True)
     # Recorded twice, the prompt lives no longer; where a callback brought the ids, it has ended.
     known = ids == (attempt.merchant_request_id, attempt.checkout_request_id)
     ends = None if known else now + OPEN_FOR
     if attempt.status is not Status.PENDING:
-        late = _unchanged(attempt, "the push was answered after its result")
+        late = _unchanged(attempt, Why.PUSH_ANSWERED_LATE)
         return replace(late, adopts=ids, prompt_ends_at=ends)
     reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.AWAITING_PIN
-    taken = _unchanged(attempt, "Daraja took the push")
+    taken = _unchanged(attempt, Why.PUSH_TAKEN)
     return replace(taken, reason=reason, adopts=ids, prompt_ends_at=ends)
 
 
 def _push_failed(attempt: Attempt, evidence: PushFailed, now: datetime) -> Decision:
     if attempt.status is not Status.PENDING:
-        return _unchanged(attempt, "the push failed after its result was known")
-    return _failed(attempt, evidence.reason, now, "no prompt was sent", final=True)
+        return _unchanged(attempt, Why.PUSH_FAILED_LATE)
+    return _failed(attempt, evidence.reason, now, Why.PUSH_NOT_RUN, final=True)
 
 
 def _push_unconfirmed(attempt: Attempt) -> Decision:
     if attempt.status is not Status.PENDING or attempt.checkout_request_id is not None:
-        return _unchanged(attempt, "the push's answer is no longer needed")
+        return _unchanged(attempt, Why.PUSH_ANSWER_NOT_NEEDED)
     reason = attempt.reason if attempt.reason is Reason.OVERDUE else Reason.PUSH_UNCONFIRMED
-    return replace(_unchanged(attempt, "nobody knows whether the push ran"), reason=reason)
+    return replace(_unchanged(attempt, Why.PUSH_UNCERTAIN), reason=reason)
 
 
 def _callback_received(attempt: Attempt, evidence: CallbackReceived, now: datetime) -> Decision:
@@ -441,16 +434,16 @@ def _callback_received(attempt: Attempt, evidence: CallbackReceived, now: dateti
             result is not None
             and (_ids_disagree(attempt, result) or _lacks_checkout_id(attempt, result))
         )
-        why = "the callback came from an address that is not listed"
+        why = Why.CALLBACK_NOT_LISTED
         return _ask(attempt, why, needs_review=doubtful)
     if result is None:
         return _unreadable(attempt, evidence)
     if attempt.forgotten and (result.code != PAID_CODE or _tells_nothing_new(attempt, result)):
-        return _unchanged(attempt, "who paid was forgotten; the callback tells nothing new")
+        return _unchanged(attempt, Why.CALLBACK_AFTER_FORGETTING)
     if evidence.ids_taken or _ids_disagree(attempt, result):
-        return _unchanged(attempt, "the callback's ids disagree", needs_review=True)
+        return _unchanged(attempt, Why.CALLBACK_NAMES_OTHER_IDS, needs_review=True)
     if _lacks_checkout_id(attempt, result):
-        return _ask(attempt, "the callback names no CheckoutRequestID", needs_review=True)
+        return _ask(attempt, Why.CALLBACK_LACKS_CHECKOUT_ID, needs_review=True)
     if result.code == PAID_CODE:
         return _callback_success(attempt, result, evidence.receipt_holder)
     return _callback_failure(attempt, result, now)
@@ -465,11 +458,11 @@ def _query_answered(attempt: Attempt, evidence: QueryAnswered, now: datetime) ->
     if attempt.status is Status.FAILED and attempt.success_claimed:
         return _claim_not_proven(attempt, reason)
     if attempt.status is not Status.PENDING:
-        return _unchanged(attempt, f"a query says {reason}; only recorded")
-    failed = _failed(attempt, reason, now, f"a query says {reason}", final=False)
+        return _unchanged(attempt, Why.QUERY_ONLY_RECORDED, reason)
+    failed = _failed(attempt, reason, now, Why.QUERY_SAYS_FAILED, reason, final=False)
     failed = replace(failed, failed_by_query=True)
     if attempt.success_claimed:
-        failed = replace(failed, why=f"{CLAIM_NOT_PROVEN}: {reason}")
+        failed = replace(failed, why=Why.CLAIM_NOT_PROVEN)
     return failed if evidence.sets_wait else replace(failed, retry_at=None)
 
 
@@ -478,21 +471,21 @@ def _query_unanswered(attempt: Attempt, evidence: QueryUnanswered) -> Decision:
     if not evidence.paid_unnamed:
         return told_nothing
     # Somebody paid, and nobody can say who: never believed, and not to be passed over either.
-    return replace(told_nothing, why=PAID_UNNAMED, needs_review=True)
+    return replace(told_nothing, why=Why.QUERY_PAID_UNNAMED, about="", needs_review=True)
 
 
 def _wait_over(attempt: Attempt) -> Decision:
     if attempt.status is not Status.PENDING:
-        return _unchanged(attempt, "the wait ended after the result")
-    return replace(_unchanged(attempt, "nothing was heard in time"), reason=Reason.OVERDUE)
+        return _unchanged(attempt, Why.WAIT_OVER_LATE)
+    return replace(_unchanged(attempt, Why.WAIT_OVER), reason=Reason.OVERDUE)
 
 
 def _silence_too_long(attempt: Attempt) -> Decision:
     if attempt.status is Status.SUCCESS and attempt.receipt is None:
-        missing = _unchanged(attempt, "the receipt never came", needs_review=True)
+        missing = _unchanged(attempt, Why.RECEIPT_NEVER_CAME, needs_review=True)
         return replace(missing, final=True, replan=True)
     silent = attempt.status is Status.PENDING
-    heard = _unchanged(attempt, "nothing was heard; a person has to look", needs_review=silent)
+    heard = _unchanged(attempt, Why.SILENT_TOO_LONG, needs_review=silent)
     return replace(heard, replan=True)
 
 
@@ -500,72 +493,72 @@ def _clock_stepped(attempt: Attempt, evidence: ClockStepped, now: datetime) -> D
     wait = timedelta(seconds=RULES[attempt.reason].wait_seconds if attempt.reason in RULES else 0)
     times = steps.stepped(attempt.times, evidence.seen, evidence.step, now, wait)
     if times is None:
-        return _unchanged(attempt, "its times were put right before")
+        return _unchanged(attempt, Why.TIMES_PUT_RIGHT_BEFORE)
     by = evidence.step.by.total_seconds()
-    return _timed(attempt, times, f"the clock stepped by {by:+.0f} s")
+    return _timed(attempt, times, Why.CLOCK_STEPPED, f"{by:+.0f} s, ")
 
 
 def _times_ahead(attempt: Attempt, evidence: TimesAhead, now: datetime) -> Decision:
     times = steps.within_their_rules(attempt, now, evidence.by)
     if times == attempt.times:
-        return _unchanged(attempt, "its times were put right before")
-    return _timed(attempt, times, "the clock was ahead, and was put back")
+        return _unchanged(attempt, Why.TIMES_PUT_RIGHT_BEFORE)
+    return _timed(attempt, times, Why.CLOCK_WAS_AHEAD)
 
 
 def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decision:
     if evidence.receipt_holder:
         return _taken(attempt, evidence.receipt_holder)
     if attempt.receipt not in (None, evidence.receipt):
-        return _unchanged(attempt, "the operator names another receipt", needs_review=True)
-    paid = _paid(attempt, evidence.receipt, "an operator found the money")
+        return _unchanged(attempt, Why.OPERATOR_NAMES_OTHER_RECEIPT, needs_review=True)
+    paid = _paid(attempt, evidence.receipt, Why.OPERATOR_FOUND_MONEY)
     # A receipt that is filled in later says nothing of what else is in doubt, such as money twice.
     return replace(paid, settles_review=attempt.status is not Status.SUCCESS)
 
 
 def _operator_says_not_paid(attempt: Attempt, now: datetime) -> Decision:
     if attempt.status is Status.SUCCESS:
-        return _unchanged(attempt, "a payment that succeeded stays so")
-    failed = _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, "an operator found no money")
+        return _unchanged(attempt, Why.PAID_STAYS_PAID)
+    failed = _failed(attempt, Reason.CLOSED_BY_OPERATOR, now, Why.OPERATOR_FOUND_NONE)
     return replace(failed, settles_review=True, needs_review=False)
 
 
 def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -> Decision:
     if result.amount not in (None, attempt.amount):
-        other = _unchanged(attempt, "code 0 with another amount", needs_review=True)
+        other = _unchanged(attempt, Why.CALLBACK_NAMES_OTHER_AMOUNT, needs_review=True)
         return replace(other, disputes_amount=True)
     if result.amount is None or result.receipt is None:
-        return _ask(attempt, "code 0 without amount or receipt", needs_review=True)
+        return _ask(attempt, Why.CALLBACK_LACKS_AMOUNT_OR_RECEIPT, needs_review=True)
     if holder:
         return replace(_taken(attempt, holder), contests=holder)
     if attempt.receipt not in (None, result.receipt):
-        return _unchanged(attempt, "a second receipt for the same payment", needs_review=True)
+        return _unchanged(attempt, Why.SECOND_RECEIPT, needs_review=True)
     if _lacks_merchant_id(attempt, result) and attempt.status is not Status.SUCCESS:
-        return _ask_whether_paid(attempt, LACKS_MERCHANT_ID)
-    paid = _paid(attempt, result.receipt, f"{CALLBACK_SAYS} that it was paid")
+        return _ask_whether_paid(attempt, Why.CALLBACK_LACKS_MERCHANT_ID)
+    paid = _paid(attempt, result.receipt, Why.CALLBACK_SAYS_PAID)
     return replace(paid, adopts=_adopted(attempt, result))
 
 
 def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
     if attempt.amount_disputed and attempt.status is not Status.SUCCESS:
-        why = "a query says that it was paid, and a callback told another amount"
+        why = Why.QUERY_AGAINST_THE_AMOUNT
         return _unchanged(attempt, why, needs_review=True)
     holder = evidence.receipt_holder
     if holder and attempt.receipt is None:
-        why = f"a query says that it was paid; {RECEIPT_TAKEN}: {holder}"
-        return replace(_paid(attempt, None, why), needs_review=True, contests=holder)
+        paid = _paid(attempt, None, Why.QUERY_PAID_RECEIPT_TAKEN, holder)
+        return replace(paid, needs_review=True, contests=holder)
     receipt = attempt.receipt or evidence.kept_receipt
-    return _paid(attempt, receipt, "a query says that it was paid")
+    return _paid(attempt, receipt, Why.QUERY_SAYS_PAID)
 
 
 def _query_told_nothing(attempt: Attempt) -> Decision:
     """What is PENDING is asked about for 72 hours; of a failure nobody might hear again."""
     if attempt.status is Status.FAILED and attempt.success_claimed:
-        return _claim_not_proven(attempt, "it told nothing")
-    return _unchanged(attempt, "the query told nothing")
+        return _claim_not_proven(attempt)
+    return _unchanged(attempt, Why.QUERY_TOLD_NOTHING)
 
 
-def _claim_not_proven(attempt: Attempt, told: str) -> Decision:
-    unproven = _unchanged(attempt, f"{CLAIM_NOT_PROVEN}: {told}", needs_review=True)
+def _claim_not_proven(attempt: Attempt, told: str = "") -> Decision:
+    unproven = _unchanged(attempt, Why.CLAIM_NOT_PROVEN, told, needs_review=True)
     return replace(unproven, success_claimed=False)
 
 
@@ -573,14 +566,16 @@ def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
     """Never believed; but it may name the receipt of what a query told, or another amount."""
     rough = evidence.rough
     if rough is None or rough.code != PAID_CODE:
-        return _ask(attempt, UNREADABLE)
+        return _ask(attempt, Why.CALLBACK_UNREADABLE)
     if _is_ours(attempt, rough) and rough.amount not in (None, attempt.amount):
-        return replace(_ask(attempt, UNREADABLE, needs_review=True), disputes_amount=True)
+        return replace(
+            _ask(attempt, Why.CALLBACK_UNREADABLE, needs_review=True), disputes_amount=True
+        )
     if attempt.status is not Status.SUCCESS:
-        return _ask_whether_paid(attempt, UNREADABLE)
+        return _ask_whether_paid(attempt, Why.CALLBACK_UNREADABLE)
     if kept_receipt(attempt, rough) not in (None, attempt.receipt):
         return _callback_success(attempt, rough, evidence.receipt_holder)
-    return _ask(attempt, UNREADABLE)
+    return _ask(attempt, Why.CALLBACK_UNREADABLE)
 
 
 def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
@@ -601,22 +596,24 @@ def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
 def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Decision:
     reason = reason_of_callback(result.code)
     if reason is None:
-        return _unchanged(attempt, "the callback tells of no end yet")
+        return _unchanged(attempt, Why.CALLBACK_TELLS_NO_END)
     if attempt.status is Status.SUCCESS:
-        return _unchanged(attempt, "a failure after the success", needs_review=True)
+        return _unchanged(attempt, Why.FAILED_AFTER_PAID, needs_review=True)
     if attempt.status is Status.FAILED and attempt.final:
-        return _unchanged(attempt, "a failure after a final failure")
+        return _unchanged(attempt, Why.FAILED_AFTER_THE_END)
     if _lacks_merchant_id(attempt, result):
-        return _ask(attempt, LACKS_MERCHANT_ID)
-    failed = _failed(attempt, reason, now, f"{CALLBACK_SAYS} {reason}")
+        return _ask(attempt, Why.CALLBACK_LACKS_MERCHANT_ID)
+    unknown = reason is Reason.UNKNOWN_CODE
+    why = Why.CALLBACK_OF_UNKNOWN_CODE if unknown else Why.CALLBACK_SAYS_FAILED
+    failed = _failed(attempt, reason, now, why, reason)
     if attempt.status is Status.FAILED and attempt.reason is reason:
         failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
     if attempt.success_claimed:
-        failed = replace(failed, why=f"{SAYS_OTHERWISE}: {reason}", ask_now=True)
+        failed = replace(failed, why=Why.CALLBACK_SAYS_OTHERWISE, ask_now=True)
     return replace(
         failed,
         adopts=_adopted(attempt, result),
-        needs_review=failed.needs_review or reason is Reason.UNKNOWN_CODE,
+        needs_review=failed.needs_review or unknown,
     )
 
 
@@ -657,24 +654,29 @@ def _ids_disagree(attempt: Attempt, result: StkResult) -> bool:
     return _contradicts(attempt, result.merchant_request_id, result.checkout_request_id)
 
 
-def _paid(attempt: Attempt, receipt: str | None, why: str) -> Decision:
+def _paid(attempt: Attempt, receipt: str | None, why: Why, about: str = "") -> Decision:
     reasons = {Status.PENDING: Reason.PAID, Status.FAILED: Reason.PAID_LATE}
     return Decision(
         status=Status.SUCCESS,
         reason=reasons.get(attempt.status, attempt.reason),
-        final=attempt.final if receipt == attempt.receipt and _settled(attempt) else bool(receipt),
+        final=attempt.final
+        if receipt == attempt.receipt and attempt.status is Status.SUCCESS
+        else bool(receipt),
         receipt=receipt,
         why=why,
+        about=about,
         closes=True,
     )
 
 
-def _settled(attempt: Attempt) -> bool:
-    return attempt.status is Status.SUCCESS
-
-
 def _failed(
-    attempt: Attempt, reason: Reason, now: datetime, why: str, *, final: bool | None = None
+    attempt: Attempt,
+    reason: Reason,
+    now: datetime,
+    why: Why,
+    about: str = "",
+    *,
+    final: bool | None = None,
 ) -> Decision:
     return Decision(
         status=Status.FAILED,
@@ -682,6 +684,7 @@ def _failed(
         final=RULES[reason].final if final is None else final,
         receipt=attempt.receipt,
         why=why,
+        about=about,
         retry_at=retry_at(reason, attempt.created_at, now),
         needs_review=attempt.success_claimed,
         closes=True,
@@ -689,17 +692,19 @@ def _failed(
 
 
 def _taken(attempt: Attempt, holder: str) -> Decision:
-    return _unchanged(attempt, f"{RECEIPT_TAKEN}: {holder}", needs_review=True)
+    return _unchanged(attempt, Why.RECEIPT_TAKEN, holder, needs_review=True)
 
 
-def _timed(attempt: Attempt, times: Times, why: str) -> Decision:
-    """Times that are put right; the decision's words keep the beginning that was shown before."""
+def _timed(attempt: Attempt, times: Times, why: Why, by: str = "") -> Decision:
+    """Times that are put right; the decision keeps the beginning that was shown before."""
     before = attempt.created_at.isoformat(timespec="seconds")
-    told = _unchanged(attempt, f"{why}; it was begun at {before}")
+    told = _unchanged(attempt, why, by + before)
     return replace(told, retry_at=times.retry_at, prompt_ends_at=times.prompt_ends_at, times=times)
 
 
-def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
+def _unchanged(
+    attempt: Attempt, why: Why, about: str = "", *, needs_review: bool = False
+) -> Decision:
     return Decision(
         status=attempt.status,
         reason=attempt.reason,
@@ -709,18 +714,19 @@ def _unchanged(attempt: Attempt, why: str, *, needs_review: bool = False) -> Dec
         success_claimed=attempt.success_claimed,
         failed_by_query=attempt.failed_by_query,
         why=why,
+        about=about,
         needs_review=needs_review,
     )
 
 
-def _ask(attempt: Attempt, why: str, *, needs_review: bool = False) -> Decision:
+def _ask(attempt: Attempt, why: Why, about: str = "", *, needs_review: bool = False) -> Decision:
     """Daraja is asked at once; where no id is known there is nothing to ask with, so a person."""
     nothing_to_ask_with = attempt.checkout_request_id is None or attempt.forgotten
     unchanged = _unchanged(attempt, why, needs_review=needs_review or nothing_to_ask_with)
     return replace(unchanged, ask_now=not nothing_to_ask_with)
 
 
-def _ask_whether_paid(attempt: Attempt, why: str) -> Decision:
+def _ask_whether_paid(attempt: Attempt, why: Why) -> Decision:
     """As `_ask`, for a claim that no person has to look at if Daraja's answer proves it."""
     asked = _ask(attempt, why)
     return replace(asked, success_claimed=asked.ask_now)

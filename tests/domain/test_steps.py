@@ -165,7 +165,7 @@ def test_a_step_decides_nothing_about_money(by: timedelta) -> None:
     assert decision.times.created_at == NOW - HOURS
     assert (decision.status, decision.reason) == (begun.status, begun.reason)
     assert not decision.closes
-    assert "2026-11-24T09:00:00" in decision.why
+    assert "2026-11-24T09:00:00" in decision.about
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """What an operator does: asked twice, done once, kept by name; and what waits for a person."""
 
-import inspect
 import json
 import re
 
 import pytest
+from markupsafe import escape
 from sqlalchemy import select
 
 from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.why import Why, words_of
 from mpesa.ledger import Kind, Raw
-from mpesa.models import Evidence, Transaction, db
-from mpesa.web.console import wording
+from mpesa.models import DecisionRow, Evidence, Transaction, db
+from mpesa.web.console import decisions
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.factories import RECEIPT, SECOND_PAYER, failure_callback, raw, success_callback
@@ -284,7 +285,7 @@ def test_an_act_on_a_state_that_has_passed_is_refused_with_what_changed(
 
     assert answer.status_code == 409
     assert "This payment has changed meanwhile" in answer.text
-    assert "the callback says that it was paid" in answer.text
+    assert "The callback says that it was paid." in answer.text
     assert status_of(client, payment)["status"] == "SUCCESS"
     assert acts_of(app, payment) == []
 
@@ -387,16 +388,56 @@ def test_a_query_that_a_callback_contradicts_says_so(app, operator, doubtful):
     assert "M-PESA says paid, but its callback told another amount than was asked for." in page
 
 
-def test_every_sentence_of_a_doubt_is_about_a_decision_that_is_made():
-    source = inspect.getsource(settlement)
-    words = {
-        settlement.UNREADABLE, settlement.RECEIPT_TAKEN, settlement.RECEIPT_CLAIMED,
-        settlement.CLAIM_NOT_PROVEN, settlement.SAYS_OTHERWISE,
-        f"a query says that it was paid; {settlement.RECEIPT_TAKEN}",
-        f"the callback says {Reason.UNKNOWN_CODE}",
-    }  # fmt: skip
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_every_reason_for_a_decision_has_a_sentence(app, lang):
+    with app.test_request_context(f"/?lang={lang}"):
+        told = {each: decisions.why(f"{each}: {Reason.CANCELLED}") for each in Why}
 
-    assert not [each for each in wording.DOUBTS if each not in words and f'"{each}"' not in source]
+    assert set(decisions.SENTENCES) == set(Why)
+    assert set(decisions.DOUBTS) < set(Why)
+    assert len(set(told.values())) == len(Why)
+    assert not [each for each in told.values() if "%(" in each or "_" in each]
+
+
+def test_a_decision_from_before_there_were_words_is_shown_as_it_is(app, operator, doubtful):
+    prose = "the receipt belongs to another payment: i-Jp1gVDeyYgV2zYq4mFmQ & so on"
+    with app.app_context():
+        newest = db.session.scalars(select(DecisionRow).order_by(DecisionRow.id.desc())).first()
+        newest.why = prose
+        db.session.commit()
+
+    page = operator.get("/console/review?lang=sw").text
+
+    assert f'<span lang="en">{escape(prose)}</span>' in page
+
+
+def test_a_decision_is_told_in_kiswahili_on_the_timeline(operator, payment):
+    page = operator.get(f"{LIST}/{payment}?lang=sw").text
+
+    assert "Daraja ilipokea ombi." in page
+    assert "Daraja took the push." not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "about"),
+    [
+        ("push_taken", [Why.PUSH_TAKEN], ""),
+        ("callback_says_failed: wrong_pin", [Why.CALLBACK_SAYS_FAILED], "wrong_pin"),
+        (
+            "money_twice: query_paid_receipt_taken: i-Jp1gVDeyYgV2zYq4mFmQ",
+            [Why.MONEY_TWICE, Why.QUERY_PAID_RECEIPT_TAKEN],
+            "i-Jp1gVDeyYgV2zYq4mFmQ",
+        ),
+        ("forgotten_by_age: 400: x", [Why.FORGOTTEN_BY_AGE], "400: x"),
+    ],
+)
+def test_what_a_row_keeps_is_read_as_words_and_what_they_are_about(text, words, about):
+    assert words_of(text) == (words, about)
+
+
+@pytest.mark.parametrize("prose", ["the callback could not be read", "a: b", "", "push_taken "])
+def test_prose_is_no_word(prose):
+    assert words_of(prose) is None
 
 
 def test_the_oldest_is_first(operator, client, daraja, make_order, clock, doubtful):

@@ -254,7 +254,7 @@ def test_a_payment_that_is_not_there_is_not_found(operator, transaction_id):
 def test_a_payments_page_tells_its_story_in_order(operator, three):
     text = page_of(operator, three[0])
 
-    story = ["The push was begun", "Daraja took the push", "the callback says that it was paid"]
+    story = ["The push was begun", "Daraja took the push", "The callback says that it was paid."]
     places = [text.index(each) for each in story]
     assert places == sorted(places)
     assert "24 Nov 2026, 12:01:30" in text

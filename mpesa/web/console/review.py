@@ -14,7 +14,7 @@ from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
-from mpesa.web.console import lists, wording
+from mpesa.web.console import decisions, lists, wording
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.naming import Act
 from mpesa.web.console.transactions import acts_for
@@ -103,13 +103,13 @@ def _case(row: Transaction) -> Case:
     )
     return Case(
         row,
-        wording.doubt(decision.why) if decision else "",
+        decisions.doubt(decision.why) if decision else "",
         decision,
         evidence,
         _said(evidence),
         _codes(row.id),
         db.session.scalars(rivals).all(),
-        wording.other_payment(decision.why) if decision else None,
+        decisions.other_payment(decision.why) if decision else None,
         acts_for(row),
     )
 

@@ -18,7 +18,7 @@ from mpesa.domain.phone import mask_msisdn
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Announcement, DecisionRow, Evidence, Transaction, WebhookMessage, db
 from mpesa.web.bodies import is_id
-from mpesa.web.console import bodies, session, wording
+from mpesa.web.console import bodies, decisions, session, wording
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.naming import ACTS, Act
 from mpesa.web.errors import Problem
@@ -112,7 +112,7 @@ def doubt_of(transaction_id: str) -> str | None:
         .limit(1)
     )
     why = db.session.scalar(newest)
-    return wording.doubt(why) if why else None
+    return decisions.doubt(why) if why else None
 
 
 # What is cut off is looked at a little, so that no number is cut in two before it is masked.
