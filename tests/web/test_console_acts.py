@@ -16,7 +16,15 @@ from mpesa.models import DecisionRow, Evidence, Transaction, db
 from mpesa.web.console import decisions
 from mpesa.web.services import services
 from tests.conftest import BOTH_DATABASES
-from tests.factories import RECEIPT, SECOND_PAYER, failure_callback, raw, success_callback
+from tests.factories import (
+    API_KEY,
+    RECEIPT,
+    SECOND_PAYER,
+    failure_callback,
+    order_fields,
+    raw,
+    success_callback,
+)
 from tests.web.console_steps import NAME, act, ask, hidden, logged_in, send
 from tests.web.steps import call_back, fail, pushed, status_of
 
@@ -256,6 +264,25 @@ def test_nothing_is_done_by_asking_once(app, operator, doubtful, name):
 
 
 # -- twice, and too late -------------------------------------------------------------------------
+
+
+@ON_BOTH
+def test_an_act_needs_no_second_connection_to_the_database(
+    make_app, daraja, monkeypatch, database_url
+):
+    """What is checked under the order's lock is read on the connection that holds it."""
+    monkeypatch.setattr(
+        "mpesa.web.database.POOL", {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
+    )
+    app = make_app()
+    client, operator = app.test_client(), logged_in(app)
+    order = client.post("/api/orders", json=order_fields(), headers=API_KEY).get_json()["order_id"]
+    payment = pushed(client, order)["transaction_id"]
+
+    act(operator, payment, "ask")
+    act(operator, payment, "paid", receipt=RECEIPT)
+
+    assert row_of(app, payment).status == "SUCCESS"
 
 
 @ON_BOTH
