@@ -48,9 +48,6 @@ def main() -> None:
     """Migrate and serve until SIGINT or SIGTERM."""
     settings = Settings.from_env(environment())
     logs.set_up(settings.log_format)
-    logging.getLogger("mpesa").info(
-        "version %s starts, on Python %s", __version__, platform.python_version()
-    )
     for line in (*doubts(settings), *advice(settings)):
         logging.getLogger("mpesa").warning(line)
     app = create_app(settings, async_mode=settings.async_mode.value)
@@ -58,6 +55,10 @@ def main() -> None:
     with app.app_context():
         database.migrate()
         ours = web.services()
+    # Now that nothing can stop the start: what does is to be the only line.
+    logging.getLogger("mpesa").info(
+        "version %s starts, on Python %s", __version__, platform.python_version()
+    )
     serving.serve(
         app,
         listener,
