@@ -9,7 +9,7 @@ from flask import Flask
 from mpesa import __version__
 from mpesa.web.openapi import document
 from tests.factories import make_settings
-from tests.servers import ROOT, Server, running
+from tests.servers import ROOT, Server, running, wait_until
 
 
 def test_the_package_list_names_the_programs_version():
@@ -60,6 +60,7 @@ def test_the_command_prints_it_first(app: Flask):
 
 def test_a_servers_log_begins_with_it(tmp_path):
     with running(tmp_path) as server:
+        wait_until(lambda: "\n" in server.log.read_text())
         first = first_line_of(server)
 
     assert f"version {__version__} starts" in first
