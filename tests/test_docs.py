@@ -30,7 +30,9 @@ from tests.factories import make_settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-AT_THE_TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+AT_THE_TOP = [
+    ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+]
 DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -46,9 +48,9 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def section(title: str) -> str:
+def section(title: str, document: str = README) -> str:
     """What stands below a heading, up to the next one."""
-    after = README.split(f"\n## {title}\n", 1)[1]
+    after = document.split(f"\n## {title}\n", 1)[1]
     return after.split("\n## ", 1)[0]
 
 
@@ -400,9 +402,11 @@ def test_links_between_documents_lead_somewhere(document):
 
 
 def test_every_document_is_linked_from_the_readme():
-    linked = set(re.findall(r"\]\((docs/[^)]+)\)", section("Documents")))
+    linked = set(re.findall(r"\]\(([^):]+\.md)\)", section("Documents")))
 
-    assert linked == {name_of(path) for path in (ROOT / "docs").glob("*.md")}
+    # Of those at the top, the README is this one, and says itself where the changelog is.
+    at_the_top = {"CONTRIBUTING.md", "SECURITY.md"}
+    assert linked == {name_of(path) for path in (ROOT / "docs").glob("*.md")} | at_the_top
 
 
 def anchors(document: Path) -> set[str]:
@@ -413,7 +417,8 @@ def anchors(document: Path) -> set[str]:
 
 
 def test_the_map_of_the_code_names_every_module_and_no_other():
-    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives")))
+    design = (ROOT / "docs" / "design.md").read_text()
+    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives", design)))
     mapped = set(re.findall(r"^  (\w+(?:\.py|/))\s", drawn, re.MULTILINE))
 
     modules = {
@@ -423,3 +428,17 @@ def test_the_map_of_the_code_names_every_module_and_no_other():
     }
 
     assert mapped == modules
+
+
+def test_the_short_map_in_the_readme_names_what_exists():
+    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives")))
+    # A column of names, blanks, and what is said of them.
+    columns = re.findall(r"^( *)(\S+(?: \S+)*)  ", drawn, re.MULTILINE)
+    named = [
+        (ROOT / "mpesa" if indent else ROOT) / name
+        for indent, names in columns
+        for name in names.split()
+    ]
+
+    assert len(named) > 10
+    assert [name_of(path) for path in named if not path.exists()] == []

@@ -295,7 +295,7 @@ def test_the_simulators_callback_follows_no_redirect() -> None:
 
 # -- the documents -------------------------------------------------------------------------------
 
-DOCUMENTS = [ROOT / "docs" / name for name in ("promises.md", "threats.md")]
+DOCUMENTS = [ROOT / "docs" / name for name in ("promises.md", "threats.md", "design.md")]
 TEST = re.compile(r"`(tests/[\w/]+\.(?:py|mjs))::([^`]+)`")
 CODE = re.compile(r"`((?:mpesa|migrations|static|templates)/[\w/.]+|app\.py)(?::([\w.]+))?`")
 
@@ -340,7 +340,9 @@ def test_every_test_that_a_document_names_exists(document: Path) -> None:
     assert [f"{file}::{name}" for file, name in named if not is_test(file, name)] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
 def test_every_piece_of_code_that_a_document_names_exists(document: Path) -> None:
     named = CODE.findall(document.read_text())
 
@@ -354,6 +356,14 @@ def test_every_promise_names_its_code_and_a_test() -> None:
 
     assert len(promises) > 30
     assert [line for line in promises if not (TEST.search(line) and CODE.search(line))] == []
+
+
+def test_every_answer_of_the_design_names_its_code_and_a_test() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    questions = [each for each in text.split("\n## ")[1:] if each.partition("\n")[0].endswith("?")]
+
+    assert len(questions) > 20
+    assert [each for each in questions if not (TEST.search(each) and CODE.search(each))] == []
 
 
 def test_a_name_that_is_nowhere_is_noticed() -> None:
