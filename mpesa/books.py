@@ -90,7 +90,7 @@ class Taken:
         """
         before = {each.id: each for each in self.account.attempts}
         changes = [
-            Write(_CHANGE_ATTEMPT if each.id in before else _ADD_ATTEMPT, _row(each))
+            _change(each) if each.id in before else Write(_ADD_ATTEMPT, _row(each))
             for each in after.attempts
             if before.get(each.id) != each
         ]
@@ -188,8 +188,14 @@ def _attempt(row: Row[tuple[object, ...]]) -> Attempt:
 
 def _row(attempt: Attempt) -> dict[str, object]:
     values = {name: getattr(attempt, name) for name in _OF_ATTEMPT}
-    words = {"status": attempt.status.value, "reason": attempt.reason.value}
-    return {**values, **words, "row": attempt.id}
+    return {**values, "status": attempt.status.value, "reason": attempt.reason.value}
+
+
+def _change(attempt: Attempt) -> Write:
+    # Only what the statement names: SQLAlchemy sets whatever else it is given of the table, and
+    # where the id is set, if only to itself, SQLite looks through all rows that refer to it.
+    given = {name: value for name, value in _row(attempt).items() if name not in _FIXED}
+    return Write(_CHANGE_ATTEMPT, {**given, "row": attempt.id})
 
 
 # -- statements: built once, since SQLAlchemy takes longer for that than PostgreSQL to run them ----
@@ -307,5 +313,8 @@ def _in_one_piece(statements: tuple[Insert | Update, ...]) -> str:
     for place, statement in enumerate(statements):
         compiled = _for_the_driver(statement)
         names = {name: f"%({name}_{place})s" for name in compiled.params}
-        texts.append(str(compiled) % names)
+        written = str(compiled)
+        if "%%" in written:
+            raise ValueError("a literal % is formatted here and by the driver: give it as a value")
+        texts.append(written % names)
     return "; ".join([*texts, "COMMIT"])

@@ -125,6 +125,8 @@ def start(  # noqa: C901 - a case for each step
             case Refuse(refusal):
                 raise refusal
             case CloseOld(over):
+                if seams.clock_stepped():
+                    raise RetryLater(_A_TICK)  # while Daraja was asked: it may not be over
                 _close(session, over, seams)
                 seen = _look(session, request)
             case Count():
@@ -274,7 +276,7 @@ def _found_again(
             with books.taken_out(session, By.ORDER, request.order_id) as taken:
                 account = taken.account
             break
-        except DBAPIError:
+        except SQLAlchemyError:  # the database's, or a pool's that has no connection left
             if time.monotonic() > until:
                 raise error from None
             time.sleep(_PAUSE)

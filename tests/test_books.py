@@ -1,12 +1,13 @@
 """The one way in and out: power that is cut before or after each send, on both databases."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import OperationalError
 
 from mpesa import books
@@ -347,6 +348,23 @@ def test_a_connection_that_breaks_between_reading_and_writing_is_given_up(desk: 
     assert kept(desk) == before
     desk.callback(*paid(desk))
     assert desk.transaction(transaction).status == "SUCCESS"
+
+
+@on_both
+def test_what_never_changes_of_a_payment_is_not_written_again(desk: Desk) -> None:
+    desk.attempt()
+    written: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        written.extend(re.findall(r"UPDATE transactions SET (.*?) WHERE", statement, re.DOTALL))
+
+    event.listen(desk.engine, "before_cursor_execute", note)
+    desk.callback(*paid(desk))
+
+    (columns,) = [re.findall(r"(\w+)=", each) for each in written]
+    assert {"status", "receipt"} <= set(columns)
+    # SQLite looks through all that refers to an id that is set.
+    assert not {"id", "order_id", "msisdn", "amount", "callback_token_hash"} & set(columns)
 
 
 def test_what_nobody_knows_is_not_taken_out(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mpesa import inbox, ledger, operators, reconciler
 from mpesa.asking import Line
 from mpesa.clock import run_once
-from mpesa.daraja import UnknownOutcome
+from mpesa.daraja import QueryAnswer, UnknownOutcome
 from mpesa.domain.refusals import AttemptOpen, LineBusy, OrderError, RetryLater
 from mpesa.ledger import Kind, Raw
 from mpesa.web import background
@@ -118,6 +118,31 @@ def test_no_second_prompt_goes_out_between_a_step_and_the_tick_that_notices_it(
     assert isinstance(later, AttemptOpen)
     assert 178 <= later.seconds <= 180
     assert len(desk.daraja.pushes) == 1
+
+
+@on_both
+def test_no_second_prompt_goes_out_where_the_clock_steps_while_daraja_is_asked(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = desk.order()
+    desk.start(order)
+    let_pass(desk, 200)
+    query = desk.daraja.query
+
+    def answer(checkout_request_id: str, **more: Any) -> QueryAnswer:
+        monkeypatch.setattr(desk.daraja, "query", query)
+        desk.start(order)  # another press, which has no budget to ask and goes on
+        clock.step(minutes=5)
+        return query(checkout_request_id, **more)
+
+    monkeypatch.setattr(desk.daraja, "query", answer)
+
+    with pytest.raises(RetryLater):
+        desk.start(order)
+
+    desk.tick()
+    assert isinstance(refused(desk, order), AttemptOpen)
+    assert len(desk.daraja.pushes) == 2
 
 
 @on_both
