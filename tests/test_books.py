@@ -221,7 +221,7 @@ def assert_no_order_is_held(desk: Desk) -> None:
         with desk.engine.connect() as connection:
             connection.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
     else:
-        desk.order()  # whoever writes on SQLite holds them all
+        desk.order()  # a writer on SQLite holds all orders
 
 
 @on_both

@@ -40,7 +40,7 @@ def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
         for each in found:
             click.echo(_line(each, now))
     for line in _backlog(session, now):
-        click.echo(line, err=as_json)  # beside the array, for whoever looks
+        click.echo(line, err=as_json)  # beside the array, for a person
 
 
 def _backlog(session: Session, now: datetime) -> Iterator[str]:
