@@ -6,28 +6,39 @@ if __name__ == "__main__":
 import logging
 import platform
 import sys
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 
 from flask import Flask
 from flask_migrate import Migrate
 
-from mpesa import __version__, cli, logs, simulator, web
+from mpesa import __version__, cli, logs, simulator
 from mpesa.config import Settings, SettingsError, advice, doubts, environment
+from mpesa.daraja import Daraja
 from mpesa.database import MIGRATIONS
+from mpesa.deadlines import since_boot
 from mpesa.models import db
-from mpesa.web import database
+from mpesa.runtime import database, wiring
+from mpesa.web.http.services import services
 
 
 @cli.one_line_for_wrong_settings()
 def create_app(
-    settings: Settings | None = None, *, async_mode: str = "threading", **seams: Any
+    settings: Settings | None = None,
+    *,
+    async_mode: str = "threading",
+    daraja: Daraja | None = None,
+    now: Callable[[], datetime] = wiring.utc_now,
+    monotonic: Callable[[], float] = since_boot,
 ) -> Flask:
     """Wire an application together.
 
     Args:
         settings: read from the environment, and from `.env` below it, where None.
         async_mode: how sockets are served; `threading` for commands and tests.
-        seams: `daraja`, `now` and `monotonic`, for tests.
+        daraja: the client; None for the one that the settings describe.
+        now: the time, aware UTC.
+        monotonic: seconds, by a clock that nobody can set.
 
     Raises:
         SettingsError: one line that names the setting and says what is expected.
@@ -37,7 +48,7 @@ def create_app(
     app.secret_key = settings.secret_key
     database.connect(app, settings)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
-    socketio = web.register(app, settings, async_mode, **seams)
+    socketio = wiring.wire(app, settings, async_mode, daraja=daraja, now=now, monotonic=monotonic)
     if settings.simulated:
         simulator.mount(app, socketio, business=settings.merchant_name)
     cli.register(app)
@@ -54,7 +65,7 @@ def main() -> None:
     listener = serving.listen(settings.host, settings.port)
     with app.app_context():
         database.migrate()
-        ours = web.services()
+        ours = services()
     # Now that nothing can stop the start: what does is to be the only line.
     logging.getLogger("mpesa").info(
         "version %s starts, on Python %s", __version__, platform.python_version()
@@ -62,9 +73,9 @@ def main() -> None:
     serving.serve(
         app,
         listener,
-        on_ready=lambda: web.start(app),
-        on_stop=lambda: web.stop(app),
-        on_cut=ours.line.daraja.cut,
+        on_ready=lambda: wiring.start(app),
+        on_stop=lambda: wiring.stop(app),
+        on_cut=ours.access.daraja.cut,
     )
 
 

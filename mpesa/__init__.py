@@ -1,7 +1,9 @@
 """The life of a payment, as file names; imports point down only.
 
+runtime/                one running process: its parts, its loops, its database brought up to date
 cli/                    the flask commands
-web/                    the only place that sees requests and sockets
+live/                   sockets: who may enter which room, and what each room is told
+web/                    requests: a room each for shoppers, merchants, Safaricom, operators
 simulator/              Daraja in a box and the virtual phone; shares nothing with the client
 vitals                  whether database and Redis are there, and what waits for a result
 orders                  create, find, cancel
@@ -13,19 +15,20 @@ retention               forget who paid, by age or on request
 export                  transactions as CSV
 outbox                  announce committed changes to the rooms, and keep what was announced
 webhooks/               tell the merchant's server, signed, until it has heard
-clock                   what time alone changes: overdue waits, prompts too old to be answered
+deadlines               what time alone changes: overdue waits, prompts too old to be answered
 turns                   whose turn it is to have Daraja asked, shared out by sender
-asking                  one question to Daraja about one transaction, and its record
+queries                 one question to Daraja about one transaction, and its record
 idempotency             one key, one answer: what is asked for twice is done once
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
 books                   an order with its attempts, taken out under its lock and put back
-quota                   the OAuth token and the query budget, shared by all processes
+daraja_access           the OAuth token and the query budget, shared by all processes
 database                connections: what each asks for, and when it is given up
 workers                 how many processes serve one database
 models                  tables and constraints, one write, one read
 daraja/                 the only code that speaks HTTP to Safaricom
-tokens                  ids and callback tokens: make, hash
+bounded_http/           HTTP with a hard end, for Daraja and for webhooks
+ids                     ids and callback tokens: make, recognise, hash
 windows                 what was counted of a key lately, in Redis or in memory
 counters                what happened how often
 logs                    how log lines are written

@@ -17,10 +17,10 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from mpesa import asking, books, counters, idempotency, ledger, logs, turns
-from mpesa.asking import Line, Question
+from mpesa import books, counters, idempotency, ledger, logs, queries, turns
 from mpesa.books import By
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
+from mpesa.daraja_access import Access
 from mpesa.domain import settlement
 from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, Order, OrderStatus
 from mpesa.domain.push_rules import (
@@ -39,8 +39,9 @@ from mpesa.domain.refusals import KeyReused, OrderNotFound, RetryLater
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.idempotency import JOINED, Answer, Key
+from mpesa.ids import hash_token, new_callback_token, new_id
 from mpesa.ledger import Announce, Change, Kind, Raw
-from mpesa.tokens import hash_token, new_callback_token, new_id
+from mpesa.queries import Question
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,11 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Seams:
+class Needs:
     """What starting a payment needs from outside.
 
     Attributes:
-        line: the way to Daraja, and the time.
+        access: the way to Daraja, and the time.
         callback_url: from a callback token to the address that Daraja is given.
         check_limits: raises where this line or address asked too often.
         announce: tells rooms about transactions that changed.
@@ -91,7 +92,7 @@ class Seams:
             the time; the next tick puts right what was under way.
     """
 
-    line: Line
+    access: Access
     callback_url: Callable[[str], str]
     check_limits: Callable[[str], None]
     announce: Announce
@@ -99,7 +100,7 @@ class Seams:
 
 
 def start(  # noqa: C901 - a case for each step
-    session: Session, request: PushRequest, seams: Seams
+    session: Session, request: PushRequest, needs: Needs
 ) -> Started:
     """Start a push for an order, or join the one that is open.
 
@@ -108,7 +109,7 @@ def start(  # noqa: C901 - a case for each step
     Args:
         session: writes are commits of their own; nothing is held while Daraja is asked.
         request: checked fields.
-        seams: clock, Daraja and the edges.
+        needs: clock, Daraja and the edges.
 
     Raises:
         OrderError: why no push went out, see `domain.refusals`.
@@ -116,36 +117,36 @@ def start(  # noqa: C901 - a case for each step
     earlier = idempotency.earlier(session.connection(), request.key)
     if earlier is not None:
         return _noted(_answered_before(earlier))
-    if seams.clock_stepped():
+    if needs.clock_stepped():
         raise RetryLater(_A_TICK)
     seen, done = _look(session, request), Done()
     for _ in range(_MOST_STEPS):
-        step = next_step(seen, request.msisdn, seams.line.now(), done)
+        step = next_step(seen, request.msisdn, needs.access.now(), done)
         match step:
             case Refuse(refusal):
                 raise refusal
             case CloseOld(over):
-                if seams.clock_stepped():
+                if needs.clock_stepped():
                     raise RetryLater(_A_TICK)  # while Daraja was asked: it may not be over
-                _close(session, over, seams)
+                _close(session, over, needs)
                 seen = _look(session, request)
             case Count():
-                seams.check_limits(request.msisdn)
+                needs.check_limits(request.msisdn)
                 done = replace(done, counted=True)
             case AskFirst(attempts):
-                _ask_about(session, attempts, request.pushed_from, seams)
+                _ask_about(session, attempts, request.pushed_from, needs)
                 done = replace(done, asked=done.asked | {each.id for each in attempts})
             case Join(transaction_id) if request.key is None:
                 return _noted(Started(transaction_id, JOINED))
             case Join() | SendPush():
-                outcome = _under_the_lock(session, request, seams, done)
+                outcome = _under_the_lock(session, request, needs, done)
                 if isinstance(outcome, Seen):
                     seen = outcome  # things were not as they had been before the lock
                     continue
                 if isinstance(outcome, Started):
                     return _noted(outcome)
                 _noted(outcome.started)
-                seams.announce(_ask_daraja(session, outcome, seams))
+                needs.announce(_ask_daraja(session, outcome, needs))
                 return outcome.started
     raise RetryLater(1)
 
@@ -190,34 +191,34 @@ def _answered_before(earlier: Answer) -> Started:
     return Started(earlier.transaction_id, earlier.status_code)
 
 
-def _close(session: Session, over: Sequence[str], seams: Seams) -> None:
+def _close(session: Session, over: Sequence[str], needs: Needs) -> None:
     """Do what the clock should have done by now, each under its own order's lock."""
     for transaction_id in over:
         raw, evidence = Raw(Kind.CLOCK), settlement.PromptOver()
-        seams.announce(ledger.record(session, transaction_id, evidence, raw, seams.line.now))
+        needs.announce(ledger.record(session, transaction_id, evidence, raw, needs.access.now))
 
 
 def _ask_about(
-    session: Session, attempts: Sequence[Attempt], pushed_from: str | None, seams: Seams
+    session: Session, attempts: Sequence[Attempt], pushed_from: str | None, needs: Needs
 ) -> None:
     """Have Daraja asked, as far as the sender's share goes.
 
     Presses without end would use up everybody's questions.
     """
-    now = seams.line.now()
+    now = needs.access.now()
     for each in attempts:
         if turns.yields(session, pushed_from, each.id, now):
             return
-        if not turns.take(session, seams.line.budget, pushed_from, now, is_old=False):
+        if not turns.take(session, needs.access.budget, pushed_from, now, is_old=False):
             return
         question = Question(
             each.id, each.checkout_request_id or "", sets_wait=False, patience=_QUESTION_PATIENCE
         )
-        seams.announce(asking.ask(session, question, seams.line))
+        needs.announce(queries.ask(session, question, needs.access))
 
 
 def _under_the_lock(
-    session: Session, request: PushRequest, seams: Seams, done: Done
+    session: Session, request: PushRequest, needs: Needs, done: Done
 ) -> Started | _Outgoing | Seen:
     """Decide once more under the order's lock, and write the row, or who joins.
 
@@ -229,7 +230,7 @@ def _under_the_lock(
     try:
         with books.taken_out(session, By.ORDER, request.order_id) as taken:
             seen = Seen(taken.account, _on_line(taken.connection, request))
-            now, began = seams.line.now(), time.monotonic()
+            now, began = needs.access.now(), time.monotonic()
             earlier = idempotency.earlier(taken.connection, request.key)
             if earlier is not None:
                 return _answered_before(earlier)
@@ -239,7 +240,7 @@ def _under_the_lock(
                 case SendPush():
                     started = Started(transaction_id, _PUSHED)
                     after = _with_new_attempt(seen.account, request, transaction_id, token, now)
-                    push = _push(after.order, request, seams.callback_url(token))
+                    push = _push(after.order, request, needs.callback_url(token))
                     outgoing = _Outgoing(started, push, began)
                 case _:
                     return seen
@@ -251,11 +252,11 @@ def _under_the_lock(
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
-        return _found_again(session, request, outgoing, error, seams)
+        return _found_again(session, request, outgoing, error, needs)
 
 
 def _found_again(
-    session: Session, request: PushRequest, outgoing: _Outgoing, error: DBAPIError, seams: Seams
+    session: Session, request: PushRequest, outgoing: _Outgoing, error: DBAPIError, needs: Needs
 ) -> Started | _Outgoing | Seen:
     """Find out what became of a row whose COMMIT was not answered.
 
@@ -285,11 +286,11 @@ def _found_again(
     if attempt is None:
         return _look(session, request)
     is_wanted = account.order.status is OrderStatus.OPEN
-    if is_wanted and attempt.prompt_may_live(seams.line.now()):
+    if is_wanted and attempt.prompt_may_live(needs.access.now()):
         return outgoing
     raw = Raw(Kind.PUSH_ANSWER, b"not sent: it had ended when its row was found again")
     not_sent = settlement.PushFailed(Reason.SYSTEM_BUSY)
-    seams.announce(ledger.record(session, attempt.id, not_sent, raw, seams.line.now))
+    needs.announce(ledger.record(session, attempt.id, not_sent, raw, needs.access.now))
     return started
 
 
@@ -330,7 +331,7 @@ def _push(order: Order, request: PushRequest, callback_url: str) -> Push:
 # -- the push ----------------------------------------------------------------------------------
 
 
-def _ask_daraja(session: Session, outgoing: _Outgoing, seams: Seams) -> list[Change]:
+def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> list[Change]:
     """Send the push and record what came of it; returns what is to be announced.
 
     Daraja tells the CheckoutRequestID once, and without it nobody can ask what became of the
@@ -343,12 +344,12 @@ def _ask_daraja(session: Session, outgoing: _Outgoing, seams: Seams) -> list[Cha
     """
     log.info("a push is sent")
     session.rollback()  # no connection is held while Daraja thinks
-    evidence, body = _send(seams.line.daraja, outgoing)
+    evidence, body = _send(needs.access.daraja, outgoing)
     raw, transaction_id = Raw(Kind.PUSH_ANSWER, body), outgoing.started.transaction_id
     until = time.monotonic() + _RECORD_FOR
     while True:
         try:
-            return ledger.record(session, transaction_id, evidence, raw, seams.line.now)
+            return ledger.record(session, transaction_id, evidence, raw, needs.access.now)
         except _REFUSED_FOR_GOOD:
             raise
         except SQLAlchemyError:

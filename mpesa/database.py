@@ -1,8 +1,12 @@
-"""Connections to the database: what each asks for, how long it waits, and when it is given up."""
+"""Connections to the database: what each asks for, how long it waits, when it is given up.
+
+And how one write and one read begin and end.
+"""
 
 import re
 import time
-from collections.abc import Iterator
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -14,12 +18,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
+from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from mpesa import silence
-from mpesa.models import prepare_sqlite
+from mpesa.silence import Silent
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 
@@ -117,6 +124,38 @@ def guard(engine: Engine, limits: Limits) -> None:
         _ask_what_rested(engine)
 
 
+_WAIT_FOR_WRITERS = "PRAGMA busy_timeout = 5000"
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Foreign keys, write-ahead log and explicit BEGINs for an SQLite engine; others stay as is."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver would begin by itself, and too late
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # a 200 that Safaricom got outlives a power cut
+        cursor.execute(_WAIT_FOR_WRITERS)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        options = connection.get_execution_options()
+        begin = options.get("sqlite_begin", "BEGIN")
+        if options.get("sqlite_waits", True):
+            connection.exec_driver_sql(begin)
+            return
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            connection.exec_driver_sql(begin)
+        finally:
+            connection.exec_driver_sql(_WAIT_FOR_WRITERS)
+
+
 def _limit(engine: Engine, limits: Limits) -> None:
     @event.listens_for(engine, "connect")
     def _stands(driver: Any, _record: Any) -> None:
@@ -166,12 +205,126 @@ def _may_write(driver: Any) -> bool:
 
 
 @contextmanager
+def writing(session: Session, *, waits: bool = True) -> Iterator[Session]:
+    """One write: begins it, commits it, or rolls it back when something is raised.
+
+    SQLite takes its write lock at the beginning (`BEGIN IMMEDIATE`): a transaction that read
+    first and writes later fails when another one wrote in between. Nothing inside may yield to
+    another greenlet, or every other writer of this process waits for a holder that cannot run.
+
+    Args:
+        session: whatever it was reading ends here.
+        waits: False: SQLite fails at once where another process writes. Waiting for it, this
+            process does nothing else.
+
+    Raises:
+        RuntimeError: it has changes that nobody committed.
+    """
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError("uncommitted changes before a write")
+    session.rollback()
+    options = {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_waits": waits}
+    session.connection(execution_options=options)
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+@contextmanager
+def reading(session: Session) -> Iterator[Connection]:
+    """The session's connection, for one SELECT.
+
+    PostgreSQL is spared the BEGIN and the ROLLBACK around it: the driver's own flag costs nothing,
+    where SQLAlchemy's isolation level AUTOCOMMIT sends a SET before and after.
+
+    Args:
+        session: what it has begun already goes on.
+    """
+    begun = session.in_transaction()
+    connection = session.connection()
+    if begun or connection.dialect.name != "postgresql":
+        yield connection
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield connection
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
+
+
+def rows_at_once(
+    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+) -> Sequence[Any]:
+    """The rows of one SELECT, on a connection of its own and outside of any transaction.
+
+    On PostgreSQL it is the driver's cursor that runs it: what SQLAlchemy does around a short query
+    takes as long as the query. Values are then the driver's own; times are aware, in any zone.
+
+    Args:
+        query: always the same object for the same query.
+
+    Raises:
+        SQLAlchemyError: the database failed.
+    """
+    if engine.dialect.name == "postgresql":
+        pooled = _pooled(engine)
+        try:
+            return _rows_by_driver(pooled, query, values)
+        except Silent as error:  # the request has waited long enough
+            raise OperationalError(None, None, error) from error
+        except engine.dialect.loaded_dbapi.Error:
+            pass
+    # Also where that failed: SQLAlchemy knows which errors give up which connections.
+    with engine.connect() as connection:
+        return connection.execute(query, values).all()
+
+
+def _pooled(engine: Engine) -> PoolProxiedConnection:
+    try:
+        return engine.raw_connection()
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise OperationalError(None, None, error) from error
+
+
+def _rows_by_driver(
+    pooled: PoolProxiedConnection, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+) -> list[Any]:
+    compiled, row = _compiled(query)
+    driver: Any = pooled.dbapi_connection
+    try:
+        driver.autocommit = True
+        with driver.cursor() as cursor:
+            cursor.execute(compiled.string, compiled.construct_params(values))
+            found = [row._make(each) for each in cursor]
+        driver.autocommit = False
+    except BaseException:  # also where this greenlet is ended: an answer may still be on its way
+        pooled.invalidate()
+        raise
+    pooled.close()
+    return found
+
+
+@cache
+def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[SQLCompiler, Any]:
+    """The text of a query for the driver, and the class of its rows."""
+    names = [str(column.key) for column in query.selected_columns]
+    row = namedtuple("_Row", names)  # type: ignore[misc]  # names that mypy cannot know
+    dialect = psycopg2.dialect()  # type: ignore[no-untyped-call]
+    return query.compile(dialect=dialect), row
+
+
+@contextmanager
 def writing_apart(session: Session) -> Iterator[Connection]:
     """A connection of its own for one write; what is not committed at the end is rolled back.
 
     On PostgreSQL nothing is begun: BEGIN and COMMIT are to be sent along with the statements. On
     SQLite the write lock is taken with the first statement, and nothing may yield to another
-    greenlet from then on, see `models.writing`.
+    greenlet from then on, see `writing`.
 
     Args:
         session: whatever it was reading ends here, so that its connection goes back first.

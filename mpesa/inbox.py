@@ -19,9 +19,9 @@ from mpesa.domain.callback import UnreadableCallback, parse_callback, read_rough
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
 from mpesa.domain.steps import CLOCKS_DIFFER
+from mpesa.ids import hash_token
 from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction
-from mpesa.tokens import hash_token
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Seams:
+class Needs:
     """What taking in a callback needs from outside.
 
     Attributes:
@@ -73,7 +73,7 @@ class Seams:
     listed: Callable[[str | None], bool]
 
 
-def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
+def receive(session: Session, arrival: Arrival, needs: Needs) -> None:
     """Store a callback; judge it too, but its sender need not care whether that worked.
 
     When this returns, the raw body is committed. A judgement that could not be made is made by
@@ -87,31 +87,31 @@ def receive(session: Session, arrival: Arrival, seams: Seams) -> None:
     raw = Raw(Kind.CALLBACK, arrival.body, arrival.source)
     token_hash = hash_token(arrival.token)
     try:
-        evidence = read(raw.body, listed=seams.listed(raw.source))
-        changes = ledger.record_callback(session, token_hash, evidence, raw, seams.now)
+        evidence = read(raw.body, listed=needs.listed(raw.source))
+        changes = ledger.record_callback(session, token_hash, evidence, raw, needs.now)
     except Exception as error:  # noqa: BLE001
         # Whatever it was, first of all the body has to be kept.
         log.info("a callback is stored before it is judged (%s)", type(error).__name__)
-        _store_and_judge(session, token_hash, raw, seams)
+        _store_and_judge(session, token_hash, raw, needs)
         return
     if changes is None:
         raise _unknown_token()
     counters.count("callbacks", verdict=_verdict(evidence, changes))
     try:
-        seams.announce(changes)
+        needs.announce(changes)
     except Exception:  # what is committed has its 200, and the outbox tells the rooms again
         log.exception("a change was not announced at once")
     counters.observe("callback_to_announced_seconds", time.monotonic() - began)
 
 
-def _store_and_judge(session: Session, token_hash: str, raw: Raw, seams: Seams) -> None:
+def _store_and_judge(session: Session, token_hash: str, raw: Raw, needs: Needs) -> None:
     """The way that depends on nothing: the body in a commit of its own, then the decision."""
     known = select(Transaction.id).where(Transaction.callback_token_hash == token_hash)
     transaction_id = session.scalars(known).one_or_none()
     if transaction_id is None:
         raise _unknown_token()
-    stored = ledger.store(session, transaction_id, raw, seams.now)
-    _judge_or_leave(session, transaction_id, stored, seams)
+    stored = ledger.store(session, transaction_id, raw, needs.now)
+    _judge_or_leave(session, transaction_id, stored, needs)
 
 
 def _unknown_token() -> UnknownToken:
@@ -131,7 +131,7 @@ def _verdict(evidence: CallbackReceived, changes: Sequence[Change]) -> str:
 
 
 def take_code(
-    session: Session, transaction_id: str, code: str, seams: Seams, share: str | None = None
+    session: Session, transaction_id: str, code: str, needs: Needs, share: str | None = None
 ) -> None:
     """Keep the receipt that a shopper typed out of an SMS, and have Daraja asked at once.
 
@@ -146,9 +146,9 @@ def take_code(
 
     # Under the order's lock: of codes that arrive at once no sixth slips through.
     def check(connection: Connection, attempt: Attempt) -> None:
-        _refuse_too_many(connection, attempt.id, seams.now())
+        _refuse_too_many(connection, attempt.id, needs.now())
 
-    seams.announce(ledger.record(session, transaction_id, CodeTyped(), raw, seams.now, check))
+    needs.announce(ledger.record(session, transaction_id, CodeTyped(), raw, needs.now, check))
 
 
 def _refuse_too_many(connection: Connection, transaction_id: str, now: datetime) -> None:
@@ -178,7 +178,7 @@ class Judged:
 
 def judge_waiting(
     session: Session,
-    seams: Seams,
+    needs: Needs,
     *,
     arrived: tuple[datetime, datetime] | None = None,
     only: Collection[int] | None = None,
@@ -204,23 +204,23 @@ def judge_waiting(
         evidence_id
         for evidence_id, transaction_id, body, source in found
         if not _judge_or_leave(
-            session, transaction_id, Raw(Kind.CALLBACK, body, source, stored_id=evidence_id), seams
+            session, transaction_id, Raw(Kind.CALLBACK, body, source, stored_id=evidence_id), needs
         )
     )
     return Judged(len(found) - len(left), left)
 
 
-def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, seams: Seams) -> bool:
+def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, needs: Needs) -> bool:
     """Judge, and tell whether it worked: one that cannot be judged keeps no other one waiting.
 
     Whatever goes wrong in here, the body is stored, and its sender is to hear so.
     """
     with logs.about(transaction_id=transaction_id):
         try:
-            evidence = read(raw.body, listed=seams.listed(raw.source))
-            changes = ledger.record(session, transaction_id, evidence, raw, seams.now)
+            evidence = read(raw.body, listed=needs.listed(raw.source))
+            changes = ledger.record(session, transaction_id, evidence, raw, needs.now)
             counters.count("callbacks", verdict=_verdict(evidence, changes))
-            seams.announce(changes)
+            needs.announce(changes)
         except SQLAlchemyError as error:
             # Its text may hold ids and numbers, so only its kind is told.
             log.error("callback not judged yet: %s", type(error).__name__)

@@ -12,14 +12,15 @@ from sqlalchemy.orm import Session
 
 from mpesa import books
 from mpesa.books import By, Taken, Write
+from mpesa.database import rows_at_once, writing
 from mpesa.domain import schedule, settlement, snapshot, webhook
 from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.result_codes import PAID_CODE
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.why import PROSE
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, rows_at_once, writing
-from mpesa.tokens import new_id
+from mpesa.ids import new_id
+from mpesa.models import DecisionRow, Evidence, Order, Transaction
 
 
 class Kind(StrEnum):

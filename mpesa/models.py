@@ -1,49 +1,35 @@
-"""Tables and constraints, and how one write and one read of them begin and end."""
+"""Tables and constraints."""
 
-from collections import namedtuple
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Connection,
     DateTime,
     Dialect,
-    Engine,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
-    Select,
     String,
     Text,
     UniqueConstraint,
-    event,
     false,
     text,
 )
-from sqlalchemy.dialects.postgresql import psycopg2
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
-    Session,
     mapped_column,
     registry,
     relationship,
 )
-from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
-from mpesa.silence import Silent
 
 # Names that do not depend on the database, so that one migration runs on both.
 _NAMES = {
@@ -94,6 +80,11 @@ def _one_of(column: str, words: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(word)) for word in sorted(words))})"
 
 
+def _only_where(condition: str) -> dict[str, Any]:
+    """A partial index, on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class Order(Base):
     """What is being paid for. The server owns the price."""
 
@@ -106,8 +97,7 @@ class Order(Base):
         Index(
             "ix_orders_expiring",
             "expires_at",
-            sqlite_where=text("status = 'OPEN'"),
-            postgresql_where=text("status = 'OPEN'"),
+            **_only_where("status = 'OPEN'"),
         ),
     )
 
@@ -166,28 +156,24 @@ class Transaction(Base):
             "uq_transactions_open_order",
             "order_id",
             unique=True,
-            sqlite_where=text("is_open"),
-            postgresql_where=text("is_open"),
+            **_only_where("is_open"),
         ),
         Index(
             "uq_transactions_open_line",
             "msisdn",
             unique=True,
-            sqlite_where=text("is_open"),
-            postgresql_where=text("is_open"),
+            **_only_where("is_open"),
         ),
         Index(
             "uq_transactions_settled_order",
             "order_id",
             unique=True,
-            sqlite_where=text("settles_order"),
-            postgresql_where=text("settles_order"),
+            **_only_where("settles_order"),
         ),
         Index(
             "ix_transactions_pending",
             "created_at",
-            sqlite_where=text("status = 'PENDING'"),
-            postgresql_where=text("status = 'PENDING'"),
+            **_only_where("status = 'PENDING'"),
         ),
         UniqueConstraint("order_id", "attempt"),
         Index("ix_transactions_created_at", "created_at"),
@@ -195,21 +181,18 @@ class Transaction(Base):
         Index(
             "ix_transactions_failed",
             "created_at",
-            sqlite_where=text("status = 'FAILED'"),
-            postgresql_where=text("status = 'FAILED'"),
+            **_only_where("status = 'FAILED'"),
         ),
         Index(
             "ix_transactions_odd",
             "reason",
             "created_at",
-            sqlite_where=text("status <> 'PENDING' AND reason <> 'paid'"),
-            postgresql_where=text("status <> 'PENDING' AND reason <> 'paid'"),
+            **_only_where("status <> 'PENDING' AND reason <> 'paid'"),
         ),
         Index(
             "ix_transactions_review",
             "created_at",
-            sqlite_where=text("needs_review"),
-            postgresql_where=text("needs_review"),
+            **_only_where("needs_review"),
         ),
         Index("ix_transactions_next_ask_at", "next_ask_at"),
         Index("ix_transactions_updated_at", "updated_at"),
@@ -260,8 +243,7 @@ class Evidence(Base):
         Index(
             "ix_evidence_sms_codes",
             "received_at",
-            sqlite_where=text("kind = 'sms_code'"),
-            postgresql_where=text("kind = 'sms_code'"),
+            **_only_where("kind = 'sms_code'"),
         ),
     )
 
@@ -390,20 +372,17 @@ class WebhookMessage(Base):
         Index(
             "ix_webhook_messages_due",
             "next_attempt_at",
-            sqlite_where=text("next_attempt_at IS NOT NULL"),
-            postgresql_where=text("next_attempt_at IS NOT NULL"),
+            **_only_where("next_attempt_at IS NOT NULL"),
         ),
         Index(
             "ix_webhook_messages_claimed",
             "claimed_until",
-            sqlite_where=text("claimed_until IS NOT NULL"),
-            postgresql_where=text("claimed_until IS NOT NULL"),
+            **_only_where("claimed_until IS NOT NULL"),
         ),
         Index(
             "ix_webhook_messages_undelivered",
             "created_at",
-            sqlite_where=text("delivered_at IS NULL"),
-            postgresql_where=text("delivered_at IS NULL"),
+            **_only_where("delivered_at IS NULL"),
         ),
         Index("ix_webhook_messages_newest", "created_at", "id"),
     )
@@ -497,149 +476,3 @@ class OperatorSession(Base):
         ForeignKey("operators.name", ondelete="CASCADE"), index=True
     )
     created_at: Mapped[datetime]
-
-
-@contextmanager
-def writing(session: Session, *, waits: bool = True) -> Iterator[Session]:
-    """One write: begins it, commits it, or rolls it back when something is raised.
-
-    SQLite takes its write lock at the beginning (`BEGIN IMMEDIATE`): a transaction that read
-    first and writes later fails when another one wrote in between. Nothing inside may yield to
-    another greenlet, or every other writer of this process waits for a holder that cannot run.
-
-    Args:
-        session: whatever it was reading ends here.
-        waits: False: SQLite fails at once where another process writes. Waiting for it, this
-            process does nothing else.
-
-    Raises:
-        RuntimeError: it has changes that nobody committed.
-    """
-    if session.new or session.dirty or session.deleted:
-        raise RuntimeError("uncommitted changes before a write")
-    session.rollback()
-    options = {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_waits": waits}
-    session.connection(execution_options=options)
-    try:
-        yield session
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-
-
-@contextmanager
-def reading(session: Session) -> Iterator[Connection]:
-    """The session's connection, for one SELECT.
-
-    PostgreSQL is spared the BEGIN and the ROLLBACK around it: the driver's own flag costs nothing,
-    where SQLAlchemy's isolation level AUTOCOMMIT sends a SET before and after.
-
-    Args:
-        session: what it has begun already goes on.
-    """
-    begun = session.in_transaction()
-    connection = session.connection()
-    if begun or connection.dialect.name != "postgresql":
-        yield connection
-        return
-    driver: Any = connection.connection.dbapi_connection
-    driver.autocommit = True
-    try:
-        yield connection
-    finally:
-        if not driver.closed:
-            driver.autocommit = False
-
-
-def rows_at_once(
-    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
-) -> Sequence[Any]:
-    """The rows of one SELECT, on a connection of its own and outside of any transaction.
-
-    On PostgreSQL it is the driver's cursor that runs it: what SQLAlchemy does around a short query
-    takes as long as the query. Values are then the driver's own; times are aware, in any zone.
-
-    Args:
-        query: always the same object for the same query.
-
-    Raises:
-        SQLAlchemyError: the database failed.
-    """
-    if engine.dialect.name == "postgresql":
-        pooled = _pooled(engine)
-        try:
-            return _rows_by_driver(pooled, query, values)
-        except Silent as error:  # the request has waited long enough
-            raise OperationalError(None, None, error) from error
-        except engine.dialect.loaded_dbapi.Error:
-            pass
-    # Also where that failed: SQLAlchemy knows which errors give up which connections.
-    with engine.connect() as connection:
-        return connection.execute(query, values).all()
-
-
-def _pooled(engine: Engine) -> PoolProxiedConnection:
-    try:
-        return engine.raw_connection()
-    except engine.dialect.loaded_dbapi.Error as error:
-        raise OperationalError(None, None, error) from error
-
-
-def _rows_by_driver(
-    pooled: PoolProxiedConnection, query: Select[*tuple[Any, ...]], values: dict[str, Any]
-) -> list[Any]:
-    compiled, row = _compiled(query)
-    driver: Any = pooled.dbapi_connection
-    try:
-        driver.autocommit = True
-        with driver.cursor() as cursor:
-            cursor.execute(compiled.string, compiled.construct_params(values))
-            found = [row._make(each) for each in cursor]
-        driver.autocommit = False
-    except BaseException:  # also where this greenlet is ended: an answer may still be on its way
-        pooled.invalidate()
-        raise
-    pooled.close()
-    return found
-
-
-@cache
-def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[SQLCompiler, Any]:
-    """The text of a query for the driver, and the class of its rows."""
-    names = [str(column.key) for column in query.selected_columns]
-    row = namedtuple("_Row", names)  # type: ignore[misc]  # names that mypy cannot know
-    dialect = psycopg2.dialect()  # type: ignore[no-untyped-call]
-    return query.compile(dialect=dialect), row
-
-
-_WAIT_FOR_WRITERS = "PRAGMA busy_timeout = 5000"
-
-
-def prepare_sqlite(engine: Engine) -> None:
-    """Foreign keys, write-ahead log and explicit BEGINs for an SQLite engine; others stay as is."""
-    if engine.dialect.name != "sqlite":
-        return
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver would begin by itself, and too late
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")  # a 200 that Safaricom got outlives a power cut
-        cursor.execute(_WAIT_FOR_WRITERS)
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        options = connection.get_execution_options()
-        begin = options.get("sqlite_begin", "BEGIN")
-        if options.get("sqlite_waits", True):
-            connection.exec_driver_sql(begin)
-            return
-        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-        try:
-            connection.exec_driver_sql(begin)
-        finally:
-            connection.exec_driver_sql(_WAIT_FOR_WRITERS)

@@ -10,9 +10,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from mpesa.database import writing
 from mpesa.domain.steps import CLOCKS_DIFFER
-from mpesa.models import Operator, OperatorSession, writing
-from mpesa.tokens import hash_token, new_id
+from mpesa.ids import hash_token, new_id
+from mpesa.models import Operator, OperatorSession
 
 # OWASP's second choice for Argon2id (Password Storage Cheat Sheet): 19 MiB, two passes. On one
 # thread, since a worker hashes while its payments wait; it takes about 30 ms.

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from mpesa import books, idempotency, ledger
 from mpesa.books import By
+from mpesa.database import writing
 from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.refusals import AttemptOpen, EndsAtNoTime, OrderNotFound, OrderPaid
 from mpesa.domain.snapshot import seconds_left, utc_text
 from mpesa.idempotency import Answer
+from mpesa.ids import hash_token, new_id
 from mpesa.ledger import Change, Now
-from mpesa.models import Order, writing
-from mpesa.tokens import hash_token, new_id
+from mpesa.models import Order
 
 # One reference is one order, or a handful of attempts to make it; a page of them is enough.
 _MOST_FOUND = 100

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from sqlalchemy import Engine, bindparam, insert, select
 from sqlalchemy.orm import Session
 
+from mpesa.database import rows_at_once, writing
 from mpesa.ledger import Announce, Change
-from mpesa.models import Announcement, Transaction, rows_at_once, writing
+from mpesa.models import Announcement, Transaction
 
 # A change carries the time at which it had its lock, a little before its commit, and workers'
 # clocks differ a little: what was written this long ago is looked at again. A commit that takes

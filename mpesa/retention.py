@@ -13,9 +13,11 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, not_, 
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
+from mpesa.database import writing
 from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.result_codes import Status
 from mpesa.domain.why import Why
+from mpesa.ids import new_id
 from mpesa.ledger import Kind
 from mpesa.models import (
     Asked,
@@ -24,9 +26,7 @@ from mpesa.models import (
     IdempotencyKey,
     Transaction,
     WebhookMessage,
-    writing,
 )
-from mpesa.tokens import new_id
 
 # Ids looked up at once; each transaction is a commit of its own, under its own order's lock.
 _BATCH = 500

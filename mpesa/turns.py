@@ -18,9 +18,10 @@ from enum import Enum, auto
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, not_, or_, select
 from sqlalchemy.orm import Session
 
+from mpesa.daraja_access import QueryBudget
+from mpesa.database import writing
 from mpesa.domain.result_codes import Status
-from mpesa.models import Asked, Transaction, writing
-from mpesa.quota import QueryBudget
+from mpesa.models import Asked, Transaction
 
 # Somebody may be looking at the page of a payment that is younger than this.
 _YOUNG = timedelta(minutes=10)

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, create_engine, insert
 
+from mpesa.database import prepare_sqlite
 from mpesa.domain.result_codes import RULES, Reason, Status
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, prepare_sqlite
-from mpesa.tokens import hash_token
+from mpesa.ids import hash_token
+from mpesa.models import DecisionRow, Evidence, Order, Transaction
 
 # Nairobi's hours, and how busy a shop is in each.
 _BUSY = (1, 1, 0, 0, 1, 3, 9, 18, 26, 30, 32, 38, 52, 55, 44, 40, 42, 54, 66, 62, 44, 26, 12, 4)

@@ -21,14 +21,14 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
-from mpesa import clock as clocks
+from mpesa import deadlines as clocks
 from mpesa import ledger
 from mpesa.daraja import DarajaError, Refused, UnknownOutcome
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid
 from mpesa.ledger import Kind, Raw
 from mpesa.models import db
-from mpesa.web import database
+from mpesa.runtime import database
 from scripts.screenshots import chromium
 from tests.factories import API_KEY, make_settings, order_fields, raw, success_callback
 from tests.fakes import Clock, FakeDaraja

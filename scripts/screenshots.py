@@ -26,7 +26,7 @@ from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import CallbackReceived
 from mpesa.ledger import Kind, Raw, record
 from mpesa.models import Transaction, db
-from mpesa.web.services import utc_now
+from mpesa.runtime.wiring import utc_now
 from scripts.busy_days import fill
 from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running

@@ -18,7 +18,7 @@ from app import create_app
 from mpesa import logs
 from mpesa.config import LogFormat
 from mpesa.models import db
-from mpesa.web import database
+from mpesa.runtime import database
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.fakes import Clock, FakeDaraja
 from tests.servers import Postgres, Server, redis_server, running

@@ -8,17 +8,16 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
-from mpesa import checkout, clock, inbox, ledger, orders
-from mpesa.asking import Line
+from mpesa import checkout, deadlines, inbox, ledger, orders
 from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
+from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import own_sessions
 from mpesa.domain.settlement import Evidence as Heard
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
 from mpesa.orders import NewOrder
-from mpesa.quota import QueryBudget
 from tests.factories import PAYER_MSISDN, raw
 from tests.fakes import Clock, FakeDaraja
 
@@ -39,7 +38,7 @@ class Desk:
         self.budget = QueryBudget(self.sessions, "the merchant", now, Rate(5, 60))
         self.announced: list[str] = []
         self.limited: list[str] = []
-        self.watch = clock.Watch(now, now.monotonic)
+        self.watch = deadlines.Watch(now, now.monotonic)
 
     def order(self, **fields: Any) -> str:
         """Make an order; returns its id."""
@@ -67,35 +66,35 @@ class Desk:
         Args:
             sender: a mark of who asks.
         """
-        seams = checkout.Seams(
-            line=Line(self.daraja, self.budget, self.now),
+        needs = checkout.Needs(
+            access=Access(self.daraja, self.budget, self.now),
             callback_url=lambda token: f"https://pay.example/callback/{token}",
             check_limits=check_limits or self.limited.append,
             announce=self.announce,
             clock_stepped=self.watch.stepped,
         )
         with self.sessions() as session:
-            return checkout.start(session, PushRequest(order_id, msisdn, key, sender), seams)
+            return checkout.start(session, PushRequest(order_id, msisdn, key, sender), needs)
 
     def attempt(self, msisdn: str = PAYER_MSISDN, sender: str | None = None, **fields: Any) -> str:
         """An order of its own with an open attempt; returns the transaction's id."""
         return self.start(self.order(**fields), msisdn, sender=sender).transaction_id
 
-    def inbox_seams(self, listed: Callable[[str | None], bool] = lambda _: True) -> inbox.Seams:
+    def inbox_needs(self, listed: Callable[[str | None], bool] = lambda _: True) -> inbox.Needs:
         """What the inbox needs."""
-        return inbox.Seams(now=self.now, announce=self.announce, listed=listed)
+        return inbox.Needs(now=self.now, announce=self.announce, listed=listed)
 
     def callback(self, push: int, document: object, source: str = "196.201.212.69") -> None:
         """Let a callback arrive at the address that the n-th push named, from 1."""
         body = document if isinstance(document, bytes) else raw(document)
         arrival = inbox.Arrival(self.daraja.token_of(push), body, source)
         with self.sessions() as session:
-            inbox.receive(session, arrival, self.inbox_seams())
+            inbox.receive(session, arrival, self.inbox_needs())
 
     def type_code(self, transaction_id: str, sender: str | None = None) -> None:
         """Let a code be typed for a transaction."""
         with self.sessions() as session:
-            inbox.take_code(session, transaction_id, "UKO1ABCDEF", self.inbox_seams(), sender)
+            inbox.take_code(session, transaction_id, "UKO1ABCDEF", self.inbox_needs(), sender)
 
     def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
         """Record evidence; returns the transactions that changed."""
@@ -107,7 +106,7 @@ class Desk:
         """Let the clock look once; returns how many were due."""
         with self.sessions() as session:
             self.watch.look(session, self.announce)
-            return clock.run_once(
+            return deadlines.run_once(
                 session, self.now, timedelta(seconds=wait), self.announce, self.watch.stepped
             )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mpesa.tokens import hash_token
+from mpesa.ids import hash_token
 from tests.money_world import Prompt, World
 
 _TRANSACTIONS = """

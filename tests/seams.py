@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # Tests that break where a seam still has its name but no longer does the same.
-CONNECTIONS = ("tests/web/test_connections.py", "tests/integration/test_bare_connections.py")
-ROOMS = ("tests/web/test_rooms.py", "tests/integration/test_sockets.py")
-ADMISSION = ("tests/web/test_realtime.py", "tests/integration/test_sockets.py")
-CONSOLE = ("tests/web/test_console_live.py", "tests/integration/test_console_live.py")
+CONNECTIONS = ("tests/live/test_connections.py", "tests/integration/test_bare_connections.py")
+ROOMS = ("tests/live/test_room_index.py", "tests/integration/test_sockets.py")
+ADMISSION = ("tests/live/test_admission.py", "tests/integration/test_sockets.py")
+CONSOLE = ("tests/live/test_watchers.py", "tests/integration/test_console_live.py")
 SERVING = (
     "tests/integration/test_bare_connections.py",
     "tests/integration/test_starting_and_stopping.py",
@@ -28,7 +28,7 @@ DARAJA = (
     "tests/daraja/test_under_async_servers.py",
 )
 WEBHOOKS = ("tests/test_webhooks_post.py",)
-METRICS = ("tests/web/test_metrics.py",)
+METRICS = ("tests/web/monitor/test_metrics.py",)
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,13 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "urllib3:PoolManager": lambda manager: manager(),
 }
 
-_LIGHT = "mpesa/web/connections.py"
-_INDEX = "mpesa/web/rooms.py"
-_REAL = "mpesa/web/realtime.py"
-_LIVE = "mpesa/web/console/live.py"
+_LIGHT = "mpesa/live/connections.py"
+_INDEX = "mpesa/live/room_index.py"
+_REAL = "mpesa/live/admission.py"
+_LIVE = "mpesa/live/watchers.py"
 _EVENTLET = "mpesa/serving/on_eventlet.py"
 _GEVENT = "mpesa/serving/on_gevent.py"
-_HTTP = "mpesa/daraja/http.py"
-_POST = "mpesa/webhooks/post.py"
+_HTTP = "mpesa/bounded_http/session.py"
 
 SEAMS = (
     # -- Engine.IO: a connection without its queue and its two greenlets ---------------------------
@@ -219,7 +218,7 @@ SEAMS = (
     Seam("urllib3.connection:HTTPConnection.is_connected", _HTTP,
          "overridden: an idle connection is used for so long only", DARAJA),
     Seam("urllib3.connection:HTTPConnection._new_conn", _HTTP,
-         "overridden, here and in mpesa/webhooks/post.py: TCP stands, TLS has not begun",
+         "overridden: TCP stands, TLS has not begun",
          (*DARAJA, *WEBHOOKS), ()),
     Seam("urllib3.connection:HTTPConnection.request", _HTTP,
          "overridden: the first byte is about to leave", DARAJA,
@@ -228,23 +227,23 @@ SEAMS = (
     Seam("urllib3:HTTPConnectionPool._put_conn", _HTTP,
          "overridden: from here on another call may use the connection", DARAJA, ("conn",)),
     Seam("urllib3:HTTPConnectionPool.ConnectionCls", _HTTP,
-         "overridden, here and in mpesa/webhooks/post.py: our connections",
+         "overridden: our connections",
          (*DARAJA, *WEBHOOKS)),
     Seam("urllib3:PoolManager().pool_classes_by_scheme", _HTTP,
-         "replaced, here and in mpesa/webhooks/post.py: our pools", (*DARAJA, *WEBHOOKS)),
+         "replaced: our pools", (*DARAJA, *WEBHOOKS)),
     Seam("requests.adapters:HTTPAdapter().poolmanager", _HTTP,
-         "where our pools are named, here and in mpesa/webhooks/post.py", (*DARAJA, *WEBHOOKS)),
-    Seam("requests.adapters:HTTPAdapter.init_poolmanager", _POST,
-         "overridden, here and in mpesa/daraja/http.py: TLS of our own", (*DARAJA, *WEBHOOKS),
+         "where our pools are named", (*DARAJA, *WEBHOOKS)),
+    Seam("requests.adapters:HTTPAdapter.init_poolmanager", _HTTP,
+         "overridden: TLS of our own", (*DARAJA, *WEBHOOKS),
          ("connections", "maxsize", "block", "pool_kwargs")),
-    Seam("requests.adapters:HTTPAdapter.cert_verify", _POST,
-         "overridden, here and in mpesa/daraja/http.py: no other authorities are loaded",
+    Seam("requests.adapters:HTTPAdapter.cert_verify", _HTTP,
+         "overridden: no other authorities are loaded",
          (*DARAJA, *WEBHOOKS), ("conn", "url", "verify", "cert")),
-    Seam("requests:Session.get_redirect_target", _POST,
-         "overridden, here and in mpesa/daraja/http.py: nowhere, so nothing more is read",
+    Seam("requests:Session.get_redirect_target", _HTTP,
+         "overridden: nowhere, so nothing more is read",
          (*DARAJA, *WEBHOOKS), ("resp",)),
     # -- SQLAlchemy --------------------------------------------------------------------------------
-    Seam("sqlalchemy.pool:QueuePool()._max_overflow", "mpesa/web/metrics.py",
+    Seam("sqlalchemy.pool:QueuePool()._max_overflow", "mpesa/web/monitor/metrics.py",
          "how far the pool may grow beyond its size; size() alone is public", METRICS),
 )  # fmt: skip
 

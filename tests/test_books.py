@@ -11,12 +11,13 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import OperationalError
 
 from mpesa import books
-from mpesa.asking import Line, Question, ask
 from mpesa.books import By
+from mpesa.daraja_access import Access
 from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, WaitOver
+from mpesa.ids import hash_token
 from mpesa.ledger import Kind, claim_question
 from mpesa.models import Base, DecisionRow, Evidence
-from mpesa.tokens import hash_token
+from mpesa.queries import Question, ask
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.factories import failure_callback, success_callback
@@ -247,7 +248,7 @@ def test_a_whole_payment_needs_no_second_connection(
 ) -> None:
     """Who waits for one while it holds one waits for itself, where everybody does."""
     one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
-    monkeypatch.setattr("mpesa.web.database.POOL", one)
+    monkeypatch.setattr("mpesa.runtime.database.POOL", one)
     desk = Desk(make_app(), clock, daraja)
     assert desk.engine.pool.status().startswith("Pool size: 1 ")
     order = desk.order()
@@ -259,8 +260,8 @@ def test_a_whole_payment_needs_no_second_connection(
     desk.tick()
     daraja.query_answers.append("1032")
     with desk.sessions() as session:
-        line = Line(daraja, desk.budget, clock)
-        ask(session, Question(first, daraja.checkout_id(1)), line)
+        access = Access(daraja, desk.budget, clock)
+        ask(session, Question(first, daraja.checkout_id(1)), access)
     second = desk.start(order, key="c").transaction_id
     desk.callback(*paid(desk, 2))
     desk.callback(*paid(desk, 1))

@@ -7,7 +7,7 @@ import pytest
 from app import create_app
 from mpesa.config import Settings, SettingsError, problems
 from mpesa.models import db
-from mpesa.web import database
+from mpesa.runtime import database
 from tests.servers import ROOT, free_port
 
 ENCODE = "percent-encoded (@ is %40"

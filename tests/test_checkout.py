@@ -23,9 +23,9 @@ from mpesa.domain.refusals import (
 )
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
+from mpesa.ids import hash_token
 from mpesa.ledger import Kind
 from mpesa.models import IdempotencyKey
-from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import (

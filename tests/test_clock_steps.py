@@ -10,13 +10,13 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from mpesa import inbox, ledger, operators, reconciler
-from mpesa.asking import Line
-from mpesa.clock import run_once
 from mpesa.daraja import QueryAnswer, UnknownOutcome
+from mpesa.daraja_access import Access
+from mpesa.deadlines import run_once
 from mpesa.domain.refusals import AttemptOpen, LineBusy, OrderError, RetryLater
 from mpesa.ledger import Kind, Raw
-from mpesa.web import background
-from mpesa.web.services import services
+from mpesa.runtime import loops
+from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.factories import (
@@ -66,8 +66,8 @@ def refused(desk: Desk, order: str, msisdn: str = SECOND_PAYER_MSISDN) -> OrderE
 
 def ask(desk: Desk) -> int:
     with desk.sessions() as session:
-        line = Line(desk.daraja, desk.budget, desk.now)  # type: ignore[arg-type]
-        return reconciler.run_once(session, line, desk.announce)
+        access = Access(desk.daraja, desk.budget, desk.now)  # type: ignore[arg-type]
+        return reconciler.run_once(session, access, desk.announce)
 
 
 # -- a living prompt -----------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_a_login_lasts_no_longer_because_the_clock_was_ahead(
     login = operators.log_in(session, "ann", "a long and quiet password", "127.0.0.1", clock())
     assert login is not None
     clock.step(hours=-3)
-    background._clock(services())
+    loops._clock(services())
     clock.pass_(hours=11)
     during = operators.who(session, login.token, clock())
     clock.pass_(hours=1, seconds=1)
@@ -512,7 +512,7 @@ def test_a_login_lasts_no_longer_because_the_clock_was_ahead(
 @on_both
 def test_what_was_stored_before_a_step_back_is_judged(desk: Desk, app: Flask, clock: Clock) -> None:
     transaction = desk.attempt()
-    look = background._unjudged()
+    look = loops._unjudged()
     with app.app_context():
         look(services())
         stored = Raw(Kind.CALLBACK, raw(success_callback(*ids(desk))), "196.201.212.69")
@@ -532,7 +532,7 @@ def test_another_workers_changes_are_announced_after_a_step_back(
     order = desk.order()
     transaction = desk.start(order).transaction_id
     clock.pass_(minutes=5)
-    look, told = background._outbox(), list[str]()
+    look, told = loops._outbox(), list[str]()
 
     def here(changes: object) -> None:
         told.extend(each.transaction_id for each in changes)  # type: ignore[attr-defined]

@@ -16,15 +16,16 @@ from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from mpesa import counters, database
+from mpesa.cli import examination
 from mpesa.database import LONG_WORK, REQUESTS, connect_args, for_long_work
 from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db
 from mpesa.outbox import OVERLAP
-from mpesa.web import background, doctor
-from mpesa.web.services import services
+from mpesa.runtime import loops
+from mpesa.web.http.services import services
 from tests.factories import API_KEY, PAYER, order_fields, success_callback
 from tests.fakes import FakeDaraja
-from tests.web.console_steps import logged_in
+from tests.web.console.steps import logged_in
 
 pytestmark = pytest.mark.postgres
 ANSWERS = "SELECT 1"
@@ -422,11 +423,11 @@ def test_no_transaction_is_open_while_daraja_is_asked(app, client, make_order, d
     client.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
     clock.pass_(minutes=4)
     with app.app_context():
-        background._reconciler(services())
+        loops._reconciler(services())
     # The order's old attempt is asked about once more before the next prompt.
     client.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
     with app.app_context():
-        doctor.examine(services())
+        examination.examine(services())
 
     assert {asked for asked, _ in daraja.seen} == {"push", "query", "credentials"}
     assert [open_ for _, open_ in daraja.seen] == [0] * len(daraja.seen)
@@ -457,7 +458,7 @@ def test_no_transaction_is_open_while_the_merchants_server_is_told(
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
     with app.app_context():
-        background._webhooks(services(), url)(services())
+        loops._webhooks(services(), url)(services())
     server.shutdown()
     server.server_close()
 

@@ -22,10 +22,10 @@ from mpesa.domain.why import Why
 from mpesa.simulator import script
 from mpesa.simulator.organisation import CallbackWords, LivingTokens, Organisation, TillMismatch
 from mpesa.simulator.script import Script
-from mpesa.web import errors
 from mpesa.web.console import decisions
-from mpesa.web.problems import MEANINGS
-from mpesa.web.words import message_of
+from mpesa.web.http import errors
+from mpesa.web.http.problems import MEANINGS
+from mpesa.web.http.sentences import message_of
 from tests.factories import make_settings
 
 ROOT = Path(__file__).parents[1]

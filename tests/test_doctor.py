@@ -10,19 +10,20 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from mpesa import config
+from mpesa.cli import examination
+from mpesa.ids import hash_token
 from mpesa.models import Operator, WebhookEndpoint, db
-from mpesa.tokens import hash_token
-from mpesa.web import doctor, proof
-from mpesa.web.services import services
+from mpesa.web.http.services import services
+from mpesa.web.monitor.probes import proof
 from tests.factories import make_settings
 from tests.servers import free_port
 
 SECRET = "whsec_" + "QUFB" * 8
 
 
-def findings(app: Flask) -> dict[str, doctor.Finding]:
+def findings(app: Flask) -> dict[str, examination.Finding]:
     with app.app_context():
-        return {each.what: each for each in doctor.examine(services())}
+        return {each.what: each for each in examination.examine(services())}
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def answering() -> Iterator[Callable[[int], str]]:
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:
-    told = doctor.examine_settings(
+    told = examination.examine_settings(
         {"DARAJA_ENV": "production", "PORT": "x", "REDIS_URL": "http://x", "SECRET_KEY": "s"}
     )
 
@@ -85,7 +86,7 @@ def test_all_wrong_settings_are_told_at_once() -> None:
 
 
 def test_one_wrong_setting_that_others_lean_on_is_told_once() -> None:
-    (told,) = doctor.examine_settings({"DARAJA_ENV": "nonsense"})
+    (told,) = examination.examine_settings({"DARAJA_ENV": "nonsense"})
 
     assert told.says.startswith("DARAJA_ENV:")
 
@@ -118,7 +119,9 @@ RANDOM = "Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2-mi"
 def test_secrets_that_can_be_guessed_are_named_and_not_shown(
     secret_key: str, api_keys: str, named: str | None
 ) -> None:
-    finding = doctor.own_secrets(make_settings(**REAL, SECRET_KEY=secret_key, API_KEYS=api_keys))
+    finding = examination.own_secrets(
+        make_settings(**REAL, SECRET_KEY=secret_key, API_KEYS=api_keys)
+    )
 
     assert finding.well == (named is None)
     assert (named or "sandbox") in finding.says
@@ -129,7 +132,7 @@ def test_secrets_that_can_be_guessed_are_named_and_not_shown(
 def test_a_metrics_token_that_can_be_guessed_is_named_too() -> None:
     named = {**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, "METRICS_TOKEN": "t"}
 
-    finding = doctor.own_secrets(make_settings(**named))
+    finding = examination.own_secrets(make_settings(**named))
 
     assert finding.says.startswith("METRICS_TOKEN can be guessed")
 
@@ -141,7 +144,7 @@ def test_a_passkey_of_another_form_is_named(make_app: Callable[..., Flask]) -> N
            "DARAJA_BASE_URL": f"http://127.0.0.1:{port}", "PUBLIC_URL": f"https://127.0.0.1:{port}"}
     )  # fmt: skip
     with app.app_context():
-        found = doctor.examine(services())
+        found = examination.examine(services())
 
     (told,) = [each for each in found if each.says.startswith("DARAJA_PASSKEY is not 64 hex")]
     assert not told.well
@@ -160,14 +163,14 @@ def test_eventlet_in_production_is_told_in_one_line_and_calls_nothing_bad(
            "ASYNC_MODE": mode}
     )  # fmt: skip
     with app.app_context():
-        found = [each for each in doctor.examine(services()) if "ASYNC_MODE" in each.says]
+        found = [each for each in examination.examine(services()) if "ASYNC_MODE" in each.says]
 
     assert len(found) == told
     assert all(each.well and "ASYNC_MODE=gevent" in each.says for each in found)
 
 
 def test_the_simulators_public_secrets_are_no_trouble() -> None:
-    assert doctor.own_secrets(make_settings()).well
+    assert examination.own_secrets(make_settings()).well
 
 
 # -- PUBLIC_URL ----------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ def test_nobody_learns_a_signature_of_anything_else_from_the_proof(app: Flask) -
     answers = [client.get(f"/healthz?nonce={each}").get_json() for each in ("x", "", "g" * 32)]
 
     assert [sorted(each) for each in answers] == [["status", "version"]] * 3
-    assert proof.of("secret", "0" * 32) != proof.of("other", "0" * 32)
+    assert proof("secret", "0" * 32) != proof("other", "0" * 32)
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ def test_a_word_in_the_address_that_daraja_refuses_is_named(host: str, word: str
         DARAJA_CONSUMER_KEY="k", DARAJA_CONSUMER_SECRET="s",
     )  # fmt: skip
 
-    finding = doctor.callback_address(settings)
+    finding = examination.callback_address(settings)
 
     assert not finding.well
     assert word in finding.says
@@ -231,7 +234,7 @@ def test_a_word_in_the_address_that_daraja_refuses_is_named(host: str, word: str
     [(2, True, "agrees"), (-29, True, "agrees"), (95, False, "ahead"), (-95, False, "behind")],
 )
 def test_a_clock_that_differs_from_darajas_is_told(seconds: int, well: bool, says: str) -> None:
-    finding = doctor.clock_finding(timedelta(seconds=seconds))
+    finding = examination.clock_finding(timedelta(seconds=seconds))
 
     assert finding.well is well
     assert says in finding.says
@@ -266,7 +269,7 @@ def test_an_endpoint_that_was_stopped_is_told(
     with app.app_context():
         db.session.add(WebhookEndpoint(id=hash_token(url), failures=1, stopped_at=clock()))
         db.session.commit()
-        told = [each for each in doctor.examine(services()) if each.what == "webhooks"]
+        told = [each for each in examination.examine(services()) if each.what == "webhooks"]
 
     assert [each.well for each in told] == [False, True]
     assert "flask webhooks retry" in told[0].says
@@ -281,7 +284,7 @@ def test_who_may_open_the_console_is_counted(app: Flask, clock: Callable[[], dat
     after = findings(app)["operators"]
 
     assert "flask operators add" in before.says
-    assert after == doctor.Finding("operators", True, "1 may open /console")
+    assert after == examination.Finding("operators", True, "1 may open /console")
 
 
 def test_an_operator_without_a_password_is_told(app: Flask, clock: Callable[[], datetime]) -> None:

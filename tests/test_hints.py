@@ -18,7 +18,7 @@ from sqlalchemy import event
 from mpesa.hints import CHANNEL, Hints, listeners
 from mpesa.ledger import Change
 from mpesa.models import db
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 from tests.desk import Desk
 from tests.factories import success_callback
 from tests.fakes import Clock, FakeDaraja

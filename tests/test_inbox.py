@@ -66,7 +66,7 @@ def everything_stored(desk: Desk) -> list[bytes]:
 
 def judge_waiting(desk: Desk) -> int:
     with desk.sessions() as session:
-        return inbox.judge_waiting(session, desk.inbox_seams()).count
+        return inbox.judge_waiting(session, desk.inbox_needs()).count
 
 
 class BrokenJudgement:
@@ -96,7 +96,7 @@ def test_an_unknown_token_stores_nothing(desk: Desk) -> None:
     arrival = Arrival("0" * 64, raw(paid(desk)), SAFARICOM)
 
     with desk.sessions() as session, pytest.raises(UnknownToken):
-        inbox.receive(session, arrival, desk.inbox_seams())
+        inbox.receive(session, arrival, desk.inbox_needs())
 
     assert everything_stored(desk) == []
 
@@ -333,7 +333,7 @@ def test_where_a_stored_callback_came_from_still_counts_when_it_is_judged_late(
 
     listed = from_listed([ipaddress.ip_network("196.201.212.0/24")])
     with desk.sessions() as session:
-        inbox.judge_waiting(session, desk.inbox_seams(listed))
+        inbox.judge_waiting(session, desk.inbox_needs(listed))
 
     assert desk.transaction(transaction).status == "PENDING"
 
@@ -540,7 +540,7 @@ def test_an_unknown_token_stores_nothing_where_the_usual_way_fails_either(
     arrival = Arrival("0" * 64, raw(paid(desk)), SAFARICOM)
 
     with desk.sessions() as session, pytest.raises(UnknownToken):
-        inbox.receive(session, arrival, desk.inbox_seams())
+        inbox.receive(session, arrival, desk.inbox_needs())
 
     assert everything_stored(desk) == []
 
@@ -551,12 +551,12 @@ def test_an_announcement_that_fails_is_no_error_to_the_sender(
 ) -> None:
     transaction = desk.attempt()
     arrival = Arrival(desk.daraja.token_of(1), raw(paid(desk)), SAFARICOM)
-    seams = replace(desk.inbox_seams(), announce=broken_decision)
+    needs = replace(desk.inbox_needs(), announce=broken_decision)
     if usual_way_fails:
         monkeypatch.setattr(ledger, "record_callback", broken_decision)
 
     with desk.sessions() as session:
-        inbox.receive(session, arrival, seams)
+        inbox.receive(session, arrival, needs)
 
     assert desk.transaction(transaction).status == "SUCCESS"
     assert everything_stored(desk) == [raw(paid(desk))]

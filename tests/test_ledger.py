@@ -18,9 +18,9 @@ from mpesa.domain.settlement import (
     QueryAnswered,
     WaitOver,
 )
+from mpesa.ids import hash_token
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import Transaction
-from mpesa.tokens import hash_token
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import (

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from mpesa import __version__, logs
+from mpesa.bounded_http.calls import Calls
 from mpesa.config import LogFormat
-from mpesa.daraja.calls import Calls
 
 
 @pytest.fixture(autouse=True)
@@ -147,10 +147,10 @@ def test_a_json_line_carries_the_exception(capsys: pytest.CaptureFixture[str]) -
 def test_a_console_line_can_be_read_by_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(LogFormat.CONSOLE)
 
-    logging.getLogger("mpesa.clock").error("late by %d s", 3)
+    logging.getLogger("mpesa.deadlines").error("late by %d s", 3)
 
     [line] = written(capsys)
-    assert line.endswith(f"ERROR   mpesa.clock  late by 3 s  version={__version__}")
+    assert line.endswith(f"ERROR   mpesa.deadlines  late by 3 s  version={__version__}")
 
 
 def test_an_exception_stands_below_its_console_line(capsys: pytest.CaptureFixture[str]) -> None:

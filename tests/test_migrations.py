@@ -19,7 +19,7 @@ from app import create_app
 from mpesa.database import MIGRATIONS, missing_migrations
 from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import UTCDateTime, db
-from mpesa.web import database
+from mpesa.runtime import database
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import (

@@ -11,10 +11,11 @@ from sqlalchemy import bindparam, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
+from mpesa.database import rows_at_once, writing
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
+from mpesa.ids import new_id
 from mpesa.ledger import lock_order
-from mpesa.models import Order, Transaction, rows_at_once, writing
-from mpesa.tokens import new_id
+from mpesa.models import Order, Transaction
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.fakes import Clock, FakeDaraja

@@ -44,11 +44,10 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from app import create_app
-from mpesa import clock, inbox, outbox, reconciler
+from mpesa import deadlines, inbox, outbox, reconciler
 from mpesa.models import db
-from mpesa.web import database
-from mpesa.web.callbacks import seams
-from mpesa.web.services import services
+from mpesa.runtime import database
+from mpesa.web.http.services import inbox_needs, services
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.fakes import Clock
 from tests.money_books import Account, Books, accounts, broken_orders, broken_promises
@@ -430,7 +429,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self._stop()
         self._start()
         with self.app.app_context():
-            inbox.judge_waiting(db.session(), seams())
+            inbox.judge_waiting(db.session(), inbox_needs())
         left = [row for each in self._accounts() for row in each.evidence if not row["decisions"]]
         assert not left, "a callback that nobody judged"
 
@@ -460,12 +459,12 @@ class MoneyMachine(RuleBasedStateMachine):
             if (
                 self.ask_first and not ours.watch.stepped()
             ):  # they run side by side, so either may be first
-                asked = reconciler.run_until_idle(session, ours.line, ours.announce)
+                asked = reconciler.run_until_idle(session, ours.access, ours.announce)
             ours.watch.look(session, ours.announce)
-            clock.run_once(session, ours.now, WAIT, ours.announce)
+            deadlines.run_once(session, ours.now, WAIT, ours.announce)
             known = outbox.run_once(db.engine, ours.now(), ours.announce_here, self.known)
             self.known = known
-            asked += reconciler.run_until_idle(session, ours.line, ours.announce)
+            asked += reconciler.run_until_idle(session, ours.access, ours.announce)
         self._the_clock_was_right()
         return asked
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from mpesa import operators
 from mpesa.models import Operator, db
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
 
 PASSWORD = "correct horse battery"

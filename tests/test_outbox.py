@@ -12,12 +12,13 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from mpesa import ledger, outbox
+from mpesa.database import writing
 from mpesa.domain.settlement import QueryAnswered
 from mpesa.ledger import Change
-from mpesa.models import Announcement, db, writing
+from mpesa.models import Announcement, db
 from mpesa.outbox import Announced
-from mpesa.web import reads
-from mpesa.web.services import services
+from mpesa.web.http import snapshot_reads
+from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, ids_of
 from tests.factories import SECOND_PAYER_MSISDN, failure_callback, success_callback
@@ -229,7 +230,7 @@ def test_what_pages_have_heard_and_what_nobody_waits_for_is_not_read_again(
     pay(elsewhere)
     turn(app, clock())
     read: list[Any] = []
-    monkeypatch.setattr(reads, "snapshot", lambda *args: read.append(args))
+    monkeypatch.setattr(snapshot_reads, "snapshot", lambda *args: read.append(args))
 
     turn(app, clock())
 

@@ -24,11 +24,11 @@ from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.answers import Answer, read_push
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
+from mpesa.live.admission import Rooms
 from mpesa.models import Transaction
+from mpesa.runtime import loops
 from mpesa.simulator.postman import post_callback
-from mpesa.web import background
-from mpesa.web.realtime import Rooms
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, ids_of
 from tests.factories import (
@@ -72,14 +72,14 @@ def test_what_a_room_is_told_can_be_read_by_everybody_already(
     desk = Desk(app, clock, daraja)
     desk.attempt()
     read: list[str] = []
-    seams = dataclasses.replace(
-        desk.inbox_seams(),
+    needs = dataclasses.replace(
+        desk.inbox_needs(),
         announce=lambda told: read.extend(desk.transaction(each).status for each in ids_of(told)),
     )
 
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
     with desk.sessions() as session:
-        inbox.receive(session, inbox.Arrival(daraja.token_of(1), body, "196.201.212.69"), seams)
+        inbox.receive(session, inbox.Arrival(daraja.token_of(1), body, "196.201.212.69"), needs)
 
     assert read == ["SUCCESS"]
 
@@ -130,7 +130,7 @@ def test_what_a_long_outage_left_unjudged_is_judged_when_it_is_over(
     desk = Desk(app, clock, daraja)
     transaction_id = desk.attempt()
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
-    judge = background._unjudged()
+    judge = loops._unjudged()
     with app.app_context():
         judge(services())
     with desk.sessions() as session:
@@ -151,7 +151,7 @@ def test_a_code_typed_after_days_of_silence_is_still_asked_about(
     clock.pass_(hours=73)
     desk.tick()
     with desk.sessions() as session:
-        inbox.take_code(session, transaction_id, "UKO1ABCDEF", desk.inbox_seams())
+        inbox.take_code(session, transaction_id, "UKO1ABCDEF", desk.inbox_needs())
 
     desk.tick()
 

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import event, select
 
 from mpesa import inbox, reconciler
-from mpesa.asking import Line
 from mpesa.daraja import UnknownOutcome
+from mpesa.daraja_access import Access
 from mpesa.domain.settlement import (
     OperatorSaysNotPaid,
     OperatorSaysPaid,
@@ -240,7 +240,9 @@ def ask(desk: Desk, *answers: object) -> int:
     """Let Daraja be asked about what is due; returns how many questions that were."""
     desk.daraja.query_answers += answers
     with desk.sessions() as session:
-        return reconciler.run_once(session, Line(desk.daraja, desk.budget, desk.now), desk.announce)
+        return reconciler.run_once(
+            session, Access(desk.daraja, desk.budget, desk.now), desk.announce
+        )
 
 
 NOT_PAID = {"a failure": "1032", "under way": "4999", "no answer": UnknownOutcome("HTTP 500")}

@@ -7,13 +7,12 @@ import pytest
 from flask import Flask
 
 from mpesa import reconciler, turns
-from mpesa.asking import Line
 from mpesa.config import Rate
 from mpesa.daraja import DarajaError, NoAnswer, NotSent, QueryAnswer, UnknownOutcome
+from mpesa.daraja_access import Access, QueryBudget
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import CodeTyped
 from mpesa.ledger import Kind
-from mpesa.quota import QueryBudget
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import (
@@ -51,15 +50,15 @@ def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
 
 def reconcile(desk: Desk, budget: object = None) -> int:
     """One turn; returns how many were asked about."""
-    line = Line(desk.daraja, budget or desk.budget, desk.now)  # type: ignore[arg-type]
+    access = Access(desk.daraja, budget or desk.budget, desk.now)  # type: ignore[arg-type]
     with desk.sessions() as session:
-        return reconciler.run_until_idle(session, line, desk.announce)
+        return reconciler.run_until_idle(session, access, desk.announce)
 
 
 def ask_once(desk: Desk, budget: object) -> int:
-    line = Line(desk.daraja, budget, desk.now)  # type: ignore[arg-type]
+    access = Access(desk.daraja, budget, desk.now)  # type: ignore[arg-type]
     with desk.sessions() as session:
-        return reconciler.run_once(session, line, desk.announce)
+        return reconciler.run_once(session, access, desk.announce)
 
 
 def numbers_asked(desk: Desk) -> list[int]:

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import event, func, insert, select
 
 from mpesa import reconciler, turns
-from mpesa.asking import Line
+from mpesa.daraja_access import Access
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import OperatorAsks
 from mpesa.inbox import TooManyCodes
@@ -63,9 +63,9 @@ class Shop:
     def tick(self) -> None:
         """A second passes, and the reconciler looks."""
         self.clock.pass_(seconds=TICK)
-        line = Line(self.daraja, self.desk.budget, self.clock)  # type: ignore[arg-type]
+        access = Access(self.daraja, self.desk.budget, self.clock)  # type: ignore[arg-type]
         with self.desk.sessions() as session:
-            reconciler.run_until_idle(session, line, self.desk.announce)
+            reconciler.run_until_idle(session, access, self.desk.announce)
         for checkout_id in self.daraja.queries:
             self.asked.append((self._numbers[checkout_id], self.seconds()))
         self.daraja.queries.clear()

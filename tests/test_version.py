@@ -7,7 +7,7 @@ import tomllib
 from flask import Flask
 
 from mpesa import __version__
-from mpesa.web.openapi import document
+from mpesa.web.merchant.openapi import document
 from tests.factories import make_settings
 from tests.servers import ROOT, Server, running, wait_until
 

@@ -12,15 +12,16 @@ from sqlalchemy import inspect, text
 
 from app import create_app
 from mpesa import vitals
+from mpesa.cli import examination
 from mpesa.domain.result_codes import Reason
 from mpesa.models import db
+from mpesa.runtime import database
 from mpesa.vitals import Database
-from mpesa.web import database, doctor
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.servers import Postgres, free_port, running
-from tests.web.console_steps import logged_in
+from tests.web.console.steps import logged_in
 from tests.web.steps import problem, pushed
 
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
@@ -39,9 +40,9 @@ def metrics(app: Flask) -> dict[str, float]:
     return {name: float(value) for name, value in lines}
 
 
-def findings(app: Flask) -> dict[str, doctor.Finding]:
+def findings(app: Flask) -> dict[str, examination.Finding]:
     with app.app_context():
-        return {each.what: each for each in doctor.examine(services())}
+        return {each.what: each for each in examination.examine(services())}
 
 
 def order_status(client) -> int:
@@ -110,7 +111,9 @@ def test_a_read_only_database_is_named_everywhere(read_only):
 def test_the_doctor_does_not_blame_daraja_for_a_database_that_fails(read_only):
     told = findings(read_only())
 
-    assert told["daraja"] == doctor.Finding("daraja", False, "not asked, since the database fails")
+    assert told["daraja"] == examination.Finding(
+        "daraja", False, "not asked, since the database fails"
+    )
 
 
 @on_postgresql

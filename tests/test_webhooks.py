@@ -20,8 +20,8 @@ from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.domain.webhook import FOR_PAGES
 from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
-from mpesa.web import background
-from mpesa.web.services import services
+from mpesa.runtime import loops
+from mpesa.web.http.services import services
 from mpesa.webhooks import (
     Answered,
     Backlog,
@@ -1145,16 +1145,16 @@ def test_a_worker_puts_messages_back_at_its_start_and_after_each_step(
 ) -> None:
     sent = []
     with app.app_context():
-        look = background._put_off_webhooks(services(), shop.receiver.url)
+        look = loops._put_off_webhooks(services(), shop.receiver.url)
         shop.paid()
         clock.step(hours=-3)
         for push in (2, 3, 4):
             look(services())
             sent.append(shop.send())
-            background._clock(services())
+            loops._clock(services())
             shop.paid(push)
             clock.step(hours=-3)
-            background._clock(services())
+            loops._clock(services())
 
     assert sent == [1, 1, 1]
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import click
 from flask.cli import with_appcontext
 
+from mpesa.cli import examination
+from mpesa.cli.examination import Finding
 from mpesa.config import SettingsError, environment
-from mpesa.web import doctor
-from mpesa.web.doctor import Finding
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 
 
 @click.command("doctor")
 @with_appcontext
 def doctor_command() -> None:
     """Look at everything, in the order in which to mend it; exit status 1 where it is wrong."""
-    findings = doctor.examine(services())
+    findings = examination.examine(services())
     _say(findings)
     if not all(finding.well for finding in findings):
         raise click.exceptions.Exit(1)
@@ -34,7 +34,7 @@ def say_wrong_settings(first: SettingsError) -> None:
         first: what ended the start; the only one where a setting is wrong by what it names.
     """
     try:
-        wrong = doctor.examine_settings(environment())
+        wrong = examination.examine_settings(environment())
     except SettingsError:  # .env cannot be read
         wrong = []
     _say(wrong or [Finding("settings", False, str(first))])

@@ -10,7 +10,7 @@ from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Operator, db
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 
 operators_group = Group("operators", help="Who may use the console.")
 

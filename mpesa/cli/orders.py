@@ -6,10 +6,10 @@ import click
 from flask import current_app
 
 from mpesa.cli.group import Group
-from mpesa.web import qr
-from mpesa.web.api import make_order, parse_order
-from mpesa.web.errors import Problem
-from mpesa.web.services import services
+from mpesa.web.http import qr
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.services import services
+from mpesa.web.merchant.orders import make_order, parse_order
 
 orders_group = Group("orders", help="Make orders.")
 

@@ -17,7 +17,7 @@ from mpesa.database import for_long_work, own_sessions
 from mpesa.domain import snapshot
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 
 transactions_group = Group("transactions", help="Look at transactions.")
 
@@ -77,7 +77,7 @@ def show_transaction(transaction_id: str) -> None:
 @transactions_group.command("reconcile")
 def reconcile() -> None:
     """Ask Daraja now about what is silent, as far as the query budget goes."""
-    asked = reconciler.run_until_idle(db.session(), services().line, lambda _changed: None)
+    asked = reconciler.run_until_idle(db.session(), services().access, lambda _changed: None)
     click.echo(f"asked about {asked} of the transactions that are due")
 
 

@@ -2,27 +2,26 @@
 
 errors.py      what can go wrong, drawn as a tree
 client.py      Daraja: push(), query(), check_credentials(), cut()
-bodies.py      what is asked: merchant, push, password, timestamp
+requests_to_daraja.py
+               what is asked: merchant, push, password, timestamp
 plain_text.py  AccountReference and TransactionDesc
 answers.py     what the answers mean: accepted, refused, unknown
-token.py       one token for everybody
-calls.py       the hard limit of a call
-http.py        requests and urllib3, and what they must not do
+token.py       where a token comes from
+http.py        the server itself, below `bounded_http`
 """
 
 from mpesa.daraja.answers import AccessToken, PushAccepted, QueryAnswer
-from mpesa.daraja.bodies import Merchant, Push
 from mpesa.daraja.client import Daraja
 from mpesa.daraja.errors import (
     DarajaError,
     NoAnswer,
     NotSent,
-    OutOfTime,
     Refused,
     UnknownOutcome,
 )
 from mpesa.daraja.http import Timeouts
-from mpesa.daraja.token import SharedToken, TokenSource
+from mpesa.daraja.requests_to_daraja import Merchant, Push
+from mpesa.daraja.token import TokenSource
 
 __all__ = [
     "AccessToken",
@@ -31,12 +30,10 @@ __all__ = [
     "Merchant",
     "NoAnswer",
     "NotSent",
-    "OutOfTime",
     "Push",
     "PushAccepted",
     "QueryAnswer",
     "Refused",
-    "SharedToken",
     "Timeouts",
     "TokenSource",
     "UnknownOutcome",

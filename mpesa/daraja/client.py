@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
+from mpesa.bounded_http import Call, Calls, Ended
 from mpesa.daraja.answers import (
     AccessToken,
     Answer,
@@ -18,10 +20,9 @@ from mpesa.daraja.answers import (
     read_token,
     says_token_is_dead,
 )
-from mpesa.daraja.bodies import Merchant, Push, push_body, query_body
-from mpesa.daraja.calls import Call, Calls
-from mpesa.daraja.errors import NoAnswer, UnknownOutcome
+from mpesa.daraja.errors import NoAnswer, UnknownOutcome, of_ended
 from mpesa.daraja.http import DEFAULT_TIMEOUTS, Request, Timeouts, Transport
+from mpesa.daraja.requests_to_daraja import Merchant, Push, push_body, query_body
 from mpesa.daraja.token import TokenSource
 
 OAUTH_PATH = "/oauth/v1/generate?grant_type=client_credentials"
@@ -30,6 +31,8 @@ QUERY_PATH = "/mpesa/stkpushquery/v1/query"
 
 # A shopper is waiting at the other end, and a prompt needs time to be answered, too.
 BUDGET_SECONDS = 20.0
+
+T = TypeVar("T")
 
 
 def _utc_now() -> datetime:
@@ -102,7 +105,7 @@ class Daraja:
         Raises:
             NotSent: none was given; `MISCONFIGURED` where the credentials were refused.
         """
-        self._calls.run(self._renew_token, budget)
+        self._run(self._renew_token, budget)
 
     def cut(self) -> None:
         """End every call under way at once, since the process is ending; later ones are refused.
@@ -114,7 +117,13 @@ class Daraja:
 
     def _ask(self, path: str, body: Mapping[str, str | int], budget: float) -> Answer:
         encoded = json.dumps(body).encode()
-        return self._calls.run(lambda call: self._ask_within(call, path, encoded), budget)
+        return self._run(lambda call: self._ask_within(call, path, encoded), budget)
+
+    def _run(self, work: Callable[[Call[T]], T], budget: float) -> T:
+        try:
+            return self._calls.run(work, budget)
+        except Ended as ended:
+            raise of_ended(ended) from None
 
     def _ask_within(self, call: Call[Answer], path: str, body: bytes) -> Answer:
         fetch = partial(self._fetch, call)

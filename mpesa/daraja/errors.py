@@ -7,6 +7,7 @@ DarajaError                a message without secrets, and the first bytes of the
 └── NoAnswer               the query told nothing about its payment
 """
 
+from mpesa.bounded_http import Ended
 from mpesa.domain.result_codes import Reason
 
 
@@ -60,5 +61,8 @@ class NoAnswer(DarajaError):
         super().__init__(message, body)
 
 
-class OutOfTime(Exception):
-    """Raised in a call's own thread once the call was ended from outside; callers never see it."""
+def of_ended(call: Ended) -> DarajaError:
+    """What a call that ended before its answer was there means for the push or query."""
+    if call.sent:
+        return UnknownOutcome(f"sent, but {call}", call.body)
+    return NotSent(Reason.SYSTEM_BUSY, f"not sent: {call}", call.body)

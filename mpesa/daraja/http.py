@@ -1,30 +1,19 @@
-"""HTTP to one server, on requests: connections are kept alive; nothing is repeated or followed.
+"""Daraja's server: what is sent there, over connections that are kept, and what came back."""
 
-What requests and urllib3 do by themselves elsewhere is turned off. Two things are added, by
-connection and pool classes of our own, which urllib3 is told to use: a call learns when the first
-byte of its request leaves, and holds the connection, so that it can be shut at any time.
-"""
-
-import socket
 import ssl
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from mpesa import __version__, counters
+from mpesa.bounded_http import Call, Session
 from mpesa.daraja.answers import Answer, excerpt
-from mpesa.daraja.calls import Call
+from mpesa.daraja.errors import of_ended
 from mpesa.domain.steps import skew
 
 # Daraja's answers have less than 1 KiB and a firewall's page a few; more is not for us.
@@ -95,102 +84,6 @@ class Request:
         return bytes(answer.replace(secret, b"[secret]"))
 
 
-@dataclass(frozen=True)
-class _Exchange:
-    """What a connection has to know about the request that it carries."""
-
-    call: Call[Any]
-    counts: bool
-    monotonic: Callable[[], float]
-
-    def hold(self, connected: socket.socket) -> None:
-        # A second handle on the same TCP socket, since the first one, once TLS has taken it over,
-        # must not be spoken to from two threads.
-        self.call.hold(socket.fromfd(connected.fileno(), connected.family, connected.type))
-
-
-# Nothing of ours is handed down through requests to a connection; but a call has a thread, and so
-# a context, of its own.
-_under_way: ContextVar[_Exchange] = ContextVar("exchange")
-
-
-class _Connection(HTTPConnection):
-    """A connection that tells the call that uses it what it does."""
-
-    # Without this, http.client would connect again by itself in the middle of a request.
-    auto_open = 0
-    _used_at = 0.0
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether an idle connection may be used again."""
-        unused = _under_way.get().monotonic() - self._used_at
-        return unused < LONGEST_IDLE and super().is_connected
-
-    def _new_conn(self) -> socket.socket:
-        # Kept before it is held, so that it gets closed where the call is over already.
-        self.sock: socket.socket = super()._new_conn()
-        _under_way.get().hold(self.sock)
-        return self.sock
-
-    def request(self, *args: Any, **options: Any) -> None:
-        """Announce the first byte, and send it."""
-        exchange = _under_way.get()
-        if self.is_closed:
-            self.connect()
-        exchange.hold(self.sock)
-        exchange.call.about_to_send(counts=exchange.counts)
-        self._used_at = exchange.monotonic()
-        super().request(*args, **options)
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same with TLS, which starts after `_new_conn`."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-    def _put_conn(self, conn: Any) -> None:
-        # Another call may use it at once, and must not be cut off by the end of this one.
-        _under_way.get().call.let_go()
-        super()._put_conn(conn)
-
-
-class _TlsPool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Pools of our own; `tls` alone says who is trusted."""
-
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self._tls = tls
-        super().__init__(pool_maxsize=MOST_IDLE, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._tls)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-    def cert_verify(self, *args: object) -> None:
-        """Do not let requests load its own list of authorities into `tls`, once a connection."""
-
-
-class _Session(requests.Session):
-    """A session that remembers nothing and takes nothing from the environment."""
-
-    def __init__(self, scheme: str, tls: ssl.SSLContext | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.headers.clear()
-        self.headers.update(_COMMON_HEADERS)
-        self.mount(f"{scheme}://", _Adapter(tls))
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: else requests reads the whole answer and the target, even if not to follow."""
-
-
 class Transport:
     """Requests to the server at `base_url`, from many threads or greenlets at once.
 
@@ -215,11 +108,13 @@ class Transport:
         host = parts.netloc.rpartition("@")[2]
         self._base_url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self._timeouts = timeouts
-        self._monotonic = monotonic
         self._now = now
         if parts.scheme == "https":
             tls = tls or ssl.create_default_context()
-        self._session = _Session(parts.scheme, tls)
+        self._session = Session(
+            tls, most_idle=MOST_IDLE, longest_idle=LONGEST_IDLE, monotonic=monotonic
+        )
+        self._session.headers.update(_COMMON_HEADERS)
 
     def exchange(self, call: Call[Any], request: Request) -> Answer:
         """Send once, and read the whole answer.
@@ -227,19 +122,19 @@ class Transport:
         Raises:
             NotSent, UnknownOutcome: by what had been sent when it broke.
         """
-        _under_way.set(_Exchange(call, request.counts, self._monotonic))
+        self._session.carry(call, counts=request.counts)
         body = bytearray()
         try:
             status = self._talk(request, body)
         except (OSError, HTTPError) as error:
             message = f"the connection broke ({type(error).__name__})"
-            raise call.broken(message, excerpt(request.blank(body))) from error
+            raise of_ended(call.broken(message, excerpt(request.blank(body)))) from error
         finally:
             call.let_go()
         call.go_on()
         blanked = request.blank(body)
         if len(body) > LARGEST_ANSWER:
-            raise call.broken("the answer was too large", excerpt(blanked))
+            raise of_ended(call.broken("the answer was too large", excerpt(blanked)))
         return Answer(status, blanked)
 
     def close(self) -> None:

@@ -23,10 +23,11 @@ from sqlalchemy.orm import Session, aliased
 from standardwebhooks import Webhook
 
 from mpesa import __version__, counters, logs
+from mpesa.database import reading, writing
 from mpesa.domain import webhook
 from mpesa.domain.steps import CLOCKS_DIFFER
-from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage, reading, writing
-from mpesa.tokens import hash_token, new_id
+from mpesa.ids import hash_token, new_id
+from mpesa.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from mpesa.webhooks.post import TIME_LIMIT, Answered, Outcome, Post, Unanswered
 
 log = logging.getLogger(__name__)

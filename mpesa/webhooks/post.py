@@ -5,23 +5,16 @@ Nothing but the status line and the headers is read: what a merchant's server wr
 is not for us, however long it is.
 """
 
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
-from mpesa.daraja.calls import Call, Calls
-from mpesa.daraja.errors import DarajaError
+from mpesa.bounded_http import Call, Calls, Ended, Session
 
 # Seconds from the name look-up to the end of the answer's headers, as the README promises.
 TIME_LIMIT = 15.0
@@ -58,63 +51,6 @@ class Unanswered:
 Outcome = Answered | Unanswered
 
 
-# A request has a thread, and so a context, of its own.
-_under_way: ContextVar[Call[Outcome]] = ContextVar("webhook")
-
-
-class _Connection(HTTPConnection):
-    """A connection whose socket the request's end can shut, whatever it waits for."""
-
-    def _new_conn(self) -> socket.socket:
-        # Kept before it is held, so that it gets closed where the time is over already.
-        self.sock: socket.socket = super()._new_conn()
-        # A second handle, since TLS takes the first one over.
-        second = socket.fromfd(self.sock.fileno(), self.sock.family, self.sock.type)
-        _under_way.get().hold(second)
-        return self.sock
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same with TLS, which starts after `_new_conn`."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Pools of our own; `tls` alone says who is trusted."""
-
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        self._tls = tls
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._tls)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-    def cert_verify(self, *args: object) -> None:
-        """Do not let requests load its own list of authorities into `tls`."""
-
-
-class _Session(requests.Session):
-    """A session that takes nothing from the environment, neither proxies nor passwords."""
-
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers.clear()
-        self.mount("https://", _Adapter(tls))
-        self.mount("http://", _Adapter(None))
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: else requests reads the whole answer, even where it is not to follow."""
-
-
 class Post:
     """Sends bodies to one address, from many threads or greenlets at once.
 
@@ -134,29 +70,29 @@ class Post:
         self._url = url
         self._limit = limit
         self._tls = tls or (ssl.create_default_context() if url[:6] == "https:" else None)
+        self._monotonic = monotonic
         self._calls = Calls(monotonic)
 
     def __call__(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Send once; what went wrong is an outcome, and nothing is raised for it."""
         try:
             return self._calls.run(lambda call: self._send(call, body, headers), self._limit)
-        except DarajaError:  # the call's own word for "its time is over"
+        except Ended:
             return Unanswered(Failure.TIMED_OUT)
 
     def _send(self, call: Call[Outcome], body: bytes, headers: Mapping[str, str]) -> Outcome:
-        _under_way.set(call)
         try:
-            with (
-                _Session(self._tls) as session,
-                session.post(
+            with Session(self._tls, monotonic=self._monotonic) as session:
+                session.carry(call)
+                answer = session.post(
                     self._url,
                     data=body,
                     headers={**headers, "Connection": "close"},
                     timeout=self._limit,
                     allow_redirects=False,
                     stream=True,
-                ) as answer,
-            ):
+                )
+                answer.close()
                 return Answered(answer.status_code, answer.headers.get("Retry-After"))
         except (OSError, HTTPError) as error:
             return Unanswered(_failure(error))

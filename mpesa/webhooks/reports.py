@@ -8,8 +8,8 @@ from enum import StrEnum
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
+from mpesa.ids import hash_token
 from mpesa.models import WebhookEndpoint, WebhookMessage
-from mpesa.tokens import hash_token
 
 
 class DeliveryState(StrEnum):

@@ -9,13 +9,13 @@ from flask.testing import FlaskClient
 from app import create_app
 from mpesa import operators
 from mpesa.models import db
-from mpesa.web import database
-from mpesa.web.services import utc_now
+from mpesa.runtime import database
+from mpesa.runtime.wiring import utc_now
 from tests.bench import figures, places
 from tests.bench.scale import Scale
 from tests.factories import make_settings
 from tests.payments import fill
-from tests.web.console_steps import NAME, PASSWORD, send, try_login
+from tests.web.console.steps import NAME, PASSWORD, send, try_login
 
 LIST = "/console/transactions"
 # Names for the table, and what is asked for; `{middle}` is the place of a payment in the middle.

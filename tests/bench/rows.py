@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mpesa.domain.schedule import FIRST_QUESTION
+from mpesa.ids import hash_token, new_id
 from mpesa.models import Transaction
-from mpesa.tokens import hash_token, new_id
 from tests.factories import success_callback
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from mpesa.ids import new_callback_token
 from mpesa.models import Order, Transaction
-from mpesa.tokens import new_callback_token
 from tests.bench import rows
 from tests.bench.answering import takes_all
 from tests.servers import LIMITED, Server, running, wait_until

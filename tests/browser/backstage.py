@@ -10,7 +10,7 @@ from mpesa.domain.callback import StkResult
 from mpesa.domain.settlement import CallbackReceived, OperatorSaysNotPaid
 from mpesa.ledger import Kind, Raw
 from mpesa.models import Order, Transaction, db
-from mpesa.web.services import utc_now
+from mpesa.runtime.wiring import utc_now
 from tests.factories import make_settings
 
 

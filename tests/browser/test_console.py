@@ -12,7 +12,7 @@ from mpesa.domain.callback import StkResult
 from mpesa.domain.settlement import CallbackReceived
 from mpesa.ledger import Kind, Raw, record
 from mpesa.models import db
-from mpesa.web.services import utc_now
+from mpesa.runtime.wiring import utc_now
 from scripts.busy_days import fill
 from tests.browser.backstage import Backstage
 from tests.browser.conftest import SETTINGS

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mpesa.daraja import Daraja, Merchant, Push, SharedToken
+from mpesa.daraja import Daraja, Merchant, Push
 from tests.daraja.fake_daraja import FakeDaraja, running_daraja
+from tests.daraja.shared_token import SharedToken
 
 MERCHANT = Merchant("the-consumer-key", "the-consumer-secret", "174379", "the-passkey")
 

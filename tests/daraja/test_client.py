@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mpesa.daraja import Daraja, NoAnswer, NotSent, Push, Refused, SharedToken, UnknownOutcome
+from mpesa.daraja import Daraja, NoAnswer, NotSent, Push, Refused, UnknownOutcome
 from mpesa.daraja.http import LARGEST_ANSWER, LONGEST_IDLE
 from mpesa.domain.result_codes import Reason
 from tests.daraja.fake_daraja import (
@@ -21,6 +21,7 @@ from tests.daraja.fake_daraja import (
     reply,
     token_number,
 )
+from tests.daraja.shared_token import SharedToken
 
 DEAD = [
     (404, refusal("404.001.03", "Invalid Access Token")),

@@ -10,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from mpesa.bounded_http import Call, Calls, OutOfTime
 from mpesa.daraja import (
     AccessToken,
     Daraja,
     DarajaError,
     NoAnswer,
     NotSent,
-    OutOfTime,
     Push,
-    SharedToken,
     Timeouts,
     UnknownOutcome,
 )
-from mpesa.daraja.calls import Call, Calls
 from mpesa.daraja.http import DEFAULT_TIMEOUTS, Request, Transport
 from mpesa.domain.result_codes import Reason
 from tests.daraja.conftest import MERCHANT
@@ -38,6 +36,7 @@ from tests.daraja.fake_daraja import (
     running_daraja,
     token_number,
 )
+from tests.daraja.shared_token import SharedToken
 
 SHORT = 0.3
 # Far above SHORT, far below the 15 s of the time-outs: enough to tell one from the other.

@@ -3,8 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
-from mpesa.daraja import AccessToken, NotSent, OutOfTime, SharedToken
+from mpesa.bounded_http import OutOfTime
+from mpesa.daraja import AccessToken, NotSent
 from mpesa.domain.result_codes import Reason
+from tests.daraja.shared_token import SharedToken
 
 
 class Clock:

@@ -8,10 +8,10 @@ import requests
 import websocket
 
 from mpesa import operators
+from mpesa.live.watchers import NAMESPACE
 from mpesa.models import db
-from mpesa.web.console.live import NAMESPACE
 from tests.browser.backstage import Backstage
-from tests.web.console_steps import NAME, PASSWORD, token_on
+from tests.web.console.steps import NAME, PASSWORD, token_on
 
 
 def log_in(server):

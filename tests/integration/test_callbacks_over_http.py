@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import requests
 
-from mpesa.tokens import hash_token, new_callback_token
+from mpesa.ids import hash_token, new_callback_token
 from tests.factories import failure_callback, raw, success_callback
 from tests.integration.conftest import on_one_server
 from tests.integration.steps import new_line, phone, started, status_of

@@ -6,7 +6,7 @@ import time
 import pytest
 import websocket
 
-from mpesa.web.console.live import NAMESPACE
+from mpesa.live.watchers import NAMESPACE
 from tests.browser.backstage import Backstage
 from tests.integration.console import admitted, connect, heard_of, log_in
 from tests.integration.steps import started

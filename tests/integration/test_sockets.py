@@ -324,9 +324,9 @@ def test_what_a_refused_handshake_says_stands_escaped_in_one_json_line(tmp_path,
     written = server.log.read_text("utf-8").splitlines()
     told = [json.loads(line) for line in written if "evil" in line or "xxx" in line]
     assert [each["logger"] for each in told] == [
-        "mpesa.web.realtime.engine",
-        "mpesa.web.realtime",
-        "mpesa.web.realtime.engine",
+        "mpesa.live.admission.engine",
+        "mpesa.live.admission",
+        "mpesa.live.admission.engine",
     ]
     assert "not in ALLOWED_HOSTS" in told[1]["message"]
     for each in told:

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mpesa.web import connections
+from mpesa.live import connections
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = ("_Protocol", "_Handler", "Connection", "WebSocket")

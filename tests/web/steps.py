@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 
 from mpesa.models import Evidence, IdempotencyKey, Order, Transaction, db
-from mpesa.web.problems import MEANINGS
+from mpesa.web.http.problems import MEANINGS
 from tests.factories import PAYER, failure_callback, raw, success_callback
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app import create_app
 from mpesa.models import db
-from mpesa.web import database
+from mpesa.runtime import database
 from tests.factories import API_KEY, PAYER, make_settings, order_fields
 from tests.fakes import Clock, FakeDaraja
 from tests.web.steps import pushed, rows

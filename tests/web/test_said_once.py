@@ -10,7 +10,7 @@ from mpesa.daraja import UnknownOutcome
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered, WaitOver
 from mpesa.domain.view import Money, Next, View
 from mpesa.ledger import Kind
-from mpesa.web.realtime import Rooms
+from mpesa.live.admission import Rooms
 from tests.desk import Desk
 from tests.factories import API_KEY, failure_callback, success_callback
 

@@ -9,17 +9,17 @@ from mpesa.web.console import (
     export,
     guard,
     health,
-    lists,
     login,
+    payment,
+    payments,
     review,
     session,
     today,
-    transactions,
 )
 from mpesa.web.console.blueprint import console
 
 # Each of these adds its pages to the blueprint.
-PAGES = (login, today, lists, transactions, acts, review, deliveries, health, export)
+PAGES = (login, today, payments, payment, acts, review, deliveries, health, export)
 
 
 def register(app: Flask, settings: Settings) -> None:

@@ -12,21 +12,18 @@ from werkzeug.wrappers import Response
 from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.attempt import Attempt
-from mpesa.domain.people_text import is_sound
 from mpesa.domain.result_codes import Status
 from mpesa.domain.sms_code import find_receipt
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, Evidence, Transaction, db
-from mpesa.tokens import new_id
-from mpesa.web.console import session
+from mpesa.web.console import asked_twice, session
+from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
-from mpesa.web.console.naming import ACTS, Act
-from mpesa.web.console.transactions import find
-from mpesa.web.errors import Problem
-from mpesa.web.services import services
+from mpesa.web.console.payment import find
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.services import services
 
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,19}\.[0-9]{1,19}")
-_SHORTEST, _LONGEST = 3, 500
 # Told so many of what happened meanwhile.
 _MEANWHILE = 10
 
@@ -120,7 +117,7 @@ def _record(transaction_id: str, act: Act, asked: Asked) -> None:
     """Under the order's lock: not done before, nothing changed since; then evidence and change."""
 
     def check(connection: Connection, attempt: Attempt) -> None:
-        if _was_done(connection, transaction_id, asked.once):
+        if asked_twice.was_done(connection, transaction_id, asked.once):
             raise _DoneBefore
         if _state(_mark(attempt, connection)) != _state(asked.mark) or not act.allowed(attempt):
             raise _Stale(_seen(asked.mark))
@@ -141,13 +138,6 @@ def _evidence(act: Act, asked: Asked) -> settlement.Evidence:
         "settle": settlement.ReviewSettled(),
     }
     return evidence[act.name]
-
-
-def _was_done(connection: Connection, transaction_id: str, once: str) -> bool:
-    acts = select(Evidence.body).where(
-        Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
-    )
-    return any(json.loads(body).get("once") == once for body in connection.scalars(acts))
 
 
 def _tell(row: Transaction, act: Act) -> None:
@@ -175,18 +165,18 @@ def _asked(mark: str) -> Asked:
     form = request.form
     named = form.get("mark", mark)
     return Asked(
-        reason=form.get("reason", "").replace("\r\n", "\n").strip(),
+        reason=asked_twice.reason(),
         receipt=find_receipt(form.get("receipt")) or form.get("receipt", "").strip(),
         mark=named if _MARK.fullmatch(named) else "0.0.0",
-        once=form.get("once", "")[:32] or new_id(),
+        once=asked_twice.once(),
     )
 
 
 def _wrong(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
     """What is wrong, by field."""
     wrong = {}
-    if not _SHORTEST <= len(asked.reason) <= _LONGEST or not is_sound(asked.reason, may_break=True):
-        wrong["reason"] = _("Say why, in 3 to 500 characters.")
+    if wrong_reason := asked_twice.wrong_reason(asked.reason):
+        wrong["reason"] = wrong_reason
     if act.wants_receipt and find_receipt(asked.receipt) != asked.receipt:
         wrong["receipt"] = _("A receipt has ten letters and digits, such as UKO1AB2C3D.")
     elif act.wants_receipt and _is_anothers(row, asked.receipt):

@@ -8,7 +8,7 @@ from flask import current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
-from mpesa.tokens import new_id
+from mpesa.ids import new_id
 
 _COOKIE = "console-browser"
 # 400 days, the longest that browsers keep a cookie (RFC 6265bis, 5.5).

@@ -4,24 +4,19 @@ import json
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from mpesa import ledger, webhooks
-from mpesa.domain.people_text import is_sound
+from mpesa.ids import is_id, new_id
 from mpesa.ledger import Kind, Raw
-from mpesa.models import Evidence, WebhookMessage, db
-from mpesa.tokens import new_id
-from mpesa.web.bodies import is_id
-from mpesa.web.console import session
+from mpesa.models import WebhookMessage, db
+from mpesa.web.console import asked_twice, session
 from mpesa.web.console.blueprint import console
-from mpesa.web.console.lists import Cursor, cursor_of
-from mpesa.web.errors import Problem
-from mpesa.web.services import services
+from mpesa.web.console.payments import Cursor, cursor_of
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.services import services
 
 PAGE = 25
-# As for every other act of an operator.
-_SHORTEST, _LONGEST = 3, 500
 
 
 @console.get("/webhooks", endpoint="webhooks")
@@ -63,11 +58,10 @@ def ask_to_send(message_id: str) -> Response:
 def send_again(message_id: str) -> Response:
     """Have it sent once more, and keep who wanted that."""
     message = _find(message_id)
-    reason = request.form.get("reason", "").replace("\r\n", "\n").strip()
-    once = request.form.get("once", "")[:32] or new_id()
-    if not _SHORTEST <= len(reason) <= _LONGEST or not is_sound(reason, may_break=True):
-        return _form(message, once, _("Say why, in 3 to 500 characters."), reason)
-    if _was_done(message.transaction_id, once):
+    reason, once = asked_twice.reason(), asked_twice.once()
+    if wrong := asked_twice.wrong_reason(reason):
+        return _form(message, once, wrong, reason)
+    if asked_twice.was_done(db.session.connection(), message.transaction_id, once):
         flash(_("That was done already; nothing was done twice."))
     else:
         _send(message, reason, once)
@@ -103,13 +97,6 @@ def _find(message_id: str) -> WebhookMessage:
     if message is None:
         raise Problem(404, "not_found", _("There is nothing at this address."))
     return message
-
-
-def _was_done(transaction_id: str, once: str) -> bool:
-    acts = select(Evidence.body).where(
-        Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
-    )
-    return any(once.encode() in body for body in db.session.scalars(acts))
 
 
 def _asked_transaction() -> str | None:

@@ -11,8 +11,8 @@ from mpesa import export
 from mpesa.models import db
 from mpesa.web.console import session
 from mpesa.web.console.blueprint import console
-from mpesa.web.errors import invalid
-from mpesa.web.services import services
+from mpesa.web.http.errors import invalid
+from mpesa.web.http.services import services
 
 log = logging.getLogger(__name__)
 

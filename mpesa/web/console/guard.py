@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from mpesa.models import Transaction, db
-from mpesa.web import words
 from mpesa.web.console import session
 from mpesa.web.console.blueprint import console
+from mpesa.web.http import private, sentences
 
 # A path of our own, and nothing that a browser could take for another host or another folder.
 _OWN_PATH = re.compile(r"/console(?:/[\w.-]+)*/?(?:\?[\w.=&%+-]*)?", re.ASCII)
@@ -24,19 +24,17 @@ _COUNTED = 100
 
 def register(app: Flask) -> None:
     """Ask for a login before anything else is looked at, the address included."""
-
-    @app.before_request
-    def login_required() -> Response | None:
-        if not session.is_console(request.path):
-            return None
-        _keep_language()
-        if request.path != "/console/login" and session.operator() is None:
-            return redirect(_login_address(), 303)
-        # Before the address is looked up: a forged form learns nothing either.
-        session.csrf.protect()
-        return None
-
+    private.register(app, "/console", _admit)
     app.register_error_handler(CSRFError, _forged)
+
+
+def _admit() -> Response | None:
+    _keep_language()
+    if request.path != "/console/login" and session.operator() is None:
+        return redirect(_login_address(), 303)
+    # Before the address is looked up: a forged form learns nothing either.
+    session.csrf.protect()
+    return None
 
 
 def own_path(asked: str | None) -> str | None:
@@ -67,7 +65,7 @@ def _login_address() -> str:
 
 
 def _keep_language() -> None:
-    lang = words.spoken(request.args.get("lang"))
+    lang = sentences.spoken(request.args.get("lang"))
     if lang and cookie.get("lang") != lang:
         cookie["lang"] = lang
 

@@ -15,15 +15,16 @@ from sqlalchemy.orm import Session
 
 from mpesa import counters, vitals, webhooks, workers
 from mpesa.config import Settings
+from mpesa.daraja_access import access_key
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import MOST_SKEW
+from mpesa.ids import hash_token
 from mpesa.ledger import Kind
 from mpesa.models import DarajaAccess, DecisionRow, Evidence, db
-from mpesa.tokens import hash_token
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import nairobi, reason_word
-from mpesa.web.services import Services, access_key, services
+from mpesa.web.http.services import Services, services
 
 # How far back Daraja's last answers are looked for: an index by time reads no more than that.
 _LATELY = timedelta(hours=24)
@@ -185,7 +186,7 @@ def _daraja_queries(ours: Services) -> Check:
         .order_by(Evidence.received_at.desc())
         .limit(1)
     )
-    wait = ours.line.budget.wait()
+    wait = ours.access.budget.wait()
     free = _("The next may be sent now.")
     detail = free if not wait else _("The next may be sent in %(time)s.", time=_duration(wait))
     if asked is None:

@@ -12,8 +12,8 @@ from mpesa.models import db
 from mpesa.web.console import browsers, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.guard import own_path
-from mpesa.web.errors import Problem
-from mpesa.web.services import services
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.services import services
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
-from mpesa.web.console import decisions, lists, wording
+from mpesa.web.console import decisions, payments, wording
+from mpesa.web.console.act_kinds import Act
 from mpesa.web.console.blueprint import console
-from mpesa.web.console.naming import Act
-from mpesa.web.console.transactions import acts_for
-from mpesa.web.services import services
+from mpesa.web.console.payment import acts_for
+from mpesa.web.http.services import services
 
 PAGE = 20
 # What is worth a look, and needs no decision: so far back, and so many.
@@ -68,7 +68,7 @@ def review() -> str:
     )
 
 
-def statement(after: lists.Cursor | None) -> Any:
+def statement(after: payments.Cursor | None) -> Any:
     """The SELECT of a page and one row more."""
     rows = select(Transaction).where(Transaction.needs_review)
     if after is not None:
@@ -78,12 +78,12 @@ def statement(after: lists.Cursor | None) -> Any:
     return in_order.options(joinedload(Transaction.order)).limit(PAGE + 1)
 
 
-def _page() -> tuple[Sequence[Transaction], lists.Cursor | None]:
-    begin = lists.wanted_by(request.args).after
+def _page() -> tuple[Sequence[Transaction], payments.Cursor | None]:
+    begin = payments.wanted_by(request.args).after
     found = db.session.scalars(statement(begin)).all()
     rows = found[:PAGE]
     more = len(found) > PAGE
-    return rows, lists.Cursor(rows[-1].created_at, rows[-1].id) if more else None
+    return rows, payments.Cursor(rows[-1].created_at, rows[-1].id) if more else None
 
 
 def _case(row: Transaction) -> Case:

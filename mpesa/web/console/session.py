@@ -1,19 +1,16 @@
 """Who is logged in: a cookie that names a row, opened for the console and its sockets alone."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from flask import Flask, Request
+from flask import Flask
 from flask import session as cookie
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from flask_wtf.csrf import CSRFProtect
 
 from mpesa import operators
 from mpesa.config import Settings
 from mpesa.models import db
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 
 # Under which name the cookie holds whose number the next page may show, and for how many seconds:
 # a redirect takes one trip, on 2G a few seconds.
@@ -22,23 +19,6 @@ _LOOK_WITHIN = 30
 
 csrf = CSRFProtect()
 _login_manager = LoginManager()
-
-
-class Sessions(SecureCookieSessionInterface):
-    """A session for `/console…` and for the handshake of a socket; None for everybody else.
-
-    A shopper is remembered by no cookie: whoever holds an address may look at it.
-    """
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """The session of a request; None is Flask's word for no session."""
-        handshake = request.path.startswith("/socket.io")
-        if not is_console(request.path) and not (handshake and self._has_cookie(app, request)):
-            return None
-        return super().open_session(app, request)
-
-    def _has_cookie(self, app: Flask, request: Request) -> bool:
-        return self.get_cookie_name(app) in request.cookies
 
 
 class LoggedIn(UserMixin):
@@ -53,15 +33,9 @@ class LoggedIn(UserMixin):
         self.id = token
 
 
-def is_console(path: str) -> bool:
-    """Whether a path belongs to the console, whether anything is there or not."""
-    return path == "/console" or path.startswith("/console/")
-
-
 def register(app: Flask, settings: Settings) -> None:
     """Set up cookie, login and form tokens."""
     secure = settings.public_url.startswith("https:")
-    app.session_interface = Sessions()
     app.config.update(
         # A cookie of this prefix cannot be set by another host, nor without TLS (RFC 6265bis).
         SESSION_COOKIE_NAME="__Host-console" if secure else "console",
@@ -123,8 +97,3 @@ def takes_a_look(transaction_id: str, now: datetime) -> bool:
         return False
     cookie.pop(_LOOK)
     return bool(0 <= now.timestamp() - at <= _LOOK_WITHIN)
-
-
-def kept() -> Mapping[str, Any]:
-    """What the cookie holds, to read."""
-    return cookie

@@ -14,7 +14,7 @@ from mpesa.web.console import charts, stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.charts import Column, Share, Span
 from mpesa.web.console.stats import Day, Tally
-from mpesa.web.services import services
+from mpesa.web.http.services import services
 
 # An hour with fewer results has no rate worth a line.
 _FEW = 4

@@ -1,0 +1,252 @@
+"""What `flask doctor` looks at, in the order in which to fix it, and how."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import requests
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from mpesa import config, vitals, webhooks, workers
+from mpesa.config import Settings
+from mpesa.daraja import DarajaError
+from mpesa.domain.result_codes import Reason
+from mpesa.domain.steps import MOST_SKEW, skew
+from mpesa.models import Operator, db
+from mpesa.web.http.services import Services
+from mpesa.web.monitor.probes import proof
+
+# PUBLIC_URL may go through a proxy and a tunnel (seconds).
+_PATIENCE = 10
+# Safaricom's rules forbid callback addresses with these (Daraja docs, Customer To Business Register
+# URL; tunnels in production). Pushes with them were refused to some and taken from others, so the
+# cheap way is an address that has none.
+_FORBIDDEN = (
+    "mpesa", "m-pesa", "safaricom", "exec", "exe", "cmd", "sql", "query",
+    "ngrok", "mockbin", "requestbin",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    well: bool
+    says: str
+
+
+def examine_settings(environ: Mapping[str, str]) -> list[Finding]:
+    """Every setting that is wrong; empty where an application can be made of them."""
+    return [Finding("settings", False, line) for line in config.problems(environ)]
+
+
+def examine(ours: Services) -> list[Finding]:
+    """Look at everything; settings were checked before, or there would be no application."""
+    settings, database = ours.settings, vitals.database(db.engine)
+    return [
+        own_secrets(settings),
+        *(Finding("settings", False, each) for each in config.doubts(settings)),
+        *(Finding("settings", True, each) for each in config.advice(settings)),
+        _database(database),
+        _redis(ours),
+        _daraja(ours, database),
+        _clock(settings),
+        callback_address(settings),
+        _public_url(settings),
+        *_webhooks(settings),
+        _operators(settings),
+    ]
+
+
+def own_secrets(settings: Settings) -> Finding:
+    """Whether somebody could guess what signs logins, makes orders or reads the metrics.
+
+    Production does not start with such; where no money moves it only has to be known.
+    """
+    ours = {
+        "SECRET_KEY": (settings.secret_key,),
+        "API_KEYS": settings.api_keys,
+        "METRICS_TOKEN": tuple(filter(None, [settings.metrics_token])),
+    }
+    guessable = [name for name, each in ours.items() if any(map(config.is_guessable, each))]
+    if guessable and not settings.simulated:
+        says = f"{' and '.join(guessable)} can be guessed: use {config.MAKE_A_SECRET}"
+        return Finding("settings", False, says)
+    return Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}")
+
+
+def _database(stands: vitals.Database) -> Finding:
+    wrong = vitals.ADVICE.get(stands)
+    return Finding("database", wrong is None, wrong or "answers, is migrated, can be written")
+
+
+def _redis(ours: Services) -> Finding:
+    running, url = _workers(), ours.settings.redis_url
+    if url is None:
+        says = f"REDIS_URL is not set, and {running} workers share the database: give all the same"
+        alone = "not configured; set REDIS_URL for more than one worker"
+        return Finding("redis", running < 2, alone if running < 2 else says)
+    found = vitals.redis(url)
+    if not found.answers:
+        wrong = vitals.REDIS_ADVICE
+    elif found.listening is None:
+        wrong = "Redis answers, but not to PUBSUB: check the rights of its user."
+    elif found.listening < running:
+        wrong = (
+            f"{running} workers run, and {found.listening} listen here:"
+            " give all the same REDIS_URL."
+        )
+    else:
+        return Finding("redis", True, "answers")
+    return Finding("redis", False, wrong)
+
+
+def _workers() -> int:
+    try:
+        return workers.count(db.session())
+    except SQLAlchemyError:
+        return 0  # the database has a finding of its own
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Keep no transaction open while others are asked: PostgreSQL would end it meanwhile."""
+    with suppress(SQLAlchemyError):
+        db.session.rollback()
+
+
+def _daraja(ours: Services, database: vitals.Database) -> Finding:
+    if not database.can_be_written:  # the token and its lease are kept there
+        return Finding("daraja", False, "not asked, since the database fails")
+    try:
+        ours.access.daraja.check_credentials()
+    except DarajaError as error:
+        refused = getattr(error, "reason", None) is Reason.MISCONFIGURED
+        advice = (
+            "refused the credentials: check DARAJA_CONSUMER_KEY, DARAJA_CONSUMER_SECRET and"
+            " DARAJA_ENV"
+            if refused
+            else f"does not answer ({error}): check DARAJA_BASE_URL, the network, and that the"
+            " simulator runs"
+        )
+        return Finding("daraja", False, advice)
+    return Finding("daraja", True, "took the credentials")
+
+
+def _clock(settings: Settings) -> Finding:
+    """Compare with the time that every answer of Daraja carries, its 404 for `/` as well."""
+    sent_at = datetime.now(UTC)
+    try:
+        answer = requests.get(
+            settings.daraja_base_url, timeout=_PATIENCE, allow_redirects=False, stream=True
+        )
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+        answer.close()
+    except (requests.RequestException, KeyError, ValueError):
+        return Finding("clock", True, "not compared: Daraja told no time")
+    if theirs.tzinfo is None:
+        return Finding("clock", True, "not compared: Daraja told a time without a zone")
+    return clock_finding(skew(theirs, sent_at, datetime.now(UTC)))
+
+
+def clock_finding(by: timedelta) -> Finding:
+    """What the skew against Daraja's clock says about this machine's; negative: behind."""
+    if abs(by) <= MOST_SKEW:
+        return Finding("clock", True, "agrees with Daraja's")
+    direction = "ahead of" if by > timedelta(0) else "behind"
+    seconds = round(abs(by).total_seconds())
+    advice = f"is {seconds} s {direction} Daraja's: keep it by NTP (timedatectl set-ntp true)"
+    return Finding("clock", False, advice)
+
+
+def callback_address(settings: Settings) -> Finding:
+    """Whether the address that Daraja is given holds a word that Safaricom's rules forbid.
+
+    The path holds none, and the token is hexadecimal, so what remains is the host.
+    """
+    address = settings.public_url.lower()
+    found = [word for word in _FORBIDDEN if word in address]
+    if not found:
+        return Finding("callbacks", True, "no word in their address that Safaricom forbids")
+    advice = (
+        f"PUBLIC_URL holds {', '.join(found)}, which Safaricom forbids in callback addresses:"
+        " pushes may be refused as Invalid CallBackURL; use another host name"
+    )
+    return Finding("callbacks", settings.simulated, advice)
+
+
+def _public_url(settings: Settings) -> Finding:
+    url, nonce = settings.public_url, secrets.token_hex(16)
+    try:
+        answer = requests.get(
+            f"{url}/healthz",
+            params={"nonce": nonce},
+            timeout=_PATIENCE,
+            allow_redirects=False,
+        )
+        fields = answer.json() if answer.status_code == 200 else None
+    except (requests.RequestException, ValueError):
+        fields = None
+    if not isinstance(fields, dict) or fields.get("status") != "ok":
+        advice = "does not reach this server: is it started, and DNS, proxy and TLS set up?"
+        return Finding("PUBLIC_URL", False, f"{url} {advice}")
+    if fields.get("proof") != proof(settings.secret_key, nonce):
+        advice = "leads to another server, or one with another SECRET_KEY: check the proxy"
+        return Finding("PUBLIC_URL", False, f"{url} {advice}")
+    return Finding("PUBLIC_URL", True, f"{url} reaches this server")
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody answers there; nothing signed is sent, since that would be a message."""
+    url = settings.webhook_url
+    if url is None:
+        yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to be told of results")
+        return
+    if _stopped(url):
+        advice = "the endpoint answered 410 and is stopped: fix it, then flask webhooks retry"
+        yield Finding("webhooks", False, advice)
+    try:
+        answer = requests.head(url, timeout=_PATIENCE, allow_redirects=False)
+    except requests.RequestException as error:
+        advice = f"WEBHOOK_URL does not answer ({type(error).__name__}): check address, DNS and TLS"
+        yield Finding("webhooks", False, advice)
+        return
+    status = answer.status_code
+    if 300 <= status < 400 or status in (404, 410):
+        advice = f"WEBHOOK_URL answers {status}: it needs an address that takes POST by itself"
+        yield Finding("webhooks", False, advice)
+    else:
+        yield Finding("webhooks", True, f"WEBHOOK_URL answers ({status} to an empty HEAD)")
+
+
+def _stopped(url: str) -> bool:
+    try:
+        return webhooks.endpoint_state(db.session(), url).stopped_at is not None
+    except SQLAlchemyError:
+        return False  # the database has a finding of its own
+    finally:
+        _let_go()
+
+
+def _operators(settings: Settings) -> Finding:
+    """Somebody has to be able to decide what waits for a person."""
+    try:
+        without = db.session.scalar(
+            select(func.count()).select_from(Operator).where(Operator.password_hash == "")
+        )
+        number = db.session.scalar(select(func.count()).select_from(Operator))
+    except SQLAlchemyError:
+        return Finding("operators", False, "cannot be counted: fix the database first")
+    if without:
+        advice = f"{without} have no password: flask operators remove NAME, then add NAME"
+        return Finding("operators", False, advice)
+    if not number:
+        advice = "none: nobody can open /console. flask operators add NAME"
+        return Finding("operators", settings.simulated, advice)
+    return Finding("operators", True, f"{number} may open /console")

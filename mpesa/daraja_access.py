@@ -1,0 +1,218 @@
+"""The OAuth token and the query budget that all processes share, kept in the database."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mpesa import counters
+from mpesa.config import Rate, Settings
+from mpesa.daraja import AccessToken, Daraja, NotSent
+from mpesa.database import writing
+from mpesa.domain.result_codes import Reason
+from mpesa.domain.steps import CLOCKS_DIFFER
+from mpesa.ids import hash_token
+from mpesa.models import DarajaAccess
+
+# Renewed this long before its end, so that no call starts with a token that dies on the way.
+_EARLY = timedelta(seconds=60)
+# Daraja answers in about a second. Whoever holds the lease this long has died, or asks a Daraja so
+# slow that a second fetch does no harm; and pushes that wait for the lease have 20 s in all.
+_LEASE = timedelta(seconds=8)
+# As long as Daraja's tokens live (its documentation: 3600 s). What is told to live longer is not
+# believed: a step back of the clock could not be told from it.
+_LONGEST_LIFE = timedelta(hours=1)
+# How often another process's fetch is looked at; waiting within a process is by lock.
+_LOOK_AGAIN = 0.05
+
+
+def access_key(settings: Settings) -> str:
+    """What token and query budget belong to: one of each a consumer key."""
+    return f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
+
+
+class DatabaseToken:
+    """A TokenSource: one token a consumer key, since each new one kills the one before.
+
+    (Daraja docs, Authorization, FAQ 3.) Within a process a lock lets one caller through, between
+    processes a lease in the row does; nothing is locked in the database while Daraja is asked.
+
+    Args:
+        session: opens a session of its own for each use, closed by its context.
+        key: what identifies consumer key and base address; only its hash is stored.
+        now: aware UTC.
+    """
+
+    def __init__(
+        self, session: Callable[[], Session], key: str, now: Callable[[], datetime]
+    ) -> None:
+        self._session = session
+        self._id = hash_token(key)
+        self._now = now
+        self._one_at_a_time = threading.Lock()
+
+    def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
+        """A valid token.
+
+        Args:
+            fetch: asks Daraja for a new one; called by one of all who ask at once.
+            dead: one that Daraja just refused; a different one is returned.
+
+        Raises:
+            NotSent: the database failed, so there is no token to send anything with.
+            whatever `fetch` raises.
+        """
+        try:
+            return self._stored(dead) or self._fetched_by_one(fetch, dead)
+        except SQLAlchemyError as error:
+            raise NotSent(
+                Reason.SYSTEM_BUSY, f"no token: the database failed ({type(error).__name__})"
+            ) from None
+
+    def _fetched_by_one(self, fetch: Callable[[], AccessToken], dead: str | None) -> str:
+        with self._one_at_a_time:
+            while True:
+                stored = self._stored(dead)
+                if stored is not None:
+                    return stored
+                lease = self._claim(dead)
+                if lease is not None:
+                    return self._fetched(fetch, lease)
+                time.sleep(_LOOK_AGAIN)
+
+    def _stored(self, dead: str | None) -> str | None:
+        with self._session() as session:
+            row = session.get(DarajaAccess, self._id)
+            if row is None or row.token in (None, dead) or row.expires_at is None:
+                return None
+            now = self._now()
+            valid = now + _EARLY < row.expires_at <= now + _LONGEST_LIFE + CLOCKS_DIFFER
+            return row.token if valid else None
+
+    def _claim(self, dead: str | None) -> datetime | None:
+        """Take the lease, unless somebody has it or has just brought a token; returns its end."""
+        now = self._now()
+        free = _is_free(DarajaAccess.fetching_until, now, _LEASE)
+        unusable = or_(
+            DarajaAccess.token.is_(None),
+            DarajaAccess.token == dead,
+            DarajaAccess.expires_at <= now + _EARLY,
+            DarajaAccess.expires_at > now + _LONGEST_LIFE + CLOCKS_DIFFER,
+        )
+        claim = (
+            update(DarajaAccess)
+            .where(DarajaAccess.id == self._id, free, unusable)
+            .values(fetching_until=now + _LEASE)
+            .returning(DarajaAccess.fetching_until)
+        )
+        with self._session() as session:
+            _make_row(session, self._id)
+            with writing(session):
+                return session.scalars(claim).one_or_none()
+
+    def _fetched(self, fetch: Callable[[], AccessToken], lease: datetime) -> str:
+        try:
+            fresh = fetch()
+        except BaseException:
+            counters.count("token_fetches", outcome="failed")
+            self._keep(lease)
+            raise
+        counters.count("token_fetches", outcome="fetched")
+        life = min(timedelta(seconds=fresh.expires_in), _LONGEST_LIFE)
+        self._keep(lease, token=fresh.value, expires_at=self._now() + life)
+        return fresh.value
+
+    def _keep(self, lease: datetime, **values: object) -> None:
+        """Write and give the lease back; one that ran out is another's by now, with its token."""
+        still_ours = (DarajaAccess.id == self._id, DarajaAccess.fetching_until == lease)
+        with self._session() as session, writing(session):
+            session.execute(
+                update(DarajaAccess).where(*still_ours).values(fetching_until=None, **values)
+            )
+
+
+class QueryBudget:
+    """How often Daraja may be asked about transactions, by all workers together.
+
+    Queries are spaced evenly, as the sandbox allows them: five a minute with a burst of one.
+
+    Args:
+        session, key, now: as for `DatabaseToken`; the two share a row.
+        rate: queries allowed.
+
+    Attributes:
+        pause: from one query to the next.
+    """
+
+    def __init__(
+        self, session: Callable[[], Session], key: str, now: Callable[[], datetime], rate: Rate
+    ) -> None:
+        self._session = session
+        self._id = hash_token(key)
+        self._now = now
+        self.pause = timedelta(seconds=rate.seconds / rate.count)
+
+    def take(self) -> bool:
+        """Whether a query may be sent now; it is then counted."""
+        now = self._now()
+        free = _is_free(DarajaAccess.next_query_at, now, self.pause)
+        take = (
+            update(DarajaAccess)
+            .where(DarajaAccess.id == self._id, free)
+            .values(next_query_at=now + self.pause)
+            .returning(DarajaAccess.id)
+        )
+        with self._session() as session:
+            _make_row(session, self._id)
+            with writing(session):
+                return session.scalars(take).one_or_none() is not None
+
+    def wait(self) -> timedelta:
+        """How long until the next query may be sent; zero where one may be sent now."""
+        read = select(DarajaAccess.next_query_at).where(DarajaAccess.id == self._id)
+        with self._session() as session:
+            next_at, now = session.scalars(read).one_or_none(), self._now()
+        if next_at is None or not now < next_at <= now + self.pause + CLOCKS_DIFFER:
+            return timedelta(0)
+        return next_at - now
+
+
+def _is_free(
+    until: InstrumentedAttribute[datetime | None], now: datetime, longest: timedelta
+) -> ColumnElement[bool]:
+    """Whether a row's reservation is over, or was made before a step back of the clock.
+
+    Args:
+        longest: for how long one is made.
+    """
+    return or_(until.is_(None), until <= now, until > now + longest + CLOCKS_DIFFER)
+
+
+def _make_row(session: Session, row_id: str) -> None:
+    if session.scalars(select(DarajaAccess.id).where(DarajaAccess.id == row_id)).first():
+        return
+    try:
+        with writing(session):
+            session.add(DarajaAccess(id=row_id))
+    except IntegrityError:
+        pass  # another process made it at the same moment
+
+
+@dataclass(frozen=True)
+class Access:
+    """What goes to Daraja goes through this.
+
+    Attributes:
+        daraja: the client, with the token that all processes share.
+        budget: how many questions are left.
+        now: the time, aware UTC.
+    """
+
+    daraja: Daraja
+    budget: QueryBudget
+    now: Callable[[], datetime]

@@ -1,0 +1,226 @@
+"""What runs beside the requests: clock, outbox, hints, reconciler, webhooks, what a crash left."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from mpesa import counters, deadlines, inbox, operators, outbox, reconciler, webhooks, workers
+from mpesa.database import for_long_work, own_sessions
+from mpesa.domain.steps import CLOCKS_DIFFER
+from mpesa.hints import LISTEN_AGAIN
+from mpesa.models import db
+from mpesa.web.http.services import Services, inbox_needs, services
+
+log = logging.getLogger(__name__)
+
+# A shopper who watches the countdown reach zero sees the next state within a second; a change that
+# another process made is announced within two.
+TICK = 1.0
+# Only a database that failed between storing and judging leaves something to a running server.
+LOOK_FOR_UNJUDGED = 5.0
+# A second worker is there for hours; nobody needs to hear of it sooner.
+LOOK_FOR_WORKERS = 5.0
+# However large the budget, the loop leaves the database some rest (seconds).
+_SHORTEST = 0.05
+# A merchant's server may let each of them wait for 15 s; the others go on. All workers together
+# send no more at once than `webhooks` allows.
+WEBHOOK_LOOPS = 4
+# Seconds that each of them rests after a message: a worker sends 40 a second at the most, so that a
+# backlog leaves payments more than half of the processor (a message takes some 10 ms of it).
+WEBHOOK_REST = 0.1
+# What arrived just now is being judged by the request that brought it.
+_BEING_JUDGED = timedelta(seconds=5)
+_FAILED_LATELY = timedelta(hours=1)
+# Of what could not be judged so far, so many have their turn in each round (of 5 s).
+_JUDGED_AGAIN = 200
+# However far a clock was ahead.
+_EVER = timedelta(days=36_500)
+
+
+def start(app: Flask, ours: Services) -> None:
+    """Start the loops; they end with the process."""
+    between_queries = ours.access.budget.pause.total_seconds()
+    works: list[tuple[Callable[[Services], None], float]] = [
+        (_clock, TICK),
+        (_prompts_over(), TICK),
+        (_outbox(), TICK),
+        (_announcements, TICK),
+        (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
+        (_unjudged(), LOOK_FOR_UNJUDGED),
+        (_workers(), LOOK_FOR_WORKERS),
+    ]
+    if ours.hints is not None:
+        works += [(_publish_hints, 0), (_listen_to_hints, LISTEN_AGAIN)]
+    if ours.settings.webhook_url is not None:
+        works += [(_webhooks(ours, ours.settings.webhook_url), TICK)] * WEBHOOK_LOOPS
+        works += [(_put_off_webhooks(ours, ours.settings.webhook_url), TICK)]
+    for work, pause in works:
+        ours.socketio.start_background_task(_forever, app, work, pause)
+
+
+def finish(app: Flask, ours: Services) -> None:
+    """The process ends: what waits in its memory alone is written down, beside other things."""
+    ours.socketio.start_background_task(_try, app, _announcements)
+
+
+def _clock(ours: Services) -> None:
+    wait = timedelta(seconds=ours.settings.payment_wait_seconds)
+    ours.watch.look(db.session(), ours.announce)
+    operators.put_logins_back(db.session(), ours.now())
+    deadlines.run_once(db.session(), ours.now, wait, ours.announce, ours.watch.stepped)
+
+
+def _prompts_over() -> Callable[[Services], None]:
+    """Each worker looks for itself: what time has changed is in no other worker's hints."""
+    since: datetime | None = None
+
+    def tell_again(ours: Services) -> None:
+        nonlocal since
+        now = ours.now()
+        if since is not None:
+            ours.tell_again(deadlines.said_otherwise(db.session(), since, now))
+        since = now
+
+    return tell_again
+
+
+def _outbox() -> Callable[[Services], None]:
+    """The outbox looks back to when it last went through, however long the database was away."""
+    since: datetime | None = None
+    known: dict[str, int] = {}
+
+    def announce_changes(ours: Services) -> None:
+        nonlocal since, known
+        now = ours.now()
+        known = outbox.run_once(db.engine, since or now, ours.announce_here, known)
+        since = now
+
+    return announce_changes
+
+
+def _announcements(ours: Services) -> None:
+    while outbox.write_down(db.session(), ours.announced):
+        ours.socketio.sleep(0)
+
+
+def _publish_hints(ours: Services) -> None:
+    while ours.hints is not None:
+        ours.hints.publish_next()
+
+
+def _listen_to_hints(ours: Services) -> None:
+    if ours.hints is not None:
+        ours.hints.listen(ours.socketio.sleep)
+
+
+def _workers() -> Callable[[Services], None]:
+    """Say once that workers share a database but no Redis."""
+    name, told = workers.new_name(), False
+
+    def look_for_other_workers(ours: Services) -> None:
+        nonlocal told
+        workers.introduce(db.session(), name)
+        running = workers.count(db.session())
+        if running > 1 and ours.settings.redis_url is None and not told:
+            told = True
+            log.warning("REDIS_URL is not set, and %d workers share this database.", running)
+
+    return look_for_other_workers
+
+
+def _reconciler(ours: Services) -> None:
+    if ours.watch.stepped():
+        return  # a payment's age decides what an answer tells: the clock's tick puts it right first
+    reconciler.run_until_idle(db.session(), ours.access, ours.announce)
+
+
+def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
+    endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
+
+    def send_webhooks(ours: Services) -> None:
+        def rest() -> None:
+            _went_well(send_webhooks)  # a backlog that takes minutes is no loop that stands
+            ours.socketio.sleep(WEBHOOK_REST)
+
+        webhooks.run_until_idle(db.session(), endpoint, rest)
+
+    return send_webhooks
+
+
+def _put_off_webhooks(ours: Services, url: str) -> Callable[[Services], None]:
+    """After a step back of the clock, and once at the start; beside the loops that send, so that
+    nothing that goes wrong here keeps a message from being sent."""
+    endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
+    seen: int | None = None
+
+    def put_webhooks_back(ours: Services) -> None:
+        nonlocal seen
+        steps = ours.watch.steps_back
+        if seen != steps:
+            webhooks.put_back(db.session(), endpoint, lambda: ours.socketio.sleep(0))
+        seen = steps
+
+    return put_webhooks_back
+
+
+def _unjudged() -> Callable[[Services], None]:
+    """Everything once, since the last process may have died at any time; then what is recent.
+
+    Recent is counted from the last time that the database answered, however long ago that was. What
+    lies in the future was stored before the clock was put back. What was found and could not be
+    judged (its order was locked, say) is tried again however old it is.
+    """
+    since: datetime | None = None
+    left: list[int] = []
+
+    def judge_what_was_left(ours: Services) -> None:
+        nonlocal since, left
+        now = ours.now()
+        if since is None:  # that reads the whole table
+            with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
+                left = list(inbox.judge_waiting(session, inbox_needs()).left)
+        else:
+            recent = (since, now - _BEING_JUDGED)
+            ahead = (now + CLOCKS_DIFFER, now + _EVER)
+            tried = {
+                each
+                for arrived in (recent, ahead)
+                for each in inbox.judge_waiting(db.session(), inbox_needs(), arrived=arrived).left
+            }
+            older = [each for each in left if each not in tried]
+            again = inbox.judge_waiting(db.session(), inbox_needs(), only=older[:_JUDGED_AGAIN])
+            left = [*older[_JUDGED_AGAIN:], *tried, *again.left]
+        since = now - _FAILED_LATELY
+
+    return judge_what_was_left
+
+
+def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None:
+    with app.app_context():
+        socketio = services().socketio
+    while True:
+        _try(app, work)
+        socketio.sleep(pause)
+
+
+def _went_well(work: Callable[[Services], None]) -> None:
+    counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
+
+
+def _try(app: Flask, work: Callable[[Services], None]) -> None:
+    """Whatever fails now, the next round tries again.
+
+    That includes the end of the context: giving back a connection that broke can fail as well.
+    """
+    try:
+        with app.app_context():
+            work(services())
+        _went_well(work)
+    except SQLAlchemyError as error:
+        log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
+    except Exception:
+        log.exception("%s failed", work.__name__)

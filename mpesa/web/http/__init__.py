@@ -1,0 +1,1 @@
+"""What every room needs of HTTP: errors, limits, headers, sentences, fields."""

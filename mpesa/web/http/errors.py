@@ -1,0 +1,171 @@
+"""Our errors as RFC 9457 problem details, in one place; browsers get a page instead."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, render_template, request
+from flask.globals import request_ctx
+from flask_babel import gettext as _
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from mpesa import counters
+from mpesa.database import cannot_write
+from mpesa.web.http.problems import MEANINGS, Code, type_of
+
+log = logging.getLogger(__name__)
+
+# Machine words for what Flask itself refuses.
+_CODES: dict[int, Code] = {
+    400: "invalid_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    414: "invalid_request",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    Attributes:
+        code: the stable machine word.
+        detail: what is wrong and what to do, for a person.
+        field: the field that is wrong; None where no single one is.
+        retry_after: seconds, told in the header; None where waiting does not help.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: Code,
+        detail: str,
+        *,
+        field: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.retry_after = retry_after
+
+
+def invalid(field: str, detail: str, code: Code = "invalid_request") -> Problem:
+    """A field that is wrong."""
+    return Problem(400, code, detail, field=field)
+
+
+def problem_response(problem: Problem) -> Response:
+    """The problem as `application/problem+json`."""
+    body: dict[str, Any] = {
+        "type": type_of(problem.code),
+        "title": MEANINGS[problem.code].title,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.field:
+        body["field"] = problem.field
+    response = jsonify(body)
+    response.status_code = problem.status
+    response.content_type = "application/problem+json"
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 15.5.2
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def register(app: Flask) -> None:
+    """Translate every error that reaches the edge."""
+    app.register_error_handler(Problem, _answer)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(SQLAlchemyError, _database_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _answer(problem: Problem) -> Response:
+    # Nobody can build addresses for a page at a host name that is none.
+    if wants_page() and request_ctx.url_adapter is not None:
+        return _page(problem)
+    return problem_response(problem)
+
+
+def _http_error(error: HTTPException) -> AnyResponse:
+    status = error.code or 500
+    if error.response is not None or status < 400:
+        return error.get_response()
+    answer = _answer(Problem(status, _CODES.get(status, "invalid_request"), _detail(status)))
+    for name, value in error.get_headers():
+        if name in ("Allow", "WWW-Authenticate"):
+            answer.headers[name] = value
+    return answer
+
+
+def _database_error(error: SQLAlchemyError) -> Response:
+    counters.count("errors", kind="database")
+    if cannot_write(error):
+        kind = type(error.__cause__ or error).__name__
+        log.error("the database cannot be written, is it read-only or its disk full? (%s)", kind)
+        detail = _(
+            "Our server cannot save anything just now. Nothing is lost; please try again later."
+        )
+    else:
+        log.error("the database failed: %s", type(error).__name__)
+        detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")
+    return _answer(Problem(503, "unavailable", detail, retry_after=5))
+
+
+def _unexpected(error: Exception) -> Response:
+    counters.count("errors", kind="unexpected")
+    log.error("unexpected error in %s", request.endpoint, exc_info=error)
+    detail = _("Something went wrong on our side. Please try again in a moment.")
+    return _answer(Problem(500, "unavailable", detail, retry_after=5))
+
+
+def _detail(status: int) -> str:
+    details = {
+        404: _("There is nothing at this address."),
+        405: _("This address does not take this method."),
+        413: _("The body is too large: 64 KiB at the most."),
+        415: _("Send JSON with Content-Type: application/json."),
+    }
+    return str(details.get(status) or _("The request cannot be understood."))
+
+
+def wants_page() -> bool:
+    """A browser that shows a page says so; `*/*` alone is a program."""
+    return _most_wanted() > 0
+
+
+def wants_json() -> bool:
+    """A program that says so; `*/*` alone may be a form without a script."""
+    return _most_wanted() < 0
+
+
+def _most_wanted() -> float:
+    """By how much a page is preferred to JSON."""
+    accepted = request.accept_mimetypes
+    json = max(accepted["application/json"], accepted["application/problem+json"])
+    return float(accepted["text/html"] - json)
+
+
+def _page(problem: Problem) -> Response:
+    titles = {
+        404: _("Not found"),
+        503: _("Please try again in a moment"),
+    }
+    title = titles.get(problem.status) or _("That did not work")
+    g.shows_error = True
+    # An operator's page has no shop's roof, and leads back to the console.
+    template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
+    page = render_template(template, title=title, detail=problem.detail, status=problem.status)
+    return Response(page, problem.status)

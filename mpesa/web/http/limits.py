@@ -1,0 +1,147 @@
+"""How often a line, and an address, may ask for a push, and who may try to log in."""
+
+import hmac
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from flask_babel import ngettext
+from redis.exceptions import RedisError
+
+from mpesa.config import Rate, Settings
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.senders import sender
+from mpesa.windows import Full, InMemory, InRedis, Windows
+
+# While Redis is away, one request in so many seconds looks whether it is back; the others count in
+# memory at once.
+_LOOK_AGAIN = 5.0
+
+# Wrong tries to log in: per address; per name and address; per name, wherever from. An honest
+# operator needs one or two. The last is more than one address can use up by itself, since strangers
+# count into it as well.
+_STRANGERS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3600)}
+# Where an operator logged in last, strangers may sit behind the same address: together with them as
+# many tries as strangers have elsewhere, and no others count there.
+_SAME_ADDRESS = Rate(50, 3600)
+# A browser in which that operator logged in before shares its tries with nobody.
+_SAME_BROWSER = Rate(5, 900)
+
+
+class Tally:
+    """Counts what was asked for lately: in Redis, or in memory where there is none or it is away.
+
+    Not Flask-Limiter: its hooks cost every request, polls and callbacks too, 0.1 ms.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        # Keyed hashes: whoever reads Redis learns neither numbers nor names.
+        self._secret = settings.secret_key.encode()
+        self._memory = InMemory()
+        self._redis = InRedis(settings.redis_url) if settings.redis_url else None
+        self._away_until = 0.0
+
+    def count(self, scope: str, key: str, rate: Rate) -> Callable[[], None]:
+        """Count one.
+
+        Args:
+            scope: what is counted; the same key counts for itself in each.
+
+        Returns:
+            Takes it back.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        hashed = hmac.digest(self._secret, f"{scope} {key}".encode(), "sha256").hex()
+        if self._redis is not None and time.monotonic() >= self._away_until:
+            with suppress(RedisError, OSError):
+                return _count(self._redis, hashed, rate)
+            self._away_until = time.monotonic() + _LOOK_AGAIN
+        return _count(self._memory, hashed, rate)
+
+
+class PushLimits:
+    """The limits of POST /stk-push and POST /sms-code."""
+
+    def __init__(self, tally: Tally, settings: Settings) -> None:
+        self._tally = tally
+        self._per_address = settings.stk_push_limit_per_ip
+        self._per_line = settings.stk_push_limit_per_phone
+
+    def check(self, msisdn: str) -> None:
+        """Count a push of this line, and of the request's address.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        # The address first: one that is over its limit must not use up other people's lines.
+        if self._per_address is not None:
+            self._tally.count("stk-push:address", sender(), self._per_address)
+        if self._per_line is not None:
+            self._tally.count("stk-push:line", msisdn, self._per_line)
+
+    def check_code(self) -> None:
+        """Count a code that was typed at the request's address, as often as it may push.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        if self._per_address is not None:
+            self._tally.count("sms-code:address", sender(), self._per_address)
+
+
+class LoginLimits:
+    """The limits of POST /console/login. Only wrong tries count in the end."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def check(self, name: str, *, known: bool, browser: str | None = None) -> Callable[[], None]:
+        """Count a try before its password is checked, so that many at once cannot pass the limit.
+
+        Args:
+            known: the operator of that name logged in from this address last.
+            browser: identifies the browser, where that operator logged in there before.
+
+        Returns:
+            Takes the try back, since it was right.
+
+        Raises:
+            Problem: 429, with the seconds until the next try is allowed.
+        """
+        if browser is not None:
+            return self._tally.count("login:browser", f"{name} {browser}", _SAME_BROWSER)
+        if known:
+            return self._tally.count("login:known", f"{name} {sender()}", _SAME_ADDRESS)
+        keys = {"address": sender(), "pair": f"{name} {sender()}", "name": name}
+        counted = [
+            self._tally.count(f"login:{scope}", key, _STRANGERS[scope])
+            for scope, key in keys.items()
+        ]
+
+        def take_back() -> None:
+            for each in counted:
+                each()
+
+        return take_back
+
+
+def _count(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
+    try:
+        take_back = windows.count(key, rate)
+    except Full as full:
+        seconds = math.ceil(full.seconds) or 1
+        detail = ngettext(
+            "Too many requests. Try again in %(num)d second.",
+            "Too many requests. Try again in %(num)d seconds.",
+            seconds,
+        )
+        raise Problem(429, "rate_limited", detail, retry_after=seconds) from None
+
+    def take_back_if_possible() -> None:
+        with suppress(RedisError, OSError):  # Redis went away meanwhile: it stays counted
+            take_back()
+
+    return take_back_if_possible

@@ -1,0 +1,243 @@
+"""/api/orders: what the shop's server asks for."""
+
+import hmac
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+
+from mpesa import logs, orders
+from mpesa.config import Settings, is_loopback
+from mpesa.domain import snapshot
+from mpesa.domain.people_text import read_line
+from mpesa.domain.reference import is_reference
+from mpesa.domain.refusals import (
+    AttemptOpen,
+    EndsAtNoTime,
+    KeyReused,
+    OrderNotFound,
+    OrderPaid,
+)
+from mpesa.domain.snapshot import utc_text
+from mpesa.ids import hash_token, is_id
+from mpesa.models import Order, db
+from mpesa.orders import Key, NewOrder
+from mpesa.web.http import sentences
+from mpesa.web.http.errors import Problem, invalid
+from mpesa.web.http.fields import idempotency_key, json_object
+from mpesa.web.http.services import services
+
+api = Blueprint("api", __name__)
+
+_DESCRIPTION_LONGEST = 200
+_RETURN_URL_LONGEST = 2000
+
+
+@api.post("/api/orders")
+def create_order() -> Response:
+    """Make an order."""
+    api_key = _authorised()
+    new = parse_order(json_object(), services().settings)
+    value = idempotency_key()
+    order = make_order(new, Key(api_key, value) if value else None)
+    logs.note(order_id=order.id)
+    response = jsonify(_shown(order))
+    response.status_code = 201
+    response.headers["Location"] = f"/api/orders/{order.id}"
+    return response
+
+
+@api.get("/api/orders/<order_id>")
+def read_order(order_id: str) -> Response:
+    """One order, with its transactions."""
+    _authorised()
+    return jsonify(_shown(_find(order_id)))
+
+
+@api.get("/api/orders")
+def find_orders() -> Response:
+    """The orders with a reference, newest first."""
+    _authorised()
+    reference = request.args.get("reference")
+    if not is_reference(reference):
+        raise invalid("reference", _("Say which reference: ?reference=…"))
+    found = orders.find_by_reference(db.session(), reference)
+    return jsonify(orders=[_shown(order) for order in found])
+
+
+@api.post("/api/orders/<order_id>/cancel")
+def cancel_order(order_id: str) -> Response:
+    """Cancel an order; once more does no harm."""
+    _authorised()
+    order = _find(order_id)
+    try:
+        ours = services()
+        changed = orders.cancel(db.session(), order.id, ours.now, ours.watch.stepped)
+    except OrderPaid:
+        raise Problem(409, "order_paid", _("This order is paid.")) from None
+    except AttemptOpen:
+        detail = _("A prompt of this order may still be answered. Try again in three minutes.")
+        raise Problem(409, "attempt_open", detail) from None
+    services().announce(changed)
+    return jsonify(_shown(_find(order_id)))
+
+
+def make_order(new: NewOrder, key: Key | None = None) -> Order:
+    """Create the order, or find the one that the same key made before.
+
+    Raises:
+        Problem: 422 where the key came with other fields, 400 where the order ends too early or
+            too late.
+    """
+    try:
+        return orders.create(db.session(), new, services().now(), key)
+    except KeyReused:
+        detail = _("This Idempotency-Key was used before with other fields.")
+        raise Problem(422, "idempotency_mismatch", detail) from None
+    except EndsAtNoTime:
+        raise _wrong_expiry() from None
+
+
+def parse_order(fields: dict[str, Any], settings: Settings) -> NewOrder:
+    """Check the fields of a new order; whether its end is near enough is seen on creation.
+
+    Raises:
+        Problem: 400 that names the field.
+    """
+    if fields.get("currency") not in (None, "KES"):
+        raise invalid("currency", _("KES, or leave it out: M-PESA moves Kenyan shillings only."))
+    return NewOrder(
+        amount=_amount(fields.get("amount"), settings.daraja_max_amount),
+        reference=_reference(fields.get("reference")),
+        description=_description(fields.get("description")),
+        return_url=_return_url(fields.get("return_url"), settings),
+        expires_at=_expires_at(fields.get("expires_at")),
+    )
+
+
+def _amount(value: Any, largest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        detail = _("Whole shillings as a JSON integer, from 1 to %(largest)d.", largest=largest)
+        raise invalid("amount", detail)
+    return value
+
+
+def _reference(value: Any) -> str:
+    if not is_reference(value):
+        raise invalid("reference", _("1 to 64 of A-Z, a-z, 0-9, dot, underscore, slash, hyphen."))
+    return value
+
+
+def _description(value: Any) -> str:
+    description = read_line(value, _DESCRIPTION_LONGEST)
+    if description is None:
+        detail = _("1 to 200 characters on one line, without control characters.")
+        raise invalid("description", detail)
+    return description
+
+
+def _return_url(value: Any, settings: Settings) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _may_return(value, settings):
+        raise invalid("return_url", _return_rule(settings))
+    return value
+
+
+def _return_rule(settings: Settings) -> str:
+    hosts = ", ".join(settings.return_url_hosts)
+    rule = _("An https address, at most 2,000 ASCII characters.")
+    if hosts:
+        rule = _("An https address on a host of RETURN_URL_HOSTS: %(hosts)s.", hosts=hosts)
+    if settings.simulated:
+        rule += " " + _("With the simulator, http on a loopback address will do.")
+    return str(rule)
+
+
+def _may_return(url: str, settings: Settings) -> bool:
+    if len(url) > _RETURN_URL_LONGEST or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return False
+    if "\\" in url or "@" in parts.netloc or not host:
+        return False
+    own = parts.scheme == "http" and settings.simulated and is_loopback(host)
+    hosts = [each.strip("[]").lower() for each in settings.return_url_hosts]
+    listed = not hosts or host in hosts
+    return (parts.scheme == "https" or own) and listed
+
+
+def _wrong_expiry() -> Problem:
+    detail = _(
+        "A time in the future, at most ten years from now, ISO 8601 with its zone, such as"
+        " 2030-01-31T12:00:00Z."
+    )
+    return invalid("expires_at", detail)
+
+
+def _expires_at(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    # Python's own reader stops at a NUL and takes other scripts' digits.
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        raise _wrong_expiry()
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise _wrong_expiry()
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _wrong_expiry() from None
+
+
+def _authorised() -> str:
+    """The API key of the request.
+
+    Raises:
+        Problem: 401 without one of ours.
+    """
+    scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        hashed = hash_token(given.strip())
+        for key in services().settings.api_keys:
+            if hmac.compare_digest(hashed, hash_token(key)):
+                return key
+    raise Problem(401, "unauthorized", _("Send Authorization: Bearer and one of API_KEYS."))
+
+
+def _find(order_id: str) -> Order:
+    try:
+        if not is_id(order_id):
+            raise OrderNotFound
+        logs.note(order_id=order_id)
+        return orders.find(db.session(), order_id)
+    except OrderNotFound:
+        raise Problem(404, "order_not_found", _("There is no such order.")) from None
+
+
+def _shown(order: Order) -> dict[str, Any]:
+    now, session = services().now(), db.session()
+    lang = sentences.language()
+    account = orders.account(session, order.id)
+    return {
+        "order_id": order.id,
+        "checkout_url": f"{services().settings.public_url}/checkout/{order.id}",
+        "status": account.status(now).value,
+        "amount": order.amount,
+        "currency": "KES",
+        "reference": order.reference,
+        "description": order.description,
+        "return_url": order.return_url,
+        "expires_at": utc_text(order.expires_at) if order.expires_at else None,
+        "created_at": utc_text(order.created_at),
+        "needs_review": any(each.needs_review for each in account.attempts),
+        "transactions": [
+            sentences.with_message(each, lang) for each in snapshot.of_account(account, now)
+        ],
+    }

@@ -1,0 +1,1 @@
+"""For those who watch the server: load balancers, Prometheus, `flask doctor`."""

@@ -1,0 +1,339 @@
+"""GET /metrics: what Prometheus reads, of this worker alone.
+
+Names follow Prometheus' own advice (prometheus.io/docs/practices/naming): base units, `_total` for
+what is counted. Every combination of labels is there from the start, since a rate of what is not
+there yet is no rate. No label names a person or a transaction.
+"""
+
+import hmac
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import Blueprint, Flask, Response, current_app, request
+from flask_babel import gettext as _
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+from werkzeug.exceptions import NotFound
+
+from mpesa import __version__, counters, vitals, webhooks
+from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
+from mpesa.ids import hash_token
+from mpesa.ledger import Change
+from mpesa.models import (
+    Transaction,
+    WebhookEndpoint,
+    db,
+)
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.services import Services, services
+
+metrics = Blueprint("metrics", __name__)
+
+# One slow look at the database must not make Prometheus, which waits ten seconds, lose the rest.
+_PATIENCE = "SET LOCAL statement_timeout = '2s'"
+_LATELY = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A counter of `mpesa.counters`, and the words that its label may have."""
+
+    event: str
+    help: str
+    label: str | None = None
+    words: tuple[str, ...] = ()
+
+
+_SETTLED = tuple(sorted(each.value for each in SUCCESS_REASONS | FAILED_REASONS))
+COUNTED = (
+    Counted(
+        "pushes",
+        "STK pushes, by what came of sending them.",
+        "outcome",
+        ("accepted", "refused", "not_sent", "unconfirmed"),
+    ),
+    Counted(
+        "results",
+        "Transactions whose status changed to SUCCESS or FAILED, by reason.",
+        "reason",
+        _SETTLED,
+    ),
+    Counted(
+        "callbacks",
+        "Callbacks of Daraja, by what became of them.",
+        "verdict",
+        ("settled", "changed", "unchanged", "unlisted", "unreadable", "unknown_token"),
+    ),
+    Counted("judgement_failures", "Callbacks that were stored and could not be judged at once."),
+    Counted(
+        "queries",
+        "Status queries to Daraja, by what they told.",
+        "outcome",
+        ("paid", "not_paid", "under_way", "no_answer"),
+    ),
+    Counted(
+        "token_fetches", "Fetches of an OAuth token from Daraja.", "outcome", ("fetched", "failed")
+    ),
+    Counted(
+        "hint_failures",
+        "Hints between workers that could not be sent, or told nothing true.",
+        "kind",
+        ("not_sent", "untrue"),
+    ),
+    Counted(
+        "logins", "Tries to log in to the console.", "outcome", ("taken", "refused", "limited")
+    ),
+    Counted("webhook_delivered", "Webhooks that the merchant's server took."),
+    Counted("webhook_failed", "Tries of a webhook that failed."),
+    Counted("webhook_given_up", "Webhooks that were given up after their last try."),
+    Counted("webhook_endpoint_stopped", "Endpoints that answered 410."),
+    Counted(
+        "errors", "Requests that ended in an error of ours.", "kind", ("database", "unexpected")
+    ),
+)
+_DISTRIBUTIONS = {
+    "push_to_result_seconds": "From a push to its result, late results included.",
+    "callback_to_announced_seconds": "From a callback's arrival until its pages were told.",
+}
+
+
+def register(app: Flask, ours: Services) -> None:
+    """Give the application its registry, and the route."""
+    registry = CollectorRegistry()
+    for standard in (ProcessCollector, PlatformCollector, GCCollector):
+        standard(registry=registry)
+    registry.register(_Everything(ours))
+    app.extensions["mpesa.metrics"] = registry
+    app.register_blueprint(metrics)
+
+
+def note_results(changes: Sequence[Change]) -> None:
+    """Count what committed changes settled."""
+    for each in changes:
+        if each.settled_after is not None and each.snapshot is not None:
+            counters.count("results", reason=each.snapshot["reason"])
+            counters.observe("push_to_result_seconds", each.settled_after.total_seconds())
+
+
+@metrics.get("/metrics")
+def show_metrics() -> Response:
+    """This worker's metrics, as text."""
+    _check(services().settings.metrics_token)
+    registry: CollectorRegistry = current_app.extensions["mpesa.metrics"]
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(registry), content_type=content_type)
+
+
+def _check(token: str | None) -> None:
+    """Let METRICS_TOKEN in.
+
+    Raises:
+        NotFound: it is not set.
+        Problem: 401 for another one.
+    """
+    if token is None:
+        raise NotFound
+    scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
+    right = hmac.compare_digest(hash_token(given.strip()), hash_token(token))
+    if scheme.lower() != "bearer" or not right:
+        raise Problem(401, "unauthorized", _("Send Authorization: Bearer and METRICS_TOKEN."))
+
+
+class _Everything(Collector):
+    """Asks counters, sockets, database and Redis when it is asked."""
+
+    def __init__(self, ours: Services) -> None:
+        self._ours = ours
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: else registration would collect once, before there is a database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, what is in memory first."""
+        yield from _from_counters()
+        yield from _from_process(self._ours)
+        yield from _from_redis(self._ours.settings.redis_url)
+        yield from _from_database(self._ours)
+
+
+def _from_counters() -> Iterator[Metric]:
+    for each in COUNTED:
+        yield _counter(each)
+    for event, help_text in _DISTRIBUTIONS.items():
+        yield _histogram(event, help_text)
+    loops = GaugeMetricFamily(
+        "mpesa_loop_last_success_timestamp_seconds",
+        "When a background loop last went through without an error.",
+        labels=["loop"],
+    )
+    for labels, value in counters.marks("loop_last_success_timestamp_seconds"):
+        loops.add_metric([labels["loop"]], value)
+    yield loops
+    skew = GaugeMetricFamily(
+        "mpesa_daraja_clock_skew_seconds",
+        "How far this machine's clock is ahead of Daraja's, by its last answer; negative: behind.",
+    )
+    for _no_labels, value in counters.marks("daraja_clock_skew_seconds"):
+        skew.add_metric([], value)
+    yield skew
+
+
+def _counter(each: Counted) -> Metric:
+    family = CounterMetricFamily(
+        f"mpesa_{each.event}", each.help, labels=[each.label] if each.label else []
+    )
+    for word in each.words:
+        family.add_metric([word], counters.counted(each.event, **{str(each.label): word}))
+    if not each.label:
+        family.add_metric([], counters.counted(each.event))
+    return family
+
+
+def _histogram(event: str, help_text: str) -> Metric:
+    seen = counters.distribution(event)
+    buckets, so_far = [], 0
+    for bound, times in zip((*map(str, seen.bounds), "+Inf"), seen.counts, strict=True):
+        so_far += times
+        buckets.append((bound, so_far))
+    return HistogramMetricFamily(f"mpesa_{event}", help_text, buckets=buckets, sum_value=seen.total)
+
+
+def _from_process(ours: Services) -> Iterator[Metric]:
+    running = {"version": __version__, "python": platform.python_version()}
+    yield InfoMetricFamily("mpesa_build", "What runs: ours, and Python's version.", running)
+    sockets = len(ours.socketio.server.eio.sockets)
+    yield _gauge("sockets_open", "Open sockets of waiting pages at this worker.", sockets)
+    pool = db.engine.pool
+    if isinstance(pool, QueuePool):
+        yield _gauge("database_pool_in_use", "Connections of the pool in use.", pool.checkedout())
+        most = pool.size() + pool._max_overflow
+        yield _gauge("database_pool_size", "Connections that the pool may have at most.", most)
+    pause = ours.access.budget.pause.total_seconds()
+    yield _gauge("query_budget_interval_seconds", "One status query may be sent in this.", pause)
+
+
+def _from_redis(url: str | None) -> Iterator[Metric]:
+    if url is not None:
+        yield _gauge("redis_up", "Whether Redis answered this scrape.", vitals.redis(url).answers)
+
+
+def _from_database(ours: Services) -> Iterator[Metric]:
+    """What the database says; a broken one is a metric as well."""
+    stands, found = vitals.database(db.engine), list[Metric]()
+    try:
+        if stands.answers:
+            found = list(_rows(db.session(), ours))
+    except SQLAlchemyError:
+        counters.count("errors", kind="database")
+    yield _gauge("database_up", "Whether the database answered this scrape.", bool(found))
+    yield from found
+    if found:
+        help_text = "Whether the database can be written, so that payments can be taken."
+        yield _gauge("database_writable", help_text, stands.can_be_written)
+
+
+def _rows(session: Session, ours: Services) -> Iterator[Metric]:
+    """What stands in the tables."""
+    now = ours.now()
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(_PATIENCE))
+    yield from _pending(session, now)
+    yield from _review(session, now)
+    yield from _asking(session, ours)
+    yield _unjudged(session, now)
+    yield from _webhooks(session, now)
+    session.rollback()
+
+
+def _pending(session: Session, now: datetime) -> Iterator[Metric]:
+    found = vitals.pending(session)
+    family = GaugeMetricFamily(
+        "mpesa_transactions_pending", "Transactions without a result, by reason.", labels=["reason"]
+    )
+    ages = GaugeMetricFamily(
+        "mpesa_transactions_pending_oldest_age_seconds",
+        "Age of the oldest transaction without a result, by reason.",
+        labels=["reason"],
+    )
+    for reason in sorted(PENDING_REASONS):
+        these = found.get(reason, vitals.Pending())
+        family.add_metric([reason.value], these.count)
+        ages.add_metric([reason.value], _age(these.oldest, now))
+    yield family
+    yield ages
+
+
+def _review(session: Session, now: datetime) -> Iterator[Metric]:
+    statement = select(func.count(), func.min(Transaction.updated_at))
+    number, oldest = session.execute(statement.where(Transaction.needs_review)).one()
+    yield _gauge("transactions_needing_review", "Transactions that wait for a person.", number)
+    yield _gauge(
+        "transactions_needing_review_oldest_age_seconds",
+        "Since the last change of the one that waits longest for a person.",
+        _age(oldest, now),
+    )
+
+
+def _asking(session: Session, ours: Services) -> Iterator[Metric]:
+    now = ours.now()
+    due = select(func.count(), func.min(Transaction.next_ask_at)).where(
+        Transaction.next_ask_at <= now,
+        Transaction.checkout_request_id.is_not(None),
+        Transaction.status != Status.SUCCESS.value,
+    )
+    number, oldest = session.execute(due).one()
+    yield _gauge("queries_due", "Transactions that Daraja is to be asked about now.", number)
+    yield _gauge(
+        "queries_due_oldest_age_seconds", "How late the latest of those is.", _age(oldest, now)
+    )
+    wait = ours.access.budget.wait().total_seconds()
+    yield _gauge(
+        "query_budget_wait_seconds", "Until the budget allows the next status query.", wait
+    )
+
+
+def _unjudged(session: Session, now: datetime) -> Metric:
+    number = vitals.unjudged(session, now, _LATELY)
+    return _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", number)
+
+
+def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
+    backlog = webhooks.backlog(session, now)
+    age = backlog.age.total_seconds() if backlog.age else 0.0
+    yield _gauge("webhooks_waiting", "Webhooks that are still to be taken.", backlog.count)
+    yield _gauge("webhooks_oldest_age_seconds", "Age of the oldest of those.", age)
+    yield _gauge("webhooks_given_up", "Webhooks that an operator may send again.", backlog.given_up)
+    stopped = select(func.count()).where(WebhookEndpoint.stopped_at.is_not(None))
+    yield _gauge(
+        "webhook_endpoints_stopped",
+        "Endpoints that answered 410, and wait for an operator.",
+        session.scalar(stopped) or 0,
+    )
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"mpesa_{name}", help_text, value=float(value))
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds()) if since else 0.0

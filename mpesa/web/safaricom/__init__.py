@@ -1,0 +1,1 @@
+"""For Safaricom: what Daraja sends by itself."""

@@ -1,0 +1,36 @@
+"""POST /callback/<token>: Safaricom's word on a transaction."""
+
+import re
+
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+
+from mpesa import inbox
+from mpesa.domain.address import UNKNOWN
+from mpesa.models import db
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.fields import whole_body
+from mpesa.web.http.services import inbox_needs
+
+callbacks = Blueprint("callbacks", __name__)
+
+_TOKEN = re.compile(r"[0-9a-f]{64}")
+
+
+# Some proxies and frameworks add a slash, and a callback comes once.
+@callbacks.post("/callback/<token>", strict_slashes=False)
+def callback(token: str) -> Response:
+    """Take in a callback: 200 once its raw body is committed, whatever it says."""
+    if not _TOKEN.fullmatch(token):
+        raise _unknown()
+    arrival = inbox.Arrival(token, whole_body(), source=request.remote_addr or UNKNOWN)
+    try:
+        inbox.receive(db.session(), arrival, inbox_needs())
+    except inbox.UnknownToken:
+        raise _unknown() from None
+    # The answer that Daraja documents for confirmations (Daraja docs, Customer To Business).
+    return jsonify(ResultCode=0, ResultDesc="Accepted")
+
+
+def _unknown() -> Problem:
+    return Problem(404, "not_found", _("There is nothing at this address."))

@@ -1,0 +1,63 @@
+"""The demo shop: a few goods whose prices the server owns."""
+
+import secrets
+from dataclasses import dataclass
+
+from flask import Blueprint, redirect, render_template, request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.wrappers import Response
+
+from mpesa import orders
+from mpesa.models import db
+from mpesa.orders import NewOrder
+from mpesa.web.http.errors import invalid
+from mpesa.web.http.services import services
+from mpesa.web.shopper.pages import checkout_path
+
+shop = Blueprint("shop", __name__)
+
+
+@dataclass(frozen=True)
+class Good:
+    """Something to buy.
+
+    Attributes:
+        price: whole shillings.
+    """
+
+    slug: str
+    name: str
+    blurb: str
+    price: int
+
+
+# lazy_gettext gives texts in the language of the request that shows them.
+GOODS = (
+    Good("kahawa", _l("Coffee from Nyeri"), _l("250 g, roasted this week"), 650),
+    Good("asali", _l("Honey from Kitui"), _l("A jar of 500 g"), 800),
+    Good("kiondo", _l("Kiondo basket"), _l("Woven from sisal by hand"), 1500),
+    Good("chai", _l("A cup of tea"), _l("With milk, to try things out"), 10),
+)
+
+
+@shop.get("/")
+def show() -> str:
+    """The goods."""
+    return render_template("shop.html", goods=GOODS)
+
+
+@shop.post("/")
+def buy() -> Response:
+    """Make an order of one of the goods and go to its checkout page.
+
+    Each has a reference of its own, as a shop's orders do: they are told apart by it.
+    """
+    slug = request.form.get("item", "")
+    good = next((each for each in GOODS if each.slug == slug), None)
+    if good is None:
+        raise invalid("item", _("Choose one of the goods."))
+    reference = f"{good.slug}-{secrets.token_hex(2)[:3]}".upper()
+    new = NewOrder(good.price, reference, str(good.name))
+    order = orders.create(db.session(), new, services().now())
+    return redirect(checkout_path(order.id), 303)

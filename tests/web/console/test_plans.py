@@ -1,0 +1,138 @@
+"""How PostgreSQL reads the console's lists: by an index, never all of a table, never sorting it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, text
+from sqlalchemy.engine import Engine
+
+from app import create_app
+from mpesa import database
+from mpesa.models import db
+from tests.factories import make_settings
+from tests.payments import fill
+from tests.servers import Postgres
+from tests.web.console.steps import logged_in, send
+
+COUNT = 20_000
+LIST = "/console/transactions"
+NEWEST, MIDDLE = f"t{1:021}", f"t{COUNT // 2:021}"
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def app(postgres: Postgres, migrated_postgres: str) -> Iterator[Flask]:
+    """An application whose database holds many payments."""
+    app = create_app(make_settings(DATABASE_URL=postgres.new_database(migrated_postgres)))
+    with app.app_context(), db.engine.connect() as connection:
+        fill(connection, COUNT)
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def operator(app: Flask) -> FlaskClient:
+    return logged_in(app)
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+    """Every SELECT that is sent meanwhile, with its parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith("SELECT"):
+            sent.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def plans_of(app: Flask, read: Callable[[], Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each SELECT of a page with the nodes of its plan, run and measured."""
+    with app.app_context():
+        engine = db.engine
+    with statements(engine) as sent:
+        read()
+    with engine.connect() as connection:
+        for statement, parameters in list(sent):
+            explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+            plan = connection.exec_driver_sql(explained, parameters).scalar()
+            yield statement, list(nodes(plan[0]["Plan"]))
+
+
+PAGES = [
+    "",
+    "?status=SUCCESS",
+    "?status=FAILED",
+    "?status=PENDING",
+    "?reason=cancelled",
+    "?reason=over_limit",
+    "?reason=paid_late",
+    "?status=FAILED&reason=unreachable",
+    "?reference=INV-77",
+    f"?order=o{77:021}",
+    f"?line_of={MIDDLE}",
+    "?before={middle}",
+    "?after={middle}",
+    "?status=FAILED&before={middle}",
+    "?day={today}",
+]
+
+
+@pytest.mark.parametrize("page", [*(f"{LIST}{each}" for each in PAGES), "/console/review"])
+def test_a_list_is_read_by_an_index(app: Flask, operator: FlaskClient, page: str) -> None:
+    with app.app_context():
+        middle, today = db.session.execute(
+            text(
+                "SELECT (extract(epoch FROM created_at) * 1000000)::bigint || '.' || id,"
+                " (now() AT TIME ZONE 'Africa/Nairobi')::date FROM transactions WHERE id = :id"
+            ),
+            {"id": MIDDLE},
+        ).one()
+    address = page.format(middle=middle, today=today)
+
+    for statement, found in plans_of(app, lambda: operator.get(address)):
+        for node in found:
+            # A page and one more are read, not the table; nor is more than a page's worth sorted.
+            rows = node["Actual Rows"] * node["Actual Loops"]
+            assert rows + node.get("Rows Removed by Filter", 0) < COUNT / 10, (statement, node)
+            if node.get("Relation Name") in ("transactions", "evidence", "decisions"):
+                assert "Index" in node["Node Type"] or "Bitmap" in node["Node Type"], statement
+
+
+@pytest.mark.parametrize(
+    "typed", ["U000000042", f"t{77:021}", f"o{77:021}", "INV-77", "0700000077", "nothing"]
+)
+def test_a_search_is_read_by_an_index(app: Flask, operator: FlaskClient, typed: str) -> None:
+    for statement, found in plans_of(app, lambda: send(operator, LIST, q=typed)):
+        scans = {each["Node Type"] for each in found if each.get("Relation Name") == "transactions"}
+        assert "Seq Scan" not in scans, statement
+
+
+def test_the_story_of_a_payment_is_read_by_an_index(app: Flask, operator: FlaskClient) -> None:
+    for statement, found in plans_of(app, lambda: operator.get(f"{LIST}/{NEWEST}")):
+        big = ("transactions", "evidence", "decisions", "orders")
+        scans = {each["Node Type"] for each in found if each.get("Relation Name") in big}
+        assert "Seq Scan" not in scans, statement
+
+
+def test_the_migrations_are_those_that_were_tried(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        assert not database.missing_migrations(connection)

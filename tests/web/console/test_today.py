@@ -1,0 +1,208 @@
+"""A day's payments, added up: what is counted where, and what makes an hour a bad one."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mpesa import vitals
+from mpesa.domain.result_codes import Reason, Status
+from mpesa.ids import hash_token, new_id
+from mpesa.models import Order, Transaction, db
+from mpesa.web.console import stats
+from scripts.busy_days import fill
+from tests.conftest import BOTH_DATABASES
+from tests.web.console.steps import logged_in
+
+# The clock of these tests stands at noon in Nairobi.
+NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)
+SETTLED = {Status.SUCCESS, Status.FAILED}
+both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+
+
+def pay(session, at, reason=Reason.PAID, amount=100, waited=10, **more):
+    """A payment as it stands in the database."""
+    status = next(each for each in Status if _fits(reason, each))
+    order = Order(
+        id=new_id(), amount=amount, reference="INV-1", description="x", created_at=at, updated_at=at
+    )
+    ended = at + timedelta(seconds=waited) if status in SETTLED else None
+    row = Transaction(
+        id=new_id(), order_id=order.id, attempt=1, msisdn="254712345678", amount=amount,
+        callback_token_hash=hash_token(order.id), checkout_request_id=order.id, status=status.value,
+        reason=reason.value, is_open=False, seq=1, created_at=at, updated_at=at, settled_at=ended,
+        **more,
+    )  # fmt: skip
+    session.add_all([order, row])
+    session.commit()
+
+
+def _fits(reason, status):
+    from mpesa.domain.result_codes import PENDING_REASONS, SUCCESS_REASONS
+
+    if reason in PENDING_REASONS:
+        return status is Status.PENDING
+    return status is (Status.SUCCESS if reason in SUCCESS_REASONS else Status.FAILED)
+
+
+@both
+def test_a_day_begins_and_ends_at_midnight_in_nairobi(session):
+    pay(session, MIDNIGHT - timedelta(seconds=1), amount=1)
+    pay(session, MIDNIGHT, amount=20)
+    pay(session, MIDNIGHT + timedelta(hours=12), amount=300)
+
+    day = stats.read_day(session, NOON)
+
+    assert (day.total.taken, day.before.taken) == (320, 1)
+    assert [hour for hour, tally in enumerate(day.hours) if tally.all] == [0, 12]
+
+
+@both
+def test_yesterday_is_compared_as_it_stood_at_this_time(session):
+    pay(session, NOON - timedelta(days=1, hours=1), amount=5)
+    pay(session, NOON - timedelta(days=1) + timedelta(hours=1), amount=7)
+
+    day = stats.read_day(session, NOON)
+
+    assert (day.before.taken, day.before_by_now.taken) == (12, 5)
+
+
+@both
+def test_what_a_payer_ended_is_counted_apart_from_what_failed_at_mpesa(session):
+    for reason in (Reason.PAID, Reason.PAID_LATE, Reason.CANCELLED, Reason.SYSTEM_BUSY):
+        pay(session, NOON - timedelta(minutes=30), reason)
+    pay(session, NOON - timedelta(minutes=30), Reason.OVERDUE)
+
+    eleven = stats.read_day(session, NOON).hours[11]
+
+    assert (eleven.paid, eleven.by_payer, eleven.at_mpesa, eleven.waiting) == (2, 1, 1, 1)
+    assert eleven.rate == 0.5
+
+
+@both
+def test_the_time_to_a_result_is_read_to_the_second(session):
+    for waited in (4, 6, 8, 10, 12, 14, 16, 18, 20, 90):
+        pay(session, NOON - timedelta(minutes=30), waited=waited)
+
+    day = stats.read_day(session, NOON)
+
+    assert (day.waits[11].middle, day.waits[11].upper) == (12, 20)
+    assert day.all_waits == day.waits[11]
+
+
+def test_a_refusal_says_nothing_of_the_time_to_a_result(session):
+    pay(session, NOON - timedelta(minutes=30), Reason.PUSH_REFUSED, waited=0)
+    session.query(Transaction).update({"checkout_request_id": None})
+    session.commit()
+
+    assert stats.read_day(session, NOON).all_waits is None
+
+
+@both
+def test_pending_overdue_and_reviews_are_counted_whenever_they_began(session):
+    pay(session, NOON - timedelta(days=40), Reason.OVERDUE)
+    pay(session, NOON, Reason.AWAITING_PIN)
+    pay(session, NOON - timedelta(days=3), Reason.UNKNOWN_CODE, needs_review=True)
+
+    assert stats.read_open(session) == stats.Open(
+        pending=2, overdue=vitals.Pending(1, NOON - timedelta(days=40)), needs_review=1
+    )
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(5, False), (16, True)])
+def test_overdue_stands_out_on_today_where_it_does_on_health_and_nowhere_else(app, minutes, late):
+    client = logged_in(app)
+    with app.app_context():
+        for _each in range(5):
+            pay(db.session(), NOON - timedelta(minutes=minutes), Reason.OVERDUE)
+
+    today, health = client.get("/console/").text, client.get("/console/health").text
+
+    tile = re.search(r'<li class="tile (\w*)"><a [^>]*id="tile-overdue"', today)[1]
+    sign = re.search(r'<li class="is-(\w+)"[^>]*>.*?<h2>Payments that are overdue <b>5<', health)[1]
+    assert (tile, sign) == (("warm", "warm") if late else ("", "good"))
+
+
+def hour_of(session, at, **reasons):
+    for name, count in reasons.items():
+        for _ in range(count):
+            pay(session, at, Reason(name))
+
+
+def test_an_hour_is_bad_when_much_fails_at_mpesa(session):
+    hour_of(session, NOON - timedelta(days=1), paid=9, cancelled=1)
+    hour_of(session, NOON - timedelta(hours=2), paid=4, system_busy=6)
+
+    assert stats.read_day(session, NOON).is_bad(10)
+
+
+def test_an_hour_in_which_payers_change_their_minds_is_not_a_bad_one(session):
+    hour_of(session, NOON - timedelta(days=1), paid=9, cancelled=1)
+    hour_of(session, NOON - timedelta(hours=2), paid=4, cancelled=6)
+
+    assert not stats.read_day(session, NOON).is_bad(10)
+
+
+def test_a_few_failures_prove_nothing(session):
+    hour_of(session, NOON - timedelta(hours=2), paid=2, system_busy=3)
+
+    assert not stats.read_day(session, NOON).is_bad(10)
+
+
+def test_the_page_of_a_day_without_a_payment_says_so(app):
+    page = logged_in(app).get("/console/")
+
+    assert page.status_code == 200
+    assert "No payment yet today" in page.text
+    assert "Nothing failed today" in page.text
+
+
+def test_the_page_links_its_figures_to_the_payments_behind_them(app):
+    client = logged_in(app)
+    with app.app_context():
+        pay(db.session(), NOON, Reason.OVERDUE, needs_review=True)
+
+    page = client.get("/console/").text
+
+    assert 'href="/console/transactions?status=PENDING&amp;reason=overdue"' in page
+    assert 'href="/console/transactions?status=SUCCESS&amp;day=2026-11-24"' in page
+
+
+def test_a_bad_hour_is_named_with_its_reason(app):
+    client = logged_in(app)
+    with app.app_context():
+        hour_of(db.session(), NOON - timedelta(days=1), paid=9)
+        hour_of(db.session(), NOON - timedelta(hours=2), paid=3, cancelled=4, system_busy=3)
+
+    page = client.get("/console/").text
+
+    assert "10:00\N{EN DASH}11:00 was a bad hour" in page
+    assert "Most often: M-PESA busy (3)" in page
+
+
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_two_busy_days_are_drawn(app, lang):
+    client = logged_in(app)
+    with app.app_context():
+        fill(db.engine, NOON, 300)
+
+    page = client.get(f"/console/?lang={lang}")
+
+    assert page.status_code == 200
+    assert page.text.count('<svg class="chart"') == 3
+
+
+@both
+def test_the_figures_of_a_large_table_are_read_by_the_index(app):
+    client = logged_in(app)
+    with app.app_context():
+        fill(db.engine, NOON, 4000)
+    client.get("/console/")
+
+    begun = time.perf_counter()
+    client.get("/console/")
+
+    # A machine that is busy takes some times longer; a scan for each figure took a second.
+    assert time.perf_counter() - begun < 0.5
