@@ -128,9 +128,7 @@ def rows(paths: Sequence[Path], tests: Sequence[Path]) -> Iterator[tuple[str, st
     yield "parameters: median / p90 / max", spread(arguments)
 
     tested = [each.read_text() for each in tests]
-    cases = [
-        f for path in tests for f in functions_of(path) if f.node.name.startswith("test_")
-    ]
+    cases = [f for path in tests for f in functions_of(path) if f.node.name.startswith("test_")]
     patches = sum(len(re.findall(r"monkeypatch\.setattr|mock\.patch", each)) for each in tested)
     yield "tests : source, in lines", f"{sum(t.count(chr(10)) for t in tested) / total:.2f}"
     yield "tests", f"{len(cases):,}"

@@ -34,36 +34,55 @@ run() {
     "$@" || failed=1
 }
 
-# Two rows beside each other, of about the same length: what mostly waits for servers and browsers,
-# and the rest. What the first says is shown afterwards. The browser suite has a process of its own:
-# Playwright's loop and the async server's patches do not share one.
+# Three rows beside each other: browsers, what mostly waits for servers, and the rest. What the first
+# two say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the
+# async server's patches do not share one.
 servers=(tests/integration tests/crash tests/openapi)
+
+with_browsers() {
+    if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
+    exit "$failed"
+}
 
 with_servers() {
     if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
-    if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
     exit "$failed"
 }
 
-beside=""
-if [ "${1:-}" != fast ]; then
-    said=$(mktemp)
-    set -m # a group of its own, so that all of it ends with this script
-    (with_servers) >"$said" 2>&1 </dev/null &
-    beside=$!
+declare -A said=()
+
+# beside ROW: a process group of its own, so that all of it ends with this script.
+beside() {
+    local output
+    output=$(mktemp)
+    set -m
+    ("$1") >"$output" 2>&1 </dev/null &
+    said[$!]=$output
     set +m
-    trap 'kill -- "-$beside" 2>/dev/null; rm -f "$said"' EXIT
+}
+
+end_rows() {
+    for row in "${!said[@]}"; do
+        kill -- "-$row" 2>/dev/null
+        rm -f "${said[$row]}"
+    done
+}
+
+if [ "${1:-}" != fast ]; then
+    trap end_rows EXIT
+    beside with_browsers
+    beside with_servers
 fi
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
     --ignore=tests/clients "${servers[@]/#/--ignore=}"
 
-if [ -n "$beside" ]; then
-    wait "$beside" || failed=1
+for row in "${!said[@]}"; do
+    wait "$row" || failed=1
     echo "== beside the above"
-    cat "$said"
-fi
+    cat "${said[$row]}"
+done
 
 scripts=(tests/js/*.*js)
 if [ -e "${scripts[0]}" ] && ! is_left_out node; then

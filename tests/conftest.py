@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
 
 from app import create_app
 from mpesa import logs
@@ -27,6 +28,23 @@ BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgre
 _MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
 # Bytes. A test's database has 8 MB, and a few have a hundred; beside them is 1 GB of log at most.
 _ROOM_FOR_DATABASES = 4 << 30
+
+
+def _compile_rules_once() -> None:
+    """Keep what Werkzeug makes of a rule: each application has the same, and 30 ms for them."""
+    compile_builder = Rule._compile_builder
+    compiled: dict[str, Callable[..., tuple[str, str]]] = {}
+
+    def kept(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = repr((rule.rule, rule._trace, rule.defaults, append_unknown))
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    Rule._compile_builder = kept  # type: ignore[method-assign]
+
+
+_compile_rules_once()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -482,14 +482,14 @@ def test_codes_are_limited_for_an_hour_and_not_longer(desk: Desk, clock: Clock) 
     def type_five() -> None:
         for _ in range(5):
             with desk.sessions() as session:
-                inbox.take_code(session, transaction, "UKO9ZZZZZZ", desk.inbox_seams())
+                inbox.take_code(session, transaction, "UKO9ZZZZZZ", desk.inbox_needs())
 
     type_five()
     clock.step(hours=-3)
     type_five()
 
     with desk.sessions() as session, pytest.raises(inbox.TooManyCodes) as refusal:
-        inbox.take_code(session, transaction, "UKO9ZZZZZZ", desk.inbox_seams())
+        inbox.take_code(session, transaction, "UKO9ZZZZZZ", desk.inbox_needs())
     assert refusal.value.seconds <= 3600
 
 

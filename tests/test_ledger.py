@@ -524,7 +524,7 @@ def test_evidence_stored_before_a_crash_is_judged_afterwards(desk: Desk) -> None
     desk.announced.clear()
 
     with desk.sessions() as session:
-        judged = inbox.judge_waiting(session, desk.inbox_seams()).count
+        judged = inbox.judge_waiting(session, desk.inbox_needs()).count
 
     assert judged == 1
     assert desk.transaction(transaction).status == "SUCCESS"
@@ -538,7 +538,7 @@ def test_what_was_judged_is_not_judged_again(desk: Desk) -> None:
     desk.callback(1, paid(desk))
 
     with desk.sessions() as session:
-        judged = inbox.judge_waiting(session, desk.inbox_seams()).count
+        judged = inbox.judge_waiting(session, desk.inbox_needs()).count
 
     assert judged == 0
     assert len(desk.decisions(transaction)) == 2

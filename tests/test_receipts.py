@@ -646,7 +646,7 @@ def test_wherever_the_process_ends_both_are_looked_at_in_the_end(desk: Desk, ear
         except Killed:
             stored = any(each.kind == "callback" for each in desk.evidence(second))
             with desk.sessions() as session:
-                inbox.judge_waiting(session, desk.inbox_seams())
+                inbox.judge_waiting(session, desk.inbox_needs())
 
         looked_at = [desk.transaction(each).needs_review for each in (first, second)]
         if taken or stored:

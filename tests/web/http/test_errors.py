@@ -147,7 +147,7 @@ def test_a_mistake_of_ours_is_a_problem_like_any_other(app, client, monkeypatch)
     def fail(**_fields):
         raise ZeroDivisionError
 
-    monkeypatch.setitem(app.view_functions, "api.healthz", fail)
+    monkeypatch.setitem(app.view_functions, "probes.healthz", fail)
 
     answer = client.get("/healthz")
 
