@@ -1,6 +1,6 @@
-"""GET /openapi.json: what the JSON routes take and answer, and GET /docs/api to read it.
+"""GET /openapi.json describes the JSON routes, and GET /docs/api shows that document to people.
 
-Words that the domain has as enums are taken from there, so that the document cannot drift.
+The words of enums come from the domain, so that the document and the code cannot differ.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,28 +40,28 @@ def register(app: Flask, settings: Settings) -> None:
 
 @openapi.get("/openapi.json")
 def show_document() -> Response:
-    """The document, as OpenAPI 3.1."""
+    """Answer with the document, as OpenAPI 3.1."""
     response = Response(json.dumps(current_app.extensions["mpesa.openapi"]), content_type=JSON)
-    return _kept(response)
+    return _cached(response)
 
 
 @openapi.get("/docs/api")
 def show_page() -> Response:
-    """The document for people."""
+    """Show the document to people."""
     document = current_app.extensions["mpesa.openapi"]
     page = render_template("api.html", api=document, meanings=MEANINGS)
-    return _kept(Response(page))
+    return _cached(Response(page))
 
 
-def _kept(response: Response) -> Response:
-    """It changes with the program or its settings only."""
+def _cached(response: Response) -> Response:
+    """Let browsers keep it for five minutes: it changes with the program or its settings only."""
     response.headers["Cache-Control"] = "public, max-age=300"
     response.add_etag()
     return response.make_conditional(request)  # type: ignore[return-value]
 
 
 def document(settings: Settings) -> dict[str, Any]:
-    """The whole document, for these settings."""
+    """Build the whole document for these settings."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,14 +78,28 @@ def document(settings: Settings) -> dict[str, Any]:
         },
         "servers": [{"url": settings.public_url}],
         "tags": [
-            {"name": "orders", "description": "For your server: wants one of API_KEYS."},
+            {"name": "orders", "description": "For your server: needs one of API_KEYS."},
             {"name": "payments", "description": "For the page that waits: the ids are the key."},
             {"name": "callbacks", "description": "For Safaricom alone."},
             {"name": "operations", "description": "For load balancers and developers."},
             {"name": "webhooks", "description": "What this server posts to your WEBHOOK_URL."},
         ],
-        "paths": _paths(settings.daraja_max_amount),
-        "webhooks": _webhooks(),
+        "paths": {
+            "/api/orders": {
+                "get": _FIND_ORDERS,
+                "post": _create_order(settings.daraja_max_amount),
+            },
+            "/api/orders/{order_id}": {"get": _READ_ORDER},
+            "/api/orders/{order_id}/cancel": {"post": _CANCEL_ORDER},
+            "/stk-push": {"post": _START_PUSH},
+            "/check-status": {"get": _READ_STATUS},
+            "/sms-code": {"post": _SEND_SMS_CODE},
+            "/callback/{token}": {"post": _TAKE_CALLBACK},
+            "/healthz": {"get": _READ_HEALTH},
+            "/readyz": {"get": _READ_READINESS},
+            "/openapi.json": {"get": _READ_DOCUMENT},
+        },
+        "webhooks": _WEBHOOKS,
         "components": {
             "securitySchemes": {
                 "apiKey": {
@@ -95,10 +109,10 @@ def document(settings: Settings) -> dict[str, Any]:
                 }
             },
             "schemas": {
-                "Snapshot": _snapshot(),
-                "Order": _order(),
-                "WebhookSnapshot": _webhook_snapshot(),
-                "Problem": _problem(),
+                "Snapshot": _SNAPSHOT_SCHEMA,
+                "Order": _ORDER_SCHEMA,
+                "WebhookSnapshot": _WEBHOOK_SNAPSHOT_SCHEMA,
+                "Problem": _PROBLEM_SCHEMA,
             },
         },
     }
@@ -116,17 +130,24 @@ def _always(word: str, description: str | None = None) -> dict[str, Any]:
     return schema if description is None else {**schema, "description": description}
 
 
-def _words(words: Iterable[str]) -> dict[str, Any]:
+def _one_of(words: Iterable[str]) -> dict[str, Any]:
     return {"type": "string", "enum": [str(word) for word in words]}
 
 
-def _object(properties: Mapping[str, Any], optional: Iterable[str] = ()) -> dict[str, Any]:
-    required = [name for name in properties if name not in set(optional)]
+def _object(
+    properties: Mapping[str, Any], optional: Iterable[str] = (), *, closed: bool = True
+) -> dict[str, Any]:
+    """An object.
+
+    Args:
+        closed: whether it has no other properties. What the server takes is open: it passes over
+            fields that it does not know, so that newer clients can speak with an older server.
+    """
     return {
         "type": "object",
         "properties": dict(properties),
-        "required": required,
-        "additionalProperties": False,
+        "required": [name for name in properties if name not in set(optional)],
+        "additionalProperties": not closed,
     }
 
 
@@ -142,7 +163,7 @@ def _headers(headers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _refusals(*codes: Code, page: bool = False) -> dict[str, Any]:
-    """Answers for machine words, one a status.
+    """Answers for machine words, one answer for each status.
 
     Args:
         page: a plain form is answered with a page under the same status.
@@ -158,10 +179,10 @@ def _refusal(status: int, codes: list[Code], page: bool = False) -> dict[str, An
     narrowed = {
         "type": "object",
         "properties": {
-            "type": _words(type_of(code) for code in codes),
-            "title": _words(MEANINGS[code].title for code in codes),
+            "type": _one_of(type_of(code) for code in codes),
+            "title": _one_of(MEANINGS[code].title for code in codes),
             "status": {"type": "integer", "const": status},
-            "code": _words(codes),
+            "code": _one_of(codes),
         },
     }
     answer: dict[str, Any] = {
@@ -194,27 +215,12 @@ _ORDER_ID = {
     "name": "order_id",
     "in": "path",
     "required": True,
-    "description": "As it came when the order was made.",
+    "description": "From the answer that created the order.",
     "schema": _ID,
 }
 
 
 # -- routes ------------------------------------------------------------------------------------
-
-
-def _paths(largest: int) -> dict[str, Any]:
-    return {
-        "/api/orders": {"get": _find_orders(), "post": _create_order(largest)},
-        "/api/orders/{order_id}": {"get": _read_order()},
-        "/api/orders/{order_id}/cancel": {"post": _cancel_order()},
-        "/stk-push": {"post": _stk_push()},
-        "/check-status": {"get": _check_status()},
-        "/sms-code": {"post": _sms_code()},
-        "/callback/{token}": {"post": _callback()},
-        "/healthz": {"get": _healthz()},
-        "/readyz": {"get": _readyz()},
-        "/openapi.json": {"get": _openapi()},
-    }
 
 
 def _route(
@@ -249,7 +255,10 @@ def _create_order(largest: int) -> dict[str, Any]:
     fields = _object(
         {
             "amount": {"type": "integer", "minimum": 1, "maximum": largest, "examples": [150]},
-            "reference": {**_REFERENCE, "description": "Yours; the payer sees the last 12."},
+            "reference": {
+                **_REFERENCE,
+                "description": "Your reference; the payer sees its last 12 characters.",
+            },
             "description": {
                 "type": "string",
                 "minLength": 1,
@@ -268,21 +277,20 @@ def _create_order(largest: int) -> dict[str, Any]:
                 "format": "uri",
                 "maxLength": 2000,
                 "description": "Where the shopper goes afterwards: https (with the simulator also"
-                " http on loopback). What it brings along proves nothing.",
+                " http on loopback). The parameters that are added to it prove nothing.",
             },
             "expires_at": {**_MAYBE_TIME, "description": "Within ten years, with its zone."},
         },
         optional=("currency", "return_url", "expires_at"),
+        closed=False,
     )
-    # What is not known is passed over, so that tomorrow's clients can speak with today's server.
-    fields["additionalProperties"] = True
     location = {"description": "The order's address.", "schema": {"type": "string"}}
     return _route(
         "createOrder",
         "orders",
         "Make an order",
-        "Fixes what is to be paid, and gives the `checkout_url` to send the shopper to. Fields that"
-        " are not known are passed over. The same Idempotency-Key with the same fields gives the"
+        "Fixes what is to be paid, and gives the `checkout_url` to send the shopper to. Unknown"
+        " fields are ignored. The same Idempotency-Key with the same fields gives the"
         " same order again, so that a request without an answer can be repeated.",
         {
             "201": _answer("The new order, or the one that this key made.", _ref("Order"),
@@ -296,155 +304,146 @@ def _create_order(largest: int) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _find_orders() -> dict[str, Any]:
-    reference = {"name": "reference", "in": "query", "required": True,
-                 "description": "The orders' own.", "schema": _REFERENCE}  # fmt: skip
-    found = _object({"orders": {"type": "array", "items": _ref("Order")}})
-    return _route(
-        "findOrders",
-        "orders",
-        "Find orders by reference, newest first",
-        "Several orders may have one reference. Ask here where no webhook came.",
-        {
-            "200": _answer("They may be none.", found),
-            **_refusals("invalid_request", "unauthorized", "unavailable"),
+_FIND_ORDERS = _route(
+    "findOrders",
+    "orders",
+    "Find orders by reference, newest first",
+    "Several orders may have one reference. Ask here where no webhook came.",
+    {
+        "200": _answer("All of them; the list may be empty.",
+                       _object({"orders": {"type": "array", "items": _ref("Order")}})),
+        **_refusals("invalid_request", "unauthorized", "unavailable"),
+    },
+    keyed=True,
+    parameters=[
+        {"name": "reference", "in": "query", "required": True,
+         "description": "The reference of the orders.", "schema": _REFERENCE},
+    ],
+)  # fmt: skip
+
+_READ_ORDER = _route(
+    "readOrder",
+    "orders",
+    "Read an order, with its transactions",
+    "`status` says whether it is paid; ship once where it is PAID. Each transaction is one"
+    " push, with its result and receipt.",
+    {
+        "200": _answer("The order as it is now.", _ref("Order")),
+        **_refusals("invalid_request", "unauthorized", "order_not_found", "unavailable"),
+    },
+    keyed=True,
+    parameters=[_ORDER_ID],
+)
+
+_CANCEL_ORDER = _route(
+    "cancelOrder",
+    "orders",
+    "Cancel an order; once more does no harm",
+    "Stops new pushes. Refused while a prompt is open, since it may still be paid. Money that"
+    " comes all the same makes the order PAID, and needs review.",
+    {
+        "200": _answer("The cancelled order.", _ref("Order")),
+        **_refusals("invalid_request", "unauthorized", "order_not_found", "attempt_open",
+                    "order_paid", "unavailable"),
+    },
+    keyed=True,
+    parameters=[_ORDER_ID],
+)  # fmt: skip
+
+_REDIRECT = {
+    "description": "A plain form goes on to the checkout page.",
+    "headers": _headers(
+        {"Location": {"description": "The checkout page.", "schema": {"type": "string"}}}
+    ),
+    "content": {HTML: {"schema": {"type": "string"}}},
+}
+
+_PUSH_FIELDS = _object(
+    {
+        "order_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]},
+        "phone": {
+            "type": "string",
+            "format": "kenyan-mobile",
+            "description": "07…, 01…, 7…, 254…; also with +, 00, 000 or tel: in front, and with"
+            " whatever blanks, dashes, brackets and dots people write or paste.",
+            "examples": ["0712 345 678"],
         },
-        keyed=True,
-        parameters=[reference],
-    )
+    },
+    closed=False,
+)
 
+_START_PUSH = _route(
+    "startPush",
+    "payments",
+    "Have a prompt shown on the payer's phone",
+    "Starts a transaction: one STK push for the order's amount. The answer is a snapshot and"
+    " no result; the result comes by `GET /check-status` or Socket.IO. With an Idempotency-Key"
+    " a repeated request starts no second one.",
+    {
+        "202": _answer("A push went out; the snapshot says what became of it.",
+                       _ref("Snapshot")),
+        "200": _answer("The same phone joined the open attempt.", _ref("Snapshot")),
+        "303": _REDIRECT,
+        **_refusals("invalid_request", "invalid_phone", "order_not_found", "order_paid",
+                    "order_closed", "attempt_open", "idempotency_mismatch", "line_busy",
+                    "retry_later", "rate_limited", *_BODY_REFUSALS, "unavailable", page=True),
+    },
+    parameters=[_KEY_HEADER],
+    requestBody=_body({JSON: _PUSH_FIELDS, FORM: _PUSH_FIELDS}),
+)  # fmt: skip
 
-def _read_order() -> dict[str, Any]:
-    return _route(
-        "readOrder",
-        "orders",
-        "Read an order, with its transactions",
-        "`status` says whether it is paid; ship once where it is PAID. Each transaction is one"
-        " push, with its result and receipt.",
-        {
-            "200": _answer("The order as it is now.", _ref("Order")),
-            **_refusals("invalid_request", "unauthorized", "order_not_found", "unavailable"),
+_ETAG = {"description": "Changes with what is shown.", "schema": {"type": "string"}}
+
+_READ_STATUS = _route(
+    "readStatus",
+    "payments",
+    "Ask how a transaction stands",
+    "What pages without a socket poll: the same snapshot that the socket brings.",
+    {
+        "200": _answer("The snapshot. Ask again after `poll_after` seconds.",
+                       _ref("Snapshot"), ETag=_ETAG),
+        "304": {"description": "Nothing changed since the ETag in If-None-Match.",
+                "headers": _headers({"ETag": _ETAG})},
+        **_refusals("invalid_request", "transaction_not_found", "unavailable"),
+    },
+    parameters=[
+        {"name": "tx_id", "in": "query", "required": True,
+         "description": "The `transaction_id` of a snapshot.",
+         "schema": {"type": "string", "minLength": 1, "examples": _ID["examples"]}},
+        _LANG,
+        {"name": "If-None-Match", "in": "header", "schema": {"type": "string"},
+         "description": "The last answer's ETag."},
+    ],
+)  # fmt: skip
+
+_CODE_FIELDS = _object(
+    {
+        "tx_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]},
+        "code": {
+            "type": "string",
+            "format": "receipt",
+            "description": "The receipt of the shopper's SMS, or the whole SMS. Kept, never"
+            " believed by itself.",
+            "examples": _RECEIPT["examples"],
         },
-        keyed=True,
-        parameters=[_ORDER_ID],
-    )
+    },
+    closed=False,
+)
 
-
-def _cancel_order() -> dict[str, Any]:
-    return _route(
-        "cancelOrder",
-        "orders",
-        "Cancel an order; once more does no harm",
-        "Stops new pushes. Refused while a prompt is open, since it may still be paid. Money that"
-        " comes all the same makes the order PAID, and needs review.",
-        {
-            "200": _answer("The cancelled order.", _ref("Order")),
-            **_refusals("invalid_request", "unauthorized", "order_not_found", "attempt_open",
-                        "order_paid", "unavailable"),
-        },
-        keyed=True,
-        parameters=[_ORDER_ID],
-    )  # fmt: skip
-
-
-def _stk_push() -> dict[str, Any]:
-    fields = _object(
-        {
-            "order_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]},
-            "phone": {
-                "type": "string",
-                "format": "kenyan-mobile",
-                "description": "07…, 01…, 7…, 254…; also with +, 00, 000 or tel: in front, and with"
-                " whatever blanks, dashes, brackets and dots people write or paste.",
-                "examples": ["0712 345 678"],
-            },
-        }
-    )
-    fields["additionalProperties"] = True
-    return _route(
-        "startPush",
-        "payments",
-        "Have a prompt shown on the payer's phone",
-        "Starts a transaction: one STK push for the order's amount. The answer is a snapshot and"
-        " no result; the result comes by `GET /check-status` or Socket.IO. With an Idempotency-Key"
-        " a repeated request starts no second one.",
-        {
-            "202": _answer("A push went out; the snapshot says what became of it.",
-                           _ref("Snapshot")),
-            "200": _answer("The same phone joined the open attempt.", _ref("Snapshot")),
-            "303": _redirect(),
-            **_refusals("invalid_request", "invalid_phone", "order_not_found", "order_paid",
-                        "order_closed", "attempt_open", "idempotency_mismatch", "line_busy",
-                        "retry_later", "rate_limited", *_BODY_REFUSALS, "unavailable", page=True),
-        },
-        parameters=[_KEY_HEADER],
-        requestBody=_body({JSON: fields, FORM: fields}),
-    )  # fmt: skip
-
-
-def _redirect() -> dict[str, Any]:
-    location = {"description": "The checkout page.", "schema": {"type": "string"}}
-    return {
-        "description": "A plain form goes on to the checkout page.",
-        "headers": _headers({"Location": location}),
-        "content": {HTML: {"schema": {"type": "string"}}},
-    }
-
-
-def _check_status() -> dict[str, Any]:
-    etag = {"description": "Changes with what is shown.", "schema": {"type": "string"}}
-    return _route(
-        "readStatus",
-        "payments",
-        "Ask how a transaction stands",
-        "What pages without a socket poll: the same snapshot that the socket brings.",
-        {
-            "200": _answer("The snapshot. Ask again after `poll_after` seconds.",
-                           _ref("Snapshot"), ETag=etag),
-            "304": {"description": "Nothing changed since the ETag in If-None-Match.",
-                    "headers": _headers({"ETag": etag})},
-            **_refusals("invalid_request", "transaction_not_found", "unavailable"),
-        },
-        parameters=[
-            {"name": "tx_id", "in": "query", "required": True,
-             "description": "The `transaction_id` of a snapshot.",
-             "schema": {"type": "string", "minLength": 1, "examples": _ID["examples"]}},
-            _LANG,
-            {"name": "If-None-Match", "in": "header", "schema": {"type": "string"},
-             "description": "The last answer's ETag."},
-        ],
-    )  # fmt: skip
-
-
-def _sms_code() -> dict[str, Any]:
-    fields = _object(
-        {
-            "tx_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]},
-            "code": {
-                "type": "string",
-                "format": "receipt",
-                "description": "The receipt of the shopper's SMS, or the whole SMS. Kept, never"
-                " believed by itself.",
-                "examples": _RECEIPT["examples"],
-            },
-        }
-    )
-    fields["additionalProperties"] = True
-    return _route(
-        "sendSmsCode",
-        "payments",
-        "Send the code of an M-PESA SMS, and have Daraja asked at once",
-        "For a shopper who has paid while the page does not know it yet. Five an hour for one"
-        " transaction.",
-        {
-            "202": _answer("The snapshot.", _ref("Snapshot")),
-            "303": _redirect(),
-            **_refusals("invalid_request", "transaction_not_found", "rate_limited",
-                        *_BODY_REFUSALS, "unavailable", page=True),
-        },
-        requestBody=_body({JSON: fields, FORM: fields}),
-    )  # fmt: skip
-
+_SEND_SMS_CODE = _route(
+    "sendSmsCode",
+    "payments",
+    "Send the code of an M-PESA SMS, and have Daraja asked at once",
+    "For a shopper who has paid while the page does not know it yet. Five an hour for one"
+    " transaction.",
+    {
+        "202": _answer("The snapshot.", _ref("Snapshot")),
+        "303": _REDIRECT,
+        **_refusals("invalid_request", "transaction_not_found", "rate_limited",
+                    *_BODY_REFUSALS, "unavailable", page=True),
+    },
+    requestBody=_body({JSON: _CODE_FIELDS, FORM: _CODE_FIELDS}),
+)  # fmt: skip
 
 _ASKED = {"MerchantRequestID": "29115-34620561-1", "CheckoutRequestID": "ws_CO_191220191020363925"}
 _PAID = {"Amount": 1, "MpesaReceiptNumber": "NLJ7RT61SV", "TransactionDate": 20191219102115,
@@ -470,264 +469,196 @@ _CALLBACKS = {
     },
 }  # fmt: skip
 
-
-def _callback() -> dict[str, Any]:
-    taken = _object(
-        {"ResultCode": {"type": "integer", "const": 0}, "ResultDesc": _always("Accepted")}
-    )
-    token = {
-        "name": "token",
-        "in": "path",
-        "required": True,
-        "description": "The secret of one transaction.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    }
-    return _route(
-        "takeCallback",
-        "callbacks",
-        "Take in Daraja's word on a transaction",
-        "Daraja sends `application/json`. Anything else that arrives under a known token is kept as"
-        " well, and answered 200, since a callback comes only once.",
-        {
-            "200": _answer("Its raw body is committed, whatever it says.", taken),
-            **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
-        },
-        parameters=[token],
-        requestBody={
-            "required": False,
-            "content": {
-                JSON: {
-                    "schema": {"description": "Daraja's, and not checked here."},
-                    "examples": _CALLBACKS,
+_TAKE_CALLBACK = _route(
+    "takeCallback",
+    "callbacks",
+    "Take in Daraja's word on a transaction",
+    "Daraja sends `application/json`. Anything else that arrives under a known token is kept as"
+    " well, and answered 200, since a callback comes only once.",
+    {
+        "200": _answer(
+            "Its raw body is committed, whatever it says.",
+            _object(
+                {
+                    "ResultCode": {"type": "integer", "const": 0},
+                    "ResultDesc": _always("Accepted"),
                 }
-            },
-        },
-    )
-
-
-def _healthz() -> dict[str, Any]:
-    fields = _object(
+            ),
+        ),
+        **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
+    },
+    parameters=[
         {
-            "status": _always("ok"),
-            "version": {"type": "string", "examples": [__version__],
-                        "description": "This program's, as everywhere that names one."},
-            "proof": {"type": "string", "pattern": "^[0-9a-f]{64}$",
-                      "description": "Only this server can say it of that nonce."},
+            "name": "token",
+            "in": "path",
+            "required": True,
+            "description": "The secret of one transaction.",
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        }
+    ],
+    requestBody={
+        "required": False,
+        "content": {
+            JSON: {
+                "schema": {"description": "Daraja's, and not checked here."},
+                "examples": _CALLBACKS,
+            }
         },
-        optional=("proof",),
-    )  # fmt: skip
-    nonce = {"name": "nonce", "in": "query", "schema": {"type": "string"},
-             "description": "32 hexadecimal digits, from `flask doctor`."}  # fmt: skip
-    return _route(
-        "readHealth",
-        "operations",
-        "Whether the process serves",
-        "Asks neither the database nor Redis.",
-        {"200": _answer("It does.", fields), **_refusals("invalid_request")},
-        parameters=[nonce],
-    )
+    },
+)
 
+_HEALTH = _object(
+    {
+        "status": _always("ok"),
+        "version": {"type": "string", "examples": [__version__],
+                    "description": "The version of this program."},
+        "proof": {"type": "string", "pattern": "^[0-9a-f]{64}$",
+                  "description": "What only this server can answer to that nonce."},
+    },
+    optional=("proof",),
+)  # fmt: skip
+_READ_HEALTH = _route(
+    "readHealth",
+    "operations",
+    "Whether the process serves",
+    "Asks neither the database nor Redis.",
+    {"200": _answer("It does.", _HEALTH), **_refusals("invalid_request")},
+    parameters=[
+        {"name": "nonce", "in": "query", "schema": {"type": "string"},
+         "description": "32 hexadecimal digits, from `flask doctor`."},
+    ],
+)  # fmt: skip
 
-def _readyz() -> dict[str, Any]:
-    ready = _object({"status": _always("ready")})
-    return _route(
-        "readReadiness",
-        "operations",
-        "Whether the database can be written, and Redis answers",
-        "What is wrong is named in `detail`.",
-        {
-            "200": _answer("Ready.", ready),
-            **_refusals("invalid_request", "unavailable"),
-        },
-    )
+_READ_READINESS = _route(
+    "readReadiness",
+    "operations",
+    "Whether the database can be written, and Redis answers",
+    "What is wrong is named in `detail`.",
+    {
+        "200": _answer("Ready.", _object({"status": _always("ready")})),
+        **_refusals("invalid_request", "unavailable"),
+    },
+)
 
-
-def _openapi() -> dict[str, Any]:
-    return _route(
-        "readDocument",
-        "operations",
-        "This document",
-        "The same for people is at /docs/api.",
-        {
-            "200": _answer("OpenAPI 3.1.", {"type": "object", "additionalProperties": True}),
-            **_refusals("invalid_request"),
-        },
-    )
+_READ_DOCUMENT = _route(
+    "readDocument",
+    "operations",
+    "This document",
+    "The same for people is at /docs/api.",
+    {
+        "200": _answer("OpenAPI 3.1.", {"type": "object", "additionalProperties": True}),
+        **_refusals("invalid_request"),
+    },
+)
 
 
 # -- what is answered --------------------------------------------------------------------------
 
 
-def _snapshot() -> dict[str, Any]:
-    seconds = {"type": ["integer", "null"], "minimum": 1}
-    return _object(
-        {
-            "transaction_id": {**_ID, "description": "This attempt: one STK push."},
-            "order_id": {**_ID, "description": "What it pays for."},
-            "order_status": {
-                **_words(OrderStatus),
-                "description": "PAID on an attempt that is not: another one paid.",
-            },
-            "status": {**_words(Status), "description": "Nothing else, ever."},
-            "reason": {**_words(Reason), "description": "Why it stands where it does."},
-            "message": {"type": "string", "description": "One plain sentence for the shopper."},
-            "view": {
-                **_words(each for each in View if each is not View.PHONE),
-                "description": "What the checkout page shows.",
-            },
-            "money": {**_words(Money), "description": "Whether money was taken."},
-            "next": {**_words(Next), "description": "The one thing for the shopper to do."},
-            "final": {"type": "boolean", "description": "No change is expected any more."},
-            "can_retry": {"type": "boolean", "description": "Another push may be offered."},
-            "retry_after": {
-                **seconds,
-                "description": "Seconds until that; null: at once, or not at all.",
-            },
-            "amount": {"type": "integer", "minimum": 1},
-            "currency": _always("KES"),
-            "phone": {
-                "type": "string",
-                "description": "Who was asked, masked; empty once it was forgotten.",
-                "examples": ["0712•••678"],
-            },
-            "receipt": {
-                **_RECEIPT,
-                "type": ["string", "null"],
-                "description": "M-PESA's receipt number once known.",
-            },
-            "created_at": _TIME,
-            "updated_at": _TIME,
-            "seq": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "Only grows: drop a snapshot with a smaller one than you have.",
-            },
-            "poll_after": {
-                "type": "integer",
-                "minimum": 1,
-                "description": "Seconds until the next poll.",
-            },
-        }
-    )
-
-
-def _order() -> dict[str, Any]:
-    return _object(
-        {
-            "order_id": _ID,
-            "checkout_url": {
-                "type": "string",
-                "format": "uri",
-                "description": "Where to send the shopper.",
-            },
-            "status": _words(OrderStatus),
-            "amount": {"type": "integer", "minimum": 1},
-            "currency": _always("KES"),
-            "reference": _REFERENCE,
-            "description": {"type": "string", "minLength": 1, "maxLength": 200},
-            "return_url": {"type": ["string", "null"]},
-            "expires_at": _MAYBE_TIME,
-            "created_at": _TIME,
-            "needs_review": {"type": "boolean", "description": "A person has to look."},
-            "transactions": {
-                "type": "array",
-                "items": _ref("Snapshot"),
-                "description": "Its attempts, newest first.",
-            },
-        }
-    )
-
-
-def _problem() -> dict[str, Any]:
-    """Not closed, since an answer narrows it."""
-    codes = list(MEANINGS)
-    return {
-        "type": "object",
-        "properties": {
-            "type": {
-                "type": "string",
-                "format": "uri-reference",
-                "description": "Where `code` is explained, on this server.",
-                "examples": [type_of("invalid_phone")],
-            },
-            "title": {
-                "type": "string",
-                "description": "The same wherever `code` is the same.",
-                "examples": [MEANINGS["invalid_phone"].title],
-            },
-            "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "code": {**_words(codes), "description": "For programs; stable."},
-            "detail": {
-                "type": "string",
-                "description": "For people, in the language of the request.",
-            },
-            "field": {"type": "string", "description": "The field that is wrong."},
+_SNAPSHOT_SCHEMA = _object(
+    {
+        "transaction_id": {**_ID, "description": "This attempt: one STK push."},
+        "order_id": {**_ID, "description": "What it pays for."},
+        "order_status": {
+            **_one_of(OrderStatus),
+            "description": "PAID on an attempt that is not: another one paid.",
         },
-        "required": ["type", "title", "status", "code", "detail"],
+        "status": {**_one_of(Status), "description": "There is no other status."},
+        "reason": {**_one_of(Reason), "description": "Why it stands where it does."},
+        "message": {"type": "string", "description": "One plain sentence for the shopper."},
+        "view": {
+            **_one_of(each for each in View if each is not View.PHONE),
+            "description": "What the checkout page shows.",
+        },
+        "money": {**_one_of(Money), "description": "Whether money was taken."},
+        "next": {**_one_of(Next), "description": "The one thing for the shopper to do."},
+        "final": {"type": "boolean", "description": "No change is expected any more."},
+        "can_retry": {"type": "boolean", "description": "Another push may be offered."},
+        "retry_after": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "description": "Seconds until that; null: at once, or not at all.",
+        },
+        "amount": {"type": "integer", "minimum": 1},
+        "currency": _always("KES"),
+        "phone": {
+            "type": "string",
+            "description": "The number that was asked to pay, masked; empty once it was forgotten.",
+            "examples": ["0712•••678"],
+        },
+        "receipt": {
+            **_RECEIPT,
+            "type": ["string", "null"],
+            "description": "M-PESA's receipt number once known.",
+        },
+        "created_at": _TIME,
+        "updated_at": _TIME,
+        "seq": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Only grows: drop a snapshot with a smaller one than you have.",
+        },
+        "poll_after": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Seconds until the next poll.",
+        },
     }
+)
+
+_ORDER_SCHEMA = _object(
+    {
+        "order_id": _ID,
+        "checkout_url": {
+            "type": "string",
+            "format": "uri",
+            "description": "Where to send the shopper.",
+        },
+        "status": _one_of(OrderStatus),
+        "amount": {"type": "integer", "minimum": 1},
+        "currency": _always("KES"),
+        "reference": _REFERENCE,
+        "description": {"type": "string", "minLength": 1, "maxLength": 200},
+        "return_url": {"type": ["string", "null"]},
+        "expires_at": _MAYBE_TIME,
+        "created_at": _TIME,
+        "needs_review": {"type": "boolean", "description": "A person has to look at it."},
+        "transactions": {
+            "type": "array",
+            "items": _ref("Snapshot"),
+            "description": "Its attempts, newest first.",
+        },
+    }
+)
+
+# Not closed, since each answer narrows it.
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "Where `code` is explained, on this server.",
+            "examples": [type_of("invalid_phone")],
+        },
+        "title": {
+            "type": "string",
+            "description": "The same wherever `code` is the same.",
+            "examples": [MEANINGS["invalid_phone"].title],
+        },
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {**_one_of(MEANINGS), "description": "For programs; stable."},
+        "detail": {
+            "type": "string",
+            "description": "For people, in the language of the request.",
+        },
+        "field": {"type": "string", "description": "The field that is wrong."},
+    },
+    "required": ["type", "title", "status", "code", "detail"],
+}
 
 
 # -- what is told by webhook ---------------------------------------------------------------------
-
-
-def _webhooks() -> dict[str, Any]:
-    snapshot = _ref("WebhookSnapshot")
-    note = _object({"note": {"type": "string", "description": "Says so to people."}})
-    return {
-        MessageType.SUCCEEDED.value: _message(
-            "transactionSucceeded",
-            "A transaction was paid",
-            "Sent once more where the receipt comes later than the news. Ship where `order_status`"
-            " is PAID, once for each `order_id`.",
-            _told(MessageType.SUCCEEDED, snapshot),
-        ),
-        MessageType.FAILED.value: _message(
-            "transactionFailed",
-            "A transaction failed",
-            "Sent once more where its `reason` or `final` changes. While `final` is false, money"
-            " may still come.",
-            _told(MessageType.FAILED, snapshot),
-        ),
-        MessageType.NEEDS_REVIEW.value: _message(
-            "transactionNeedsReview",
-            "A person has to look at a transaction",
-            "Money may be at stake, and no rule decides it.",
-            _told(MessageType.NEEDS_REVIEW, snapshot),
-        ),
-        TEST: _message(
-            "webhookTest",
-            "A test on demand",
-            "Sent by `flask webhooks test` alone, signed like the others. It tells of no payment.",
-            _told(TEST, note),
-        ),
-    }
-
-
-def _told(kind: str, what: dict[str, Any]) -> dict[str, Any]:
-    when = {**_TIME, "description": "When it happened."}
-    return _object({"type": _always(kind), "timestamp": when, "data": what})
-
-
-def _message(
-    operation_id: str, summary: str, description: str, body: dict[str, Any]
-) -> dict[str, Any]:
-    operation = {
-        "operationId": operation_id,
-        "tags": ["webhooks"],
-        "summary": summary,
-        "description": description,
-        "security": [],
-        "parameters": _SIGNED,
-        "requestBody": _body({JSON: body}),
-        "responses": {
-            "2XX": {"description": "It was taken."},
-            "default": {
-                "description": "It was not taken, and is sent again, over three days. 410 stops the"
-                " endpoint until an operator opens it."
-            },
-        },
-    }
-    return {"post": operation}
 
 
 # Standard Webhooks 1.0.0, "Webhook metadata".
@@ -760,7 +691,71 @@ _SIGNED = [
 ]
 
 
-def _webhook_snapshot() -> dict[str, Any]:
-    left_out = {"message", *FOR_PAGES}
-    fields = {k: each for k, each in _snapshot()["properties"].items() if k not in left_out}
-    return _object({**fields, "reference": {**_REFERENCE, "description": "The order's, yours."}})
+def _message_body(kind: str, what: dict[str, Any]) -> dict[str, Any]:
+    when = {**_TIME, "description": "When it happened."}
+    return _object({"type": _always(kind), "timestamp": when, "data": what})
+
+
+def _message(
+    operation_id: str, summary: str, description: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    operation = {
+        "operationId": operation_id,
+        "tags": ["webhooks"],
+        "summary": summary,
+        "description": description,
+        "security": [],
+        "parameters": _SIGNED,
+        "requestBody": _body({JSON: body}),
+        "responses": {
+            "2XX": {"description": "It was taken."},
+            "default": {
+                "description": "It was not taken, and is sent again, over three days. 410 stops the"
+                " endpoint until an operator opens it."
+            },
+        },
+    }
+    return {"post": operation}
+
+
+_WEBHOOKS = {
+    MessageType.SUCCEEDED.value: _message(
+        "transactionSucceeded",
+        "A transaction was paid",
+        "Sent once more where the receipt comes later than the news. Ship where `order_status`"
+        " is PAID, once for each `order_id`.",
+        _message_body(MessageType.SUCCEEDED, _ref("WebhookSnapshot")),
+    ),
+    MessageType.FAILED.value: _message(
+        "transactionFailed",
+        "A transaction failed",
+        "Sent once more where its `reason` or `final` changes. While `final` is false, money"
+        " may still come.",
+        _message_body(MessageType.FAILED, _ref("WebhookSnapshot")),
+    ),
+    MessageType.NEEDS_REVIEW.value: _message(
+        "transactionNeedsReview",
+        "A person has to look at a transaction",
+        "Money may be at stake, and no rule decides it.",
+        _message_body(MessageType.NEEDS_REVIEW, _ref("WebhookSnapshot")),
+    ),
+    TEST: _message(
+        "webhookTest",
+        "A test on demand",
+        "Sent by `flask webhooks test` alone, signed like the others. It tells of no payment.",
+        _message_body(
+            TEST, _object({"note": {"type": "string", "description": "Says so to people."}})
+        ),
+    ),
+}
+
+_WEBHOOK_SNAPSHOT_SCHEMA = _object(
+    {
+        **{
+            name: field
+            for name, field in _SNAPSHOT_SCHEMA["properties"].items()
+            if name not in {"message", *FOR_PAGES}
+        },
+        "reference": {**_REFERENCE, "description": "Your reference of the order."},
+    }
+)

@@ -1,4 +1,4 @@
-"""/api/orders: what the shop's server asks for."""
+"""/api/orders: the shop's server creates, reads, finds and cancels orders here."""
 
 import hmac
 from datetime import UTC, datetime
@@ -37,13 +37,13 @@ _RETURN_URL_LONGEST = 2000
 
 @api.post("/api/orders")
 def create_order() -> Response:
-    """Make an order."""
+    """Create an order."""
     api_key = _authorised()
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
     order = make_order(new, Key(api_key, value) if value else None)
     logs.note(order_id=order.id)
-    response = jsonify(_shown(order))
+    response = jsonify(_order_as_json(order))
     response.status_code = 201
     response.headers["Location"] = f"/api/orders/{order.id}"
     return response
@@ -51,27 +51,27 @@ def create_order() -> Response:
 
 @api.get("/api/orders/<order_id>")
 def read_order(order_id: str) -> Response:
-    """One order, with its transactions."""
+    """Answer with one order and its transactions."""
     _authorised()
-    return jsonify(_shown(_find(order_id)))
+    return jsonify(_order_as_json(_find_order(order_id)))
 
 
 @api.get("/api/orders")
 def find_orders() -> Response:
-    """The orders with a reference, newest first."""
+    """Answer with the orders of a reference, newest first."""
     _authorised()
     reference = request.args.get("reference")
     if not is_reference(reference):
         raise invalid("reference", _("Say which reference: ?reference=…"))
     found = orders.find_by_reference(db.session(), reference)
-    return jsonify(orders=[_shown(order) for order in found])
+    return jsonify(orders=[_order_as_json(order) for order in found])
 
 
 @api.post("/api/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
-    """Cancel an order; once more does no harm."""
+    """Cancel an order; to cancel it again changes nothing."""
     _authorised()
-    order = _find(order_id)
+    order = _find_order(order_id)
     try:
         ours = services()
         changed = orders.cancel(db.session(), order.id, ours.now, ours.watch.stepped)
@@ -81,14 +81,14 @@ def cancel_order(order_id: str) -> Response:
         detail = _("A prompt of this order may still be answered. Try again in three minutes.")
         raise Problem(409, "attempt_open", detail) from None
     services().announce(changed)
-    return jsonify(_shown(_find(order_id)))
+    return jsonify(_order_as_json(_find_order(order_id)))
 
 
 def make_order(new: NewOrder, key: Key | None = None) -> Order:
-    """Create the order, or find the one that the same key made before.
+    """Create the order, or find the one that the same key created before.
 
     Raises:
-        Problem: 422 where the key came with other fields, 400 where the order ends too early or
+        Problem: 422 if the key came with other fields before, 400 if the order ends too early or
             too late.
     """
     try:
@@ -101,63 +101,41 @@ def make_order(new: NewOrder, key: Key | None = None) -> Order:
 
 
 def parse_order(fields: dict[str, Any], settings: Settings) -> NewOrder:
-    """Check the fields of a new order; whether its end is near enough is seen on creation.
+    """Check the fields of a new order; `make_order` checks how far away its end is.
 
     Raises:
         Problem: 400 that names the field.
     """
     if fields.get("currency") not in (None, "KES"):
         raise invalid("currency", _("KES, or leave it out: M-PESA moves Kenyan shillings only."))
-    return NewOrder(
-        amount=_amount(fields.get("amount"), settings.daraja_max_amount),
-        reference=_reference(fields.get("reference")),
-        description=_description(fields.get("description")),
-        return_url=_return_url(fields.get("return_url"), settings),
-        expires_at=_expires_at(fields.get("expires_at")),
-    )
-
-
-def _amount(value: Any, largest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+    amount, largest = fields.get("amount"), settings.daraja_max_amount
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 1 <= amount <= largest:
         detail = _("Whole shillings as a JSON integer, from 1 to %(largest)d.", largest=largest)
         raise invalid("amount", detail)
-    return value
-
-
-def _reference(value: Any) -> str:
-    if not is_reference(value):
+    reference = fields.get("reference")
+    if not is_reference(reference):
         raise invalid("reference", _("1 to 64 of A-Z, a-z, 0-9, dot, underscore, slash, hyphen."))
-    return value
-
-
-def _description(value: Any) -> str:
-    description = read_line(value, _DESCRIPTION_LONGEST)
+    description = read_line(fields.get("description"), _DESCRIPTION_LONGEST)
     if description is None:
         detail = _("1 to 200 characters on one line, without control characters.")
         raise invalid("description", detail)
-    return description
+    return_url = fields.get("return_url")
+    if return_url is not None and not _is_allowed_return_url(return_url, settings):
+        rule = _("An https address, at most 2,000 ASCII characters.")
+        if settings.return_url_hosts:
+            hosts = ", ".join(settings.return_url_hosts)
+            rule = _("An https address on a host of RETURN_URL_HOSTS: %(hosts)s.", hosts=hosts)
+        if settings.simulated:
+            rule += " " + _("With the simulator, http on a loopback address will do.")
+        raise invalid("return_url", rule)
+    expires_at = _read_expiry(fields.get("expires_at"))
+    return NewOrder(amount, reference, description, return_url, expires_at)
 
 
-def _return_url(value: Any, settings: Settings) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _may_return(value, settings):
-        raise invalid("return_url", _return_rule(settings))
-    return value
-
-
-def _return_rule(settings: Settings) -> str:
-    hosts = ", ".join(settings.return_url_hosts)
-    rule = _("An https address, at most 2,000 ASCII characters.")
-    if hosts:
-        rule = _("An https address on a host of RETURN_URL_HOSTS: %(hosts)s.", hosts=hosts)
-    if settings.simulated:
-        rule += " " + _("With the simulator, http on a loopback address will do.")
-    return str(rule)
-
-
-def _may_return(url: str, settings: Settings) -> bool:
-    if len(url) > _RETURN_URL_LONGEST or not url.isascii() or not url.isprintable() or " " in url:
+def _is_allowed_return_url(url: object, settings: Settings) -> bool:
+    if not isinstance(url, str) or len(url) > _RETURN_URL_LONGEST:
+        return False
+    if not url.isascii() or not url.isprintable() or " " in url:
         return False
     try:
         parts = urlsplit(url)
@@ -173,15 +151,7 @@ def _may_return(url: str, settings: Settings) -> bool:
     return (parts.scheme == "https" or own) and listed
 
 
-def _wrong_expiry() -> Problem:
-    detail = _(
-        "A time in the future, at most ten years from now, ISO 8601 with its zone, such as"
-        " 2030-01-31T12:00:00Z."
-    )
-    return invalid("expires_at", detail)
-
-
-def _expires_at(value: Any) -> datetime | None:
+def _read_expiry(value: object) -> datetime | None:
     if value is None:
         return None
     # Python's own reader stops at a NUL and takes other scripts' digits.
@@ -196,11 +166,19 @@ def _expires_at(value: Any) -> datetime | None:
         raise _wrong_expiry() from None
 
 
+def _wrong_expiry() -> Problem:
+    detail = _(
+        "A time in the future, at most ten years from now, ISO 8601 with its zone, such as"
+        " 2030-01-31T12:00:00Z."
+    )
+    return invalid("expires_at", detail)
+
+
 def _authorised() -> str:
-    """The API key of the request.
+    """Return the API key of the request.
 
     Raises:
-        Problem: 401 without one of ours.
+        Problem: 401 if it sends none of API_KEYS.
     """
     scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -211,7 +189,7 @@ def _authorised() -> str:
     raise Problem(401, "unauthorized", _("Send Authorization: Bearer and one of API_KEYS."))
 
 
-def _find(order_id: str) -> Order:
+def _find_order(order_id: str) -> Order:
     try:
         if not is_id(order_id):
             raise OrderNotFound
@@ -221,7 +199,7 @@ def _find(order_id: str) -> Order:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 
-def _shown(order: Order) -> dict[str, Any]:
+def _order_as_json(order: Order) -> dict[str, Any]:
     now, session = services().now(), db.session()
     lang = sentences.language()
     account = orders.account(session, order.id)
