@@ -1,4 +1,4 @@
-"""The checkout page, in every state, rendered without a script's help."""
+"""The checkout page, rendered by the server in every state, so that it works without scripts."""
 
 import json
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Merchant:
 
 @pages.get("/checkout/<order_id>")
 def checkout(order_id: str) -> Response:
-    """The page of one order; the same on every device."""
+    """Show the page of one order; it is the same on every device."""
     return checkout_page(order_id)
 
 
@@ -65,39 +65,47 @@ def checkout_page(
 ) -> Response:
     """Render the page of an order, with the error of a form that was sent to it.
 
-    Its ETag tells a page that waits for somebody who scanned its code whether anything happened.
+    A page that shows a code to scan compares the ETag to notice that somebody scanned it and paid.
+
+    Args:
+        problem: what is wrong with the form for the phone number.
+        code_problem: what is wrong with the form for the code of an SMS.
 
     Raises:
-        Problem: 404 where there is no such order.
+        Problem: 404 if there is no such order.
     """
-    order = _find(order_id)
-    session, now = db.session(), services().now()
-    account = orders.account(session, order_id)
-    attempts, status = snapshot.of_account(account, now), account.status(now)
-    newest = _to_show(account, attempts)
+    order = _find_order(order_id)
+    settings, now, lang = services().settings, services().now(), sentences.language()
+    account = orders.account(db.session(), order_id)
+    attempt = _attempt_to_show(account, snapshot.of_account(account, now))
     other = "other" in request.args or problem is not None
-    said = _said(account, newest, now, other=other)
+    said = _page_state(account, attempt, now, other=other)
+    code_to_scan = paid_at = None
+    if said["view"] == View.PHONE:
+        # The address for the shopper's phone, where the page goes on in the same language.
+        code_to_scan = qr.svg(f"{settings.public_url}/checkout/{order.id}?lang={lang}")
+    if attempt is not None and attempt["status"] == Status.SUCCESS:
+        settled = datetime.fromisoformat(attempt["updated_at"])
+        paid_at = format_datetime(settled, "d MMM yyyy, HH:mm")
     page = render_template(
         "checkout.html",
-        order=_shown_order(order, status),
-        snapshot=sentences.with_message(newest, sentences.language()) if newest else None,
+        order=_order_to_show(order, account.status(now)),
+        snapshot=sentences.with_message(attempt, lang) if attempt else None,
         said=said,
-        phone_message=sentences.message_of(
-            {**said, "view": View.PHONE.value}, sentences.language()
-        ),
+        phone_message=sentences.message_of({**said, "view": View.PHONE.value}, lang),
         phone_value=phone_typed,
         field_error=problem.detail if problem and problem.field == "phone" else None,
         form_error=problem.detail if problem and problem.field != "phone" else None,
         code_error=code_problem.detail if code_problem else None,
         code_value=code_typed or "",
-        code_known=_has_code(newest, said["view"]),
-        paid_at=_paid_at(newest),
-        # Only where a countdown needs it: elsewhere a page that did not change keeps its ETag.
+        code_known=_code_was_sent(attempt, said["view"]),
+        paid_at=paid_at,
+        # Shown only where a countdown needs it: elsewhere an unchanged page keeps its ETag.
         server_time=round(now.timestamp() * 1000),
-        wait_seconds=services().settings.payment_wait_seconds,
-        refresh_after=_refresh_after(newest, typing=other or code_problem is not None),
-        manual_payment=_manual_payment(services().settings, order),
-        code_to_scan=_code_to_scan(order) if said["view"] == View.PHONE else None,
+        wait_seconds=settings.payment_wait_seconds,
+        refresh_after=_refresh_after(attempt, typing=other or code_problem is not None),
+        manual_payment=_manual_payment(settings, order),
+        code_to_scan=code_to_scan,
     )
     refused = problem or code_problem
     response = make_response(page, refused.status if refused else 200)
@@ -110,15 +118,14 @@ def checkout_page(
 
 
 def checkout_path(order_id: str) -> str:
-    """The page's path, in the language that the request asked for by `?lang=`."""
+    """The path of an order's page, in the language that the request asked for by `?lang=`."""
     lang = sentences.spoken(request.args.get("lang"))
     asked = {"lang": lang} if lang else {}
     return url_for("pages.checkout", order_id=order_id, **asked)  # type: ignore[arg-type]
 
 
 def register(app: Flask, style: Inline, script: Inline) -> None:
-    """Give every template the merchant, what is inline, the language and the simulator's band."""
-
+    """Give every template the merchant, the language, what is inline, and the simulator's band."""
     app.add_template_global(shown_if)
 
     @app.context_processor
@@ -126,7 +133,12 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
         settings = services().settings
         return {
             "lang": sentences.language(),
-            "merchant": _merchant(settings),
+            "merchant": Merchant(
+                name=settings.merchant_name,
+                colour=settings.merchant_colour,
+                on_colour=readable_on(settings.merchant_colour),
+                logo=settings.merchant_logo,
+            ),
             "style": style.text,
             "reload_script": script.text,
             "simulator": settings.simulated,
@@ -136,7 +148,7 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
         }
 
 
-def _find(order_id: str) -> Order:
+def _find_order(order_id: str) -> Order:
     try:
         if not is_id(order_id):
             raise OrderNotFound
@@ -146,84 +158,70 @@ def _find(order_id: str) -> Order:
         raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 
-def _to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | None:
-    """What settled the order where something did, else the newest attempt."""
+def _attempt_to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | None:
+    """The attempt that settled the order, else one that was paid, else the newest."""
     settling = [each.id for each in account.attempts if each.settles_order]
     settled = [each for each in attempts if each["transaction_id"] in settling]
     paid = [each for each in attempts if each["status"] == Status.SUCCESS]
     return next(iter(settled or paid or attempts), None)
 
 
-def _said(
-    account: Account, newest: Snapshot | None, now: datetime, *, other: bool
+def _page_state(
+    account: Account, attempt: Snapshot | None, now: datetime, *, other: bool
 ) -> dict[str, Any]:
-    """What the page says, as in a snapshot with its message.
+    """The fields that decide what the page shows, as in a snapshot with its message.
 
     Args:
-        newest: the attempt that is shown.
-        other: somebody wants to pay again, with the same number or with another one.
+        attempt: the attempt that is shown; None before the first one.
+        other: the shopper wants to pay again, with the same number or with another one.
     """
-    lang = sentences.language()
-    if newest is None:
+    shown: dict[str, Any]
+    if attempt is None:
         said = view.say(account, None, now)
-        shown: dict[str, Any] = {
+        shown = {
             "view": said.view.value,
             "money": said.money.value,
             "next": said.next.value,
+            "status": "",
+            "reason": "",
+            "order_status": account.status(now).value,
         }
-        shown |= {"status": "", "reason": "", "order_status": account.status(now).value}
     else:
-        asks = other and newest["can_retry"]
-        shown = {**newest, "view": View.PHONE.value} if asks else dict(newest)
-    return {**shown, "message": sentences.message_of(shown, lang)}
+        shown = dict(attempt)
+        if other and attempt["can_retry"]:
+            shown["view"] = View.PHONE.value
+    return {**shown, "message": sentences.message_of(shown, sentences.language())}
 
 
 @pass_context
 def shown_if(context: Context, field: str, *values: str) -> Markup:
     """Attributes of an element that is shown while a field of the snapshot has one of the values.
 
-    The page says here, once, what belongs to what; `static/checkout/screen.js` goes by it.
+    Only the template says which element belongs to which state; `static/checkout/screen.js` reads
+    these attributes.
 
     Args:
         values: as JavaScript writes them; "" for null.
     """
-    found = context["said"].get(field)
-    text = "" if found is None else json.dumps(found).strip('"')
+    value = context["said"].get(field)
+    text = "" if value is None else json.dumps(value).strip('"')
     hidden = "" if text in values else " hidden"
     return Markup(f'data-if="{field}" data-is="{" ".join(values)}"{hidden}')  # noqa: S704 - ours
 
 
-def _has_code(newest: Snapshot | None, shown: str) -> bool:
-    """Whether the shopper sent a code from an SMS, on whatever device."""
-    if newest is None or shown not in (View.CHECKING, View.FAILED, View.CLOSED):
+def _code_was_sent(attempt: Snapshot | None, shown: str) -> bool:
+    """Whether the shopper sent the code of an SMS, from this device or another one."""
+    if attempt is None or shown not in (View.CHECKING, View.FAILED, View.CLOSED):
         return False
     sent = select(Evidence.id).where(
-        Evidence.transaction_id == newest["transaction_id"],
+        Evidence.transaction_id == attempt["transaction_id"],
         Evidence.kind == ledger.Kind.SMS_CODE.value,
     )
     return db.session().scalar(sent.limit(1)) is not None
 
 
-def _code_to_scan(order: Order) -> Markup:
-    """The page's address for the shopper's phone, where it goes on in the same language."""
-    lang = sentences.language()
-    return qr.svg(f"{services().settings.public_url}/checkout/{order.id}?lang={lang}")
-
-
-def _shown_order(order: Order, status: OrderStatus) -> dict[str, Any]:
-    return {
-        "id": order.id,
-        "amount": order.amount,
-        "reference": order.reference,
-        "description": order.description,
-        "status": status.value,
-        "return_url": order.return_url,
-        "return_link": _return_link(order, status),
-    }
-
-
 def _manual_payment(settings: Settings, order: Order) -> dict[str, str | None] | None:
-    """The PayBill or till to pay by hand; None where the merchant does not want it."""
+    """The PayBill or till to pay by hand; None if the merchant does not offer that."""
     if not settings.manual_payment:
         return None
     to_till = settings.daraja_account_type is AccountType.TILL
@@ -235,28 +233,29 @@ def _manual_payment(settings: Settings, order: Order) -> dict[str, str | None] |
     }
 
 
-def _return_link(order: Order, status: OrderStatus) -> str | None:
-    """The merchant's address with the order's id and status, which prove nothing."""
-    if order.return_url is None:
-        return None
-    parts = urlsplit(order.return_url)
-    # Appended, not parsed and written anew: a merchant's own query may be signed.
-    query = [parts.query, urlencode({"order_id": order.id, "status": status.value})]
-    return urlunsplit(parts._replace(query="&".join(filter(None, query))))
-
-
-def _paid_at(snapshot: Snapshot | None) -> str | None:
-    """When the payment was settled, as a person in Nairobi reads it."""
-    if snapshot is None or snapshot["status"] != Status.SUCCESS:
-        return None
-    moment = datetime.fromisoformat(snapshot["updated_at"])
-    return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
+def _order_to_show(order: Order, status: OrderStatus) -> dict[str, Any]:
+    """The order's fields, and a link to the merchant with its id and status as unproven hints."""
+    return_link = None
+    if order.return_url is not None:
+        parts = urlsplit(order.return_url)
+        # Appended, not parsed and written anew: a merchant's own query may be signed.
+        query = [parts.query, urlencode({"order_id": order.id, "status": status.value})]
+        return_link = urlunsplit(parts._replace(query="&".join(filter(None, query))))
+    return {
+        "id": order.id,
+        "amount": order.amount,
+        "reference": order.reference,
+        "description": order.description,
+        "status": status.value,
+        "return_url": order.return_url,
+        "return_link": return_link,
+    }
 
 
 def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
-    """Seconds until a page whose script does not run looks again.
+    """Seconds until a page whose script does not run is loaded again.
 
-    None where nothing will change, or where a new page would take away what somebody types.
+    None if nothing will change, or if a new page would discard what the shopper is typing.
     """
     if snapshot is None or snapshot["final"] or typing or "typing" in request.args:
         return None
@@ -266,27 +265,18 @@ def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
 
 
 def _other_language() -> str:
-    """The page that is shown, in the other language, as a link from that page.
+    """A link from the page that is shown to the same page in the other language.
 
-    A browser adds the path itself. One written here out of the request could lead to another host:
-    `//host`, `/\\host` and `/<tab>/host` all do (WHATWG URL, 4.4, "relative slash state").
+    The browser adds the path itself. A path that we copied out of the request could lead to another
+    host: `//host`, `/\\host` and `/<tab>/host` all do (WHATWG URL, 4.4, "relative slash state").
     """
     other = "en" if sentences.language() == "sw" else "sw"
     kept = {name: value for name, value in request.args.items() if name != "lang"}
     query = "?" + urlencode({**kept, "lang": other})
     if request.method == "GET":
         return query
-    order_id = _posted_order_id()
-    return (url_for("pages.checkout", order_id=order_id) if is_id(order_id) else "/") + query
-
-
-def _posted_order_id() -> str:
     try:
-        return request.form.get("order_id", "")
+        order_id = request.form.get("order_id", "")
     except HTTPException:
-        return ""  # the page tells that this very body is too large
-
-
-def _merchant(settings: Settings) -> Merchant:
-    colour = settings.merchant_colour
-    return Merchant(settings.merchant_name, colour, readable_on(colour), settings.merchant_logo)
+        order_id = ""  # the body is too large, and the page that is shown says so
+    return (url_for("pages.checkout", order_id=order_id) if is_id(order_id) else "/") + query

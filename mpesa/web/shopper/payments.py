@@ -32,32 +32,42 @@ from mpesa.web.shopper import pages
 
 payments = Blueprint("payments", __name__)
 
-# Where a plain form has nothing to mend, the page shows the attempt or the payment itself.
+# Nothing in the form is wrong then: the page shows the open attempt, or the payment, instead.
 _SHOWN_BY_THE_PAGE = ("attempt_open", "order_paid")
 
 
 @payments.post("/stk-push")
 def stk_push() -> Response:
-    """Start a push; JSON gets the snapshot, a plain form the checkout page."""
+    """Start a push; JSON is answered with the snapshot, a plain form with the checkout page."""
     if request.is_json:
         started = _start(json_object())
-        response = jsonify(_told(started.transaction_id))
+        response = jsonify(_snapshot_with_message(started.transaction_id))
         response.status_code = started.status_code
         return response
-    return _from_form(_form())
+    form = _form()
+    try:
+        _start(form)
+    except Problem as problem:
+        if problem.code == "order_not_found" or not is_id(form.get("order_id")):
+            raise
+        if problem.code not in _SHOWN_BY_THE_PAGE:
+            return pages.checkout_page(
+                form["order_id"], problem=problem, phone_typed=form.get("phone", "")
+            )
+    return redirect(pages.checkout_path(form["order_id"]), 303)
 
 
 @payments.get("/check-status")
 def check_status() -> Response:
-    """The snapshot, for pages whose socket is down; 304 while nothing changed."""
+    """Answer with the snapshot, for pages whose socket is down; 304 while nothing changed."""
     transaction_id = request.args.get("tx_id")
     if not transaction_id:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
     snapshot, lang = _snapshot(transaction_id), sentences.chosen(request.args.get("lang"))
-    # What the time alone changes leaves `seq` as it was, and so does forgetting the number.
-    words_of_page = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
+    # Time alone changes some of these fields, and forgetting the number another one: `seq` stays.
+    view = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
-    etag = f"{etag}-{words_of_page}-{bool(snapshot['phone']):d}"
+    etag = f"{etag}-{view}-{bool(snapshot['phone']):d}"
     if request.if_none_match.contains_weak(etag):  # RFC 9110, 13.1.2: proxies weaken it
         response = Response(status=304)
     else:
@@ -70,13 +80,14 @@ def check_status() -> Response:
 
 @payments.post("/sms-code")
 def sms_code() -> Response:
-    """Take the receipt that a shopper typed out of an SMS; a browser's form gets its page.
+    """Take the receipt that a shopper typed out of an SMS.
 
-    So does every form with an error that the page can show, unless it asks for JSON.
+    A browser's form is answered with the checkout page, and so is every form with an error that
+    the page can show, unless the client asks for JSON.
     """
     fields = json_object() if request.is_json else _form()
     try:
-        transaction_id = _take_code(fields)
+        transaction_id = _store_code(fields)
     except Problem as problem:
         shown = not (problem.code == "transaction_not_found" or problem.field == "tx_id")
         if request.is_json or wants_json() or not shown:
@@ -85,13 +96,13 @@ def sms_code() -> Response:
         return pages.checkout_page(order_id, code_problem=problem, code_typed=fields.get("code"))
     if not request.is_json and wants_page():
         return redirect(pages.checkout_path(_snapshot(transaction_id)["order_id"]), 303)
-    response = jsonify(_told(transaction_id))
+    response = jsonify(_snapshot_with_message(transaction_id))
     response.status_code = 202
     return response
 
 
-def _take_code(fields: Mapping[str, Any]) -> str:
-    """Store the code, and return which transaction it is about."""
+def _store_code(fields: Mapping[str, Any]) -> str:
+    """Store the code, and return the id of its transaction."""
     transaction_id = fields.get("tx_id")
     if not isinstance(transaction_id, str) or not transaction_id:
         raise invalid("tx_id", _("Say which transaction the code is for."))
@@ -112,7 +123,7 @@ def _form() -> Mapping[str, str]:
     """The request's form.
 
     Raises:
-        Problem: 415 where it is none.
+        Problem: 415 if the body is no form.
     """
     if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         detail = _("Send JSON with Content-Type: application/json, or a form.")
@@ -120,28 +131,12 @@ def _form() -> Mapping[str, str]:
     return request.form
 
 
-def _from_form(form: Mapping[str, str]) -> Response:
-    try:
-        _start(form)
-    except Problem as problem:
-        if problem.code in ("order_not_found",) or not is_id(form.get("order_id")):
-            raise
-        if problem.code not in _SHOWN_BY_THE_PAGE:
-            return pages.checkout_page(
-                form["order_id"], problem=problem, phone_typed=form.get("phone", "")
-            )
-    return redirect(pages.checkout_path(form["order_id"]), 303)
-
-
 def _start(fields: Mapping[str, Any]) -> Started:
-    wanted = _push_request(fields)
-    try:
-        return checkout.start(db.session(), wanted, _needs())
-    except OrderError as refusal:
-        raise _problem(refusal) from None
+    """Check the fields and start the push.
 
-
-def _push_request(fields: Mapping[str, Any]) -> PushRequest:
+    Raises:
+        Problem: a field is wrong, or a push is refused now.
+    """
     order_id, typed = fields.get("order_id"), fields.get("phone")
     if not isinstance(order_id, str) or not order_id:
         raise invalid("order_id", _("Say which order is to be paid."))
@@ -152,7 +147,19 @@ def _push_request(fields: Mapping[str, Any]) -> PushRequest:
     if not is_id(order_id):
         raise _problem(refusals.OrderNotFound())
     logs.note(order_id=order_id)
-    return PushRequest(order_id, msisdn, idempotency_key(), sender_mark())
+    ours = services()
+    needs = checkout.Needs(
+        access=ours.access,
+        callback_url=lambda token: f"{ours.settings.public_url}/callback/{token}",
+        check_limits=ours.limits.check,
+        announce=ours.announce,
+        clock_stepped=ours.watch.stepped,
+    )
+    wanted = PushRequest(order_id, msisdn, idempotency_key(), sender_mark())
+    try:
+        return checkout.start(db.session(), wanted, needs)
+    except OrderError as refusal:
+        raise _problem(refusal) from None
 
 
 def _phone_refused(refusal: InvalidPhone) -> str:
@@ -169,17 +176,6 @@ def _phone_refused(refusal: InvalidPhone) -> str:
             )
 
 
-def _needs() -> checkout.Needs:
-    ours = services()
-    return checkout.Needs(
-        access=ours.access,
-        callback_url=lambda token: f"{ours.settings.public_url}/callback/{token}",
-        check_limits=ours.limits.check,
-        announce=ours.announce,
-        clock_stepped=ours.watch.stepped,
-    )
-
-
 def _snapshot(transaction_id: str) -> Snapshot:
     found = None
     if is_id(transaction_id):
@@ -192,7 +188,7 @@ def _snapshot(transaction_id: str) -> Snapshot:
     return found
 
 
-def _told(transaction_id: str) -> dict[str, Any]:
+def _snapshot_with_message(transaction_id: str) -> dict[str, Any]:
     return sentences.with_message(_snapshot(transaction_id), sentences.language())
 
 
@@ -207,29 +203,22 @@ def _problem(refusal: OrderError) -> Problem:
         case refusals.KeyReused():
             detail = _("This Idempotency-Key was used before with other fields.")
             return Problem(422, "idempotency_mismatch", detail)
-        case refusals.MustWait():
-            return _wait(refusal)
-        case _:
-            raise refusal
-
-
-def _wait(refusal: refusals.MustWait) -> Problem:
-    seconds = refusal.seconds
-    match refusal:
         case refusals.AttemptOpen():
             detail = _("A request for this order is still open on another phone.")
             return Problem(409, "attempt_open", detail)
-        case refusals.LineBusy():
+        case refusals.LineBusy(seconds=seconds):
             detail = ngettext(
                 "Another M-PESA request is open on this phone. Try again in %(num)d second.",
                 "Another M-PESA request is open on this phone. Try again in %(num)d seconds.",
                 seconds,
             )
             return Problem(429, "line_busy", detail, retry_after=seconds)
-        case _:
+        case refusals.MustWait(seconds=seconds):
             detail = ngettext(
                 "Please wait %(num)d second before you try again.",
                 "Please wait %(num)d seconds before you try again.",
                 seconds,
             )
             return Problem(429, "retry_later", detail, retry_after=seconds)
+        case _:
+            raise refusal

@@ -43,15 +43,15 @@ GOODS = (
 
 @shop.get("/")
 def show() -> str:
-    """The goods."""
+    """Show the goods."""
     return render_template("shop.html", goods=GOODS)
 
 
 @shop.post("/")
 def buy() -> Response:
-    """Make an order of one of the goods and go to its checkout page.
+    """Create an order for one of the goods and go to its checkout page.
 
-    Each has a reference of its own, as a shop's orders do: they are told apart by it.
+    Each order has a reference of its own, by which the merchant can tell it from the others.
     """
     slug = request.form.get("item", "")
     good = next((each for each in GOODS if each.slug == slug), None)
