@@ -1,1 +1,1 @@
-"""What every room needs of HTTP: errors, limits, headers, sentences, fields."""
+"""The parts of HTTP that every room uses: errors, limits, headers, sentences, fields."""

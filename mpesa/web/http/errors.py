@@ -17,7 +17,7 @@ from mpesa.web.http.problems import MEANINGS, Code, type_of
 
 log = logging.getLogger(__name__)
 
-# Machine words for what Flask itself refuses.
+# Machine words for the requests that Flask itself refuses.
 _CODES: dict[int, Code] = {
     400: "invalid_request",
     401: "unauthorized",
@@ -38,7 +38,7 @@ class Problem(Exception):
         code: the stable machine word.
         detail: what is wrong and what to do, for a person.
         field: the field that is wrong; None where no single one is.
-        retry_after: seconds, told in the header; None where waiting does not help.
+        retry_after: seconds, sent as Retry-After; None where waiting does not help.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Problem(Exception):
 
 
 def invalid(field: str, detail: str, code: Code = "invalid_request") -> Problem:
-    """A field that is wrong."""
+    """A problem with one field: 400."""
     return Problem(400, code, detail, field=field)
 
 
@@ -85,25 +85,38 @@ def problem_response(problem: Problem) -> Response:
 
 
 def register(app: Flask) -> None:
-    """Translate every error that reaches the edge."""
+    """Answer every error that a route raises with a problem or a page."""
     app.register_error_handler(Problem, _answer)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(SQLAlchemyError, _database_error)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
 def _answer(problem: Problem) -> Response:
-    # Nobody can build addresses for a page at a host name that is none.
-    if wants_page() and request_ctx.url_adapter is not None:
-        return _page(problem)
-    return problem_response(problem)
+    # A page needs addresses, and Flask cannot build any for a host name that is malformed.
+    if not wants_page() or request_ctx.url_adapter is None:
+        return problem_response(problem)
+    titles = {404: _("Not found"), 503: _("Please try again in a moment")}
+    title = titles.get(problem.status) or _("That did not work")
+    g.shows_error = True
+    # An operator's page does not look like the shop's, and leads back to the console.
+    template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
+    page = render_template(template, title=title, detail=problem.detail, status=problem.status)
+    return Response(page, problem.status)
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
     status = error.code or 500
     if error.response is not None or status < 400:
         return error.get_response()
-    answer = _answer(Problem(status, _CODES.get(status, "invalid_request"), _detail(status)))
+    details = {
+        404: _("There is nothing at this address."),
+        405: _("This address does not take this method."),
+        413: _("The body is too large: at most 64 KiB."),
+        415: _("Send JSON with Content-Type: application/json."),
+    }
+    detail = details.get(status) or _("The request cannot be understood.")
+    answer = _answer(Problem(status, _CODES.get(status, "invalid_request"), detail))
     for name, value in error.get_headers():
         if name in ("Allow", "WWW-Authenticate"):
             answer.headers[name] = value
@@ -124,48 +137,25 @@ def _database_error(error: SQLAlchemyError) -> Response:
     return _answer(Problem(503, "unavailable", detail, retry_after=5))
 
 
-def _unexpected(error: Exception) -> Response:
+def _unexpected_error(error: Exception) -> Response:
     counters.count("errors", kind="unexpected")
     log.error("unexpected error in %s", request.endpoint, exc_info=error)
     detail = _("Something went wrong on our side. Please try again in a moment.")
     return _answer(Problem(500, "unavailable", detail, retry_after=5))
 
 
-def _detail(status: int) -> str:
-    details = {
-        404: _("There is nothing at this address."),
-        405: _("This address does not take this method."),
-        413: _("The body is too large: 64 KiB at the most."),
-        415: _("Send JSON with Content-Type: application/json."),
-    }
-    return str(details.get(status) or _("The request cannot be understood."))
-
-
 def wants_page() -> bool:
-    """A browser that shows a page says so; `*/*` alone is a program."""
-    return _most_wanted() > 0
+    """Whether a browser asks that shows a page: it says so, while `*/*` alone is a program."""
+    return _page_over_json() > 0
 
 
 def wants_json() -> bool:
-    """A program that says so; `*/*` alone may be a form without a script."""
-    return _most_wanted() < 0
+    """Whether a program asks that says so; `*/*` alone may be a form without a script."""
+    return _page_over_json() < 0
 
 
-def _most_wanted() -> float:
+def _page_over_json() -> float:
     """By how much a page is preferred to JSON."""
     accepted = request.accept_mimetypes
     json = max(accepted["application/json"], accepted["application/problem+json"])
     return float(accepted["text/html"] - json)
-
-
-def _page(problem: Problem) -> Response:
-    titles = {
-        404: _("Not found"),
-        503: _("Please try again in a moment"),
-    }
-    title = titles.get(problem.status) or _("That did not work")
-    g.shows_error = True
-    # An operator's page has no shop's roof, and leads back to the console.
-    template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
-    page = render_template(template, title=title, detail=problem.detail, status=problem.status)
-    return Response(page, problem.status)

@@ -1,4 +1,4 @@
-"""Reading what a client sent: bounded, typed, with an error that names the field."""
+"""Read what a client sent: bounded, typed, with an error that names the field."""
 
 import json
 from typing import Any
@@ -14,10 +14,11 @@ _KEY_LONGEST = 255
 
 
 def json_object() -> dict[str, Any]:
-    """The request's JSON object.
+    """Return the request's JSON object.
 
     Raises:
-        Problem: 415 for another content type, 400 for anything but an object.
+        Problem: 415 for another content type, 400 if the body is not a JSON object.
+        RequestEntityTooLarge: the body is longer than MAX_BODY.
     """
     if not request.is_json:
         raise Problem(
@@ -34,20 +35,20 @@ def json_object() -> dict[str, Any]:
 
 
 def whole_body() -> bytes:
-    """The request's body, raw.
+    """Return the request's body, raw.
 
     Raises:
         RequestEntityTooLarge: it is longer than MAX_BODY.
     """
     body = request.get_data()
-    # Werkzeug cuts a chunked body off at the bound without a word (3.1, LimitedStream.readall).
+    # Werkzeug cuts a chunked body off at the bound and raises nothing (3.1, LimitedStream.readall).
     if len(body) >= MAX_BODY and request.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
     return body
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers may differ on which of two equal names counts, so neither does."""
+    """Refuse a name that stands twice, since two readers may differ on which value counts."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name stands twice")
@@ -55,7 +56,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def idempotency_key() -> str | None:
-    """The request's Idempotency-Key; None where there is none.
+    """Return the request's Idempotency-Key; None if it has none.
 
     Raises:
         Problem: it is empty, too long, or not printable ASCII.

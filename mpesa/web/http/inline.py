@@ -1,4 +1,4 @@
-"""Text that is written into a page instead of linked, and how the page's policy allows it."""
+"""Text that is written into a page instead of linked, and its source for the page's policy."""
 
 import base64
 import hashlib
@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Inline:
-    """What stands between `<style>` and `</style>`, or `<script>` and `</script>`."""
+    """The text between `<style>` and `</style>`, or between `<script>` and `</script>`."""
 
     text: Markup
 
     @property
     def source(self) -> str:
-        """How the Content-Security-Policy allows this text and no other (CSP Level 3, 8.3)."""
+        """The source that allows this text and no other in the policy (CSP Level 3, 8.3)."""
         digest = hashlib.sha256(self.text.encode()).digest()
         return f"'sha256-{base64.b64encode(digest).decode()}'"
 
@@ -24,7 +24,7 @@ class Inline:
 def reload_of(static_folder: Path) -> Inline:
     """The script that loads a page again until its modules run.
 
-    A file of its own could be lost as well as they; this one is there if the page is.
+    It is inline because a file of its own could fail to load just as the modules did.
     """
-    # Our own file.
-    return Inline(Markup((static_folder / "checkout" / "reload.js").read_text("utf-8")))  # noqa: S704
+    script = (static_folder / "checkout" / "reload.js").read_text("utf-8")
+    return Inline(Markup(script))  # noqa: S704 - our own file

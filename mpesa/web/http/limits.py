@@ -1,4 +1,4 @@
-"""How often a line, and an address, may ask for a push, and who may try to log in."""
+"""How often a line and an address may ask for a push, and how often a login may be tried."""
 
 import hmac
 import math
@@ -14,42 +14,44 @@ from mpesa.web.http.errors import Problem
 from mpesa.web.http.senders import sender
 from mpesa.windows import Full, InMemory, InRedis, Windows
 
-# While Redis is away, one request in so many seconds looks whether it is back; the others count in
-# memory at once.
+# Seconds. While Redis is away, one request in this time tries it again; the others count in memory
+# without waiting.
 _LOOK_AGAIN = 5.0
 
-# Wrong tries to log in: per address; per name and address; per name, wherever from. An honest
-# operator needs one or two. The last is more than one address can use up by itself, since strangers
-# count into it as well.
+# Wrong tries to log in: per address; per name and address; per name from all addresses. An honest
+# operator needs one or two. The limit per name is higher than one address alone can use up, since
+# the tries of strangers count towards it as well.
 _STRANGERS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3600)}
-# Where an operator logged in last, strangers may sit behind the same address: together with them as
-# many tries as strangers have elsewhere, and no others count there.
+# Strangers may share the address from which an operator logged in last. Operator and strangers
+# there share as many tries as one name has elsewhere, and no try from another address counts.
 _SAME_ADDRESS = Rate(50, 3600)
 # A browser in which that operator logged in before shares its tries with nobody.
 _SAME_BROWSER = Rate(5, 900)
 
 
 class Tally:
-    """Counts what was asked for lately: in Redis, or in memory where there is none or it is away.
+    """Counts recent requests: in Redis, or in memory if there is no Redis or it is away.
 
-    Not Flask-Limiter: its hooks cost every request, polls and callbacks too, 0.1 ms.
+    Not Flask-Limiter: its hooks cost every request 0.1 ms, polls and callbacks too.
     """
 
     def __init__(self, settings: Settings) -> None:
-        # Keyed hashes: whoever reads Redis learns neither numbers nor names.
+        # Keyed hashes: a reader of Redis learns neither numbers nor names.
         self._secret = settings.secret_key.encode()
         self._memory = InMemory()
         self._redis = InRedis(settings.redis_url) if settings.redis_url else None
         self._away_until = 0.0
 
     def count(self, scope: str, key: str, rate: Rate) -> Callable[[], None]:
-        """Count one.
+        """Count one request.
 
         Args:
-            scope: what is counted; the same key counts for itself in each.
+            scope: what is counted; a key is counted separately in each scope.
+            key: what the request is counted for, such as an address.
+            rate: how many requests in how many seconds are allowed.
 
         Returns:
-            Takes it back.
+            A function that takes the request out of the count again.
 
         Raises:
             Problem: 429, with the seconds until the next one is allowed.
@@ -76,7 +78,7 @@ class PushLimits:
         Raises:
             Problem: 429, with the seconds until the next one is allowed.
         """
-        # The address first: one that is over its limit must not use up other people's lines.
+        # The address comes first: one that is over its limit must not use up other people's lines.
         if self._per_address is not None:
             self._tally.count("stk-push:address", sender(), self._per_address)
         if self._per_line is not None:
@@ -93,7 +95,7 @@ class PushLimits:
 
 
 class LoginLimits:
-    """The limits of POST /console/login. Only wrong tries count in the end."""
+    """The limits of POST /console/login, where a right try is taken out of the count again."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -102,11 +104,12 @@ class LoginLimits:
         """Count a try before its password is checked, so that many at once cannot pass the limit.
 
         Args:
-            known: the operator of that name logged in from this address last.
-            browser: identifies the browser, where that operator logged in there before.
+            name: the operator's name, as it was typed.
+            known: whether the operator of that name logged in from this address last.
+            browser: identifies a browser in which that operator logged in before; None for others.
 
         Returns:
-            Takes the try back, since it was right.
+            A function that takes the try out of the count again, for a right password.
 
         Raises:
             Problem: 429, with the seconds until the next try is allowed.
@@ -141,7 +144,7 @@ def _count(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
         raise Problem(429, "rate_limited", detail, retry_after=seconds) from None
 
     def take_back_if_possible() -> None:
-        with suppress(RedisError, OSError):  # Redis went away meanwhile: it stays counted
+        with suppress(RedisError, OSError):  # Redis is away by now: the request stays counted
             take_back()
 
     return take_back_if_possible

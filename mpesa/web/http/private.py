@@ -1,4 +1,4 @@
-"""A part of the site that needs a login: its cookie is opened for it, and for nobody else."""
+"""A part of the site that needs a login: only requests for it have a session and a cookie."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from werkzeug.wrappers import Response
 
 
 class Sessions(SecureCookieSessionInterface):
-    """A session below one path, and for the handshake of a socket; None for everybody else.
+    """A session for requests below one path and for the handshake of a socket, and for no others.
 
-    A shopper is remembered by no cookie: whoever holds an address may look at it.
+    Shoppers get no cookie: the address of an order is enough to look at it.
 
     Args:
         root: the path, such as `/console`.
@@ -20,7 +20,7 @@ class Sessions(SecureCookieSessionInterface):
         self._root = root
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """The session of a request; None is Flask's word for no session."""
+        """Return the session of a request; with None, Flask gives it no session."""
         handshake = request.path.startswith("/socket.io")
         has_cookie = self.get_cookie_name(app) in request.cookies
         if not is_below(self._root, request.path) and not (handshake and has_cookie):
@@ -29,11 +29,12 @@ class Sessions(SecureCookieSessionInterface):
 
 
 def register(app: Flask, root: str, admit: Callable[[], Response | None]) -> None:
-    """Ask for a login before anything below a path is looked at, the address included.
+    """Ask for a login before anything below a path is answered, a wrong address included.
 
     Args:
-        admit: returns the answer to a guest, and None for who may go on; called for requests below
-            the path, whether anything is there or not.
+        root: the path, such as `/console`.
+        admit: returns the answer to a guest, and None for a request that may go on. It is called
+            for every request below the path, whether a route is there or not.
     """
     app.session_interface = Sessions(root)
 

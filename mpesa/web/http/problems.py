@@ -1,13 +1,13 @@
 """What each error means to a developer: the one table of our machine words.
 
-Answers take `type` and `title` from here, `/docs/api` shows the rest at the address in `type`, and
-`/openapi.json` takes its words from here.
+Answers take `type` and `title` from here, `/docs/api` explains each word at the address in `type`,
+and `/openapi.json` lists them.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-# mypy lets no Problem be raised with another word.
+# mypy refuses a Problem with another word.
 Code = Literal[
     "invalid_request",
     "invalid_phone",
@@ -31,13 +31,13 @@ Code = Literal[
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a machine word says, in English, as the whole API is written.
+    """What a machine word means, in English like the rest of the API.
 
     Attributes:
-        status: what it is answered with where nothing is said beside it.
+        status: the usual HTTP status of its answers.
         title: the same for every answer with this word (RFC 9457, 3.1.3).
-        when: what brings it about.
-        remedy: what the caller does about it.
+        when: what causes the error.
+        remedy: what the caller can do about it.
     """
 
     status: int

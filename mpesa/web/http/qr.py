@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 
 def svg(address: str) -> Markup:
-    """A picture to stand in a page; its colours and its size come from the style sheet."""
-    # Level M bears a scratched screen; the quiet zone of four modules is ISO/IEC 18004's.
+    """Draw the code for a page; its colours and its size come from the style sheet."""
+    # Level M can still be read on a scratched screen; ISO/IEC 18004 asks for a margin of 4 modules.
     code = segno.make(address, error="m", micro=False)
     return Markup(  # noqa: S704 - drawn by segno from modules, no text of the address is in it
         code.svg_inline(omitsize=True, border=4, svgclass="qr-code", lineclass=None)
@@ -16,7 +16,7 @@ def svg(address: str) -> Markup:
 
 
 def terminal(address: str) -> str:
-    """Lines to print in a terminal, two modules in the height of one character."""
+    """Draw the code as lines for a terminal, two modules in the height of one character."""
     lines = io.StringIO()
     segno.make(address, error="l", micro=False).terminal(lines, compact=True)
     return lines.getvalue()

@@ -1,4 +1,4 @@
-"""One id for each request: in its answer, and on every line of the log that it causes."""
+"""One id for each request, in its answer and on every line that it writes to the log."""
 
 import re
 import secrets
@@ -7,8 +7,8 @@ from typing import Any
 
 from mpesa import logs
 
-# Whatever proxies make of their own (nginx 32 hexadecimal digits, others a UUID), and nothing that
-# could look like more than one word of a log line.
+# The ids that proxies make (nginx: 32 hexadecimal digits; others: a UUID), and nothing that could
+# look like more than one word of a log line.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -16,8 +16,9 @@ class RequestIds:
     """WSGI: takes the id of a request from our proxy, or makes one.
 
     Args:
-        app: what is called with it.
-        proxied: whether X-Request-ID comes from a proxy of ours; else a shopper could choose it.
+        app: the application that is wrapped.
+        proxied: whether X-Request-ID comes from our own proxy; without one, a shopper could choose
+            it, and it is ignored.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], *, proxied: bool) -> None:
@@ -25,9 +26,9 @@ class RequestIds:
         self._proxied = proxied
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Hand the request on; its answer says the id."""
-        told = environ.get("HTTP_X_REQUEST_ID", "") if self._proxied else ""
-        request_id = told if _ID.fullmatch(told) else secrets.token_hex(16)
+        """Call the application, and add the id to its answer."""
+        given = environ.get("HTTP_X_REQUEST_ID", "") if self._proxied else ""
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(16)
         logs.begin_request(request_id)
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:

@@ -14,13 +14,13 @@ from mpesa.web.http.inline import Inline
 from mpesa.web.http.request_ids import RequestIds
 from mpesa.web.http.senders import AddressReader
 
-# What proxies say of whom they ask for (RFC 7239, RFC 9110 7.6.3, nginx's and Cloudflare's habits).
+# Headers in which proxies name the client (RFC 7239; RFC 9110, 7.6.3; nginx; Cloudflare).
 _PASSED_ON = re.compile(r"Forwarded$|X-Forwarded-|X-Real-IP$|Via$|CF-Connecting-IP$", re.IGNORECASE)
 
-# Daraja's callbacks are about 1 KB, our own requests less.
+# Bytes. Daraja's callbacks are about 1 KB, our own pages' requests less.
 MAX_BODY = 64 * 1024
 
-# On a 2G line a page's bytes are seconds. Snapshots are too small to gain anything.
+# Smaller pages save seconds on a 2G line. Snapshots are too small to gain anything.
 _COMPRESSION = {
     "COMPRESS_ALGORITHM": ["br", "gzip"],
     "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "image/svg+xml"],
@@ -34,10 +34,10 @@ _POLICY = (
 
 
 def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> None:
-    """Bound bodies, answer our own host names only, and send the headers with everything."""
+    """Bound bodies, answer our own host names only, and send the headers with every answer."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
-    app.config["OWN_HOSTS"] = {_bare(host) for host in settings.allowed_hosts}
+    app.config["OWN_HOSTS"] = {_bare_host(host) for host in settings.allowed_hosts}
     policy = _policy(settings, style, script)
     app.config.update(_COMPRESSION)
     Compress(app)
@@ -52,7 +52,7 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
         if request.blueprint != "simulator" or settings.simulator_public:
             return
         if any(map(_PASSED_ON.match, request.headers.keys())):
-            # A proxy may have written our loopback name over the one that was asked for.
+            # The proxy may have replaced the host name that was asked for by our loopback name.
             raise Problem(
                 400,
                 "invalid_request",
@@ -67,7 +67,7 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
-        # Whoever holds an order's address may look at it, so the address goes nowhere else.
+        # The address of an order is enough to look at it, so no other site may learn the address.
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         if request.endpoint != "static":
@@ -78,14 +78,14 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
 
 
 def believe_proxies(app: Flask, settings: Settings) -> None:
-    """Take address, scheme, host and the request's id from TRUSTED_PROXIES.
+    """Take the client's address, the scheme, the host and the request's id from TRUSTED_PROXIES.
 
-    The last to wrap, so that it holds for sockets too.
+    Call it last: what wraps the application outermost holds for sockets too.
     """
     app.wsgi_app = AddressReader(app.wsgi_app)  # type: ignore[method-assign]
     hops = settings.trusted_proxies
     if hops:
-        # Around it, so that what a proxy wrote for an address is read like what the socket shows.
+        # Outside AddressReader, so that an address from a proxy is read like one from a socket.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
@@ -95,13 +95,13 @@ def believe_proxies(app: Flask, settings: Settings) -> None:
 def is_ours(app: Flask, host: str) -> bool:
     """Whether a request's host is one of ALLOWED_HOSTS, whatever its port.
 
-    Another name that leads to this server (DNS rebinding) would pass as the same origin. Not
-    Flask's TRUSTED_HOSTS, which compares case and knows no IPv6 address (Werkzeug 3.1).
+    Another name that leads to this server (DNS rebinding) would pass as the same origin. Flask's
+    own TRUSTED_HOSTS is not used: it compares case and knows no IPv6 address (Werkzeug 3.1).
     """
-    return _bare(re.sub(r":[0-9]+$", "", host)) in app.config["OWN_HOSTS"]
+    return _bare_host(re.sub(r":[0-9]+$", "", host)) in app.config["OWN_HOSTS"]
 
 
-def _bare(host: str) -> str:
+def _bare_host(host: str) -> str:
     return host.strip("[]").lower()
 
 

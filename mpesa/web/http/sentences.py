@@ -18,7 +18,7 @@ from mpesa.domain.view import View
 
 LANGUAGES = ("en", "sw")
 
-# Whether money was taken, and what is next, the page adds beside the sentence: `money` and `next`.
+# The page adds whether money was taken (`money`) and what to do next (`next`) beside the sentence.
 _SENTENCES: dict[str, Any] = {
     View.PHONE: _l("We send a request to your phone. Confirm it there with your PIN."),
     OrderStatus.PAID: _l("Already paid. If a prompt is still on your phone, cancel it."),
@@ -54,7 +54,7 @@ def register(app: Flask) -> None:
     """Choose the language by `?lang=`, else by Accept-Language; give templates their filters."""
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"{app.root_path}/mpesa/translations"
     app.config["BABEL_DEFAULT_TIMEZONE"] = "Africa/Nairobi"
-    Babel(app, locale_selector=_requested)
+    Babel(app, locale_selector=_language_of_request)
     app.add_template_filter(format_kes, "kes")
     app.add_template_filter(whole)
 
@@ -73,14 +73,14 @@ def language() -> str:
 def spoken(asked: object) -> str | None:
     """The language that was asked for, if it is one of ours: `sw-KE` and `sw_KE` ask for `sw`.
 
-    As of Accept-Language (RFC 4647, 3.4: a range whose last part fits nothing is cut).
+    Accept-Language is read the same way (RFC 4647, 3.4: parts that match nothing are cut off).
     """
     base = re.split("[-_]", asked, maxsplit=1)[0].lower() if isinstance(asked, str) else ""
     return base if base in LANGUAGES else None
 
 
 def chosen(asked: object) -> str:
-    """A language we speak: the one asked for, else by the request's Accept-Language, else `en`."""
+    """A language of ours: the one asked for, else one from Accept-Language, else `en`."""
     language = spoken(asked)
     if language is not None:
         return language
@@ -88,13 +88,13 @@ def chosen(asked: object) -> str:
 
 
 def with_message(snapshot: Snapshot, lang: str) -> dict[str, Any]:
-    """The snapshot as everybody gets it: with its sentence, after `reason`."""
-    told: dict[str, Any] = {}
+    """The snapshot as clients get it, with its sentence as `message`, after `reason`."""
+    worded: dict[str, Any] = {}
     for name, value in snapshot.items():
-        told[name] = value
+        worded[name] = value
         if name == "reason":
-            told["message"] = message_of(snapshot, lang)
-    return told
+            worded["message"] = message_of(snapshot, lang)
+    return worded
 
 
 def message_of(said: Mapping[str, Any], lang: str) -> str:
@@ -103,26 +103,22 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
     Args:
         said: `view`, `status`, `reason` and `order_status`, as in the snapshot.
     """
-    return _sentence(_what_counts(said), lang)
-
-
-def _what_counts(said: Mapping[str, Any]) -> str:
-    """What became of the order says more than what became of an attempt of it."""
     if said["view"] == View.PHONE:
-        return View.PHONE
+        return _sentence(View.PHONE, lang)
+    # Where another attempt paid, or the order is closed, the order's status says more.
     paid_otherwise = said["view"] == View.PAID and said["status"] != Status.SUCCESS
     of_order = paid_otherwise or said["view"] == View.CLOSED
-    return str(said["order_status"] if of_order else said["reason"])
+    return _sentence(str(said["order_status"] if of_order else said["reason"]), lang)
 
 
-@cache  # a language is looked up and set for each one otherwise, and there are forty
+@cache  # else the language is looked up and set each time; there are about fifty sentences in all
 def _sentence(about: str, lang: str) -> str:
     with force_locale(lang):
         return str(_SENTENCES[about])
 
 
-def _requested() -> str:
+def _language_of_request() -> str:
     if not has_request_context():
         return "en"
-    # Only the console has a session to keep it in.
+    # Only the console has a session, and keeps the language in it.
     return chosen(request.args.get("lang") or session.get("lang"))

@@ -1,4 +1,4 @@
-"""What the routes need, made once by the application and found again in a request."""
+"""The parts of the application that routes use, created once when it starts."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ class Services:
 
     Attributes:
         access: the way to Daraja.
-        announce: tells the rooms about transactions that changed, here and at other workers.
-        announce_here: tells the rooms of this worker, about what another one changed.
-        tell_again: tells the rooms of this worker what their transactions are by now, where only
-            time has changed what is said of them.
-        announced: what this worker's rooms were told, until it is written down.
-        hints: what other workers tell and are told; None without Redis.
-        now: the time, aware UTC.
-        watch: notices that it stepped.
+        announce: tells the rooms of every worker about transactions that changed.
+        announce_here: tells the rooms of this worker about transactions that another one changed.
+        tell_again: tells the rooms of this worker how their transactions stand now, after a change
+            that time alone brought.
+        announced: the announcements to this worker's rooms that are not yet stored.
+        hints: the messages between workers; None without Redis.
+        now: returns the time, aware UTC.
+        watch: notices steps of the clock.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ def services() -> Services:
 
 
 def inbox_needs() -> inbox.Needs:
-    """What taking in a callback or a code needs, of the present application."""
+    """What `inbox` needs to take in a callback or the code of an SMS, from this application."""
     ours = services()
     return inbox.Needs(
         now=ours.now,

@@ -1,4 +1,4 @@
-"""What pages read, two at once, so that a storm of them leaves callbacks their turn."""
+"""Read snapshots for pages, two at once, so that a storm of pages does not hold up callbacks."""
 
 import threading
 from datetime import datetime
@@ -9,21 +9,25 @@ from mpesa import ledger
 from mpesa.domain.snapshot import Snapshot
 from mpesa.models import db
 
-# One read takes a millisecond, most of it this process's own. Thousands of pages that come back
-# together would else share the processor and the database's connections with every callback.
+# One read takes a millisecond, most of it in this process. Without the limit, thousands of pages
+# that come back at once would compete with every callback for the processor and for the database's
+# connections.
 _AT_ONCE = threading.BoundedSemaphore(2)
-# Seconds; as long as a request waits for a connection to the database.
+# Seconds, the same as a request waits for a connection to the database.
 _PATIENCE = 10.0
 
 
 def snapshot(transaction_id: str, now: datetime) -> Snapshot | None:
-    """The transaction's snapshot; None where there is no such transaction.
+    """Read the transaction's snapshot; None if there is no such transaction.
+
+    Args:
+        now: aware UTC.
 
     Raises:
-        SQLAlchemyError: the database failed, or it was not this read's turn for too long.
+        SQLAlchemyError: the database failed, or the read waited too long for its turn.
     """
-    # What a request began goes back first: with a connection in hand it would wait for a turn that
-    # another one without a connection has.
+    # The request gives its connection back first: if it kept it while it waits for a turn, the
+    # reads whose turn it is could find no connection left.
     if db.session.registry.has():
         db.session.rollback()
     if not _AT_ONCE.acquire(timeout=_PATIENCE):

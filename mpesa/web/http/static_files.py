@@ -15,7 +15,7 @@ _VERSION = re.compile(r"[0-9a-f]{12}")
 
 
 def register(app: Flask) -> None:
-    """Write the hash into every address of a static file, and take it off when it is asked for."""
+    """Write the hash into every address of a static file, and remove it when one is requested."""
     version = version_of(Path(app.static_folder or ""))
 
     @app.url_defaults
@@ -28,7 +28,7 @@ def register(app: Flask) -> None:
         if endpoint != "static" or not values:
             return
         named, _slash, rest = values["filename"].partition("/")
-        # A page of the version before this one is still owed its files, but not for ever.
+        # A page of the version before still gets its files, which browsers then do not keep.
         if _VERSION.fullmatch(named):
             values["filename"], g.static_version = rest, named
 
@@ -42,7 +42,7 @@ def register(app: Flask) -> None:
 
 
 def keep_for_ever(response: Response) -> None:
-    """Let everybody keep an answer whose address changes with its content."""
+    """Let browsers and proxies keep an answer whose address changes with its content."""
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
 
 

@@ -1,6 +1,7 @@
 """The pages' style sheet with the merchant's colours, written into each page.
 
-A linked sheet costs a second round trip before anything is seen: on Slow 3G more than two seconds.
+A linked sheet costs a second round trip before a page shows anything: on Slow 3G more than two
+seconds.
 """
 
 from pathlib import Path
@@ -11,11 +12,12 @@ from mpesa.web.http.inline import Inline
 
 
 def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
-    """The style of a merchant.
+    """The style sheet of a merchant.
 
     Args:
-        colour: `#rrggbb`.
-        pattern: with the ornament; without it the page does not carry its bytes either.
+        static_folder: where the sheets are.
+        colour: the merchant's colour, `#rrggbb`.
+        pattern: whether the page has the ornament; without it, its bytes are left out.
     """
     names = ("pattern.css", "app.css") if pattern else ("app.css",)
     sheet = "".join((static_folder / "css" / name).read_text("utf-8") for name in names)
@@ -26,12 +28,10 @@ def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
 
 def readable_on(colour: str) -> str:
     """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
-    luminance = _luminance(colour)
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    )
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     white, black = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
     return "#ffffff" if white >= black else "#000000"
-
-
-def _luminance(colour: str) -> float:
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

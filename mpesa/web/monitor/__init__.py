@@ -1,1 +1,1 @@
-"""For those who watch the server: load balancers, Prometheus, `flask doctor`."""
+"""For programs that watch the server: load balancers, Prometheus, `flask doctor`."""

@@ -1,8 +1,8 @@
-"""GET /metrics: what Prometheus reads, of this worker alone.
+"""GET /metrics: the metrics of this worker, for Prometheus.
 
-Names follow Prometheus' own advice (prometheus.io/docs/practices/naming): base units, `_total` for
-what is counted. Every combination of labels is there from the start, since a rate of what is not
-there yet is no rate. No label names a person or a transaction.
+Names follow Prometheus' own advice (prometheus.io/docs/practices/naming): base units, and `_total`
+for counters. Every combination of labels is there from the start, since Prometheus computes no rate
+for a counter that does not exist yet. No label names a person or a transaction.
 """
 
 import hmac
@@ -48,14 +48,14 @@ from mpesa.web.http.services import Services, services
 
 metrics = Blueprint("metrics", __name__)
 
-# One slow look at the database must not make Prometheus, which waits ten seconds, lose the rest.
+# A slow database must not cost Prometheus, which waits ten seconds, the other metrics as well.
 _PATIENCE = "SET LOCAL statement_timeout = '2s'"
 _LATELY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A counter of `mpesa.counters`, and the words that its label may have."""
+    """A counter of `mpesa.counters`, and the values that its label may have."""
 
     event: str
     help: str
@@ -117,17 +117,17 @@ _DISTRIBUTIONS = {
 
 
 def register(app: Flask, ours: Services) -> None:
-    """Give the application its registry, and the route."""
+    """Give the application its registry of metrics, and the route."""
     registry = CollectorRegistry()
     for standard in (ProcessCollector, PlatformCollector, GCCollector):
         standard(registry=registry)
-    registry.register(_Everything(ours))
+    registry.register(_WorkerMetrics(ours))
     app.extensions["mpesa.metrics"] = registry
     app.register_blueprint(metrics)
 
 
 def note_results(changes: Sequence[Change]) -> None:
-    """Count what committed changes settled."""
+    """Count the transactions that committed changes settled."""
     for each in changes:
         if each.settled_after is not None and each.snapshot is not None:
             counters.count("results", reason=each.snapshot["reason"])
@@ -136,51 +136,64 @@ def note_results(changes: Sequence[Change]) -> None:
 
 @metrics.get("/metrics")
 def show_metrics() -> Response:
-    """This worker's metrics, as text."""
-    _check(services().settings.metrics_token)
-    registry: CollectorRegistry = current_app.extensions["mpesa.metrics"]
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(registry), content_type=content_type)
-
-
-def _check(token: str | None) -> None:
-    """Let METRICS_TOKEN in.
+    """Answer with this worker's metrics as text, if the request sends METRICS_TOKEN.
 
     Raises:
-        NotFound: it is not set.
-        Problem: 401 for another one.
+        NotFound: METRICS_TOKEN is not set.
+        Problem: 401 for another token or none.
     """
+    token = services().settings.metrics_token
     if token is None:
         raise NotFound
     scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
     right = hmac.compare_digest(hash_token(given.strip()), hash_token(token))
     if scheme.lower() != "bearer" or not right:
         raise Problem(401, "unauthorized", _("Send Authorization: Bearer and METRICS_TOKEN."))
+    registry: CollectorRegistry = current_app.extensions["mpesa.metrics"]
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(registry), content_type=content_type)
 
 
-class _Everything(Collector):
-    """Asks counters, sockets, database and Redis when it is asked."""
+class _WorkerMetrics(Collector):
+    """Reads counters, sockets, database and Redis each time that Prometheus asks."""
 
     def __init__(self, ours: Services) -> None:
         self._ours = ours
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: else registration would collect once, before there is a database."""
+        """Describe nothing: else registration would collect once, before there is a database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Everything, what is in memory first."""
+        """Yield every metric, those in memory first."""
         yield from _from_counters()
         yield from _from_process(self._ours)
-        yield from _from_redis(self._ours.settings.redis_url)
+        redis_url = self._ours.settings.redis_url
+        if redis_url is not None:
+            answers = vitals.redis(redis_url).answers
+            yield _gauge("redis_up", "Whether Redis answered this scrape.", answers)
         yield from _from_database(self._ours)
 
 
 def _from_counters() -> Iterator[Metric]:
     for each in COUNTED:
-        yield _counter(each)
+        family = CounterMetricFamily(
+            f"mpesa_{each.event}", each.help, labels=[each.label] if each.label else []
+        )
+        for word in each.words:
+            family.add_metric([word], counters.counted(each.event, **{str(each.label): word}))
+        if not each.label:
+            family.add_metric([], counters.counted(each.event))
+        yield family
     for event, help_text in _DISTRIBUTIONS.items():
-        yield _histogram(event, help_text)
+        seen = counters.distribution(event)
+        buckets, so_far = [], 0
+        for bound, times in zip((*map(str, seen.bounds), "+Inf"), seen.counts, strict=True):
+            so_far += times
+            buckets.append((bound, so_far))
+        yield HistogramMetricFamily(
+            f"mpesa_{event}", help_text, buckets=buckets, sum_value=seen.total
+        )
     loops = GaugeMetricFamily(
         "mpesa_loop_last_success_timestamp_seconds",
         "When a background loop last went through without an error.",
@@ -198,26 +211,6 @@ def _from_counters() -> Iterator[Metric]:
     yield skew
 
 
-def _counter(each: Counted) -> Metric:
-    family = CounterMetricFamily(
-        f"mpesa_{each.event}", each.help, labels=[each.label] if each.label else []
-    )
-    for word in each.words:
-        family.add_metric([word], counters.counted(each.event, **{str(each.label): word}))
-    if not each.label:
-        family.add_metric([], counters.counted(each.event))
-    return family
-
-
-def _histogram(event: str, help_text: str) -> Metric:
-    seen = counters.distribution(event)
-    buckets, so_far = [], 0
-    for bound, times in zip((*map(str, seen.bounds), "+Inf"), seen.counts, strict=True):
-        so_far += times
-        buckets.append((bound, so_far))
-    return HistogramMetricFamily(f"mpesa_{event}", help_text, buckets=buckets, sum_value=seen.total)
-
-
 def _from_process(ours: Services) -> Iterator[Metric]:
     running = {"version": __version__, "python": platform.python_version()}
     yield InfoMetricFamily("mpesa_build", "What runs: ours, and Python's version.", running)
@@ -232,35 +225,53 @@ def _from_process(ours: Services) -> Iterator[Metric]:
     yield _gauge("query_budget_interval_seconds", "One status query may be sent in this.", pause)
 
 
-def _from_redis(url: str | None) -> Iterator[Metric]:
-    if url is not None:
-        yield _gauge("redis_up", "Whether Redis answered this scrape.", vitals.redis(url).answers)
-
-
 def _from_database(ours: Services) -> Iterator[Metric]:
-    """What the database says; a broken one is a metric as well."""
-    stands, found = vitals.database(db.engine), list[Metric]()
+    """The metrics that the database holds; whether it answers is one of them."""
+    state, found = vitals.database(db.engine), list[Metric]()
     try:
-        if stands.answers:
-            found = list(_rows(db.session(), ours))
+        if state.answers:
+            found = list(_from_tables(db.session(), ours))
     except SQLAlchemyError:
         counters.count("errors", kind="database")
     yield _gauge("database_up", "Whether the database answered this scrape.", bool(found))
     yield from found
     if found:
         help_text = "Whether the database can be written, so that payments can be taken."
-        yield _gauge("database_writable", help_text, stands.can_be_written)
+        yield _gauge("database_writable", help_text, state.can_be_written)
 
 
-def _rows(session: Session, ours: Services) -> Iterator[Metric]:
-    """What stands in the tables."""
+def _from_tables(session: Session, ours: Services) -> Iterator[Metric]:
     now = ours.now()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(_PATIENCE))
     yield from _pending(session, now)
-    yield from _review(session, now)
-    yield from _asking(session, ours)
-    yield _unjudged(session, now)
+
+    in_review = select(func.count(), func.min(Transaction.updated_at))
+    reviews, oldest_review = session.execute(in_review.where(Transaction.needs_review)).one()
+    yield _gauge("transactions_needing_review", "Transactions that wait for a person.", reviews)
+    yield _gauge(
+        "transactions_needing_review_oldest_age_seconds",
+        "Since the last change of the one that waits longest for a person.",
+        _age(oldest_review, now),
+    )
+
+    due = select(func.count(), func.min(Transaction.next_ask_at)).where(
+        Transaction.next_ask_at <= now,
+        Transaction.checkout_request_id.is_not(None),
+        Transaction.status != Status.SUCCESS.value,
+    )
+    asks, oldest_ask = session.execute(due).one()
+    yield _gauge("queries_due", "Transactions that Daraja is to be asked about now.", asks)
+    yield _gauge(
+        "queries_due_oldest_age_seconds", "How late the latest of those is.", _age(oldest_ask, now)
+    )
+    wait = ours.access.budget.wait().total_seconds()
+    yield _gauge(
+        "query_budget_wait_seconds", "Until the budget allows the next status query.", wait
+    )
+
+    unjudged = vitals.unjudged(session, now, _LATELY)
+    yield _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", unjudged)
     yield from _webhooks(session, now)
     session.rollback()
 
@@ -281,40 +292,6 @@ def _pending(session: Session, now: datetime) -> Iterator[Metric]:
         ages.add_metric([reason.value], _age(these.oldest, now))
     yield family
     yield ages
-
-
-def _review(session: Session, now: datetime) -> Iterator[Metric]:
-    statement = select(func.count(), func.min(Transaction.updated_at))
-    number, oldest = session.execute(statement.where(Transaction.needs_review)).one()
-    yield _gauge("transactions_needing_review", "Transactions that wait for a person.", number)
-    yield _gauge(
-        "transactions_needing_review_oldest_age_seconds",
-        "Since the last change of the one that waits longest for a person.",
-        _age(oldest, now),
-    )
-
-
-def _asking(session: Session, ours: Services) -> Iterator[Metric]:
-    now = ours.now()
-    due = select(func.count(), func.min(Transaction.next_ask_at)).where(
-        Transaction.next_ask_at <= now,
-        Transaction.checkout_request_id.is_not(None),
-        Transaction.status != Status.SUCCESS.value,
-    )
-    number, oldest = session.execute(due).one()
-    yield _gauge("queries_due", "Transactions that Daraja is to be asked about now.", number)
-    yield _gauge(
-        "queries_due_oldest_age_seconds", "How late the latest of those is.", _age(oldest, now)
-    )
-    wait = ours.access.budget.wait().total_seconds()
-    yield _gauge(
-        "query_budget_wait_seconds", "Until the budget allows the next status query.", wait
-    )
-
-
-def _unjudged(session: Session, now: datetime) -> Metric:
-    number = vitals.unjudged(session, now, _LATELY)
-    return _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", number)
 
 
 def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""For load balancers, and for `flask doctor`: does it serve, can it work, is it this one?"""
+"""Probes: whether the process serves, whether it can work, and which server answers."""
 
 import hmac
 import re
@@ -13,28 +13,31 @@ from mpesa.web.http.services import services
 probes = Blueprint("probes", __name__)
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
-# What is signed with SECRET_KEY elsewhere never begins like this.
+# Nothing else that is signed with SECRET_KEY begins with this, so no proof can be used elsewhere.
 _PURPOSE = "healthz:"
 
 
 @probes.get("/healthz")
 def healthz() -> Response:
-    """200 while the process serves; with a `nonce`, proof to `flask doctor` of which one does."""
+    """Answer 200 while the process serves; a `nonce` of `flask doctor` is answered with a proof."""
     shown = proof(services().settings.secret_key, request.args.get("nonce", ""))
     return jsonify(status="ok", version=__version__, **({"proof": shown} if shown else {}))
 
 
 @probes.get("/readyz")
 def readyz() -> Response:
-    """200 when what this server stands on answers; else 503 naming what does not."""
-    wrong = vitals.troubles(db.engine, services().settings.redis_url)
-    if wrong:
-        raise Problem(503, "unavailable", " ".join(wrong))
+    """Answer 200 if database and Redis can be used; else 503 with what is wrong."""
+    troubles = vitals.troubles(db.engine, services().settings.redis_url)
+    if troubles:
+        raise Problem(503, "unavailable", " ".join(troubles))
     return jsonify(status="ready")
 
 
 def proof(secret_key: str, nonce: str) -> str | None:
-    """What only a server with this SECRET_KEY can answer; None for anything but 32 hex digits."""
+    """The answer to a nonce that only a server with this SECRET_KEY can give.
+
+    None if the nonce is not 32 hexadecimal digits.
+    """
     if not _NONCE.fullmatch(nonce):
         return None
     return hmac.digest(secret_key.encode(), f"{_PURPOSE}{nonce}".encode(), "sha256").hex()

@@ -1,1 +1,1 @@
-"""For Safaricom: what Daraja sends by itself."""
+"""For Safaricom: the requests that Daraja sends to us."""
