@@ -1,4 +1,4 @@
-"""The operator's pages: what was paid, why, and what a person has to decide."""
+"""The operator's pages: the payments, their evidence, and what a person has to decide."""
 
 from flask import Flask
 
@@ -23,7 +23,7 @@ PAGES = (login, today, payments, payment, acts, review, deliveries, health, expo
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Add the console, and its session, to an application."""
+    """Add the console and its session to an application."""
     session.register(app, settings)
     guard.register(app)
     app.register_blueprint(console)

@@ -1,4 +1,4 @@
-"""What an operator can do with a payment, in words, and when."""
+"""The acts that an operator can carry out on a payment: their words, and when each is allowed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +13,17 @@ from mpesa.models import Transaction
 
 @dataclass(frozen=True)
 class Act:
-    """Something that an operator does, asked twice.
+    """An act that an operator carries out on a payment, after a second question.
 
     Attributes:
-        name: in the address and in the evidence.
-        verb: on the button that leads to it.
+        name: its name in the address and in the evidence.
+        title: its heading.
+        verb: the text of the button that leads to it.
         effect: what will happen, in one sentence.
-        danger: money may be lost by a mistake.
-        allowed: whether it makes sense for a payment as it stands.
-        wants_receipt: M-PESA's receipt has to be given with it.
+        done: what the operator reads afterwards.
+        allowed: whether it makes sense for a payment in its present state.
+        danger: whether a mistake can lose money.
+        wants_receipt: whether M-PESA's receipt has to be given with it.
     """
 
     name: str
@@ -39,14 +41,10 @@ def _can_be_asked(row: Transaction | Attempt) -> bool:
     return known and row.status != Status.SUCCESS
 
 
-def _lacks_a_receipt(row: Transaction | Attempt) -> bool:
-    return row.receipt is None
-
-
 def _is_unpaid(row: Transaction | Attempt) -> bool:
-    """Not paid, and nobody said so yet, or somebody has to say so again."""
-    said = row.reason == Reason.CLOSED_BY_OPERATOR and not row.needs_review
-    return row.status != Status.SUCCESS and not said
+    """Whether it is not paid, and no operator has said so since it last needed a review."""
+    closed = row.reason == Reason.CLOSED_BY_OPERATOR and not row.needs_review
+    return row.status != Status.SUCCESS and not closed
 
 
 _ALL = (
@@ -72,7 +70,7 @@ _ALL = (
         _l("Mark as paid…"),
         _l("It becomes paid, with this receipt, and pays its order if nothing else did."),
         _l("It is marked as paid."),
-        _lacks_a_receipt,
+        lambda row: row.receipt is None,
         wants_receipt=True,
     ),
     Act(

@@ -1,4 +1,4 @@
-"""What an operator does with a payment: asked for twice, done once, kept as evidence by name."""
+"""An operator's acts on a payment: confirmed first, done once, kept as evidence under a name."""
 
 import json
 import re
@@ -24,17 +24,17 @@ from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,19}\.[0-9]{1,19}")
-# Told so many of what happened meanwhile.
+# The newest decisions that a refused act shows: enough to see why it was refused.
 _MEANWHILE = 10
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed, and which state it was typed about.
+    """What the operator typed, and the state of the payment that the operator saw.
 
     Attributes:
         mark: the state of the payment on the page that was read; see `mark_of`.
-        once: what makes the second asking one of its own, so that sent twice it does nothing twice.
+        once: identifies the form, so that a form that is sent twice acts once.
     """
 
     reason: str
@@ -55,52 +55,59 @@ class _Stale(Exception):
 
 
 class _DoneBefore(Exception):
-    """The same second asking was sent before."""
+    """The same form was sent before."""
 
 
 @console.get("/transactions/<transaction_id>/<act>")
 def ask_first(transaction_id: str, act: str) -> Response:
-    """The form: why, and with which receipt."""
+    """Show the form, which asks for the reason and, where needed, for the receipt."""
     row = find(transaction_id)
-    return _form(row, _act(act, row), Asked("", "", mark_of(row), ""))
+    return _form_page(row, _allowed_act(act, row), Asked("", "", mark_of(row), ""))
 
 
 @console.post("/transactions/<transaction_id>/<act>")
 def ask_again(transaction_id: str, act: str) -> Response:
-    """Check what was typed, and ask once more, saying what will happen."""
+    """Check what was typed, say what will happen, and ask for confirmation."""
     row = find(transaction_id)
-    wanted, asked = _act(act, row), _asked(mark_of(row))
+    wanted, asked = _allowed_act(act, row), _asked_by_form(mark_of(row))
     wrong = _wrong(row, wanted, asked)
     if wrong:
-        return _form(row, wanted, asked, wrong)
+        return _form_page(row, wanted, asked, wrong)
     if asked.mark != mark_of(row):
-        return _stale(row, wanted, _seen(asked.mark))
-    return _rendered("confirm.html", row, wanted, asked=asked)
+        return _stale_page(row, wanted, _newest_evidence(asked.mark))
+    return _page("confirm.html", row, wanted, asked=asked)
 
 
 @console.post("/transactions/<transaction_id>/<act>/confirm")
 def carry_out(transaction_id: str, act: str) -> Response:
-    """Do it, unless it was done or the payment is no longer as it was shown."""
+    """Carry out the act, unless it was done before or the payment has changed since then."""
     row = find(transaction_id)
-    wanted, asked = ACTS.get(act), _asked("")
+    wanted, asked = ACTS.get(act), _asked_by_form("")
     if wanted is None:
         raise _no_such_act()
     wrong = _wrong(row, wanted, asked)
     if wrong:
-        return _form(row, wanted, asked, wrong)
+        return _form_page(row, wanted, asked, wrong)
     try:
         _record(row.id, wanted, asked)
     except _Stale as stale:
-        return _stale(find(transaction_id), wanted, stale.seen)
+        return _stale_page(find(transaction_id), wanted, stale.seen)
     except _DoneBefore:
         flash(_("That was done already; nothing was done twice."))
     else:
-        _tell(find(transaction_id), wanted)
+        if wanted.wants_receipt and find(transaction_id).status != Status.SUCCESS:
+            flash(_receipt_taken(), "refused")  # another payment got it a moment before
+        else:
+            flash(str(wanted.done))
     return redirect(url_for("console.transaction", transaction_id=row.id), 303)
 
 
 def mark_of(row: Transaction) -> str:
-    """What an act depends on: `seq`, the newest doubt, and, to tell what is new, the evidence."""
+    """The state that an act depends on, as `seq.doubt.evidence`.
+
+    `seq` and the newest decision that asked for a person must be the same when the act is carried
+    out; the newest evidence tells what has happened since.
+    """
     return _mark(row, db.session.connection())
 
 
@@ -114,40 +121,38 @@ def _mark(row: Transaction | Attempt, connection: Connection) -> str:
 
 
 def _record(transaction_id: str, act: Act, asked: Asked) -> None:
-    """Under the order's lock: not done before, nothing changed since; then evidence and change."""
+    """Check under the order's lock that nothing was done or changed since, then record the act.
+
+    Raises:
+        _DoneBefore: the same form was sent before.
+        _Stale: the payment is no longer as the page showed it.
+    """
 
     def check(connection: Connection, attempt: Attempt) -> None:
         if asked_twice.was_done(connection, transaction_id, asked.once):
             raise _DoneBefore
-        if _state(_mark(attempt, connection)) != _state(asked.mark) or not act.allowed(attempt):
-            raise _Stale(_seen(asked.mark))
+        if _state_of(_mark(attempt, connection)) != _state_of(asked.mark) or not act.allowed(
+            attempt
+        ):
+            raise _Stale(_newest_evidence(asked.mark))
 
     said = {"act": act.name, "reason": asked.reason, "once": asked.once}
     if act.wants_receipt:
         said["receipt"] = asked.receipt
     raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
-    evidence, now = _evidence(act, asked), services().now
-    services().announce(ledger.record(db.session(), transaction_id, evidence, raw, now, check))
-
-
-def _evidence(act: Act, asked: Asked) -> settlement.Evidence:
     evidence: dict[str, settlement.Evidence] = {
         "ask": settlement.OperatorAsks(),
         "paid": settlement.OperatorSaysPaid(asked.receipt),
         "not-paid": settlement.OperatorSaysNotPaid(),
         "settle": settlement.ReviewSettled(),
     }
-    return evidence[act.name]
+    changes = ledger.record(
+        db.session(), transaction_id, evidence[act.name], raw, services().now, check
+    )
+    services().announce(changes)
 
 
-def _tell(row: Transaction, act: Act) -> None:
-    if act.wants_receipt and row.status != Status.SUCCESS:
-        flash(_receipt_taken(), "refused")  # somebody used it in this very moment
-        return
-    flash(str(act.done))
-
-
-def _act(name: str, row: Transaction) -> Act:
+def _allowed_act(name: str, row: Transaction) -> Act:
     act = ACTS.get(name)
     if act is None:
         raise _no_such_act()
@@ -161,7 +166,7 @@ def _no_such_act() -> Problem:
     return Problem(404, "not_found", _("There is nothing at this address."))
 
 
-def _asked(mark: str) -> Asked:
+def _asked_by_form(mark: str) -> Asked:
     form = request.form
     named = form.get("mark", mark)
     return Asked(
@@ -173,44 +178,41 @@ def _asked(mark: str) -> Asked:
 
 
 def _wrong(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
-    """What is wrong, by field."""
+    """What is wrong with the form, by field."""
     wrong = {}
     if wrong_reason := asked_twice.wrong_reason(asked.reason):
         wrong["reason"] = wrong_reason
     if act.wants_receipt and find_receipt(asked.receipt) != asked.receipt:
         wrong["receipt"] = _("A receipt has ten letters and digits, such as UKO1AB2C3D.")
-    elif act.wants_receipt and _is_anothers(row, asked.receipt):
-        wrong["receipt"] = _receipt_taken()
+    elif act.wants_receipt:
+        owner = select(Transaction.id).where(Transaction.receipt == asked.receipt)
+        if db.session.scalar(owner) not in (None, row.id):
+            wrong["receipt"] = _receipt_taken()
     return wrong
-
-
-def _is_anothers(row: Transaction, receipt: str) -> bool:
-    owner = select(Transaction.id).where(Transaction.receipt == receipt)
-    return db.session.scalar(owner) not in (None, row.id)
 
 
 def _receipt_taken() -> str:
     return str(_("That receipt belongs to another payment. Nothing was changed."))
 
 
-def _state(mark: str) -> str:
+def _state_of(mark: str) -> str:
     """The part of a mark that an act depends on."""
     return mark.rsplit(".", 1)[0]
 
 
-def _seen(mark: str) -> int:
+def _newest_evidence(mark: str) -> int:
     return int(mark.rsplit(".", 1)[1])
 
 
-def _form(
+def _form_page(
     row: Transaction, act: Act, asked: Asked, wrong: dict[str, str] | None = None
 ) -> Response:
     status = 400 if wrong else 200
-    return _rendered("act.html", row, act, status, asked=asked, wrong=wrong or {})
+    return _page("act.html", row, act, status, asked=asked, wrong=wrong or {})
 
 
-def _stale(row: Transaction, act: Act, seen: int) -> Response:
-    """Nothing was done; say what happened since."""
+def _stale_page(row: Transaction, act: Act, seen: int) -> Response:
+    """Say that nothing was done, and what has happened since the page was shown."""
     news = (
         select(DecisionRow, Evidence)
         .join(Evidence, DecisionRow.evidence_id == Evidence.id)
@@ -219,11 +221,9 @@ def _stale(row: Transaction, act: Act, seen: int) -> Response:
         .limit(_MEANWHILE)
     )
     found = db.session.execute(news).all()
-    return _rendered("stale.html", row, act, 409, news=found)
+    return _page("stale.html", row, act, 409, news=found)
 
 
-def _rendered(
-    template: str, row: Transaction, act: Act, status: int = 200, **more: object
-) -> Response:
+def _page(template: str, row: Transaction, act: Act, status: int = 200, **more: object) -> Response:
     page = render_template(f"console/{template}", row=row, order=row.order, act=act, **more)
     return Response(page, status, content_type="text/html; charset=utf-8")

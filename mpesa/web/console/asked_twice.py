@@ -1,4 +1,4 @@
-"""What an operator's form brings: a reason, and a mark by which sending it twice does it once."""
+"""The fields of an operator's form: a reason, and a mark by which a form sent twice acts once."""
 
 import json
 
@@ -11,28 +11,29 @@ from mpesa.ids import new_id
 from mpesa.ledger import Kind
 from mpesa.models import Evidence
 
+# Characters of a reason.
 _SHORTEST, _LONGEST = 3, 500
 
 
 def reason() -> str:
-    """Why, as it was typed, with the line ends of one system."""
+    """The reason as it was typed, with plain line ends."""
     return request.form.get("reason", "").replace("\r\n", "\n").strip()
 
 
 def wrong_reason(given: str) -> str | None:
-    """What is wrong with a reason; None where nothing is."""
+    """What is wrong with a reason; None if nothing is."""
     if _SHORTEST <= len(given) <= _LONGEST and is_sound(given, may_break=True):
         return None
     return str(_("Say why, in 3 to 500 characters."))
 
 
 def once() -> str:
-    """The mark of this form; a new one where it brought none."""
+    """The mark of this form; a new one if it brought none."""
     return request.form.get("once", "")[:32] or new_id()
 
 
 def was_done(connection: Connection, transaction_id: str, once: str) -> bool:
-    """Whether an operator's word on this payment bears the mark already."""
+    """Whether an act with this mark was recorded for this payment before."""
     acts = select(Evidence.body).where(
         Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
     )

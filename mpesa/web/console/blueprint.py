@@ -1,4 +1,4 @@
-"""What every part of the console hangs on."""
+"""The blueprint to which every part of the console adds its pages."""
 
 from flask import Blueprint
 

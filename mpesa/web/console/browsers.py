@@ -1,7 +1,7 @@
-"""Browsers in which an operator logged in before, by a cookie that opens nothing.
+"""Browsers in which an operator logged in before, recognised by a cookie that gives no access.
 
-It tells the operator from strangers behind the same address, so that their wrong tries do not count
-against the right one (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
+The cookie tells the operator from strangers behind the same address, so that the strangers' wrong
+tries do not lock the operator out (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
 """
 
 from flask import current_app, request
@@ -11,12 +11,12 @@ from werkzeug.wrappers import Response
 from mpesa.ids import new_id
 
 _COOKIE = "console-browser"
-# 400 days, the longest that browsers keep a cookie (RFC 6265bis, 5.5).
+# Seconds: 400 days, the longest that browsers keep a cookie (RFC 6265bis, 5.5).
 _LASTS = 400 * 24 * 3600
 
 
 def known(name: str) -> str | None:
-    """What identifies the browser of this request; None where `name` never logged in there."""
+    """The id of this request's browser; None if `name` never logged in there."""
     try:
         written_for, browser = _signer().loads(request.cookies.get(_COOKIE, ""))
     except (BadSignature, ValueError, TypeError):
@@ -25,12 +25,12 @@ def known(name: str) -> str | None:
 
 
 def remember(response: Response, name: str) -> None:
-    """Note with an answer that `name` logged in with this browser."""
+    """Set the cookie by which this browser is recognised as one where `name` logged in."""
     response.set_cookie(
         _COOKIE,
         _signer().dumps([name, known(name) or new_id()]),
         max_age=_LASTS,
-        path=request.path,  # nothing but the login asks for it
+        path=request.path,  # only the login page needs it
         secure=current_app.config["SESSION_COOKIE_SECURE"],
         httponly=True,
         samesite="Lax",

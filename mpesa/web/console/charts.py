@@ -1,7 +1,7 @@
-"""Charts as SVG, drawn from numbers: no script, no library, and colours by CSS variables.
+"""Charts as SVG, drawn from numbers: no script, no library, and colours from CSS variables.
 
-Across, everything is in per cent and, up and down, in pixels: so a chart is as wide as its place,
-and its letters stay as large as they were on a phone and on a desk.
+Widths are in per cent and heights in pixels, so that a chart fills the width of its place while its
+letters keep their size, on a phone and on a desktop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 
 # Pixels.
 _TOP, _FOOT = 14, 22
-# What a column leaves of its slot, so that neighbours do not touch.
+# The part of its slot that a column leaves empty, so that neighbours do not touch.
 _GAP = 0.22
-# A count of one beside a thousand is still to be seen.
+# Pixels; a count of one beside a thousand stays visible.
 _LEAST = 1.5
 
 
@@ -23,11 +23,11 @@ class Column:
     """One column of a stacked chart.
 
     Attributes:
-        label: what stands below it.
-        parts: from the bottom up, as many as the chart has kinds.
+        label: the text below it.
+        parts: its numbers from the bottom up, one for each kind of the chart.
         says: the whole column in words.
-        marked: it stands out for a reason that `says` names.
-        major: its label stays where there is little room.
+        marked: whether it is highlighted, for a reason that `says` names.
+        major: whether its label stays on a narrow screen.
     """
 
     label: str
@@ -39,11 +39,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Span:
-    """The usual and the slow end of what was measured; None where nothing was.
+    """The median and the slow end of what was measured; None if nothing was measured.
 
     Attributes:
-        middle: half of all were below it.
-        upper: nine of ten were below it.
+        middle: half of the values were below it.
+        upper: nine of ten values were below it.
     """
 
     label: str
@@ -56,10 +56,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a whole, 0 to 1; None where there is no whole.
+    """A part of a whole, 0 to 1; None if there is no whole.
 
     Attributes:
-        few: of so little that it says not much; no line leads there.
+        few: whether too few cases are behind it to mean much; then no line leads there.
     """
 
     value: float | None
@@ -74,42 +74,85 @@ def stacked(
     """Columns of several kinds on top of each other.
 
     Args:
-        name: for the ids within the page.
-        about: what the chart shows, in a sentence, for who does not see it.
+        name: the beginning of the ids within the page.
+        about: what the chart shows, in a sentence for screen readers.
         kinds: a CSS class for each part, from the bottom up.
         tall: pixels of the whole drawing.
     """
     top = nice_top(max((sum(each.parts) for each in columns), default=0))
     plot = _Plot(tall, top, len(columns))
-    drawn = [plot.grid(), *(_column(plot, i, kinds, each) for i, each in enumerate(columns))]
+    drawn = [plot.grid()]
+    wide = _percent(plot.slot * (1 - _GAP))
+    for index, column in enumerate(columns):
+        x, y, parts = _percent(plot.slot * (index + _GAP / 2)), float(plot.floor), []
+        for kind, count in zip(kinds, column.parts, strict=True):
+            if count:
+                high = max(_LEAST, plot.high(count))
+                y -= high
+                parts.append(_tag("rect", x=x, y=y, width=wide, height=high, rx=1.5, class_=kind))
+        drawn.append(_slot(plot, index, column, parts))
     return _svg(name, title, about, tall, [*drawn, plot.labels(columns)])
 
 
 def spans(name: str, title: str, about: str, unit: str, each: Sequence[Span], tall: int) -> Markup:
-    """A bar from the middle to the slow end, and a dot at the middle.
+    """A bar from the median to the slow end, and a dot at the median.
 
     Args:
         unit: stands behind the numbers of the scale.
+        tall: pixels of the whole drawing.
     """
     top = nice_top(max((one.upper or 0 for one in each), default=0))
     plot = _Plot(tall, top, len(each))
-    drawn = [plot.grid(unit), *(_span(plot, i, one) for i, one in enumerate(each))]
+    drawn = [plot.grid(unit)]
+    wide = plot.slot * 0.34
+    for index, span in enumerate(each):
+        if span.middle is None or span.upper is None:
+            continue
+        x, y, middle = plot.middle(index), plot.y(span.upper), plot.y(span.middle)
+        high, left = max(_LEAST, middle - y), _percent(x - wide / 2)
+        bar = _tag("rect", x=left, y=y, width=_percent(wide), height=high, rx=2, class_="span")
+        dot = _tag("circle", cx=_percent(x), cy=middle, r=3.5)
+        drawn.append(_slot(plot, index, span, [bar, dot]))
     return _svg(name, title, about, tall, [*drawn, plot.labels(each)])
 
 
 def shares(
     name: str, title: str, about: str, each: Sequence[Share], usual: float | None, tall: int
 ) -> Markup:
-    """Shares as dots that a line joins, over a dashed line at the usual share."""
+    """Shares as dots that a line joins, over a dashed line at the usual share.
+
+    Args:
+        usual: 0 to 1; None for no dashed line.
+        tall: pixels of the whole drawing.
+    """
     plot = _Plot(tall, 1, len(each), foot=6)
     drawn = [plot.rule(1, "100%", "grid"), plot.rule(0, "", "grid")]
     if usual is not None:
         drawn.append(plot.rule(usual, "", "usual"))
-    return _svg(name, title, about, tall, [*drawn, *_joined(plot, each), *_dots(plot, each)])
+    known = [(i, one.value) for i, one in enumerate(each) if one.value is not None and not one.few]
+    for (i, value), (j, following) in pairwise(known):
+        if j == i + 1:  # an hour without a share breaks the line
+            x1, x2 = _percent(plot.middle(i)), _percent(plot.middle(j))
+            y1, y2 = plot.y(value), plot.y(following)
+            drawn.append(_tag("line", x1=x1, x2=x2, y1=y1, y2=y2, class_="rate"))
+    for i, one in enumerate(each):
+        if one.value is None:
+            continue
+        dot = _tag(
+            "circle",
+            cx=_percent(plot.middle(i)),
+            cy=plot.y(one.value),
+            r=2 if one.few else 3.5,
+            class_="rate bad" if one.marked else "rate",
+        )
+        band = plot.band(i) if one.marked else ""
+        slot = Markup('<g class="slot"><title>{}</title>{}{}</g>')
+        drawn.append(slot.format(one.says, band, dot))
+    return _svg(name, title, about, tall, drawn)
 
 
 def bar(share: float, kind: str) -> Markup:
-    """A bar beside a number that stands there in words already, so hidden from screen readers.
+    """A bar beside a number, hidden from screen readers because the number says the same.
 
     Args:
         share: 0 to 1 of the width.
@@ -124,7 +167,7 @@ def bar(share: float, kind: str) -> Markup:
 
 
 def nice_top(most: float) -> int:
-    """The end of a scale that `most` fits under: 4, 10, 12, 16, 20, 30 and so on."""
+    """The end of a scale that has room for `most`: 4, 10, 12, 16, 20, 30 and so on."""
     if most <= 4:
         return 4
     step = 10
@@ -136,7 +179,7 @@ def nice_top(most: float) -> int:
 
 
 class _Plot:
-    """Where a number stands in a drawing.
+    """The places of numbers in a drawing.
 
     Args:
         top: the number at the upper end.
@@ -153,7 +196,7 @@ class _Plot:
         return self.floor - self.high(value)
 
     def high(self, value: float) -> float:
-        """How many pixels a number is high."""
+        """The height of a number, in pixels."""
         return (self.floor - _TOP) * min(value, self._top) / self._top
 
     def middle(self, index: int) -> float:
@@ -170,7 +213,7 @@ class _Plot:
         return line + (_text(label, "100%", y - 4, "scale") if label else "")
 
     def band(self, index: int) -> Markup:
-        """Behind a column that stands out."""
+        """The band behind a column that is highlighted."""
         x, wide = _percent(self.slot * index), _percent(self.slot)
         return _tag("rect", x=x, y=0, width=wide, height=self.floor, class_="bad-band")
 
@@ -186,77 +229,14 @@ class _Plot:
         )
 
 
-def _column(plot: _Plot, index: int, kinds: Sequence[str], column: Column) -> Markup:
-    x, wide = _percent(plot.slot * (index + _GAP / 2)), _percent(plot.slot * (1 - _GAP))
-    drawn, y = [], float(plot.floor)
-    for kind, count in zip(kinds, column.parts, strict=True):
-        if count:
-            high = max(_LEAST, plot.high(count))
-            y -= high
-            drawn.append(_tag("rect", x=x, y=y, width=wide, height=high, rx=1.5, class_=kind))
-    return _slot(plot, index, column, drawn)
-
-
-def _span(plot: _Plot, index: int, span: Span) -> Markup:
-    if span.middle is None or span.upper is None:
-        return Markup("")
-    wide = plot.slot * 0.34
-    x, y = _percent(plot.middle(index) - wide / 2), plot.y(span.upper)
-    high = max(_LEAST, plot.y(span.middle) - y)
-    return _slot(
-        plot,
-        index,
-        span,
-        [
-            _tag("rect", x=x, y=y, width=_percent(wide), height=high, rx=2, class_="span"),
-            _tag("circle", cx=_percent(plot.middle(index)), cy=plot.y(span.middle), r=3.5),
-        ],
-    )
-
-
 def _slot(plot: _Plot, index: int, shown: Column | Span, drawn: Iterable[Markup]) -> Markup:
-    """A column with its words, which appear wherever one points above it."""
+    """A column with its words, which appear when the pointer is anywhere above it."""
     x, wide = _percent(plot.slot * index), _percent(plot.slot)
     hit = _tag("rect", x=x, y=0, width=wide, height=plot.floor, class_="hit")
     band = plot.band(index) if shown.marked else ""
     return Markup('<g class="slot"><title>{}</title>{}{}{}</g>').format(
         shown.says, band, _join(drawn), hit
     )
-
-
-def _joined(plot: _Plot, each: Sequence[Share]) -> list[Markup]:
-    """From each share to the next; an hour without any breaks the line."""
-    known = [(i, one.value) for i, one in enumerate(each) if one.value is not None and not one.few]
-    return [
-        _tag(
-            "line",
-            x1=_percent(plot.middle(i)),
-            x2=_percent(plot.middle(j)),
-            y1=plot.y(value),
-            y2=plot.y(following),
-            class_="rate",
-        )
-        for (i, value), (j, following) in pairwise(known)
-        if j == i + 1
-    ]
-
-
-def _dots(plot: _Plot, each: Sequence[Share]) -> list[Markup]:
-    return [
-        Markup('<g class="slot"><title>{}</title>{}{}</g>').format(
-            one.says,
-            plot.band(i) if one.marked else "",
-            _tag(
-                "circle",
-                cx=_percent(plot.middle(i)),
-                cy=plot.y(one.value),
-                r=2 if one.few else 3.5,
-                class_="rate bad" if one.marked else "rate",
-            ),
-        )
-        for i, one in enumerate(each)
-        if one.value is not None
-    ]
 
 
 def _svg(name: str, title: str, about: str, tall: int, drawn: Iterable[Markup]) -> Markup:
@@ -278,7 +258,7 @@ def _tag(tag: str, *, class_: str = "", **attributes: str | float) -> Markup:
         f'{name}="{escape(value if isinstance(value, str) else _number(value))}"'
         for name, value in named.items()
     )
-    # Names are ours, values were escaped.
+    # The names are ours, and the values were escaped.
     return Markup(f"<{tag} {' '.join(written)}/>")  # noqa: S704
 
 

@@ -1,4 +1,4 @@
-"""How a person reads why something was decided."""
+"""The reasons of decisions, as sentences for operators."""
 
 import re
 from typing import Any
@@ -83,7 +83,7 @@ SENTENCES: dict[Why, Any] = {
     ),
     Why.FORGOTTEN_ON_REQUEST: _l("Number, ids and raw messages were blanked on request."),
 }
-# What a person who has to decide is told; a word that is not here has its sentence.
+# The sentences for a person who has to decide; a word that is not here uses its sentence above.
 DOUBTS: dict[Why, Any] = {
     Why.PUSH_NAMES_OTHER_IDS: _l("Daraja's answer to the push names other ids than those we know."),
     Why.CALLBACK_UNREADABLE: _l(
@@ -153,12 +153,12 @@ DOUBTS: dict[Why, Any] = {
         "Money came for an order that was closed: deliver it after all, or give the money back."
     ),
 }
-# Also in the prose of old rows; an id has 22 characters (`tokens.new_id`).
+# Also in the prose of old rows; an id has 22 characters (`ids.new_id`).
 _OTHER_PAYMENT = re.compile(r": ([A-Za-z0-9_-]{22})(?:,|$)")
 
 
 def doubt(text: str) -> str:
-    """One sentence that says what is contradictory, from what a decision's row keeps."""
+    """One sentence on what is contradictory, made from the reason that a decision's row holds."""
     read = words_of(text)
     if read is None:
         return text
@@ -179,5 +179,5 @@ def why(text: str) -> str:
     if read is None:
         return Markup('<span lang="en">{}</span>').format(text)
     words, about = read
-    told = " ".join(str(SENTENCES[each]) % {"about": about} for each in reversed(words))
-    return f"{told} ({wording.reason_word(about)})" if about in set(Reason) else told
+    sentence = " ".join(str(SENTENCES[each]) % {"about": about} for each in reversed(words))
+    return f"{sentence} ({wording.reason_word(about)})" if about in set(Reason) else sentence

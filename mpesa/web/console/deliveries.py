@@ -1,4 +1,4 @@
-"""What the merchant's server was told, and what it answered; sending once more."""
+"""The webhooks, each with the answers of the merchant's server; and sending one again."""
 
 import json
 
@@ -21,10 +21,11 @@ PAGE = 25
 
 @console.get("/webhooks", endpoint="webhooks")
 def deliveries() -> str:
-    """Messages, newest first, each with its tries."""
+    """List the webhooks, newest first, each with its tries."""
     before = cursor_of(request.args.get("before", ""))
     undelivered = request.args.get("state") == "undelivered"
-    ours, transaction_id = services(), _asked_transaction()
+    ours, asked = services(), request.args.get("transaction")
+    transaction_id = asked if is_id(asked) else None
     found = webhooks.page(
         db.session(),
         PAGE + 1,
@@ -32,13 +33,14 @@ def deliveries() -> str:
         undelivered=undelivered,
         transaction_id=transaction_id,
     )
+    last = found[PAGE - 1] if len(found) > PAGE else None
     url = ours.settings.webhook_url
     return render_template(
         "console/webhooks.html",
         messages=found[:PAGE],
         told_of=lambda message: json.loads(message.body)["data"],
         state_of=lambda message: webhooks.state_of(message, ours.now()),
-        older=_place(found[PAGE - 1]) if len(found) > PAGE else None,
+        older=Cursor(last.created_at, last.id) if last else None,
         begins=before is not None,
         undelivered=undelivered,
         transaction_id=transaction_id,
@@ -50,35 +52,30 @@ def deliveries() -> str:
 
 @console.get("/webhooks/<message_id>/again")
 def ask_to_send(message_id: str) -> Response:
-    """Ask whether to send one once more, and why."""
-    return _form(_find(message_id), new_id())
+    """Ask for a reason and for confirmation before one is sent again."""
+    return _form_page(_find_message(message_id), new_id())
 
 
 @console.post("/webhooks/<message_id>/again")
 def send_again(message_id: str) -> Response:
-    """Have it sent once more, and keep who wanted that."""
-    message = _find(message_id)
+    """Send a webhook again, and keep as evidence which operator wanted that and why."""
+    message = _find_message(message_id)
     reason, once = asked_twice.reason(), asked_twice.once()
     if wrong := asked_twice.wrong_reason(reason):
-        return _form(message, once, wrong, reason)
+        return _form_page(message, once, wrong, reason)
     if asked_twice.was_done(db.session.connection(), message.transaction_id, once):
         flash(_("That was done already; nothing was done twice."))
     else:
-        _send(message, reason, once)
+        # The evidence comes first: nothing is sent on an operator's word that was not recorded.
+        said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
+        raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
+        ledger.store(db.session(), message.transaction_id, raw, services().now)
+        webhooks.retry(db.session(), message_id, services().now())
         flash(_("It is sent again at once."))
     return redirect(url_for("console.webhooks"), 303)
 
 
-def _send(message: WebhookMessage, reason: str, once: str) -> None:
-    """The evidence first: nothing is sent on an operator's word that nobody can read later."""
-    message_id, transaction_id = message.id, message.transaction_id
-    said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
-    raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
-    ledger.store(db.session(), transaction_id, raw, services().now)
-    webhooks.retry(db.session(), message_id, services().now())
-
-
-def _form(
+def _form_page(
     message: WebhookMessage, once: str, wrong: str | None = None, reason: str = ""
 ) -> Response:
     page = render_template(
@@ -92,17 +89,8 @@ def _form(
     return Response(page, 400 if wrong else 200, content_type="text/html; charset=utf-8")
 
 
-def _find(message_id: str) -> WebhookMessage:
+def _find_message(message_id: str) -> WebhookMessage:
     message = db.session.get(WebhookMessage, message_id) if is_id(message_id) else None
     if message is None:
         raise Problem(404, "not_found", _("There is nothing at this address."))
     return message
-
-
-def _asked_transaction() -> str | None:
-    asked = request.args.get("transaction")
-    return asked if is_id(asked) else None
-
-
-def _place(message: WebhookMessage) -> Cursor:
-    return Cursor(message.created_at, message.id)

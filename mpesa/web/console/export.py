@@ -1,4 +1,4 @@
-"""The list as CSV, streamed."""
+"""The transactions as CSV, streamed."""
 
 import logging
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ log = logging.getLogger(__name__)
 
 @console.get("/transactions.csv")
 def transactions_csv() -> Response:
-    """Every push from one day in Nairobi to another, both included; today where none is named."""
+    """Send every push from one day in Nairobi to another, both included; without days, today's."""
     from_, to = _day("from"), _day("to")
     if to < from_:
         raise invalid("to", _("The last day is before the first one."))
     log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
-    response = Response(stream_with_context(_lines(from_, to)), mimetype="text/csv")
+    response = Response(stream_with_context(_csv_lines(from_, to)), mimetype="text/csv")
     name = f"transactions-{from_}-{to}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _lines(from_: date, to: date) -> Iterator[str]:
+def _csv_lines(from_: date, to: date) -> Iterator[str]:
     try:
         yield from export.rows(db.session(), from_, to)
     finally:

@@ -1,8 +1,8 @@
-"""Whether everything that payments need is there; only what is known already, nobody is asked."""
+"""Whether everything that payments need works, from what is known already; Daraja is not asked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,6 @@ from flask_babel import format_timedelta
 from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from mpesa import counters, vitals, webhooks, workers
 from mpesa.config import Settings
@@ -26,17 +25,17 @@ from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import nairobi, reason_word
 from mpesa.web.http.services import Services, services
 
-# How far back Daraja's last answers are looked for: an index by time reads no more than that.
+# How far back Daraja's last answers are looked for, so that an index by time reads little.
 _LATELY = timedelta(hours=24)
-# What Daraja's tokens last (Daraja docs, Authorization: expires_in).
+# How long Daraja's tokens last (Daraja docs, Authorization: expires_in).
 _TOKEN_LASTS = timedelta(seconds=3599)
-# The last so many push answers tell whether Daraja takes our pushes just now.
+# How many of the last answers to pushes are looked at to tell whether Daraja takes them now.
 _PUSHES = 20
 _BACKLOG_IS_OLD = timedelta(minutes=10)
 
 
 class Sign(StrEnum):
-    """How a check came out; a class of the style sheet."""
+    """The outcome of a check, which is also a class of the style sheet."""
 
     GOOD = "good"
     WARM = "warm"
@@ -49,8 +48,8 @@ class Check:
     """One line of the page.
 
     Attributes:
-        word: the outcome.
-        detail: what it rests on, or what to do.
+        word: the outcome in a word or two.
+        detail: the facts behind it, or what to do.
     """
 
     name: str
@@ -61,9 +60,15 @@ class Check:
 
 @console.get("/health")
 def health() -> str:
-    """Every check, and the settings that explain them."""
-    ours = services()
-    checks = [checked for each in _CHECKS for checked in [_try(each, ours)] if checked]
+    """Show every check, and the settings that explain them."""
+    ours, checks = services(), list[Check]()
+    for check in _CHECKS:
+        try:
+            checks.append(check(ours))
+        except SQLAlchemyError as error:
+            db.session.rollback()
+            failure = type(error).__name__
+            checks.append(Check(_("Database"), Sign.WRONG, _("does not answer"), failure))
     return render_template(
         "console/health.html",
         now=ours.now(),
@@ -75,7 +80,7 @@ def health() -> str:
 
 
 def settings_shown(settings: Settings) -> list[tuple[str, str]]:
-    """What the environment says, by name; secrets only as present or not."""
+    """The settings by name; of a secret, only whether it is set."""
     shown: list[tuple[str, object]] = [
         ("DARAJA_ENV", settings.daraja_env.value),
         ("DARAJA_SHORTCODE", settings.daraja_shortcode),
@@ -97,16 +102,8 @@ def settings_shown(settings: Settings) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in shown]
 
 
-def _try(check: Callable[[Services], Check | None], ours: Services) -> Check | None:
-    try:
-        return check(ours)
-    except SQLAlchemyError as error:
-        db.session.rollback()
-        return Check(_("Database"), Sign.WRONG, _("does not answer"), type(error).__name__)
-
-
 def _database(ours: Services) -> Check:
-    kind, stands = db.engine.dialect.name, vitals.database(db.engine)
+    kind, state = db.engine.dialect.name, vitals.database(db.engine)
     name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(kind, kind)
     wrong = {
         vitals.Database.SILENT: (_("does not answer"), name),
@@ -117,7 +114,7 @@ def _database(ours: Services) -> Check:
             _("default_transaction_read_only is on: is its disk full?"),
         ),
         vitals.Database.FULL: (_("cannot be written"), _("Is its disk full?")),
-    }.get(stands)
+    }.get(state)
     if wrong is None:
         return Check(_("Database"), Sign.GOOD, _("answers, migrated"), name)
     return Check(_("Database"), Sign.WRONG, *wrong)
@@ -160,8 +157,16 @@ def _daraja_token(ours: Services) -> Check:
 
 
 def _daraja_pushes(ours: Services) -> Check:
-    reasons = _last_push_reasons(db.session(), ours.now())
     name = _("Daraja: pushes")
+    answers = db.session.scalars(
+        select(DecisionRow.reason)
+        .join(Evidence, Evidence.id == DecisionRow.evidence_id)
+        .where(Evidence.received_at >= ours.now() - _LATELY)
+        .where(Evidence.kind == Kind.PUSH_ANSWER.value)
+        .order_by(Evidence.received_at.desc())
+        .limit(_PUSHES)
+    )
+    reasons = [Reason(each) for each in answers]
     if not reasons:
         return Check(name, Sign.OFF, _("none in the last day"))
     refused = [each for each in reasons if each in stats.AT_MPESA]
@@ -207,7 +212,7 @@ def _overdue(ours: Services) -> Check:
 
 
 def _unjudged(ours: Services) -> Check:
-    """Callbacks that were stored and never judged: the process or the database failed between."""
+    """Callbacks that were stored and not judged: the process or the database failed in between."""
     count = vitals.unjudged(db.session(), ours.now(), _LATELY)
     name = _("Callbacks stored but not judged")
     if not count:
@@ -219,9 +224,9 @@ def _webhooks(ours: Services) -> Check:
     name, url = _("Webhooks"), ours.settings.webhook_url
     if url is None:
         return Check(name, Sign.OFF, _("not used"), _("WEBHOOK_URL is not set."))
-    stands = webhooks.endpoint_state(db.session(), url)
+    endpoint = webhooks.endpoint_state(db.session(), url)
     backlog = webhooks.backlog(db.session(), ours.now())
-    if stands.stopped_at is not None:
+    if endpoint.stopped_at is not None:
         return Check(
             name, Sign.WRONG, _("stopped"), _("It answered 410: send one again to open it.")
         )
@@ -230,15 +235,15 @@ def _webhooks(ours: Services) -> Check:
     )
     if backlog.age is not None and backlog.age > _BACKLOG_IS_OLD:
         return Check(name, Sign.WARM, _("behind by %(time)s", time=_duration(backlog.age)), detail)
-    if stands.failures:
+    if endpoint.failures:
         return Check(
-            name, Sign.WARM, _("failed %(count)d times in a row", count=stands.failures), detail
+            name, Sign.WARM, _("failed %(count)d times in a row", count=endpoint.failures), detail
         )
     return Check(name, Sign.GOOD, _("delivered"), detail)
 
 
 def _clock(ours: Services) -> Check:
-    """What Daraja's last answer to this worker told of the time."""
+    """How far this clock is from Daraja's, by Daraja's last answer to this worker."""
     name, found = _("Clock"), counters.marks("daraja_clock_skew_seconds")
     if not found:
         return Check(
@@ -255,22 +260,10 @@ def _clock(ours: Services) -> Check:
     return Check(name, Sign.WRONG, word, _("Keep it by NTP: timedatectl set-ntp true"))
 
 
-_CHECKS: tuple[Callable[[Services], Check | None], ...] = (
+_CHECKS: tuple[Callable[[Services], Check], ...] = (
     _database, _redis, _workers, _clock, _daraja_token, _daraja_pushes, _daraja_queries, _overdue,
     _unjudged, _webhooks,
 )  # fmt: skip
-
-
-def _last_push_reasons(session: Session, now: datetime) -> list[Reason]:
-    """What the newest push answers were decided to mean, newest first."""
-    found = session.scalars(
-        select(DecisionRow.reason)
-        .join(Evidence, Evidence.id == DecisionRow.evidence_id)
-        .where(Evidence.received_at >= now - _LATELY, Evidence.kind == Kind.PUSH_ANSWER.value)
-        .order_by(Evidence.received_at.desc())
-        .limit(_PUSHES)
-    )
-    return [Reason(each) for each in found]
 
 
 def _duration(time: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""The login page, and the way out."""
+"""The login page, and the logout."""
 
 import logging
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 @console.get("/login")
 def login() -> Response:
-    """The form; whoever is logged in goes on."""
+    """Show the form; an operator who is logged in is sent on."""
     if session.operator() is not None:
-        return redirect(_goal(), 303)
-    return _page()
+        return redirect(_next_page(), 303)
+    return _login_page()
 
 
 @console.post("/login")
 def take_login() -> Response:
-    """Check name and password, and begin a session that keeps nothing of the one before."""
+    """Check name and password, and begin a new session that keeps nothing of the old one."""
     name, password = request.form.get("name", ""), request.form.get("password", "")
     tried, address = operators.clean_name(name), request.remote_addr or UNKNOWN
     last = sender_of(operators.last_address(db.session(), tried) or UNKNOWN)
@@ -36,22 +36,26 @@ def take_login() -> Response:
     try:
         take_back = services().logins.check(tried, known=known, browser=browsers.known(tried))
     except Problem as problem:
-        _note("limited", tried, address)
-        return _page(problem.detail, problem.status, problem.retry_after)
+        _record_try("limited", tried, address)
+        return _login_page(problem.detail, problem.status, problem.retry_after)
     begun = operators.log_in(db.session(), name, password, address, services().now())
     if begun is None:
-        _note("refused", tried, address)
-        return _page(_("This name and password do not fit together."), 403)
+        _record_try("refused", tried, address)
+        return _login_page(_("This name and password do not fit together."), 403)
     take_back()
-    _note("taken", begun.name, address)
+    _record_try("taken", begun.name, address)
     session.begin(begun)
-    answer = redirect(_goal(), 303)
+    answer = redirect(_next_page(), 303)
     browsers.remember(answer, begun.name)
     return answer
 
 
-def _note(outcome: str, name: str, address: str) -> None:
-    """Guessing shows in log and metrics; what is typed for a name may be a password by mistake."""
+def _record_try(outcome: str, name: str, address: str) -> None:
+    """Write a try to log and metrics, so that guessing is noticed.
+
+    The name is logged only if an operator has it: it could be a password, typed into the wrong
+    field.
+    """
     counters.count("logins", outcome=outcome)
     known = name if operators.exists(db.session(), name) else "?"
     level = logging.INFO if outcome == "taken" else logging.WARNING
@@ -66,16 +70,18 @@ def logout() -> Response:
 
 
 def home() -> str:
-    """The page that a login leads to."""
+    """The address of the first page after a login."""
     first = "console.today" if "console.today" in current_app.view_functions else None
     return url_for(first or "console.transactions")
 
 
-def _goal() -> str:
+def _next_page() -> str:
     return own_path(request.values.get("next")) or home()
 
 
-def _page(error: str | None = None, status: int = 200, retry_after: int | None = None) -> Response:
+def _login_page(
+    error: str | None = None, status: int = 200, retry_after: int | None = None
+) -> Response:
     page = render_template(
         "console/login.html",
         error=error,

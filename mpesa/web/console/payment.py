@@ -1,4 +1,4 @@
-"""One payment: its facts, and everything that was ever heard of it, with what was decided."""
+"""One payment: its facts, all evidence of it, and the decisions on that evidence."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from mpesa.web.console.blueprint import console
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 
-# A forger who holds one token may have stored thousands of callbacks; they are read in pieces.
+# A forger who has one token may have stored thousands of callbacks, so they are shown in pieces.
 _EVENTS = 100
 
 
@@ -34,11 +34,12 @@ class Event:
 
     Attributes:
         kind: a `Kind`, or `created`, `announced` or `webhook`.
-        about: who it came from, or which webhook it is.
-        decisions: what was decided on it; what pages were told; the tries to deliver a webhook.
-        raw: its body as text; None where it has none.
-        whole: False where only the beginning of `raw` is given.
-        body: what an operator's act says, by name; else empty.
+        at: aware UTC.
+        about: the sender of the evidence, or the type of the webhook.
+        decisions: the decisions on evidence; the announcement; the tries to deliver a webhook.
+        raw: the body as text; None if there is none.
+        whole: whether `raw` is the whole body, not only its beginning.
+        body: the fields of an operator's act; None for anything else.
     """
 
     kind: str
@@ -52,22 +53,51 @@ class Event:
 
     @property
     def turn(self) -> str:
-        """The status that the last decision on it left; empty where there is none."""
+        """The status after the last decision on it; empty if there was no decision."""
         return self.decisions[-1].status if self.decisions and self.kind in list(Kind) else ""
 
 
 @console.get("/transactions/<transaction_id>")
 def transaction(transaction_id: str) -> str:
-    """The payment with its timeline; numbers masked, unless this is the page after `reveal`."""
-    found = find(transaction_id)
-    return _page(found, revealed=session.takes_a_look(found.id, services().now()))
+    """Show the payment with its timeline; numbers are masked, except on the page after `reveal`."""
+    row = find(transaction_id)
+    revealed = session.takes_a_look(row.id, services().now())
+    phone, same_line = None, 0
+    if row.msisdn is not None:
+        phone = f"+{row.msisdn}" if revealed else mask_msisdn(row.msisdn)
+        # Counted up to a hundred: a test line may have thousands.
+        of_line = select(Transaction.id).where(Transaction.msisdn == row.msisdn).limit(100)
+        count = select(func.count()).select_from(of_line.subquery())
+        same_line = db.session.scalar(count) or 0
+    others = select(Transaction).where(
+        Transaction.order_id == row.order_id, Transaction.id != row.id
+    )
+    begin = request.args.get("from", 0, int)
+    events, more = _timeline(row, begin, revealed=revealed)
+    return render_template(
+        "console/transaction.html",
+        row=row,
+        order=row.order,
+        phone=phone,
+        revealed=revealed,
+        events=events,
+        begin=begin,
+        more=more,
+        doubt=doubt_of(row.id) if row.needs_review else None,
+        acts=acts_for(row),
+        others=db.session.scalars(others.order_by(Transaction.attempt.desc())).all(),
+        same_line=same_line,
+        status_of_order=orders.account(db.session(), row.order_id).status(services().now()),
+        kinds=wording.KINDS,
+        act_names={name: each.title for name, each in ACTS.items()},
+    )
 
 
 @console.post("/transactions/<transaction_id>/reveal")
 def reveal(transaction_id: str) -> Response:
-    """Let the payer's number be shown once: that somebody looked is kept as evidence, by name.
+    """Let the payer's number be shown once; the operator who looked is kept as evidence.
 
-    Shown at the payment's own address, which can be read again, by a person and by the live page.
+    The number appears at the payment's own address, so that a reload and the live page find it.
     """
     found = find(transaction_id)
     raw = Raw(Kind.OPERATOR, json.dumps({"act": "reveal"}).encode(), session.operator())
@@ -77,10 +107,10 @@ def reveal(transaction_id: str) -> Response:
 
 
 def find(transaction_id: str) -> Transaction:
-    """The transaction with its order.
+    """Return the transaction with its order.
 
     Raises:
-        Problem: 404 where there is none.
+        Problem: 404 if there is none.
     """
     statement = (
         select(Transaction)
@@ -99,12 +129,12 @@ def find(transaction_id: str) -> Transaction:
 
 
 def acts_for(row: Transaction) -> list[Act]:
-    """What an operator may do with a payment as it stands."""
+    """The acts that an operator may carry out on a payment in its present state."""
     return [each for each in ACTS.values() if each.allowed(row)]
 
 
 def doubt_of(transaction_id: str) -> str | None:
-    """One sentence on what is contradictory; None where nothing ever was."""
+    """One sentence on what is contradictory; None if nothing ever was."""
     newest = (
         select(DecisionRow.why)
         .where(DecisionRow.transaction_id == transaction_id, DecisionRow.needs_review)
@@ -115,59 +145,34 @@ def doubt_of(transaction_id: str) -> str | None:
     return decisions.doubt(why) if why else None
 
 
-# What is cut off is looked at a little, so that no number is cut in two before it is masked.
+# Characters that are read beyond the shown ones, so that no number is cut in two before masking.
 _MARGIN = 200
 
 
 def read_body(
     evidence: Evidence, msisdn: str | None, *, revealed: bool = False, whole: bool = False
 ) -> str:
-    """A body as text, masked unless it was asked for; a little more than is shown, or all of it."""
+    """A body as text.
+
+    Args:
+        msisdn: the payer's number, which is masked; None if it was forgotten.
+        revealed: whether nothing is masked.
+        whole: whether all of the body is read, not only a little more than is shown.
+    """
     text = raw_bodies.readable(evidence.body, None if whole else raw_bodies.SHOWN + _MARGIN)
     return text if revealed else raw_bodies.masked(text, msisdn)
 
 
-def _page(row: Transaction, *, revealed: bool = False) -> str:
-    begin = request.args.get("from", 0, int)
-    events, more = _events(row, begin, revealed=revealed)
-    others = select(Transaction).where(
-        Transaction.order_id == row.order_id, Transaction.id != row.id
-    )
-    return render_template(
-        "console/transaction.html",
-        row=row,
-        order=row.order,
-        phone=_phone(row, revealed=revealed),
-        revealed=revealed,
-        events=events,
-        begin=begin,
-        more=more,
-        doubt=doubt_of(row.id) if row.needs_review else None,
-        acts=acts_for(row),
-        others=db.session.scalars(others.order_by(Transaction.attempt.desc())).all(),
-        same_line=_same_line(row),
-        status_of_order=orders.account(db.session(), row.order_id).status(services().now()),
-        kinds=wording.KINDS,
-        act_names={name: each.title for name, each in ACTS.items()},
-    )
+def _timeline(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event], int | None]:
+    """One piece of the timeline.
 
+    Args:
+        begin: the id of its first evidence.
 
-def _phone(row: Transaction, *, revealed: bool) -> str | None:
-    if row.msisdn is None:
-        return None
-    return f"+{row.msisdn}" if revealed else mask_msisdn(row.msisdn)
-
-
-def _same_line(row: Transaction) -> int:
-    """How many payments the line has, up to a hundred."""
-    if row.msisdn is None:
-        return 0
-    some = select(Transaction.id).where(Transaction.msisdn == row.msisdn).limit(100).subquery()
-    return db.session.scalar(select(func.count()).select_from(some)) or 0
-
-
-def _events(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event], int | None]:
-    """The timeline from a piece of evidence on, and where it goes on; None: that is all."""
+    Returns:
+        The events in order of time, and the id with which the next piece begins; None if there is
+        no next piece.
+    """
     statement = (
         select(Evidence)
         .where(Evidence.transaction_id == row.id, Evidence.id >= begin)
@@ -177,59 +182,55 @@ def _events(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Event
     )
     found = db.session.scalars(statement).all()
     shown, more = found[:_EVENTS], found[_EVENTS].id if len(found) > _EVENTS else None
-    events = [_event(each, row.msisdn, revealed=revealed) for each in shown]
+    events = [_event_of(each, row.msisdn, revealed=revealed) for each in shown]
     if not begin:
         events.insert(0, Event("created", row.created_at))
     if more is None:
-        events += [*_announcements(row.id), *_webhooks(row.id)]
+        announcements = (
+            select(Announcement)
+            .where(Announcement.transaction_id == row.id)
+            .order_by(Announcement.id.desc())
+            .limit(_EVENTS)
+        )
+        events += [
+            Event("announced", each.announced_at, decisions=[each])
+            for each in reversed(db.session.scalars(announcements).all())
+        ]
+        messages = (
+            select(WebhookMessage)
+            .where(WebhookMessage.transaction_id == row.id)
+            .options(selectinload(WebhookMessage.attempts))
+            .order_by(WebhookMessage.created_at)
+            .limit(_EVENTS)
+        )
+        events += [
+            Event("webhook", each.created_at, about=each.type, decisions=each.attempts)
+            for each in db.session.scalars(messages)
+        ]
     return sorted(events, key=lambda each: each.at), more
 
 
-def _event(evidence: Evidence, msisdn: str | None, *, revealed: bool) -> Event:
+def _event_of(evidence: Evidence, msisdn: str | None, *, revealed: bool) -> Event:
     asked_for = request.args.get("whole", 0, int) == evidence.id
     text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
     whole = asked_for or len(text) <= raw_bodies.SHOWN
-    own = evidence.kind == Kind.OPERATOR
+    by_operator = evidence.kind == Kind.OPERATOR
+    said = None
+    if by_operator:
+        try:
+            read = json.loads(evidence.body)
+        except ValueError:
+            read = None
+        said = {name: str(value) for name, value in read.items()} if isinstance(read, dict) else {}
     return Event(
         evidence.kind,
         evidence.received_at,
         about=evidence.source,
         evidence_id=evidence.id,
         decisions=evidence.decisions,
-        raw=None if own or not text.strip() else text if whole else text[: raw_bodies.SHOWN],
+        raw=None
+        if by_operator or not text.strip()
+        else text[: None if whole else raw_bodies.SHOWN],
         whole=whole,
-        body=_said(evidence.body) if own else None,
+        body=said,
     )
-
-
-def _said(body: bytes) -> dict[str, str]:
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return {}
-    return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
-
-
-def _announcements(transaction_id: str) -> list[Event]:
-    heard = (
-        select(Announcement)
-        .where(Announcement.transaction_id == transaction_id)
-        .order_by(Announcement.id.desc())
-        .limit(_EVENTS)
-    )
-    newest = db.session.scalars(heard).all()
-    return [Event("announced", each.announced_at, decisions=[each]) for each in reversed(newest)]
-
-
-def _webhooks(transaction_id: str) -> list[Event]:
-    told = (
-        select(WebhookMessage)
-        .where(WebhookMessage.transaction_id == transaction_id)
-        .options(selectinload(WebhookMessage.attempts))
-        .order_by(WebhookMessage.created_at)
-        .limit(_EVENTS)
-    )
-    return [
-        Event("webhook", each.created_at, about=each.type, decisions=each.attempts)
-        for each in db.session.scalars(told)
-    ]

@@ -1,6 +1,7 @@
-"""The list of payments: newest first, filtered, searched, and read a page at a time both ways."""
+"""The list of payments: newest first, filtered, searched, and paged in both directions."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, Row, Select, and_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, select, tuple_
 from werkzeug.wrappers import Response
 
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
@@ -44,12 +45,12 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is narrowed to; None: not by this.
+    """The filters of a list; a filter that is None does not apply.
 
     Attributes:
-        day: in Nairobi.
-        line_of: id of a transaction whose line the payments have; so no number is in an address,
-            which every proxy logs.
+        day: a day in Nairobi.
+        line_of: the id of a transaction whose line the payments share. The number itself must not
+            be in an address, since every proxy logs addresses.
         before, after: where the page begins, going back or forward in time.
     """
 
@@ -68,7 +69,7 @@ class Page:
     """A page of the list, newest first.
 
     Attributes:
-        newer, older: where the next page begins; None where there is none.
+        newer, older: where the next page in that direction begins; None if there is none.
     """
 
     rows: Sequence[Row[*tuple[Any, ...]]]
@@ -78,27 +79,35 @@ class Page:
 
 @console.get("/transactions")
 def transactions() -> str:
-    """The payments that the address asks for."""
+    """List the payments that the address asks for."""
     wanted = wanted_by(request.args)
+    line = None
+    if wanted.line_of is not None:
+        of_line = select(Transaction.msisdn).where(Transaction.id == wanted.line_of)
+        msisdn = db.session.scalar(of_line)
+        line = mask_msisdn(msisdn) if msisdn else None
     return render_template(
         "console/transactions.html",
         page=read(wanted),
         wanted=wanted,
-        line=_masked_line(wanted.line_of),
+        line=line,
         statuses=list(Status),
         reasons=reasons_of(wanted.status),
-        address=_address,
+        address=_address_with,
         mask=mask_msisdn,
     )
 
 
 @console.post("/transactions")
 def search() -> Response:
-    """Find by whatever was typed; a form is posted, so that a number stands in no address."""
+    """Lead to the payments that fit what was typed.
+
+    The form is posted, so that no number is in an address.
+    """
     typed = request.form.get("q", "").strip()
     if not typed:
         return redirect(url_for("console.transactions"), 303)
-    found = _found(typed)
+    found = _address_of(typed)
     if found is None:
         flash(
             _("Nothing was found. A receipt, a reference, an id or a whole number fits."), "refused"
@@ -108,22 +117,22 @@ def search() -> Response:
 
 
 def wanted_by(query: Any) -> Wanted:
-    """Read an address; what makes no sense in it is ignored."""
+    """Read the filters from an address; parts that make no sense are ignored."""
     reference = query.get("reference", "")
     return Wanted(
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
-        day=_day(query.get("day", "")),
+        day=_read_day(query.get("day", "")),
         reference=reference if is_reference(reference) else None,
-        order=_id(query.get("order")),
-        line_of=_id(query.get("line_of")),
+        order=_id_or_none(query.get("order")),
+        line_of=_id_or_none(query.get("line_of")),
         before=cursor_of(query.get("before", "")),
         after=cursor_of(query.get("after", "")),
     )
 
 
 def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
-    """The SELECT of a page and one row more, from its beginning on; never an OFFSET."""
+    """The SELECT of a page and one more row, from where the page begins; it has no OFFSET."""
     place = tuple_(Transaction.created_at, Transaction.id)
     rows = select(*_COLUMNS).join_from(Transaction, Order).where(*_conditions(wanted))
     if wanted.after is not None:
@@ -137,18 +146,20 @@ def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
 
 
 def read(wanted: Wanted) -> Page:
-    """One page of the list."""
+    """Read one page of the list."""
     found = db.session.execute(statement(wanted)).all()
     rows, more = found[:PAGE], len(found) > PAGE
     if wanted.after is not None:
         rows = rows[::-1]
-        return Page(rows, _place(rows[0]) if more else None, _place(rows[-1]) if rows else None)
-    newer = _place(rows[0]) if rows and wanted.before is not None else None
-    return Page(rows, newer, _place(rows[-1]) if more else None)
+        return Page(
+            rows, _cursor_at(rows[0]) if more else None, _cursor_at(rows[-1]) if rows else None
+        )
+    newer = _cursor_at(rows[0]) if rows and wanted.before is not None else None
+    return Page(rows, newer, _cursor_at(rows[-1]) if more else None)
 
 
 def reasons_of(status: Status | None) -> list[Reason]:
-    """The reasons to choose from."""
+    """The reasons to choose from: those of a status, or all."""
     return [each for each in Reason if status is None or _fits(each, status)]
 
 
@@ -159,37 +170,25 @@ def day_bounds(day: date) -> tuple[datetime, datetime]:
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool] | None] = [
-        _of_state(wanted.status, wanted.reason),
-        _of_day(wanted.day),
-        Order.reference == wanted.reference if wanted.reference else None,
-        Transaction.order_id == wanted.order if wanted.order else None,
-        _of_line(wanted.line_of),
-    ]
-    return [each for each in conditions if each is not None]
-
-
-def _of_state(status: Status | None, reason: Reason | None) -> ColumnElement[bool] | None:
-    if reason is None:
-        return Transaction.status == status.value if status else None
-    # Both are said, since the index for rare reasons holds only what can be rare.
-    fitting = next(each for each in Status if _fits(reason, each))
-    own = and_(Transaction.status == fitting.value, Transaction.reason == reason.value)
-    return own if status in (None, fitting) else and_(own, Transaction.status == status.value)
-
-
-def _of_day(day: date | None) -> ColumnElement[bool] | None:
-    if day is None:
-        return None
-    begin, end = day_bounds(day)
-    return and_(Transaction.created_at >= begin, Transaction.created_at < end)
-
-
-def _of_line(transaction_id: str | None) -> ColumnElement[bool] | None:
-    if transaction_id is None:
-        return None
-    line = select(Transaction.msisdn).where(Transaction.id == transaction_id)
-    return Transaction.msisdn == line.scalar_subquery()
+    conditions = []
+    if wanted.status is not None:
+        conditions.append(Transaction.status == wanted.status.value)
+    if wanted.reason is not None:
+        # With its status, since the index for rare reasons holds only what can be rare.
+        fitting = next(each for each in Status if _fits(wanted.reason, each))
+        conditions.append(Transaction.status == fitting.value)
+        conditions.append(Transaction.reason == wanted.reason.value)
+    if wanted.day is not None:
+        begin, end = day_bounds(wanted.day)
+        conditions += [Transaction.created_at >= begin, Transaction.created_at < end]
+    if wanted.reference is not None:
+        conditions.append(Order.reference == wanted.reference)
+    if wanted.order is not None:
+        conditions.append(Transaction.order_id == wanted.order)
+    if wanted.line_of is not None:
+        line = select(Transaction.msisdn).where(Transaction.id == wanted.line_of)
+        conditions.append(Transaction.msisdn == line.scalar_subquery())
+    return conditions
 
 
 def _fits(reason: Reason, status: Status) -> bool:
@@ -198,49 +197,31 @@ def _fits(reason: Reason, status: Status) -> bool:
     return status is (Status.PENDING if reason in PENDING_REASONS else Status.SUCCESS)
 
 
-def _found(typed: str) -> str | None:
-    """The address of what was typed: a payment, or a list of some."""
-    receipt = find_receipt(typed)
-    by_receipt = select(Transaction.id).where(Transaction.receipt == receipt)
-    by_id = select(Transaction.id).where(Transaction.id == typed)
-    for found in (
-        db.session.scalar(by_receipt) if receipt else None,
-        db.session.scalar(by_id) if is_id(typed) else None,
-    ):
-        if found:
+def _address_of(typed: str) -> str | None:
+    """The address of what was typed: of one payment, or of a list; None if nothing fits."""
+    if receipt := find_receipt(typed):
+        by_receipt = select(Transaction.id).where(Transaction.receipt == receipt)
+        if found := db.session.scalar(by_receipt):
             return url_for("console.transaction", transaction_id=found)
-    return _list_of_line(typed) or _list_of_order(typed)
-
-
-def _list_of_line(typed: str) -> str | None:
-    try:
-        msisdn = parse_msisdn(typed)
-    except InvalidPhone:
-        return None
-    newest = select(Transaction.id).where(Transaction.msisdn == msisdn)
-    found = db.session.scalar(newest.order_by(Transaction.created_at.desc()).limit(1))
-    return url_for("console.transactions", line_of=found) if found else None
-
-
-def _list_of_order(typed: str) -> str | None:
+    if is_id(typed) and db.session.scalar(select(Transaction.id).where(Transaction.id == typed)):
+        return url_for("console.transaction", transaction_id=typed)
+    with suppress(InvalidPhone):
+        of_line = select(Transaction.id).where(Transaction.msisdn == parse_msisdn(typed))
+        newest = of_line.order_by(Transaction.created_at.desc()).limit(1)
+        if found := db.session.scalar(newest):
+            return url_for("console.transactions", line_of=found)
     if is_id(typed) and db.session.scalar(select(Order.id).where(Order.id == typed)):
         return url_for("console.transactions", order=typed)
-    known = select(Order.id).where(Order.reference == typed).limit(1)
-    if is_reference(typed) and db.session.scalar(known):
+    of_reference = select(Order.id).where(Order.reference == typed).limit(1)
+    if is_reference(typed) and db.session.scalar(of_reference):
         return url_for("console.transactions", reference=typed)
     return None
 
 
-def _masked_line(transaction_id: str | None) -> str | None:
-    if transaction_id is None:
-        return None
-    line = select(Transaction.msisdn).where(Transaction.id == transaction_id)
-    msisdn = db.session.scalar(line)
-    return mask_msisdn(msisdn) if msisdn else None
-
-
-def _address(wanted: Wanted, **changed: object) -> str:
-    """The address of this list with something changed; from its beginning unless a place is."""
+def _address_with(wanted: Wanted, **changed: object) -> str:
+    """The address of this list with some filters changed; it begins at the newest payment, unless
+    `before` or `after` is among the changes.
+    """
     kept = {
         "status": wanted.status, "reason": wanted.reason, "day": wanted.day,
         "reference": wanted.reference, "order": wanted.order, "line_of": wanted.line_of,
@@ -249,19 +230,20 @@ def _address(wanted: Wanted, **changed: object) -> str:
     return url_for("console.transactions", **named)  # type: ignore[arg-type]
 
 
-def _place(row: Row[*tuple[Any, ...]]) -> Cursor:
+def _cursor_at(row: Row[*tuple[Any, ...]]) -> Cursor:
     return Cursor(row.created_at, row.id)
 
 
 def cursor_of(text: str) -> Cursor | None:
+    """Read a place in the list; None for anything that is none."""
     moment, _dot, row_id = text.partition(".")
-    # Sixteen digits reach into the year 2286, and no further than a datetime can.
+    # Microseconds of sixteen digits end in the year 2286, which a datetime can still hold.
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 16 and is_id(row_id)):
         return None
     return Cursor(_EPOCH + int(moment) * _MICROSECOND, row_id)
 
 
-def _day(text: str) -> date | None:
+def _read_day(text: str) -> date | None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -269,7 +251,7 @@ def _day(text: str) -> date | None:
     return day if 1970 < day.year < 9999 else None
 
 
-def _id(text: str | None) -> str | None:
+def _id_or_none(text: str | None) -> str | None:
     return text if is_id(text) else None
 
 

@@ -10,34 +10,34 @@ from mpesa.web.console.blueprint import console
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])(?:\+?254|0)([17][0-9]{2})[0-9]{3}([0-9]{3})(?![0-9A-Za-z])")
 # It ends in the payer's number (daraja/answers: CheckoutRequestID).
 _CHECKOUT_ID = re.compile(r"ws_CO_[0-9A-Za-z_-]*?([0-9A-Za-z]{0,3})(?![0-9A-Za-z_-])")
-# Of a string in JSON the whole, else a mark, else anything but white space.
+# A whole JSON string, else a punctuation mark, else anything but white space.
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-# They end a line, where nobody expects it.
+# Characters that end a line, which few readers expect.
 _BREAKS = "\u2028\u2029"
-# A longer body is shown whole when asked for.
+# Characters; the rest of a longer body is shown on demand.
 SHOWN = 3000
 _DEEPEST = 12
 
 
 def readable(body: bytes, most: int | None = None) -> str:
-    """The body as text: JSON in lines, every value as it came; unseen marks are spelled out.
+    """The body as text: JSON in lines, every value as it came, invisible characters spelled out.
 
     Args:
-        most: about so many characters are worked on, however large it is; None: all of it.
+        most: about how many characters are read, however long the body is; None for all.
     """
     text = body.decode("utf-8", "backslashreplace")
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return visible(text[:most])
-    return visible(_in_lines(text, most))
+    return visible(_json_in_lines(text, most))
 
 
 def masked(text: str, msisdn: str | None) -> str:
     """The text without the payer's number, however it is written, and without Daraja's ids.
 
     Args:
-        msisdn: the payer's; None where it was blanked.
+        msisdn: the payer's number; None if it was forgotten.
     """
     text = _CHECKOUT_ID.sub(r"ws_CO_•••\1", text)
     text = _NUMBER.sub(r"0\1•••\2", text)
@@ -48,7 +48,7 @@ def masked(text: str, msisdn: str | None) -> str:
     return text
 
 
-def _in_lines(text: str, most: int | None) -> str:
+def _json_in_lines(text: str, most: int | None) -> str:
     """JSON with an indent, part by part: numbers and repeated names stay as they were sent."""
     out: list[str] = []
     depth, length, before = 0, 0, ""
@@ -70,13 +70,13 @@ def _in_lines(text: str, most: int | None) -> str:
 
 
 def _indent(depth: int) -> str:
-    """Daraja's bodies are five deep; of one that is a thousand deep nobody reads the steps."""
+    """Two spaces for each level, to a limit: Daraja's bodies have five levels."""
     return "  " * min(depth, _DEEPEST)
 
 
 @console.app_template_filter("visible")
 def visible(text: str) -> str:
-    """Marks that turn text around, hide it or move the cursor are written as their numbers."""
+    """Write characters that reverse text, hide it or move the cursor as their numbers."""
     return "".join(
         each
         if each in "\n\t" or not (unicodedata.category(each).startswith("C") or each in _BREAKS)

@@ -1,8 +1,8 @@
-"""What a person has to decide: what is contradictory, the evidence side by side, and what to do."""
+"""The payments that a person has to decide about: the contradiction, its evidence, and the acts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import render_template, request
@@ -21,7 +21,7 @@ from mpesa.web.console.payment import acts_for
 from mpesa.web.http.services import services
 
 PAGE = 20
-# What is worth a look, and needs no decision: so far back, and so many.
+# How far back, and how many, payments are listed that are worth a look but need no decision.
 _RECENT = timedelta(days=7)
 _GLANCES = 20
 
@@ -32,10 +32,10 @@ class Case:
 
     Attributes:
         sentence: what is contradictory.
-        decision: the newest one that asked for a person; None where it cannot be found.
-        evidence: what that was decided on.
-        said: what the evidence says, where it is a callback of which something can be made out.
-        codes: codes that the shopper typed.
+        decision: the newest one that asked for a person; None if there is none.
+        evidence: the evidence of that decision.
+        said: what that evidence says, if it is a callback that can be read in part.
+        codes: the codes that the shopper typed, newest first.
         rivals: the order's other payments that succeeded.
         other: the id of a payment that has, or claims, the same receipt.
     """
@@ -53,37 +53,31 @@ class Case:
 
 @console.get("/review")
 def review() -> str:
-    """The oldest first."""
-    rows, after = _page()
-    now = services().now()
+    """List the payments that need a review, the oldest first."""
+    begin = payments.wanted_by(request.args).after
+    found = db.session.scalars(statement(begin)).all()
+    rows, last = found[:PAGE], found[PAGE - 1] if len(found) > PAGE else None
+    since = services().now() - _RECENT
     return render_template(
         "console/review.html",
         cases=[_case(each) for each in rows],
-        after=after,
+        after=payments.Cursor(last.created_at, last.id) if last else None,
         begun="after" in request.args,
-        late=_late(now - _RECENT),
-        typed=_typed(now - _RECENT),
+        late=_paid_late(since),
+        typed=_codes_typed(since),
         kinds=wording.KINDS,
         mask=mask_msisdn,
     )
 
 
 def statement(after: payments.Cursor | None) -> Any:
-    """The SELECT of a page and one row more."""
+    """The SELECT of a page and one more row."""
     rows = select(Transaction).where(Transaction.needs_review)
     if after is not None:
         place = tuple_(Transaction.created_at, Transaction.id)
         rows = rows.where(place > tuple_(after.created_at, after.id))
     in_order = rows.order_by(Transaction.created_at, Transaction.id)
     return in_order.options(joinedload(Transaction.order)).limit(PAGE + 1)
-
-
-def _page() -> tuple[Sequence[Transaction], payments.Cursor | None]:
-    begin = payments.wanted_by(request.args).after
-    found = db.session.scalars(statement(begin)).all()
-    rows = found[:PAGE]
-    more = len(found) > PAGE
-    return rows, payments.Cursor(rows[-1].created_at, rows[-1].id) if more else None
 
 
 def _case(row: Transaction) -> Case:
@@ -101,37 +95,30 @@ def _case(row: Transaction) -> Case:
         Transaction.id != row.id,
         Transaction.status == Status.SUCCESS.value,
     )
+    codes = (
+        select(Evidence.body)
+        .where(Evidence.transaction_id == row.id, Evidence.kind == Kind.SMS_CODE.value)
+        .order_by(Evidence.id.desc())
+        .limit(5)
+    )
+    said = None
+    if evidence is not None and evidence.kind == Kind.CALLBACK:
+        said = read_roughly(evidence.body)
     return Case(
         row,
         decisions.doubt(decision.why) if decision else "",
         decision,
         evidence,
-        _said(evidence),
-        _codes(row.id),
+        said,
+        [body.decode("ascii", "replace") for body in db.session.scalars(codes)],
         db.session.scalars(rivals).all(),
         decisions.other_payment(decision.why) if decision else None,
         acts_for(row),
     )
 
 
-def _said(evidence: Evidence | None) -> StkResult | None:
-    if evidence is None or evidence.kind != Kind.CALLBACK:
-        return None
-    return read_roughly(evidence.body)
-
-
-def _codes(transaction_id: str) -> list[str]:
-    typed = (
-        select(Evidence.body)
-        .where(Evidence.transaction_id == transaction_id, Evidence.kind == Kind.SMS_CODE.value)
-        .order_by(Evidence.id.desc())
-        .limit(5)
-    )
-    return [body.decode("ascii", "replace") for body in db.session.scalars(typed)]
-
-
-def _late(since: Any) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Money that came after its payment was called failed."""
+def _paid_late(since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Payments that were paid after they had failed."""
     late = (
         select(Transaction.id, Transaction.created_at, Transaction.amount, Transaction.receipt,
                Transaction.msisdn, Order.reference)
@@ -147,8 +134,8 @@ def _late(since: Any) -> Sequence[Row[*tuple[Any, ...]]]:
     return db.session.execute(late).all()
 
 
-def _typed(since: Any) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Codes that shoppers typed for payments that are not paid."""
+def _codes_typed(since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The codes that shoppers typed for payments that are not paid."""
     typed = (
         select(Transaction.id, Evidence.received_at, Transaction.status, Transaction.reason,
                Transaction.amount, Evidence.body, Order.reference)

@@ -1,4 +1,4 @@
-"""Who is logged in: a cookie that names a row, opened for the console and its sockets alone."""
+"""The login of an operator: a cookie that names a row, for the console and its sockets only."""
 
 from datetime import datetime
 
@@ -12,8 +12,8 @@ from mpesa.config import Settings
 from mpesa.models import db
 from mpesa.web.http.services import services
 
-# Under which name the cookie holds whose number the next page may show, and for how many seconds:
-# a redirect takes one trip, on 2G a few seconds.
+# The cookie's entry for the payment whose number the next page may show, and how many seconds it
+# is valid: the redirect takes one round trip, on 2G a few seconds.
 _LOOK = "look"
 _LOOK_WITHIN = 30
 
@@ -25,7 +25,7 @@ class LoggedIn(UserMixin):
     """The operator of a request.
 
     Attributes:
-        id: what the cookie holds, by Flask-Login's wish under this name.
+        id: the token in the cookie; Flask-Login requires this name.
     """
 
     def __init__(self, name: str, token: str) -> None:
@@ -44,32 +44,32 @@ def register(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",  # the socket's handshake is not below /console
         PERMANENT_SESSION_LIFETIME=operators.LOGIN_LASTS,
-        # Asked for in the console alone: no other form is sent with a cookie.
+        # The console checks its forms itself: no other form is sent with a cookie.
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=int(operators.LOGIN_LASTS.total_seconds()),
-        # It wants a Referer, which our own Referrer-Policy keeps back.
+        # That check requires a Referer, which our own Referrer-Policy suppresses.
         WTF_CSRF_SSL_STRICT=False,
     )
     csrf.init_app(app)
     _login_manager.init_app(app, add_context_processor=False)
-    # Phones change their address; a stolen cookie ends with its row.
+    # Phones change their address; a stolen cookie is ended by deleting its row.
     _login_manager.session_protection = None
 
 
 @_login_manager.user_loader
-def _load(token: str) -> LoggedIn | None:
+def _load_operator(token: str) -> LoggedIn | None:
     name = operators.who(db.session(), token, services().now())
     db.session.rollback()
     return LoggedIn(name, token) if name else None
 
 
 def operator() -> str | None:
-    """The name of the operator whose request, or socket's handshake, this is; None for a guest."""
+    """The name of the operator who sent this request or handshake; None for a guest."""
     return str(current_user.name) if current_user.is_authenticated else None
 
 
 def begin(login: operators.Login) -> None:
-    """Log in; nothing is kept of what the cookie held before."""
+    """Log in; of what the cookie held before, only the language is kept."""
     language = cookie.get("lang")
     cookie.clear()
     if language:
@@ -78,7 +78,7 @@ def begin(login: operators.Login) -> None:
 
 
 def end() -> None:
-    """Log out, here and wherever the cookie was copied to."""
+    """Log out, also for copies of the cookie."""
     if current_user.is_authenticated:
         operators.log_out(db.session(), current_user.id)
     logout_user()
@@ -86,12 +86,12 @@ def end() -> None:
 
 
 def allow_a_look(transaction_id: str, now: datetime) -> None:
-    """Let the next page of a payment show its payer's number; that it was asked for is kept."""
+    """Let the next page of a payment show its payer's number."""
     cookie[_LOOK] = [transaction_id, now.timestamp()]
 
 
 def takes_a_look(transaction_id: str, now: datetime) -> bool:
-    """Whether this page may show the number: once, and soon, as a cookie can be copied."""
+    """Whether this page may show the number: only once and soon, since a cookie can be copied."""
     allowed, at = cookie.get(_LOOK, (None, 0.0))
     if allowed != transaction_id:
         return False

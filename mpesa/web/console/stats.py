@@ -1,13 +1,12 @@
-"""What a day's payments came to, by few queries that the database itself adds up."""
+"""The figures of a day's payments, by few queries that let the database do the adding."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Integer, Select, case, cast, extract, func, select
+from sqlalchemy import Integer, case, cast, extract, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -17,10 +16,11 @@ from mpesa.models import Transaction
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 _DAY = timedelta(days=1)
-# Kenya has no summer time (IANA tz database, Africa/Nairobi): an hour of its day is one of UTC's.
+# Hours. Kenya has no summer time (IANA tz database, Africa/Nairobi), so the hours of its day begin
+# with those of UTC.
 _AHEAD = 3
 
-# What a payer can do nothing about: when these pile up, M-PESA or the way to it is in trouble.
+# Reasons that no payer causes: when these pile up, M-PESA or the way to it is in trouble.
 AT_MPESA = frozenset(
     {
         Reason.UNREACHABLE,
@@ -31,16 +31,16 @@ AT_MPESA = frozenset(
         Reason.UNKNOWN_CODE,
     }
 )
-# An hour is bad when such a share of it failed at M-PESA, and so many fewer than usual were paid;
-# a few payments prove nothing.
+# An hour is bad if this share of it failed at M-PESA, and if its success rate is this much below
+# the usual one; fewer settled payments than the last number prove nothing.
 _MUCH_FAILED, _WORSE_BY, _WORTH_JUDGING = 0.2, 0.1, 8
-# Longer than a prompt lives, and than any wait that an hour's picture needs.
+# Seconds; longer waits count as this one. It is longer than a prompt can be answered.
 _LONGEST = 600
 
 
 @dataclass
 class Tally:
-    """Payments that were begun in some span of time, by what became of them."""
+    """The payments that began in some span of time, by their outcome."""
 
     paid: int = 0
     by_payer: int = 0
@@ -51,22 +51,26 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Settled without money."""
+        """Payments that were settled without money."""
         return self.by_payer + self.at_mpesa
 
     @property
     def all(self) -> int:
-        """Pushed in that time."""
+        """All payments that began in that time."""
         return self.paid + self.failed + self.waiting
 
     @property
     def rate(self) -> float | None:
-        """The share of the settled that were paid; None where none is settled."""
+        """The share of settled payments that were paid; None if none is settled."""
         settled = self.paid + self.failed
         return self.paid / settled if settled else None
 
     def add(self, status: str, reason: str, count: int, amount: int) -> None:
-        """Count in payments of one end."""
+        """Add payments with the same outcome.
+
+        Args:
+            amount: what they cost together, in whole shillings.
+        """
         if status == Status.SUCCESS:
             self.paid += count
             self.taken += amount
@@ -99,9 +103,9 @@ class Day:
 
     Attributes:
         hours: 24 of them.
-        waits: by hour, where a result came.
+        waits: by hour, for the hours with a result.
         before: the whole day before.
-        before_by_now: the day before, as it stood at the same time of day.
+        before_by_now: the day before, up to the same time of day.
     """
 
     date: date
@@ -113,7 +117,7 @@ class Day:
     before_by_now: Tally
 
     def is_bad(self, hour: int) -> bool:
-        """Whether clearly fewer payments than usual came through in an hour, by M-PESA's fault."""
+        """Whether clearly fewer payments than usual were paid in an hour, because of M-PESA."""
         tally, usual = self.hours[hour], self.usual_rate
         settled = tally.paid + tally.failed
         if tally.rate is None or usual is None or settled < _WORTH_JUDGING:
@@ -122,13 +126,13 @@ class Day:
 
     @property
     def usual_rate(self) -> float | None:
-        """The success rate of the day before; of the day itself where there was none."""
+        """The success rate of the day before; if it had none, that of the day itself."""
         return self.total.rate if self.before.rate is None else self.before.rate
 
 
 @dataclass(frozen=True)
 class Open:
-    """What is not done yet, whenever it began."""
+    """The payments that are not done yet, of all days."""
 
     pending: int
     overdue: vitals.Pending
@@ -153,12 +157,23 @@ def read_day(session: Session, now: datetime) -> Day:
         now: aware UTC.
     """
     begin, end = bounds(day_of(now))
-    hours, before, by_now = [Tally() for _ in range(24)], Tally(), Tally()
-    total = Tally()
-    for row in session.execute(_ends(session, begin, end, now - _DAY)):
-        counted = (row.status, row.reason, row.many, row.amount)
-        for tally in _tallies(row, hours, total, before, by_now):
-            tally.add(*counted)
+    today = cast(case((Transaction.created_at >= begin, 1), else_=0), Integer).label("today")
+    by_now = case((Transaction.created_at <= now - _DAY, 1), else_=0).label("by_now")
+    keys = (today, by_now, _hour(session).label("hour"), Transaction.status, Transaction.reason)
+    outcomes = session.execute(
+        select(*keys, func.count().label("many"), func.sum(Transaction.amount).label("amount"))
+        .where(Transaction.created_at >= begin - _DAY, Transaction.created_at < end)
+        .group_by("today", "by_now", "hour", Transaction.status, Transaction.reason)
+    )
+    hours, total = [Tally() for _ in range(24)], Tally()
+    before, before_by_now = Tally(), Tally()
+    for row in outcomes:
+        if row.today:
+            tallies = [hours[(row.hour + _AHEAD) % 24], total]
+        else:
+            tallies = [before, before_by_now] if row.by_now else [before]
+        for tally in tallies:
+            tally.add(row.status, row.reason, row.many, row.amount)
     waits = _waits(session, begin, end)
     every = [each for hour in waits.values() for each in hour]
     return Day(
@@ -168,7 +183,7 @@ def read_day(session: Session, now: datetime) -> Day:
         waits={hour: found for hour, each in waits.items() if (found := _measure(each))},
         all_waits=_measure(every),
         before=before,
-        before_by_now=by_now,
+        before_by_now=before_by_now,
     )
 
 
@@ -180,33 +195,13 @@ def read_open(session: Session) -> Open:
     return Open(sum(each.count for each in pending.values()), overdue, review or 0)
 
 
-def _tallies(
-    row: Any, hours: Sequence[Tally], total: Tally, before: Tally, by_now: Tally
-) -> Iterable[Tally]:
-    if row.today:
-        return (hours[(row.hour + _AHEAD) % 24], total)
-    return (before, by_now) if row.by_now else (before,)
-
-
-def _ends(session: Session, begin: datetime, end: datetime, day_ago: datetime) -> Select[Any]:
-    """How many ended how, by hour, today and yesterday."""
-    today = cast(case((Transaction.created_at >= begin, 1), else_=0), Integer).label("today")
-    by_now = case((Transaction.created_at <= day_ago, 1), else_=0).label("by_now")
-    hour = _hour(session).label("hour")
-    keys = (today, by_now, hour, Transaction.status, Transaction.reason)
-    return (
-        select(*keys, func.count().label("many"), func.sum(Transaction.amount).label("amount"))
-        .where(Transaction.created_at >= begin - _DAY, Transaction.created_at < end)
-        .group_by("today", "by_now", "hour", Transaction.status, Transaction.reason)
-    )
-
-
 def _waits(session: Session, begin: datetime, end: datetime) -> dict[int, list[tuple[int, int]]]:
-    """Seconds from push to result and how often, by the hour of the push.
+    """How often each wait from push to result occurred, in seconds, by the hour of the push.
 
-    Only where Daraja took the push: a refusal comes at once and says nothing of M-PESA's pace.
+    Only pushes that Daraja took count: a refusal comes at once and says nothing about M-PESA's
+    speed.
     """
-    hour, seconds = _hour(session).label("hour"), _seconds(session).label("seconds")
+    hour, seconds = _hour(session).label("hour"), _seconds_to_result(session).label("seconds")
     found = session.execute(
         select(hour, seconds, func.count())
         .where(
@@ -241,14 +236,14 @@ def _quantile(ordered: Sequence[tuple[int, int]], rank: float) -> int:
 
 
 def _hour(session: Session) -> ColumnElement[int]:
-    """The hour of the push in UTC, whatever zone the database's session has."""
+    """The hour of the push in UTC, in whichever time zone the database's session is."""
     created = Transaction.created_at
     if session.get_bind().dialect.name == "postgresql":
         return cast(extract("hour", func.timezone("UTC", created)), Integer)
     return cast(func.strftime("%H", created), Integer)
 
 
-def _seconds(session: Session) -> ColumnElement[int]:
+def _seconds_to_result(session: Session) -> ColumnElement[int]:
     begin, end = Transaction.created_at, Transaction.settled_at
     if session.get_bind().dialect.name == "postgresql":
         return cast(func.floor(extract("epoch", end - begin)), Integer)

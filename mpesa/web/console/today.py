@@ -1,8 +1,7 @@
-"""Today at a glance: what came in, what did not, and whether M-PESA is to blame."""
+"""Today at a glance: what was paid, what failed, and whether M-PESA is the cause."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flask import render_template
 from flask_babel import gettext as _
@@ -16,7 +15,7 @@ from mpesa.web.console.charts import Column, Share, Span
 from mpesa.web.console.stats import Day, Tally
 from mpesa.web.http.services import services
 
-# An hour with fewer results has no rate worth a line.
+# With fewer results, an hour's rate means too little for the line.
 _FEW = 4
 # From the bottom of a column up; classes of the style sheet.
 _KINDS = ("paid", "by-payer", "at-mpesa", "waiting")
@@ -35,26 +34,44 @@ class ReasonShare:
 
 @console.get("/")
 def today() -> str:
-    """The day in Nairobi so far, beside yesterday."""
+    """Show the day in Nairobi so far, beside yesterday."""
     now = services().now()
     day = stats.read_day(db.session(), now)
-    hours = [_hour_words(day, hour) for hour in range(24)]
+    hour_rows = [
+        {
+            "span": span_of(hour),
+            "tally": tally,
+            "waits": day.waits.get(hour),
+            "bad": day.is_bad(hour),
+        }
+        for hour, tally in enumerate(day.hours)
+        if tally.all
+    ]
+    bad_hours = [
+        {
+            "span": span_of(hour),
+            "rate": tally.rate,
+            "worst": next(each for each in reasons_of(tally) if each.at_mpesa),
+        }
+        for hour, tally in enumerate(day.hours)
+        if day.is_bad(hour)
+    ]
     return render_template(
         "console/today.html",
         now=now,
         day=day,
         open=stats.read_open(db.session()),
         rate_chart=_rate_chart(day),
-        hour_chart=_hour_chart(day, hours),
+        hour_chart=_hour_chart(day),
         wait_chart=_wait_chart(day),
-        hour_rows=[_row(day, hour) for hour in range(24) if _has_any(day, hour)],
-        bad_hours=_bad_hours(day),
+        hour_rows=hour_rows,
+        bad_hours=bad_hours,
         reasons=reasons_of(day.total),
     )
 
 
 def reasons_of(tally: Tally) -> Sequence[ReasonShare]:
-    """Reasons of failure, the most frequent first; bars are by the longest."""
+    """Reasons of failure, the most frequent first; its bar has the full width."""
     found = tally.reasons.most_common()
     most = found[0][1] if found else 1
     return [
@@ -70,61 +87,26 @@ def reasons_of(tally: Tally) -> Sequence[ReasonShare]:
 
 
 def span_of(hour: int) -> str:
-    """An hour as people write it, from when to when."""
+    """An hour as people write it, from its beginning to its end."""
     return f"{hour:02}:00\N{EN DASH}{(hour + 1) % 24:02}:00"
 
 
-def _has_any(day: Day, hour: int) -> bool:
-    return day.hours[hour].all > 0
-
-
-def _bad_hours(day: Day) -> list[dict[str, Any]]:
-    return [
-        {
-            "span": span_of(hour),
-            "rate": day.hours[hour].rate,
-            "worst": next(each for each in reasons_of(day.hours[hour]) if each.at_mpesa),
-        }
-        for hour in range(24)
-        if day.is_bad(hour)
-    ]
-
-
-def _row(day: Day, hour: int) -> dict[str, Any]:
-    return {
-        "span": span_of(hour),
-        "tally": day.hours[hour],
-        "waits": day.waits.get(hour),
-        "bad": day.is_bad(hour),
-    }
-
-
-def _hour_words(day: Day, hour: int) -> str:
-    tally = day.hours[hour]
-    return str(
-        _(
+def _hour_chart(day: Day) -> Markup:
+    columns = []
+    for hour, each in enumerate(day.hours):
+        words = _(
             "%(span)s: %(paid)d paid, %(by_payer)d ended by the payer, %(at_mpesa)d failed at"
             " M-PESA, %(waiting)d not settled",
             span=span_of(hour),
-            paid=tally.paid,
-            by_payer=tally.by_payer,
-            at_mpesa=tally.at_mpesa,
-            waiting=tally.waiting,
+            paid=each.paid,
+            by_payer=each.by_payer,
+            at_mpesa=each.at_mpesa,
+            waiting=each.waiting,
         )
-    )
-
-
-def _hour_chart(day: Day, words: Sequence[str]) -> Markup:
-    columns = [
-        Column(
-            f"{hour:02}",
-            (each.paid, each.by_payer, each.at_mpesa, each.waiting),
-            words[hour],
-            marked=day.is_bad(hour),
-            major=hour % 3 == 0,
+        parts = (each.paid, each.by_payer, each.at_mpesa, each.waiting)
+        columns.append(
+            Column(f"{hour:02}", parts, words, marked=day.is_bad(hour), major=hour % 3 == 0)
         )
-        for hour, each in enumerate(day.hours)
-    ]
     about = _("A column for each hour of the day; the same numbers are in the table below.")
     return charts.stacked("hours", _("Payments by hour"), about, _KINDS, columns, 210)
 
@@ -167,11 +149,11 @@ def _wait_chart(day: Day) -> Markup:
 
 @console.app_template_filter("percent")
 def percent(share: float | None) -> str:
-    """`0.823` becomes `82%`; nothing to divide is a dash."""
+    """Write a share in per cent: `0.823` becomes `82%`; None becomes a dash."""
     return "\N{EN DASH}" if share is None else f"{share:.0%}"
 
 
 @console.app_template_filter("points")
 def points(share: float, before: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Write the difference of two shares in percentage points, with its sign."""
     return f"{(share - before) * 100:+.0f}".replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""What an operator is told: states, reasons, kinds of evidence, times."""
+"""The operator's words for states, reasons, kinds of evidence and times."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -81,12 +81,12 @@ def nairobi(moment: datetime, pattern: str = "d MMM yyyy, HH:mm:ss") -> str:
 
 @console.app_template_filter("moment")
 def moment_in_nairobi(moment: datetime) -> str:
-    """The same to the millisecond, for what happens within a second."""
+    """A time in Nairobi to the millisecond, for events within the same second."""
     return f"{nairobi(moment, 'd MMM, HH:mm:ss')}.{moment.microsecond // 1000:03}"
 
 
 @console.app_template_filter("utc")
 def utc(moment: datetime) -> str:
     """A time in UTC, to the millisecond."""
-    told = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return told.replace("+00:00", "Z").replace("T", " ")
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z").replace("T", " ")
