@@ -1,7 +1,7 @@
-"""Sockets: who may enter which room, and what each room is told.
+"""Sockets: which socket may enter which room, and what each room is told.
 
-Here be surgery. Thousands of pages wait on one worker, and the stock Engine.IO and python-socketio
-pay for each of them with greenlets, queues and scans. So `connections`, `room_index` and
-`admission` reach into private parts of both; nothing outside of this package knows of them.
-tests/seams.py names each of these parts, and what fails where a release changes it.
+Thousands of pages wait on one worker, and the stock Engine.IO and python-socketio spend greenlets,
+queues and scans on each of them. So `connections`, `room_index` and `admission` use private parts
+of both libraries; no code outside of this package does. tests/seams.py names each of these parts,
+and the test that fails if a release changes it.
 """

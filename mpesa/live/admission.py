@@ -1,4 +1,4 @@
-"""The SocketIO object, and who may enter which room."""
+"""The SocketIO object, and the rules by which a socket may enter a room."""
 
 import contextlib
 import logging
@@ -22,17 +22,17 @@ from mpesa.web.http.security import is_ours
 
 log = logging.getLogger(__name__)
 
-# The only thing that a browser sends is its CONNECT, about 150 bytes.
+# Bytes. All that a browser sends is its CONNECT, about 150 bytes.
 LARGEST_MESSAGE = 4096
-# A client says which transaction it wants right after it connected; one that does not is no page.
+# Seconds. Our page names its transaction right after it connected; other clients are closed.
 SILENT_FOR = 10.0
-# Long enough for the refusal to be read, short enough to be gone within a second.
+# Seconds; long enough for the client to read the refusal, and gone within a second.
 REFUSED_FOR = 0.3
 
 # The first letters of Socket.IO's packets (Socket.IO protocol 5).
 _CONNECT, _DISCONNECT, _EVENT, _ACK = "0", "1", "2", "3"
 
-# Seconds between two lines of the log about hosts that are not ours: anybody can send one.
+# Seconds between two log lines about foreign host names, since any stranger can send one.
 _A_LINE_EVERY = 60.0
 
 # Keys of our own in a connection's environ.
@@ -43,7 +43,11 @@ _ASKED = "mpesa.asked"
 
 
 def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[SocketIO, Rooms]:
-    """Make the SocketIO object: WebSocket only, same origin only, one room a socket."""
+    """Create the SocketIO object: WebSocket only, same origin only, one room for each socket.
+
+    Args:
+        now: returns the time, aware UTC.
+    """
     socketio = SocketIO()
     rooms = Rooms(socketio, now)
 
@@ -54,7 +58,7 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
                 with app.app_context():
                     rooms.enter(sid, *environ.pop(_SHOWN))
             connections.slim(environ)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page comes back by itself
+        except Exception as error:  # noqa: BLE001 - after any failure, the page connects again
             log.error("a socket could not be shown its payment (%s)", type(error).__name__)
             socketio.server.disconnect(sid, namespace)
             return
@@ -72,7 +76,7 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
         manage_session=False,
         serve_client=False,
         http_compression=False,
-        # One more pass over all connections; a silent one is noticed where it is read.
+        # It would scan all connections; a silent one is noticed when it is read.
         monitor_clients=False,
     )
     app.wsgi_app = _own_hosts_only(app, answer_over_http)  # type: ignore[method-assign, assignment]
@@ -85,8 +89,8 @@ def create(app: Flask, async_mode: str, now: Callable[[], datetime]) -> tuple[So
 def _engine_log() -> logging.Logger:
     """Engine.IO's log as a part of ours.
 
-    Left to itself it has a handler of its own, which writes plain text whatever LOG_FORMAT says.
-    Its lines hold what strangers send (an Origin, a session's id), as it came.
+    Its own handler would write plain text even with LOG_FORMAT=json. Its lines hold what strangers
+    send (an Origin, a session's id), so they are quoted.
     """
 
     def quote(record: logging.LogRecord) -> bool:
@@ -94,15 +98,16 @@ def _engine_log() -> logging.Logger:
         return True
 
     engine_log = log.getChild("engine")
-    engine_log.setLevel(logging.ERROR)  # below, it tells of every packet
-    engine_log.filters = [quote]  # one, however many applications are made
+    engine_log.setLevel(logging.ERROR)  # below that level it logs every packet
+    engine_log.filters = [quote]  # only one, even if several applications are created
     return engine_log
 
 
 def _own_hosts_only(app: Flask, answer_over_http: Any) -> Callable[[Any, Any], Iterable[bytes]]:
-    """Give handshakes that name another host the answer that HTTP gives them: 400.
+    """Answer handshakes that name another host like HTTP does: 400.
 
-    Engine.IO would shake hands: a page under another name that leads here is of the same origin.
+    Engine.IO would accept them: to it, a page under another name of this server has the same
+    origin.
 
     Args:
         answer_over_http: the application without sockets.
@@ -112,7 +117,7 @@ def _own_hosts_only(app: Flask, answer_over_http: Any) -> Callable[[Any, Any], I
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         nonlocal silent_until
-        # Kept in the environ, it would hold every page that left in a cycle.
+        # Kept in the environ, it would keep every page that left alive in a reference cycle.
         asked = Request(environ, populate_request=False)
         if not asked.path.startswith("/socket.io") or is_ours(app, asked.host):
             return with_sockets(environ, start_response)
@@ -127,9 +132,9 @@ def _own_hosts_only(app: Flask, answer_over_http: Any) -> Callable[[Any, Any], I
 
 
 def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
-    """Check what a socket asks for; what it is shown is kept until the connection stands."""
-    # The sockets' address is no route of Flask's. That error's traceback would hold all the request
-    # in a cycle, and thousands of them take the garbage collector tens of milliseconds at once.
+    """Check what a socket asks for; its snapshot waits until the connection is acknowledged."""
+    # The sockets' address is no route of Flask's. That error's traceback would keep the request in
+    # a reference cycle, and thousands of those cost tens of milliseconds of garbage collection.
     request.routing_exception = None
     fields = auth if isinstance(auth, dict) else {}
     transaction_id = fields.get("tx_id")
@@ -152,7 +157,7 @@ def _admit(socketio: SocketIO, rooms: Rooms, auth: Any) -> None:
 
 
 def _watch_connections(socketio: SocketIO, rooms: Rooms) -> None:
-    """Make connections light, and close those that ask for nothing: Engine.IO keeps them."""
+    """Make connections light, and close those that ask for nothing, which Engine.IO keeps open."""
     engine = socketio.server.eio
     accept = engine.handlers["connect"]
     pings = connections.Later(socketio, engine.ping_interval)
@@ -167,7 +172,7 @@ def _watch_connections(socketio: SocketIO, rooms: Rooms) -> None:
         if _EXPECTED in environ:
             rooms.expect_no_longer(environ.pop(_EXPECTED))
         if _ENTERED not in environ:
-            # Beside: a client that reads nothing would hold up the look at the next one.
+            # In the background: a client that reads nothing would hold up all checks after it.
             socketio.start_background_task(engine.disconnect, eio_sid)
 
     engine.on("connect", accept_and_watch)
@@ -176,8 +181,8 @@ def _watch_connections(socketio: SocketIO, rooms: Rooms) -> None:
 def _take_connects_only(socketio: SocketIO) -> None:
     """Take CONNECT and DISCONNECT, ignore events, close a connection that sends anything else.
 
-    There is no event that a client may send. python-socketio would run our connect handler for
-    one of that name, and write a traceback for each frame that is no protocol.
+    Clients may send no events. python-socketio would run our connect handler for an event of that
+    name, and log a traceback for each frame that breaks the protocol.
     """
     engine = socketio.server.eio
     take = engine.handlers["message"]
@@ -187,12 +192,13 @@ def _take_connects_only(socketio: SocketIO) -> None:
         if kind in (_EVENT, _ACK):
             return
         if kind == _DISCONNECT or (kind == _CONNECT and _asks_first(socketio, eio_sid)):
-            with contextlib.suppress(ValueError, RecursionError):  # it cannot be read
+            with contextlib.suppress(ValueError, RecursionError):  # the frame cannot be read
                 take(eio_sid, message)
-                if _listens(socketio, eio_sid):
-                    return
+                manager = socketio.server.manager
+                if any(manager.sid_from_eio_sid(eio_sid, n) for n in manager.get_namespaces()):
+                    return  # still in a namespace
                 if kind == _CONNECT:
-                    # Refused, or no namespace of ours: the answer may still be read.
+                    # Refused, or not a namespace of ours: the client may still read the answer.
                     _end_later(socketio, eio_sid, REFUSED_FOR)
                     return
         engine.disconnect(eio_sid)
@@ -201,32 +207,25 @@ def _take_connects_only(socketio: SocketIO) -> None:
 
 
 def _asks_first(socketio: SocketIO, eio_sid: str) -> bool:
-    """Whether a connection asks for its room for the first time; a page does so once."""
+    """Whether a connection asks for its room for the first time; our page asks only once."""
     environ = socketio.server.environ.get(eio_sid)
-    if environ is None or _ASKED in environ:  # None: it was ended while this frame waited
+    if environ is None or _ASKED in environ:  # None: it ended while this frame waited
         return False
     environ[_ASKED] = True
     return True
 
 
-def _listens(socketio: SocketIO, eio_sid: str) -> bool:
-    """Whether a connection is still in a namespace."""
-    manager = socketio.server.manager
-    return any(manager.sid_from_eio_sid(eio_sid, each) for each in manager.get_namespaces())
-
-
 def has_left(socketio: SocketIO) -> bool:
-    """Whether the present connection ended while its question was answered."""
+    """Whether the present connection ended while its request was handled."""
     server = socketio.server
     eio_sid = server.manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]
     return eio_sid not in server.environ
 
 
 def close_later(socketio: SocketIO, seconds: float) -> None:
-    """Close the present connection after a refusal: it could ask again for ever otherwise."""
+    """Close the present connection some seconds after a refusal, so that it cannot ask for ever."""
     manager = socketio.server.manager
     eio_sid = manager.eio_sid_from_sid(request.sid, request.namespace)  # type: ignore[attr-defined]
-
     _end_later(socketio, eio_sid, seconds)
 
 
@@ -239,7 +238,7 @@ def _end_later(socketio: SocketIO, eio_sid: str, seconds: float) -> None:
 
 
 def close_all(socketio: SocketIO) -> None:
-    """Tell every open socket that the server goes; pages come back by themselves."""
+    """Close every open socket as the server ends; pages connect again by themselves."""
     engine = socketio.server.eio
     for eio_sid in list(engine.sockets):
         socketio.start_background_task(engine.disconnect, eio_sid)

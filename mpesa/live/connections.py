@@ -1,8 +1,9 @@
-"""What a waiting page costs: its Engine.IO connection without what only waits beside it.
+"""Light Engine.IO connections for waiting pages.
 
-Engine.IO keeps two more greenlets for each connection, one that waits for something to write and
-one that waits for the next ping, and a queue for the first. Here writing begins when there is
-something to write, and one greenlet knows all pings, which are due in the order of their coming.
+For each connection Engine.IO keeps two greenlets, one that waits for something to write and one
+that waits for the next ping, and a queue for the first. Here writing begins when there is something
+to write, and one greenlet keeps the times of all pings, which are due in the order in which they
+were scheduled.
 """
 
 import logging
@@ -21,11 +22,12 @@ from flask_socketio import SocketIO
 
 log = logging.getLogger(__name__)
 
-# A payment has about five snapshots, and a ping comes every 25 s.
+# Packets. A payment has about five snapshots, and a ping comes every 25 s.
 _MOST_WAITING = 50
-# A page sends its CONNECT and one answer a ping; more than this between two pings is no page.
+# Our page sends its CONNECT and one answer to each ping; no page of ours sends more than this
+# between two pings.
 _MOST_MESSAGES = 20
-# What a later request context of the same connection could need (another namespace's connect).
+# Entries that a later request context of the connection may need (another namespace's connect).
 _KEPT = {
     "flask.app", "HTTP_ACCEPT_LANGUAGE", "HTTP_COOKIE", "HTTP_HOST", "PATH_INFO", "QUERY_STRING",
     "REMOTE_ADDR", "REQUEST_METHOD", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT",
@@ -34,10 +36,10 @@ _KEPT = {
 
 
 class Later:
-    """Calls functions, all of them after the same time, from one greenlet.
+    """Calls functions later, each after the same delay, from one greenlet.
 
     Args:
-        seconds: from the wish to the call.
+        seconds: the delay.
     """
 
     def __init__(self, socketio: SocketIO, seconds: float) -> None:
@@ -47,7 +49,7 @@ class Later:
         self._waits = False
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call it when the time has passed; the time is the same for all, so the first is first."""
+        """Call the function after the delay; the order of calls is kept."""
         self._due.append((time.monotonic() + self._seconds, function, arguments))
         if not self._waits:
             self._waits = True
@@ -66,13 +68,13 @@ class Later:
 
 
 class Outgoing:
-    """What is still to be written to one connection; stands where Engine.IO has a queue.
+    """The packets that are still to be written to one connection; it replaces Engine.IO's queue.
 
     Args:
-        server: Engine.IO's, which knows how work is begun beside the present one.
+        server: Engine.IO's server, which can start background tasks.
     """
 
-    # Two writers would mix up the order. It is held for a line or two, so one serves all.
+    # Two writers would mix up the order. It is held for a line or two, so all connections share it.
     _turn = threading.Lock()
 
     __slots__ = ("_server", "_waiting", "_writes", "_ws")
@@ -84,14 +86,14 @@ class Outgoing:
         self._writes = False
 
     def open(self, ws: Any) -> None:
-        """From now on there is something to write to."""
+        """Begin to write: the WebSocket is open now."""
         self._ws = ws
         self._begin()
 
     def put(self, each: packet.Packet | None) -> None:
-        """Write a packet; None closes the connection once all before it is written.
+        """Write a packet; None closes the connection once every packet before it is written.
 
-        One that reads so little that this many wait is given up.
+        A page that lets more than `_MOST_WAITING` packets wait is disconnected.
         """
         with self._turn:
             waiting = self._waiting or []
@@ -103,16 +105,16 @@ class Outgoing:
         self._begin()
 
     def take_over(self, queue: Any) -> None:
-        """Write what stands in Engine.IO's own queue."""
+        """Write the packets of Engine.IO's own queue."""
         while not queue.empty():
             self.put(queue.get(block=False))
 
     def drop(self) -> None:
-        """Write no more; who calls this closes the connection."""
+        """Discard what was not written; the caller closes the connection."""
         self._waiting = None
 
     def join(self) -> None:
-        """Wait until all is written, a second at the most."""
+        """Wait until everything is written, for at most a second."""
         for _ in range(100):
             if not self._writes:
                 return
@@ -138,7 +140,7 @@ class Outgoing:
             self._end()
             return
         self._writes = False
-        self._begin()  # what came in between the last look and now
+        self._begin()  # a packet may have been added since the last look
 
     def _end(self) -> None:
         self._waiting = None
@@ -148,9 +150,9 @@ class Outgoing:
 
 
 class Connection(Socket):
-    """Engine.IO's connection, made light after the fact.
+    """An Engine.IO connection that `lighten` made light after it was created.
 
-    tests/live/test_connections.py fails where Engine.IO no longer does what is relied on here.
+    tests/live/test_connections.py fails if Engine.IO no longer does what this class relies on.
     """
 
     pings: Later
@@ -158,14 +160,14 @@ class Connection(Socket):
     heard = 0
 
     def schedule_ping(self) -> None:
-        """Ping after a while, unless one is under way."""
+        """Send a ping after the interval, unless one is already scheduled."""
         if self.last_ping:
             self.last_ping = None
-            # Weakly: a page that left is not kept in memory until its next ping.
+            # By a weak reference, so that a page that left does not stay in memory until then.
             self.pings.call(_ping_if_there, weakref.ref(self))
 
     def ping(self) -> None:
-        """Ping now."""
+        """Send a ping now, unless the connection is closed."""
         self.heard = 0
         if not self.closing and not self.closed:
             self.last_ping = time.time()
@@ -173,25 +175,38 @@ class Connection(Socket):
 
     def _websocket_handler(self, ws: Any) -> list[Any]:
         """Read until the page leaves, or is silent for longer than a ping and its answer take."""
-        _limit_silence(ws, self.server.ping_interval + self.server.ping_timeout)
+        silence = self.server.ping_interval + self.server.ping_timeout
+        # The socket is another attribute in each WebSocket library (see Engine.IO's async drivers).
+        for name in ("_sock", "socket"):
+            set_timeout = getattr(getattr(ws, name, None), "settimeout", None)
+            if set_timeout is not None:
+                set_timeout(silence)
         self.connected = self.upgraded = True
         self.queue.open(ws)
-        while (message := _next_message(ws)) is not None and self._takes(message):
+        while (message := _next_message(ws)) is not None and self._handle_message(message):
             pass
         self.queue.drop()
         self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         return []
 
-    def _takes(self, message: Any) -> bool:
-        """Handle a message; returns whether to go on."""
+    def _handle_message(self, message: Any) -> bool:
+        """Handle a message.
+
+        Returns:
+            Whether to read on; False closes the connection.
+        """
         self.heard += 1
         if self.heard > _MOST_MESSAGES:
             return False
-        # One whose next message is always there already would never let anybody else run.
+        # A page whose next message is always there already would never let other greenlets run.
         self.server.sleep(0)
         try:
             self.receive(packet.Packet(encoded_packet=message))
-        except (ValueError, RecursionError, EngineIOError):  # no protocol, or closed meanwhile
+        except (
+            ValueError,
+            RecursionError,
+            EngineIOError,
+        ):  # breaks the protocol, or is closed by now
             return False
         except Exception:
             log.exception("a message of a page could not be handled")
@@ -208,7 +223,7 @@ def lighten(connection: Socket, pings: Later) -> None:
     """Make a connection light that Engine.IO has just accepted.
 
     Args:
-        pings: calls after Engine.IO's ping interval.
+        pings: calls the next ping after Engine.IO's ping interval.
     """
     queue = connection.queue
     connection.__class__ = Connection
@@ -218,25 +233,17 @@ def lighten(connection: Socket, pings: Later) -> None:
 
 
 def slim(environ: dict[str, Any]) -> None:
-    """Forget what no later event of a connection can need of its request."""
+    """Remove the entries of a request that no later event of its connection needs."""
     kept = {name: environ[name] for name in environ.keys() & _KEPT}
     own = {name: each for name, each in environ.items() if name.startswith("mpesa.")}
-    environ.clear()  # what was deleted one by one would leave the table as large as it was
+    environ.clear()  # deleting entry by entry would leave the table as large as it was
     environ.update(kept | own)
 
 
 def _next_message(ws: Any) -> Any:
-    """What the page sends next; None where it left, or was silent for too long."""
+    """The page's next message; None if it left or was silent for too long."""
     try:
         return ws.wait()
     except Exception as error:  # noqa: BLE001 - each async server has its own for a page that left
         log.debug("a page left (%s)", type(error).__name__)
         return None
-
-
-def _limit_silence(ws: Any, seconds: float) -> None:
-    """The socket's attribute has another name in each WebSocket library (see Engine.IO)."""
-    for name in ("_sock", "socket"):
-        limit = getattr(getattr(ws, name, None), "settimeout", None)
-        if limit is not None:
-            limit(seconds)

@@ -1,4 +1,4 @@
-"""Who is in which room, and what each room has heard."""
+"""The rooms of checkout pages, and what each room was told."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,25 +14,25 @@ from mpesa.ledger import Change
 from mpesa.outbox import Announced
 from mpesa.web.http import sentences, snapshot_reads
 
-# Rooms that may stand empty before they are forgotten.
+# How many empty rooms are remembered before all empty ones are forgotten.
 _MOST_EMPTY = 1000
 
-# What was announced and not written down yet, while the database is gone: a minute of a busy
-# worker, a few MB. The oldest go first.
+# Announcements that wait to be stored while the database is gone: a minute of a busy worker, a few
+# MB. The oldest are dropped first.
 _MOST_UNWRITTEN = 20_000
 
 
 class Rooms:
-    """Who is in which room, and what each room has heard.
+    """The rooms of checkout pages, and what each room was told.
 
-    One transaction and one language is a room; the server alone puts sockets there. Nothing older
-    is ever sent after something newer, and nothing twice.
+    Each transaction has a room for each language, and only the server puts sockets there. A room is
+    never told an older snapshot after a newer one, nor the same one twice.
 
     Args:
-        now: the time, aware UTC.
+        now: returns the time, aware UTC.
 
     Attributes:
-        announced: what changed and went out to rooms, oldest first, until it is written down.
+        announced: the changes that rooms were told, oldest first, until they are stored.
     """
 
     def __init__(self, socketio: SocketIO, now: Callable[[], datetime]) -> None:
@@ -40,23 +40,24 @@ class Rooms:
         self._now = now
         self.announced: deque[Announced] = deque(maxlen=_MOST_UNWRITTEN)
         self._told: dict[str, int] = {}
-        # A mark for each transaction for whose room somebody set out; each announcement makes a new
-        # one, and none is used twice.
+        # A mark for each transaction whose room a socket is about to enter. Each announcement makes
+        # a new mark, and no mark is used twice.
         self._expected: dict[str, int] = {}
         self._marks = count(1)
 
     def announce(self, changes: Sequence[Change]) -> None:
-        """Tell the rooms of transactions what these are now, each in its own language."""
+        """Tell the rooms of transactions how these stand now, each in its own language."""
         for change in changes:
             self.look_at(change)
 
     def look_at(self, change: Change) -> bool:
-        """Tell a room what its transaction is now, unless it has heard that, or nobody is there.
+        """Tell a room how its transaction stands now, unless it was told or is empty.
 
-        Only what the database says is told or remembered, whatever `change` claims.
+        A hint of another worker has no snapshot, and may be wrong: then the database is read, and
+        only what it says is told and remembered.
 
         Returns:
-            Whether it may be so; False where the database was read, and knows of no such change.
+            False if the database was read and has no such change; else True.
         """
         transaction_id, told = change.transaction_id, self._told.get(change.transaction_id, 0)
         if transaction_id in self._expected:
@@ -71,14 +72,14 @@ class Rooms:
             snapshot = snapshot_reads.snapshot(transaction_id, self._now())
         if snapshot is None:
             return False
-        if self._tell(snapshot):
-            self._keep(snapshot)
+        if self._tell_newer(snapshot):
+            self._keep_announced(snapshot)
         return snapshot["seq"] >= change.seq
 
     def tell_again(self, transaction_ids: Sequence[str]) -> None:
-        """Tell rooms what their transactions are by now: time has changed what is said of them.
+        """Tell rooms how their transactions stand after a change that time alone brought.
 
-        Their `seq` is what it was, so that nothing is announced to anybody else.
+        Their `seq` stays as it was, so that other workers and webhooks are not told.
         """
         for transaction_id in transaction_ids:
             if not self._langs(transaction_id):
@@ -91,10 +92,10 @@ class Rooms:
         """Read what a socket will be shown once it is in its room; `enter` takes the answer.
 
         Args:
-            transaction_id: whatever a client sent for one.
+            transaction_id: what the client sent, of any type.
 
         Returns:
-            The snapshot, None where there is no such transaction, and a mark that the next
+            The snapshot, or None if there is no such transaction; and a mark that the next
             announcement makes old.
 
         Raises:
@@ -107,43 +108,45 @@ class Rooms:
         try:
             snapshot = snapshot_reads.snapshot(transaction_id, self._now())
         finally:
-            if snapshot is None:  # or the database failed: nobody would take it away
+            if snapshot is None:  # or the database failed: no `enter` will follow
                 self.expect_no_longer(transaction_id)
         return snapshot, mark
 
     def expect_no_longer(self, transaction_id: str) -> None:
-        """Forget the mark; a socket that still comes reads once more."""
+        """Forget the mark; a socket that enters after that reads the database again."""
         self._expected.pop(transaction_id, None)
 
     def enter(self, sid: str, snapshot: Snapshot, mark: int, lang: str) -> None:
-        """Put a socket into its room, and show it what was read, or what was announced since."""
+        """Put a socket into its room, and show it what was read or what was announced since."""
         transaction_id = snapshot["transaction_id"]
         self._socketio.server.enter_room(sid, room_of(transaction_id, lang), namespace="/")
         behind = snapshot["seq"] < self._told.get(transaction_id, 0)
         if behind or self._expected.get(transaction_id) != mark:
-            snapshot = self._newest(transaction_id) or snapshot
-        if not self._tell(snapshot):
+            snapshot = self._read_newest(transaction_id) or snapshot
+        if not self._tell_newer(snapshot):
             self._socketio.emit("status", sentences.with_message(snapshot, lang), to=sid)
 
-    def _tell(self, snapshot: Snapshot) -> bool:
-        """Emit to the whole room, unless it heard as much before; returns whether it was told."""
+    def _tell_newer(self, snapshot: Snapshot) -> bool:
+        """Emit to the whole room unless it was told as much before; returns whether it emitted."""
         transaction_id, seq = snapshot["transaction_id"], snapshot["seq"]
         if seq <= self._told.get(transaction_id, 0):
             return False
-        self._forget_empty_rooms()
+        # Forget empty rooms now and then, so that their numbers do not pile up.
+        if len(self._told) > _MOST_EMPTY + len(self._rooms()):
+            self._told = {each: seq for each, seq in self._told.items() if self._langs(each)}
         self._emit(snapshot)
         return True
 
     def _emit(self, snapshot: Snapshot) -> None:
-        # No greenlet is switched between this line and the emits: their order is that of `seq`.
+        # No other greenlet runs between this line and the emits, so they are in the order of `seq`.
         transaction_id = snapshot["transaction_id"]
         self._told[transaction_id] = snapshot["seq"]
         for lang in self._langs(transaction_id):
-            told = sentences.with_message(snapshot, lang)
-            self._socketio.emit("status", told, to=room_of(transaction_id, lang))
+            message = sentences.with_message(snapshot, lang)
+            self._socketio.emit("status", message, to=room_of(transaction_id, lang))
 
-    def _keep(self, snapshot: Snapshot) -> None:
-        """Remember a change that was told; who opens a page asks for itself, and is not counted."""
+    def _keep_announced(self, snapshot: Snapshot) -> None:
+        """Note a change that rooms were told, with how many pages; later pages do not count."""
         transaction_id = snapshot["transaction_id"]
         rooms = [room_of(transaction_id, lang) for lang in self._langs(transaction_id)]
         self.announced.append(
@@ -158,29 +161,24 @@ class Rooms:
             )
         )
 
-    def _newest(self, transaction_id: str) -> Snapshot | None:
-        """The snapshot, read once more where a newer one was announced meanwhile."""
+    def _read_newest(self, transaction_id: str) -> Snapshot | None:
+        """The snapshot, read again if a newer one is announced meanwhile."""
         snapshot = snapshot_reads.snapshot(transaction_id, self._now())
         while snapshot is not None and snapshot["seq"] < self._told.get(transaction_id, 0):
             snapshot = snapshot_reads.snapshot(transaction_id, self._now())
         return snapshot
 
-    def _forget_empty_rooms(self) -> None:
-        """Now and then, so that what shoppers left behind does not pile up."""
-        if len(self._told) > _MOST_EMPTY + len(self._rooms()):
-            self._told = {each: seq for each, seq in self._told.items() if self._langs(each)}
-
     def _langs(self, transaction_id: str) -> list[str]:
-        """The languages in which somebody here listens to a transaction."""
+        """The languages in which pages of this worker listen to a transaction."""
         rooms = self._rooms()
         return [lang for lang in sentences.LANGUAGES if room_of(transaction_id, lang) in rooms]
 
     def _rooms(self) -> dict[str, Any]:
-        """Every room of the checkout pages, with who is in it."""
+        """Every room of the checkout pages, with its sockets."""
         rooms: dict[str, Any] = self._socketio.server.manager.rooms.get("/", {})
         return rooms
 
 
 def room_of(transaction_id: str, lang: str) -> str:
-    """The name of a room."""
+    """The name of the room of a transaction in a language."""
     return f"{transaction_id}:{lang}"

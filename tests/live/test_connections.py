@@ -500,7 +500,7 @@ def test_engine_io_has_what_is_overridden_and_nothing_that_is_not_known_here():
     fresh = Socket(engineio.Server(async_mode="threading"), "sid")
 
     assert {"schedule_ping", "_websocket_handler", "_send_ping"} <= vars(Socket).keys()
-    assert not vars(Socket).keys() & {"ping", "_takes", "pings"}
+    assert not vars(Socket).keys() & {"ping", "_handle_message", "pings"}
     assert vars(fresh).keys() == {
         "server", "sid", "queue", "last_ping", "connected", "upgrading", "upgraded", "closing",
         "closed", "session",
