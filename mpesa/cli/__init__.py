@@ -31,7 +31,7 @@ def register(app: Flask) -> None:
 
 @contextmanager
 def one_line_for_wrong_settings() -> Iterator[None]:
-    """Let a `flask` command end with the line that names the setting, rather than a traceback."""
+    """Let a `flask` command end with one line that names the setting instead of a traceback."""
     try:
         yield
     except SettingsError as problem:

@@ -1,4 +1,4 @@
-"""flask doctor: what is wrong, and how to mend it."""
+"""flask doctor: checks the installation, and says how to fix what is wrong."""
 
 import sys
 from collections.abc import Sequence
@@ -15,32 +15,33 @@ from mpesa.web.http.services import services
 @click.command("doctor")
 @with_appcontext
 def doctor_command() -> None:
-    """Look at everything, in the order in which to mend it; exit status 1 where it is wrong."""
+    """Check everything, in the order in which to fix it; exit status 1 if anything is wrong."""
     findings = examination.examine(services())
-    _say(findings)
+    _print_findings(findings)
     if not all(finding.well for finding in findings):
         raise click.exceptions.Exit(1)
 
 
 def is_asked() -> bool:
-    """Whether this process is `flask doctor`, which has more to say about wrong settings."""
+    """Whether this process is `flask doctor`, which reports all wrong settings at once."""
     return "doctor" in sys.argv[1:]
 
 
 def say_wrong_settings(first: SettingsError) -> None:
-    """Say which settings are wrong, all of them: without them there is nothing else to look at.
+    """Print every wrong setting; without right settings nothing else can be checked.
 
     Args:
-        first: what ended the start; the only one where a setting is wrong by what it names.
+        first: the error that ended the start. It is printed alone if no setting is wrong by itself
+            but only what a setting names.
     """
     try:
         wrong = examination.examine_settings(environment())
     except SettingsError:  # .env cannot be read
         wrong = []
-    _say(wrong or [Finding("settings", False, str(first))])
-    click.echo("The rest is looked at once these are right.")
+    _print_findings(wrong or [Finding("settings", False, str(first))])
+    click.echo("The rest is checked once these settings are right.")
 
 
-def _say(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         click.echo(f"{'ok ' if finding.well else 'BAD'}  {finding.what:<12} {finding.says}")

@@ -1,4 +1,4 @@
-"""What `flask doctor` looks at, in the order in which to fix it, and how."""
+"""The checks of `flask doctor`, in the order in which to fix what they find."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,11 @@ from mpesa.models import Operator, db
 from mpesa.web.http.services import Services
 from mpesa.web.monitor.probes import proof
 
-# PUBLIC_URL may go through a proxy and a tunnel (seconds).
+# Seconds; PUBLIC_URL may go through a proxy and a tunnel.
 _PATIENCE = 10
 # Safaricom's rules forbid callback addresses with these (Daraja docs, Customer To Business Register
-# URL; tunnels in production). Pushes with them were refused to some and taken from others, so the
-# cheap way is an address that has none.
+# URL; tunnels in production). Daraja refused pushes with them to some merchants and took them from
+# others, so an address without them is the safe choice.
 _FORBIDDEN = (
     "mpesa", "m-pesa", "safaricom", "exec", "exe", "cmd", "sql", "query",
     "ngrok", "mockbin", "requestbin",
@@ -33,7 +33,13 @@ _FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check.
+
+    Attributes:
+        what: what was checked.
+        well: whether it is right.
+        says: the facts, or how to fix it.
+    """
 
     what: str
     well: bool
@@ -41,18 +47,19 @@ class Finding:
 
 
 def examine_settings(environ: Mapping[str, str]) -> list[Finding]:
-    """Every setting that is wrong; empty where an application can be made of them."""
+    """A finding for every wrong setting; empty if an application can be created from them."""
     return [Finding("settings", False, line) for line in config.problems(environ)]
 
 
 def examine(ours: Services) -> list[Finding]:
-    """Look at everything; settings were checked before, or there would be no application."""
+    """Check everything but the settings, which were checked before the application was created."""
     settings, database = ours.settings, vitals.database(db.engine)
+    trouble = vitals.ADVICE.get(database)
     return [
         own_secrets(settings),
         *(Finding("settings", False, each) for each in config.doubts(settings)),
         *(Finding("settings", True, each) for each in config.advice(settings)),
-        _database(database),
+        Finding("database", trouble is None, trouble or "answers, is migrated, can be written"),
         _redis(ours),
         _daraja(ours, database),
         _clock(settings),
@@ -64,9 +71,9 @@ def examine(ours: Services) -> list[Finding]:
 
 
 def own_secrets(settings: Settings) -> Finding:
-    """Whether somebody could guess what signs logins, makes orders or reads the metrics.
+    """Whether a secret that signs logins, creates orders or reads the metrics can be guessed.
 
-    Production does not start with such; where no money moves it only has to be known.
+    Production does not start with such secrets; a sandbox does, and this finding tells it.
     """
     ours = {
         "SECRET_KEY": (settings.secret_key,),
@@ -80,13 +87,14 @@ def own_secrets(settings: Settings) -> Finding:
     return Finding("settings", True, f"DARAJA_ENV={settings.daraja_env.value}")
 
 
-def _database(stands: vitals.Database) -> Finding:
-    wrong = vitals.ADVICE.get(stands)
-    return Finding("database", wrong is None, wrong or "answers, is migrated, can be written")
-
-
 def _redis(ours: Services) -> Finding:
-    running, url = _workers(), ours.settings.redis_url
+    try:
+        running = workers.count(db.session())
+    except SQLAlchemyError:
+        running = 0  # the database has a finding of its own
+    finally:
+        _end_transaction()
+    url = ours.settings.redis_url
     if url is None:
         says = f"REDIS_URL is not set, and {running} workers share the database: give all the same"
         alone = "not configured; set REDIS_URL for more than one worker"
@@ -106,17 +114,8 @@ def _redis(ours: Services) -> Finding:
     return Finding("redis", False, wrong)
 
 
-def _workers() -> int:
-    try:
-        return workers.count(db.session())
-    except SQLAlchemyError:
-        return 0  # the database has a finding of its own
-    finally:
-        _let_go()
-
-
-def _let_go() -> None:
-    """Keep no transaction open while others are asked: PostgreSQL would end it meanwhile."""
+def _end_transaction() -> None:
+    """Keep no transaction open while other servers are asked: PostgreSQL would end it meanwhile."""
     with suppress(SQLAlchemyError):
         db.session.rollback()
 
@@ -140,7 +139,7 @@ def _daraja(ours: Services, database: vitals.Database) -> Finding:
 
 
 def _clock(settings: Settings) -> Finding:
-    """Compare with the time that every answer of Daraja carries, its 404 for `/` as well."""
+    """Compare this clock with the Date of Daraja's answers, of which its 404 for `/` is one."""
     sent_at = datetime.now(UTC)
     try:
         answer = requests.get(
@@ -156,7 +155,7 @@ def _clock(settings: Settings) -> Finding:
 
 
 def clock_finding(by: timedelta) -> Finding:
-    """What the skew against Daraja's clock says about this machine's; negative: behind."""
+    """The finding for a skew against Daraja's clock; negative if this machine's is behind."""
     if abs(by) <= MOST_SKEW:
         return Finding("clock", True, "agrees with Daraja's")
     direction = "ahead of" if by > timedelta(0) else "behind"
@@ -166,9 +165,9 @@ def clock_finding(by: timedelta) -> Finding:
 
 
 def callback_address(settings: Settings) -> Finding:
-    """Whether the address that Daraja is given holds a word that Safaricom's rules forbid.
+    """Whether our callback addresses contain a word that Safaricom's rules forbid.
 
-    The path holds none, and the token is hexadecimal, so what remains is the host.
+    The path contains none, and the token is hexadecimal, so only the host can.
     """
     address = settings.public_url.lower()
     found = [word for word in _FORBIDDEN if word in address]
@@ -203,12 +202,18 @@ def _public_url(settings: Settings) -> Finding:
 
 
 def _webhooks(settings: Settings) -> Iterator[Finding]:
-    """Whether anybody answers there; nothing signed is sent, since that would be a message."""
+    """Whether WEBHOOK_URL answers; nothing signed is sent, since that would be a message."""
     url = settings.webhook_url
     if url is None:
         yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to be told of results")
         return
-    if _stopped(url):
+    try:
+        stopped = webhooks.endpoint_state(db.session(), url).stopped_at is not None
+    except SQLAlchemyError:
+        stopped = False  # the database has a finding of its own
+    finally:
+        _end_transaction()
+    if stopped:
         advice = "the endpoint answered 410 and is stopped: fix it, then flask webhooks retry"
         yield Finding("webhooks", False, advice)
     try:
@@ -225,17 +230,8 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
         yield Finding("webhooks", True, f"WEBHOOK_URL answers ({status} to an empty HEAD)")
 
 
-def _stopped(url: str) -> bool:
-    try:
-        return webhooks.endpoint_state(db.session(), url).stopped_at is not None
-    except SQLAlchemyError:
-        return False  # the database has a finding of its own
-    finally:
-        _let_go()
-
-
 def _operators(settings: Settings) -> Finding:
-    """Somebody has to be able to decide what waits for a person."""
+    """Whether an operator can log in and decide what waits for a person."""
     try:
         without = db.session.scalar(
             select(func.count()).select_from(Operator).where(Operator.password_hash == "")

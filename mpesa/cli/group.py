@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 
 class Group(AppGroup):
-    """Commands that end with one line, rather than a traceback, where the database fails."""
+    """Commands that end with one line instead of a traceback if the database fails."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -10,5 +10,5 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON arr
 
 
 def print_array(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one array, empty where there is nothing; ASCII, whatever the locale of a pipe is."""
+    """Print one array, which may be empty; in ASCII, so that a pipe's locale does not matter."""
     click.echo(json.dumps(list(rows), indent=2))

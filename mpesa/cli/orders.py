@@ -1,4 +1,4 @@
-"""flask orders: make orders."""
+"""flask orders: create orders."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 from mpesa.web.merchant.orders import make_order, parse_order
 
-orders_group = Group("orders", help="Make orders.")
+orders_group = Group("orders", help="Create orders.")
 
 
 @orders_group.command("create")
 @click.option("--amount", type=int, required=True, help="Whole shillings.")
 @click.option(
-    "--reference", required=True, help="Yours, 64 characters; the payer sees the last 12."
+    "--reference", required=True, help="Your reference, 64 characters; the payer sees the last 12."
 )
 @click.option("--description", required=True, help="What is paid for, 200 characters.")
 @click.option("--return-url", help="Where the shopper goes afterwards.")
 @click.option("--expires-at", help="ISO 8601 with its zone; no push is taken afterwards.")
-@click.option("--qr", "with_code", is_flag=True, help="Print it as a QR code too.")
+@click.option("--qr", "with_code", is_flag=True, help="Print the address as a QR code too.")
 def create_order(with_code: bool, **fields: Any) -> None:
-    """Make an order and print its checkout address, alone on the first line."""
+    """Create an order and print its checkout address, alone on the first line."""
     ours = services()
     try:
         with current_app.test_request_context():

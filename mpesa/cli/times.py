@@ -6,5 +6,5 @@ from mpesa.export import NAIROBI
 
 
 def in_nairobi(moment: datetime) -> str:
-    """A time for a person in Nairobi, its zone named: `2026-11-24 20:13:11 EAT`."""
+    """A time for a person in Nairobi, with its zone: `2026-11-24 20:13:11 EAT`."""
     return f"{moment.astimezone(NAIROBI):%Y-%m-%d %H:%M:%S %Z}"

@@ -1,4 +1,4 @@
-"""flask transactions: look at transactions."""
+"""flask transactions: list, show, reconcile, export and forget transactions."""
 
 import getpass
 import json
@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from mpesa import export, ledger, orders, reconciler, retention
 from mpesa.cli.group import Group
@@ -19,30 +18,33 @@ from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
 from mpesa.web.http.services import services
 
-transactions_group = Group("transactions", help="Look at transactions.")
+transactions_group = Group(
+    "transactions", help="List, show, reconcile, export and forget transactions."
+)
 
 
 @transactions_group.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @json_option
 def list_transactions(limit: int, as_json: bool) -> None:
-    """Print the newest transactions, one a line."""
+    """Print the newest transactions, one on each line."""
     newest = select(Transaction).order_by(Transaction.created_at.desc()).limit(limit)
     found = db.session.scalars(newest).all()
     if as_json:
-        print_array(map(_members, found))
+        print_array(map(_as_json, found))
         return
     for each in found:
+        phone = mask_msisdn(each.msisdn) if each.msisdn else "-"
         click.echo(
             f"{each.id}  {in_nairobi(each.created_at)}  {each.status:<7}"
-            f"  {each.reason:<18}  KES {each.amount:>7,}  {_masked(each)}"
+            f"  {each.reason:<18}  KES {each.amount:>7,}  {phone}"
             f"  {each.receipt or '-':<10}  {each.order.reference}"
             f"{'  needs review' if each.needs_review else ''}"
         )
 
 
-def _members(transaction: Transaction) -> dict[str, Any]:
-    """As the webhooks tell it, with what the list says besides."""
+def _as_json(transaction: Transaction) -> dict[str, Any]:
+    """The transaction as webhooks tell it, with its reference and whether it needs a review."""
     account = orders.account(db.session(), transaction.order_id)
     attempt = account.attempt(transaction.id)
     return {
@@ -52,11 +54,11 @@ def _members(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-# One id in 64 begins with a hyphen, and is no option.
+# One id in 64 begins with a hyphen, and must not be read as an option.
 @transactions_group.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("transaction_id")
 def show_transaction(transaction_id: str) -> None:
-    """Print one transaction: its snapshot, and its evidence with what was decided."""
+    """Print one transaction: its snapshot, its evidence, and the decisions on that evidence."""
     session = db.session()
     shown = ledger.snapshot_of(db.engine, transaction_id, services().now())
     if shown is None:
@@ -76,7 +78,7 @@ def show_transaction(transaction_id: str) -> None:
 
 @transactions_group.command("reconcile")
 def reconcile() -> None:
-    """Ask Daraja now about what is silent, as far as the query budget goes."""
+    """Ask Daraja now about transactions without an answer, as far as the query budget allows."""
     asked = reconciler.run_until_idle(db.session(), services().access, lambda _changed: None)
     click.echo(f"asked about {asked} of the transactions that are due")
 
@@ -96,41 +98,30 @@ def export_transactions(from_: datetime, to: datetime, full_phone: bool) -> None
 
 @transactions_group.command("forget")
 @click.option("--phone", help="Forget this line's payments, whatever their age, on request.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be forgotten.")
 def forget(phone: str | None, dry_run: bool) -> None:
-    """Blank numbers and raw messages older than RETENTION_DAYS; sums, receipts, states stay."""
+    """Blank numbers and raw messages older than RETENTION_DAYS; sums, receipts and states stay."""
     ours = services()
     by = f"flask, {getpass.getuser()}"
+    try:
+        msisdn = parse_msisdn(phone) if phone is not None else None
+    except InvalidPhone:
+        raise click.BadParameter("not a Kenyan mobile number", param_hint="--phone") from None
     with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
-        if phone is None:
+        if msisdn is None:
             age = timedelta(days=ours.settings.retention_days)
             done = retention.by_age(session, ours.now(), age, by, dry_run=dry_run)
         else:
-            done = _forget_line(session, _line(phone), by, dry_run=dry_run)
+            try:
+                done = retention.by_line(session, msisdn, ours.now(), by, dry_run=dry_run)
+            except retention.UnsettledLine as refusal:
+                raise click.ClickException(
+                    "nothing was forgotten: these payments of that line may still change, or wait"
+                    " for a person: " + ", ".join(refusal.transaction_ids)
+                ) from None
     verb = "would forget" if dry_run else "forgot"
     click.echo(
         f"{verb} the payer of {done.transactions} transactions, and {done.messages} raw messages"
     )
     if done.left:
         click.echo(f"{done.left} older ones stay: they may still change, or wait for a person")
-
-
-def _forget_line(session: Session, msisdn: str, by: str, *, dry_run: bool) -> retention.Forgotten:
-    try:
-        return retention.by_line(session, msisdn, services().now(), by, dry_run=dry_run)
-    except retention.UnsettledLine as refusal:
-        raise click.ClickException(
-            "nothing was forgotten: these payments of that line may still change, or wait for"
-            " a person: " + ", ".join(refusal.transaction_ids)
-        ) from None
-
-
-def _line(phone: str) -> str:
-    try:
-        return parse_msisdn(phone)
-    except InvalidPhone:
-        raise click.BadParameter("not a Kenyan mobile number", param_hint="--phone") from None
-
-
-def _masked(transaction: Transaction) -> str:
-    return mask_msisdn(transaction.msisdn) if transaction.msisdn else "-"

@@ -1,4 +1,4 @@
-"""flask version: which program this is. Flask's own `--version` tells Flask's alone."""
+"""flask version: the version of this program. Flask's own `--version` tells only Flask's."""
 
 import platform
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""flask webhooks: what the merchant's server was told, and sending it again."""
+"""flask webhooks: list the webhooks, send them again, and send a test."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,47 +18,53 @@ from mpesa.webhooks import (
     Answered,
     DeliveryState,
     Endpoint,
-    EndpointState,
     Failure,
     Unanswered,
 )
 
-webhooks_group = Group("webhooks", help="What the merchant's server was told.")
+webhooks_group = Group("webhooks", help="List the webhooks, send them again, and send a test.")
 
 
 @webhooks_group.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--undelivered", is_flag=True, help="Only what was not taken.")
+@click.option("--undelivered", is_flag=True, help="Only webhooks that were not taken.")
 @json_option
 def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
-    """Print the newest webhooks, one a line, and what keeps others back."""
+    """Print the newest webhooks, one on each line, and what holds others back."""
     session, now = db.session(), services().now()
     found = webhooks.page(session, limit, undelivered=undelivered)
     if as_json:
-        print_array(_members(each, now) for each in found)
+        print_array(_as_json(each, now) for each in found)
     else:
         for each in found:
-            click.echo(_line(each, now))
+            click.echo(_as_line(each, now))
     for line in _backlog(session, now):
-        click.echo(line, err=as_json)  # beside the array, for a person
+        click.echo(line, err=as_json)  # for a person, apart from the array
 
 
 def _backlog(session: Session, now: datetime) -> Iterator[str]:
-    """What waits, and what keeps it back, a line each."""
+    """How many webhooks wait, and what holds them back, in lines for a person."""
     url = services().settings.webhook_url
     if url is None:
         yield "WEBHOOK_URL is not set: nothing is written or sent"
         return
     waiting = webhooks.backlog(session, now)
     yield f"{waiting.count} waiting, {waiting.given_up} given up"
-    yield from _hindrances(webhooks.endpoint_state(session, url), now)
+    state = webhooks.endpoint_state(session, url)
+    if state.stopped_at is not None:
+        yield (
+            f"stopped since {in_nairobi(state.stopped_at)}: the endpoint answered 410. Fix it, then"
+            " `flask webhooks retry --all-failed`"
+        )
+    if state.resume_at is not None and state.resume_at > now:
+        yield f"paused until {in_nairobi(state.resume_at)}, after {state.failures} failures"
 
 
 @webhooks_group.command("retry")
 @click.argument("message_id", required=False)
-@click.option("--all-failed", is_flag=True, help="Everything that failed and was not taken.")
+@click.option("--all-failed", is_flag=True, help="All webhooks that failed and were not taken.")
 def retry(message_id: str | None, all_failed: bool) -> None:
-    """Have a webhook sent again at once, and open an endpoint again that answered 410."""
+    """Send a webhook again at once, and reopen an endpoint that answered 410."""
     if (message_id is None) == (not all_failed):
         raise click.UsageError(
             "name one webhook by its id, as `flask webhooks list --undelivered` prints it first, or"
@@ -76,7 +82,7 @@ def retry(message_id: str | None, all_failed: bool) -> None:
 
 @webhooks_group.command("test")
 def send_test() -> None:
-    """Send one signed message to WEBHOOK_URL now, and print what the server there answers."""
+    """Send one signed message to WEBHOOK_URL now, and print the answer."""
     ours = services()
     if ours.settings.webhook_url is None:
         raise click.ClickException("WEBHOOK_URL is not set: there is nowhere to send a message")
@@ -109,7 +115,7 @@ _UNANSWERED = {
 }
 
 
-def _members(message: WebhookMessage, now: datetime) -> dict[str, Any]:
+def _as_json(message: WebhookMessage, now: datetime) -> dict[str, Any]:
     state = webhooks.state_of(message, now)
     again = message.next_attempt_at if state is DeliveryState.WAITING else None
     return {
@@ -133,7 +139,7 @@ def _members(message: WebhookMessage, now: datetime) -> dict[str, Any]:
     }
 
 
-def _line(message: WebhookMessage, now: datetime) -> str:
+def _as_line(message: WebhookMessage, now: datetime) -> str:
     state = webhooks.state_of(message, now)
     last = message.attempts[-1] if message.attempts else None
     answer = (last.status_code or last.failure) if last else "-"
@@ -144,15 +150,3 @@ def _line(message: WebhookMessage, now: datetime) -> str:
         f"  tries {len(message.attempts)}, last {answer}"
         f"{again if state is DeliveryState.WAITING else ''}"
     )
-
-
-def _hindrances(state: EndpointState, now: datetime) -> list[str]:
-    lines = []
-    if state.stopped_at is not None:
-        lines.append(
-            f"stopped since {in_nairobi(state.stopped_at)}: the endpoint answered 410. Fix it, then"
-            " `flask webhooks retry --all-failed`"
-        )
-    if state.resume_at is not None and state.resume_at > now:
-        lines.append(f"paused until {in_nairobi(state.resume_at)}, after {state.failures} failures")
-    return lines

@@ -1,1 +1,1 @@
-"""One running process: its parts wired together, its loops, its database brought up to date."""
+"""One running process: wires its parts together, runs its loops, and migrates its database."""

@@ -1,4 +1,4 @@
-"""Opening the application's database, and bringing it to the newest migration."""
+"""Open the application's database, and bring it to the newest migration."""
 
 import logging
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from mpesa.models import db
 
 log = logging.getLogger(__name__)
 
-# Any number will do, as long as every worker takes the same lock: "MPESA" on a phone's keys.
+# Any number works as long as every worker takes the same lock: "MPESA" on a phone's keys.
 _MIGRATION_LOCK = 67_372
 
 
@@ -44,7 +44,15 @@ def connect(app: Flask, settings: Settings) -> None:
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise _unreadable() from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
-        _make_folder(Path(parsed.database).absolute())
+        file = Path(parsed.database).absolute()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        except OSError as error:
+            raise _wrong(
+                f"{file} cannot be written ({error.strerror}). Make the folder writable, or name"
+                " another file"
+            ) from None
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     # Parameters hold phone numbers and tokens, so they stay out of error texts and logs.
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
@@ -55,22 +63,22 @@ def connect(app: Flask, settings: Settings) -> None:
     }
     try:
         db.init_app(app)
-    except ArgumentError:  # as many hosts as ports, and the like
+    except ArgumentError:  # more hosts than ports, and the like
         raise _unreadable() from None
-    app.teardown_appcontext(_give_back)  # the last one named is called first
+    app.teardown_appcontext(_end_session)  # the function that was added last is called first
     with app.app_context():
         guard(db.engine, REQUESTS)
 
 
-def _give_back(_error: BaseException | None) -> None:
+def _end_session(_error: BaseException | None) -> None:
     """End the session before Flask-SQLAlchemy does.
 
-    Where its connection broke after the answer was made, giving it back fails, and the server would
-    say 500 to what is done, in words of its own.
+    If its connection broke after the answer was made, giving it back fails, and the server would
+    answer a request that succeeded with a 500 of its own.
     """
     try:
         db.session.remove()
-    except Exception as error:  # noqa: BLE001 - the answer is made, whatever this was
+    except Exception as error:  # noqa: BLE001 - the answer is made, so no failure may reach it
         db.session.registry.clear()
         counters.count("errors", kind="database")
         log.error("a connection could not be given back: %s", type(error).__name__)
@@ -80,16 +88,22 @@ def migrate() -> None:
     """Bring the application's database to the newest migration; workers take turns.
 
     Raises:
-        SettingsError: it does not answer, or refuses.
+        SettingsError: the database does not answer, refuses, or has another encoding than UTF-8.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         with (
             for_long_work(db.engine) as engine,
             engine.connect() as connection,
-            _turn(connection),
+            _migration_turn(connection),
         ):
-            _check_encoding(connection)
+            if connection.dialect.name == "postgresql":
+                # Another encoding refuses some descriptions, or counts bytes as characters.
+                encoding = connection.scalar(text("SHOW server_encoding"))
+                if encoding != "UTF8":
+                    raise _wrong(
+                        f"the database's encoding is {encoding}; create it WITH ENCODING 'UTF8'"
+                    )
             if missing_migrations(connection):
                 command.upgrade(current_app.extensions["migrate"].migrate.get_config(), "head")
     except SQLAlchemyError as error:
@@ -98,17 +112,9 @@ def migrate() -> None:
         raise _wrong(f"the database cannot be used ({error})") from None
 
 
-def _check_encoding(connection: Connection) -> None:
-    """Another encoding refuses some descriptions, or counts their bytes as characters."""
-    if connection.dialect.name == "postgresql":
-        encoding = connection.scalar(text("SHOW server_encoding"))
-        if encoding != "UTF8":
-            raise _wrong(f"the database's encoding is {encoding}; create it WITH ENCODING 'UTF8'")
-
-
 @contextmanager
-def _turn(connection: Connection) -> Iterator[None]:
-    """Hold a lock that other workers wait for; SQLite has one worker."""
+def _migration_turn(connection: Connection) -> Iterator[None]:
+    """Hold a lock that other workers wait for; SQLite needs none, since it has one worker."""
     if connection.dialect.name != "postgresql":
         yield
         return
@@ -119,17 +125,6 @@ def _turn(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.rollback()
-
-
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    except OSError as error:
-        raise _wrong(
-            f"{file} cannot be written ({error.strerror}). Make the folder writable, or name"
-            " another file"
-        ) from None
 
 
 def _unreadable() -> SettingsError:

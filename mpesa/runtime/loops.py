@@ -1,4 +1,4 @@
-"""What runs beside the requests: clock, outbox, hints, reconciler, webhooks, what a crash left."""
+"""The loops beside the requests: clock, outbox, hints, reconciler, webhooks, unjudged callbacks."""
 
 import logging
 import time
@@ -17,27 +17,28 @@ from mpesa.web.http.services import Services, inbox_needs, services
 
 log = logging.getLogger(__name__)
 
-# A shopper who watches the countdown reach zero sees the next state within a second; a change that
-# another process made is announced within two.
+# Seconds. A shopper who watches the countdown reach zero sees the next state within a second; a
+# change that another process made is announced within two.
 TICK = 1.0
-# Only a database that failed between storing and judging leaves something to a running server.
+# Seconds. While the server runs, a callback stays unjudged only if the database failed between
+# storing and judging it.
 LOOK_FOR_UNJUDGED = 5.0
-# A second worker is there for hours; nobody needs to hear of it sooner.
+# Seconds. A second worker runs for hours, so its discovery is not urgent.
 LOOK_FOR_WORKERS = 5.0
-# However large the budget, the loop leaves the database some rest (seconds).
+# Seconds. Even with a large budget, the loop leaves the database some rest.
 _SHORTEST = 0.05
-# A merchant's server may let each of them wait for 15 s; the others go on. All workers together
+# A merchant's server may hold up each of them for 15 s; the others go on. All workers together
 # send no more at once than `webhooks` allows.
 WEBHOOK_LOOPS = 4
-# Seconds that each of them rests after a message: a worker sends 40 a second at the most, so that a
-# backlog leaves payments more than half of the processor (a message takes some 10 ms of it).
+# Seconds that each of them rests after a message: a worker sends at most 40 a second, so that a
+# backlog leaves payments more than half of the processor (a message takes about 10 ms of it).
 WEBHOOK_REST = 0.1
-# What arrived just now is being judged by the request that brought it.
+# A callback that arrived more recently is being judged by its own request.
 _BEING_JUDGED = timedelta(seconds=5)
 _FAILED_LATELY = timedelta(hours=1)
-# Of what could not be judged so far, so many have their turn in each round (of 5 s).
+# How many of the callbacks that could not be judged are tried again in each round (of 5 s).
 _JUDGED_AGAIN = 200
-# However far a clock was ahead.
+# Longer than any clock was ahead.
 _EVER = timedelta(days=36_500)
 
 
@@ -63,7 +64,7 @@ def start(app: Flask, ours: Services) -> None:
 
 
 def finish(app: Flask, ours: Services) -> None:
-    """The process ends: what waits in its memory alone is written down, beside other things."""
+    """Store, in the background, the announcements that the ending process still has in memory."""
     ours.socketio.start_background_task(_try, app, _announcements)
 
 
@@ -75,7 +76,7 @@ def _clock(ours: Services) -> None:
 
 
 def _prompts_over() -> Callable[[Services], None]:
-    """Each worker looks for itself: what time has changed is in no other worker's hints."""
+    """Tell this worker's rooms what time alone has changed, which no other worker's hint tells."""
     since: datetime | None = None
 
     def tell_again(ours: Services) -> None:
@@ -89,7 +90,7 @@ def _prompts_over() -> Callable[[Services], None]:
 
 
 def _outbox() -> Callable[[Services], None]:
-    """The outbox looks back to when it last went through, however long the database was away."""
+    """Announce other processes' changes since the last success, even after a long failure."""
     since: datetime | None = None
     known: dict[str, int] = {}
 
@@ -118,15 +119,15 @@ def _listen_to_hints(ours: Services) -> None:
 
 
 def _workers() -> Callable[[Services], None]:
-    """Say once that workers share a database but no Redis."""
-    name, told = workers.new_name(), False
+    """Warn once if workers share a database but no Redis."""
+    name, warned = workers.new_name(), False
 
     def look_for_other_workers(ours: Services) -> None:
-        nonlocal told
+        nonlocal warned
         workers.introduce(db.session(), name)
         running = workers.count(db.session())
-        if running > 1 and ours.settings.redis_url is None and not told:
-            told = True
+        if running > 1 and ours.settings.redis_url is None and not warned:
+            warned = True
             log.warning("REDIS_URL is not set, and %d workers share this database.", running)
 
     return look_for_other_workers
@@ -134,7 +135,7 @@ def _workers() -> Callable[[Services], None]:
 
 def _reconciler(ours: Services) -> None:
     if ours.watch.stepped():
-        return  # a payment's age decides what an answer tells: the clock's tick puts it right first
+        return  # an answer is judged by the payment's age, which the clock's tick corrects first
     reconciler.run_until_idle(db.session(), ours.access, ours.announce)
 
 
@@ -143,7 +144,7 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
 
     def send_webhooks(ours: Services) -> None:
         def rest() -> None:
-            _went_well(send_webhooks)  # a backlog that takes minutes is no loop that stands
+            _note_success(send_webhooks)  # a loop that works off a long backlog is not stuck
             ours.socketio.sleep(WEBHOOK_REST)
 
         webhooks.run_until_idle(db.session(), endpoint, rest)
@@ -152,27 +153,30 @@ def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:
 
 
 def _put_off_webhooks(ours: Services, url: str) -> Callable[[Services], None]:
-    """After a step back of the clock, and once at the start; beside the loops that send, so that
-    nothing that goes wrong here keeps a message from being sent."""
+    """Correct the times of waiting webhooks at the start and after each step back of the clock.
+
+    A loop of its own, so that no failure here keeps a message from being sent.
+    """
     endpoint = webhooks.Endpoint.at(url, ours.settings.webhook_secret, ours.now)
-    seen: int | None = None
+    steps_handled: int | None = None
 
     def put_webhooks_back(ours: Services) -> None:
-        nonlocal seen
+        nonlocal steps_handled
         steps = ours.watch.steps_back
-        if seen != steps:
+        if steps_handled != steps:
             webhooks.put_back(db.session(), endpoint, lambda: ours.socketio.sleep(0))
-        seen = steps
+        steps_handled = steps
 
     return put_webhooks_back
 
 
 def _unjudged() -> Callable[[Services], None]:
-    """Everything once, since the last process may have died at any time; then what is recent.
+    """Judge callbacks that were stored but not judged: all of them once, later the recent ones.
 
-    Recent is counted from the last time that the database answered, however long ago that was. What
-    lies in the future was stored before the clock was put back. What was found and could not be
-    judged (its order was locked, say) is tried again however old it is.
+    The first round reads all, since the last process may have died at any time. "Recent" begins an
+    hour before the last round that succeeded, so it covers any failure of the database. Times in
+    the future were stored before the clock was put back. A callback that could not be judged (for
+    example because its order was locked) is tried again at any age.
     """
     since: datetime | None = None
     left: list[int] = []
@@ -180,7 +184,7 @@ def _unjudged() -> Callable[[Services], None]:
     def judge_what_was_left(ours: Services) -> None:
         nonlocal since, left
         now = ours.now()
-        if since is None:  # that reads the whole table
+        if since is None:  # reads the whole table
             with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
                 left = list(inbox.judge_waiting(session, inbox_needs()).left)
         else:
@@ -207,19 +211,19 @@ def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None
         socketio.sleep(pause)
 
 
-def _went_well(work: Callable[[Services], None]) -> None:
+def _note_success(work: Callable[[Services], None]) -> None:
     counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
 
 
 def _try(app: Flask, work: Callable[[Services], None]) -> None:
-    """Whatever fails now, the next round tries again.
+    """Run one round; a failure is logged, and the next round tries again.
 
-    That includes the end of the context: giving back a connection that broke can fail as well.
+    The end of the context is inside too: giving back a connection that broke can fail as well.
     """
     try:
         with app.app_context():
             work(services())
-        _went_well(work)
+        _note_success(work)
     except SQLAlchemyError as error:
         log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
     except Exception:

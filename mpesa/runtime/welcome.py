@@ -1,4 +1,4 @@
-"""What the server says to the person who started it."""
+"""The lines that the server prints for the person who started it."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from mpesa.config import DEVELOPMENT_API_KEY, Settings, is_loopback
 
 
 def say(settings: Settings) -> None:
-    """Print the addresses to open, and how to make an order."""
+    """Print the addresses to open, and a command that creates an order."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lines = [f"Serving on http://{host}:{settings.port} (Ctrl-C ends it)"]
     if settings.demo_shop:
@@ -15,15 +15,12 @@ def say(settings: Settings) -> None:
         lines.append(f"  Virtual phone   {settings.daraja_base_url}/   (no real money moves)")
     if is_loopback(urlsplit(settings.public_url).hostname or ""):
         lines.append("  Other devices   cannot open these: PUBLIC_URL is a loopback address")
-    lines.append(f"  Make an order   {_order_command(settings)}")
-    print("\n".join(lines), flush=True)  # noqa: T201 - the person who started it reads this
-
-
-def _order_command(settings: Settings) -> str:
-    """A line to paste; only the key that everybody knows is ever printed."""
+    # Only the key that everybody knows is ever printed.
     key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else "$API_KEY"
-    return (
-        f"curl {settings.public_url}/api/orders -H 'Authorization: Bearer {key}'"
+    lines.append(
+        f"  Make an order   curl {settings.public_url}/api/orders"
+        f" -H 'Authorization: Bearer {key}'"
         """ -H 'Content-Type: application/json'"""
         """ -d '{"amount": 150, "reference": "INV-1", "description": "Two coffees"}'"""
     )
+    print("\n".join(lines), flush=True)  # noqa: T201 - the person who started it reads this

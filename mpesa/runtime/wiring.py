@@ -1,4 +1,4 @@
-"""The parts of one application, made and put together."""
+"""Create the parts of one application and put them together."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -57,8 +57,8 @@ def wire(
 
     Args:
         daraja: the client; None for the one that the settings describe.
-        now: the time, aware UTC.
-        monotonic: seconds, by a clock that nobody can set.
+        now: returns the time, aware UTC.
+        monotonic: returns seconds, by a clock that cannot be set.
 
     Raises:
         SettingsError: REDIS_URL has parameters that mean nothing.
@@ -71,11 +71,11 @@ def wire(
     consoles = watchers.create(app, socketio, operator)
 
     def hear(change: Change) -> bool:
-        with app.app_context():  # one of its own, so that no connection is held between two hints
+        with app.app_context():  # one for each hint, so that no connection is held between two
             return rooms.look_at(change)
 
     hints = Hints(settings.redis_url, hear) if settings.redis_url else None
-    announce_here, announce = _announce(rooms, consoles, hints)
+    announce_here, announce = _announcers(rooms, consoles, hints)
     tally = Tally(settings)
     app.extensions["mpesa"] = Services(
         settings=settings,
@@ -113,31 +113,31 @@ def _add_pages(app: Flask, settings: Settings) -> None:
         app.register_blueprint(shop)
 
 
-def _announce(
+def _announcers(
     rooms: Rooms, consoles: watchers.Watchers, hints: Hints | None
 ) -> tuple[Announce, Announce]:
-    """Who is told of changes, and in which order.
+    """The two functions that announce changes.
 
     Returns:
-        What tells this worker's sockets, for what another worker changed; and what tells everybody,
-        for what this one did.
+        One that tells this worker's sockets about changes of other workers, and one that tells the
+        metrics, the log, this worker's sockets and the other workers about changes of this one.
     """
 
     def here(changes: Sequence[Change]) -> None:
         try:
-            rooms.announce(changes)  # shoppers first, then who watches them in the console
+            rooms.announce(changes)  # shoppers first, then operators
         finally:
             consoles.announce(changes)
 
     def everywhere(changes: Sequence[Change]) -> None:
         metrics.note_results(changes)
-        for change in changes:  # a line each: the life of an order, read in a log
+        for change in changes:  # one log line each, so that the log shows the life of an order
             if change.snapshot is not None:
                 order_id, status = change.snapshot["order_id"], change.snapshot["status"]
                 with logs.about(order_id=order_id, transaction_id=change.transaction_id):
                     log.info("now %s %s", status, change.snapshot["reason"])
         try:
-            here(changes)  # our own sockets wait for no other worker
+            here(changes)  # first, so that our own sockets wait for no other worker
         finally:
             if hints is not None:
                 hints.send(changes)
@@ -150,7 +150,11 @@ def access(
 ) -> Access:
     """The way to Daraja for the merchant that the settings describe.
 
-    Token and query budget are kept in the database, one of each a consumer key.
+    The database keeps one token and one query budget for each consumer key.
+
+    Args:
+        now: returns the time, aware UTC.
+        daraja: the client; None for one made from the settings.
     """
     with app.app_context():
         sessions = own_sessions(db.engine)
@@ -170,14 +174,14 @@ def access(
 
 
 def start(app: Flask) -> None:
-    """Connections are taken now: start what runs beside them, and say where to look."""
+    """Start the loops and print the addresses, now that connections are accepted."""
     with app.app_context():
         loops.start(app, services())
         welcome.say(services().settings)
 
 
 def stop(app: Flask) -> None:
-    """No connections are taken any more: let the open pages go, and write down what they heard."""
+    """Close the open sockets and store what they were told; no connections are accepted now."""
     with app.app_context():
         admission.close_all(services().socketio)
         loops.finish(app, services())
