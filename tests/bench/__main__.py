@@ -2,7 +2,8 @@
 
 Sections, each with servers and databases of its own:
   result     from the PIN to the result, a callback's 200, and the server's own part, step by step
-  ratio      CPU, memory and latency beside a plain tutorial server, with 500, 5,000, 20,000 waiting
+  ratio      whole payments: CPU, memory and latency beside a plain tutorial server and a fast one
+             that promises nothing, with 500, 5,000 and (ours only) 19,500 waiting
   rates      how long a push takes at which rate of callbacks
   reconnect  5,000 shoppers come back at once while callbacks come in
   workers    two workers with Redis against one
@@ -62,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     there = machine.has_postgres()
     names = ["result", *((*SECTIONS, "console") if there else ())]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION")
-    payments = "settled for each figure (%(default)s)"
+    payments = "of each round of the ratio (%(default)s)"
     parser.add_argument("--payments", type=int, default=Scale.payments, help=payments)
     parser.add_argument("--quick", action="store_true", help="see whether it works; few of all")
     below = (
@@ -70,9 +71,6 @@ def _arguments() -> argparse.Namespace:
     )
     modes = Scale.modes
     parser.add_argument("--async-mode", nargs="+", choices=modes, default=modes, help=below)
-    parser.add_argument(
-        "--plain-20000", action="store_true", help="the plain server too; it is slow"
-    )
     parser.add_argument("--out", type=Path, default=_PLOTS, help="folder for figures and plots")
     parser.add_argument(
         "--databases",
@@ -86,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 
 def _scale(asked: argparse.Namespace) -> Scale:
     modes = tuple(dict.fromkeys(asked.async_mode))
-    scale = Scale(modes=modes, payments=asked.payments, plain_large=asked.plain_20000)
+    scale = Scale(modes=modes, payments=asked.payments)
     return scale.quick() if asked.quick else scale
 
 

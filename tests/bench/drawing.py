@@ -8,15 +8,17 @@ Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 90, 62, 52
-# Both pairs keep a contrast of 4.5 on their ground; dashes tell the lines apart without colour.
+# All keep a contrast of 4.5 on their ground; dashes tell the lines apart without colour.
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 }
   .grid { stroke: #24292f; stroke-opacity: .18 } .line { fill: none; stroke-width: 2.5 }
   .s0 { stroke: #0b6b3a; fill: #0b6b3a } .s1 { stroke: #b3261e; fill: #b3261e }
-  .s1.line { stroke-dasharray: 7 4 } text.s0, text.s1 { stroke: none }
+  .s2 { stroke: #0b57d0; fill: #0b57d0 } text.s0, text.s1, text.s2 { stroke: none }
+  .s1.line { stroke-dasharray: 7 4 } .s2.line { stroke-dasharray: 2 4 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .grid { stroke: #e6edf3 }
     .s0 { stroke: #4ad38b; fill: #4ad38b } .s1 { stroke: #ff8a80; fill: #ff8a80 }
+    .s2 { stroke: #8ab4f8; fill: #8ab4f8 }
   }
   .line { fill: none }
 """
@@ -26,7 +28,7 @@ def chart(title: str, x_name: str, y_name: str, lines: Mapping[str, Points]) -> 
     """Draw lines; both axes begin at 0.
 
     Args:
-        lines: points by the line's name; two lines at the most have colours.
+        lines: points by the line's name; three lines at most have colours.
     """
     x_top = ceiling(max(x for points in lines.values() for x, _ in points))
     y_top = ceiling(max(y for points in lines.values() for _, y in points))

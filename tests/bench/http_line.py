@@ -1,7 +1,14 @@
-"""One HTTP connection that is kept alive, for one request after another."""
+"""HTTP connections that are kept alive, for one request after another."""
 
 import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,10 @@ class Line:
         """GET a path."""
         return await self._ask("GET", path, b"", headers)
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes, **headers: str) -> Answer:
         """POST JSON to a path, named as Daraja names it."""
-        headers = {"Content-Type": "application/json;charset=UTF-8"}
-        return await self._ask("POST", path, body, headers)
+        named = {"Content-Type": "application/json;charset=UTF-8", **headers}
+        return await self._ask("POST", path, body, named)
 
     def close(self) -> None:
         """Hang up."""
@@ -45,6 +52,49 @@ class Line:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         return self._streams
+
+
+# Does a job on a connection; it begins at the third argument, a moment of `time.monotonic()`.
+Work = Callable[[Line, Job, float], Awaitable[Done]]
+
+
+async def in_flight(
+    ports: Sequence[int], jobs: Collection[Job], work: Work[Job, Done], at_once: int
+) -> list[Done]:
+    """Do all jobs, so many at any time, each followed by the next at once.
+
+    Args:
+        ports: connections go to them in turn.
+    """
+    left, done = iter(jobs), []
+
+    async def lane(port: int) -> None:
+        line = Line(port)
+        done.extend([await work(line, job, time.monotonic()) for job in left])
+        line.close()
+
+    await asyncio.gather(*map(lane, itertools.islice(itertools.cycle(ports), at_once)))
+    return done
+
+
+async def at_rate(
+    ports: Sequence[int], jobs: Collection[Job], work: Work[Job, Done], per_second: float
+) -> list[Done]:
+    """Do each job at its own time, whatever became of the one before."""
+    turns, idle, begin = itertools.cycle(ports), list[Line](), time.monotonic()
+
+    async def done_at(at: float, job: Job) -> Done:
+        await asyncio.sleep(at - time.monotonic())
+        line = idle.pop() if idle else Line(next(turns))
+        done = await work(line, job, at)
+        idle.append(line)
+        return done
+
+    timed = (done_at(begin + number / per_second, job) for number, job in enumerate(jobs))
+    all_done = await asyncio.gather(*timed)
+    for line in idle:
+        line.close()
+    return all_done
 
 
 async def _read(reader: asyncio.StreamReader) -> Answer:

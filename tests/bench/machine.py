@@ -10,12 +10,13 @@ from pathlib import Path
 
 import psycopg2
 
-PACKAGES = ("flask", "flask-socketio", "python-socketio", "eventlet", "gevent", "SQLAlchemy")
+_OURS = ("flask", "flask-socketio", "python-socketio", "eventlet", "gevent", "SQLAlchemy")
+_FAST = ("uvicorn", "uvloop", "starlette", "asyncpg", "aiohttp")
 
 
 def described() -> str:
     """Processor, system, versions and load, one a line."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {version(name)}" for name in (*_OURS, *_FAST))
     return "\n".join(
         (
             f"Machine   {os.cpu_count()} x {_processor()}, {platform.system()}"

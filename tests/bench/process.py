@@ -7,11 +7,19 @@ import resource
 import time
 from pathlib import Path
 
+from tests.servers import Server
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Below this share of a core it only answers pings and looks at the clock.
 _QUIET = 0.05
 # What a process has open besides its sockets: database connections, log, libraries.
 _OTHER_FILES = 500
+
+
+def pid_of(server: Server) -> int:
+    """The server's process."""
+    assert server.process is not None
+    return server.process.pid
 
 
 def cpu_of(pid: int) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.bench import figures, places, scene
 from tests.bench.crowd import Crowd, fill, undisturbed
+from tests.bench.daraja import stand_in
 from tests.bench.figures import percentile
 from tests.bench.scale import Scale
 from tests.bench.settling import Settling
@@ -32,7 +33,7 @@ def run(scale: Scale) -> dict[str, Any]:
 
 
 def _measure(subject: Subject, folder: Path, scale: Scale) -> dict[int, list[float]]:
-    with subject.served(folder) as server:
+    with stand_in(folder) as daraja, subject.served(folder, daraja) as server:
         return asyncio.run(_raise(subject, server, scale))
 
 
@@ -47,6 +48,5 @@ async def _raise(subject: Subject, server: Server, scale: Scale) -> dict[int, li
             pushed[rate] = settled.pushed
             if settled.failed or percentile(settled.pushed, 0.99) > _BROKEN:
                 break
-    settling.hang_up()
     crowd.leave()
     return pushed

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.bench import figures, places, scene
 from tests.bench.crowd import Crowd, fill, undisturbed
+from tests.bench.daraja import stand_in
 from tests.bench.figures import percentile
 from tests.bench.scale import Scale
 from tests.bench.settling import Settled, Settling
@@ -24,7 +25,7 @@ def run(scale: Scale) -> dict[str, Any]:
     """Let them come back; print and return how long callbacks took."""
     with places.folder() as folder, places.postgres(folder) as cluster:
         subject = Ours(cluster.new_database(), **scale.ours)
-        with subject.served(folder) as server:
+        with stand_in(folder) as daraja, subject.served(folder, daraja) as server:
             settled, joined, again = asyncio.run(_measure(subject, server, scale))
     print(
         f"{scale.middle:,} shoppers come back within {scale.returning_within:g} s,"
@@ -54,7 +55,7 @@ async def _measure(subject: Subject, server: Server, scale: Scale) -> tuple[Sett
     callbacks = int(scale.returning_within * scale.returning_callbacks)
     crowd, returning = Crowd([server.port]), Crowd([server.port])
     await fill(crowd, subject, callbacks + scene.WARM_UP)
-    settling = Settling(crowd, [server.port], None)
+    settling = Settling(crowd, [server.port])
     await settling.in_flight(scene.WARM_UP, scene.IN_FLIGHT)
     rows = subject.seed(scale.middle, _WAITED)
     with undisturbed():
@@ -62,7 +63,6 @@ async def _measure(subject: Subject, server: Server, scale: Scale) -> tuple[Sett
             settling.at_rate(callbacks, scale.returning_callbacks),
             _come_back(returning, rows, scale.returning_within),
         )
-    settling.hang_up()
     returning.leave()
     return settled, joined, again
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import answering, figures, places, steps, watching
+from tests.bench.comparison import PIN_TO_PAGE
+from tests.bench.figures import percentile
 from tests.bench.scale import Scale
 from tests.servers import LIMITED, running
 
@@ -32,7 +34,10 @@ def _watch(url: str, folder: Path, scale: Scale) -> None:
         "Socket.IO push": [each.pushed for each in seen],
         "poll every 3 s": [each.polled for each in seen],
     }
-    print(figures.table("milliseconds", rows), end="\n\n", flush=True)
+    print(figures.table("milliseconds", rows))
+    p99 = 1000 * percentile(rows["Socket.IO push"], 0.99)
+    missed = "" if p99 <= PIN_TO_PAGE else ", missed"
+    print(f"  p99 of the push: {p99:.1f} ms (<= {PIN_TO_PAGE:g}{missed})", end="\n\n", flush=True)
 
 
 def _answer(url: str, folder: Path, scale: Scale) -> None:

@@ -59,8 +59,8 @@ def body(number: int, checkout_id: str, merchant_id: str) -> bytes:
     return json.dumps(body).encode()
 
 
-def plain_row(number: int, checkout_id: str, merchant_id: str, now: datetime) -> dict[str, Any]:
-    """A row as the plain server's POST /stk-push makes it."""
+def rivals_row(number: int, checkout_id: str, merchant_id: str, now: datetime) -> dict[str, Any]:
+    """A row as POST /stk-push of the plain and of the fast server makes it."""
     return {
         "transaction_id": str(uuid.uuid4()),
         "order_id": str(uuid.uuid4()),

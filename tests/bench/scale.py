@@ -8,11 +8,15 @@ class Scale:
     """Counts and rates of a run.
 
     Attributes:
-        modes: async servers below ours. The ratio measures each beside one plain server, the other
-            sections the first.
-        payments: settled for each figure of the ratio; ticks of 10 ms disappear in so many.
-        small, middle, large: shoppers who wait.
-        plain_large: the plain server is measured with `large` too.
+        modes: async servers below ours. The ratio measures each, the other sections the first.
+        rounds: of the ratio; the best of them counts.
+        payments: whole ones for each figure in each round; ticks of 10 ms disappear in so many.
+        small, middle, large: shoppers who wait. With the largest, 500 are left of the 20,000 files
+            that many systems allow to a process.
+        results: pages that get theirs at `results_a_second`, with `small` waiting.
+        pushes: asked for at `pushes_a_second`, with `middle` waiting.
+        idle: seconds of only waiting, with `large`.
+        spread_payments: settled over one worker, and over two.
         watched: payments from the PIN on, `per_second`.
         callbacks: answered one after another, and at `callback_rate`.
         rates: callbacks a second, until it breaks; each for `rate_seconds`.
@@ -21,11 +25,17 @@ class Scale:
     """
 
     modes: tuple[str, ...] = ("eventlet", "gevent")
-    payments: int = 1500
+    rounds: int = 2
+    payments: int = 400
     small: int = 500
     middle: int = 5_000
-    large: int = 20_000
-    plain_large: bool = False
+    large: int = 19_500
+    results: int = 200
+    results_a_second: float = 40
+    pushes: int = 200
+    pushes_a_second: float = 20
+    idle: float = 6
+    spread_payments: int = 1500
     watched: int = 100
     per_second: float = 4
     callbacks: int = 300
@@ -47,9 +57,14 @@ class Scale:
         return replace(
             self,
             payments=min(self.payments, 100),
+            rounds=1,
             small=20,
             middle=100,
             large=200,
+            results=20,
+            pushes=20,
+            idle=1,
+            spread_payments=100,
             watched=8,
             callbacks=30,
             callback_rate=20,

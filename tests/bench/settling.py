@@ -1,15 +1,16 @@
 """Settle payments of a crowd: with some in flight at any time, or at an even rate.
 
 One settled payment is, for every server alike: the callback and its 200, the snapshot on the
-shopper's socket, that socket's end, the join of the next shopper's, and one poll.
+shopper's socket, and that socket's end. Where the crowd is kept as large as it is, the join of the
+next shopper's, and one poll, follow.
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tests.bench import http_line
 from tests.bench.crowd import Crowd
 from tests.bench.http_line import Line
 from tests.bench.subjects import Waiting
@@ -43,23 +44,14 @@ class Settling:
     """
 
     def __init__(
-        self, crowd: Crowd, ports: Sequence[int], next_row: Callable[[], Waiting] | None
+        self, crowd: Crowd, ports: Sequence[int], next_row: Callable[[], Waiting] | None = None
     ) -> None:
-        self._crowd, self._next_row = crowd, next_row
-        self._ports = itertools.cycle(ports)
-        self._idle: list[Line] = []
+        self._crowd, self._ports, self._next_row = crowd, ports, next_row
 
     async def in_flight(self, payments: int, at_once: int) -> Settled:
         """Settle so many, each followed by the next at once; none may fail."""
-        settled, left, begin = Settled(), iter(range(payments)), time.monotonic()
-
-        async def lane() -> None:
-            line = Line(next(self._ports))
-            for _ in left:
-                await self.one(line, settled, time.monotonic())
-            line.close()
-
-        await asyncio.gather(*(lane() for _ in range(at_once)))
+        settled, begin = Settled(), time.monotonic()
+        await http_line.in_flight(self._ports, range(payments), self._into(settled), at_once)
         assert not settled.failed, f"{settled.failed} payments failed"
         settled.seconds = time.monotonic() - begin
         return settled
@@ -67,21 +59,12 @@ class Settling:
     async def at_rate(self, payments: int, per_second: float) -> Settled:
         """Settle so many, each at its own time, whatever became of the one before."""
         settled, begin = Settled(), time.monotonic()
-
-        async def payment(at: float) -> None:
-            await asyncio.sleep(at - time.monotonic())
-            line = self._idle.pop() if self._idle else Line(next(self._ports))
-            await self.one(line, settled, at)
-            self._idle.append(line)
-
-        await asyncio.gather(*(payment(begin + each / per_second) for each in range(payments)))
+        await http_line.at_rate(self._ports, range(payments), self._into(settled), per_second)
         settled.seconds = time.monotonic() - begin
         return settled
 
-    def hang_up(self) -> None:
-        """Close the connections that were kept alive."""
-        while self._idle:
-            self._idle.pop().close()
+    def _into(self, settled: Settled) -> http_line.Work[int, None]:
+        return lambda line, _number, begin: self.one(line, settled, begin)
 
     async def one(self, line: Line, settled: Settled, begin: float) -> None:
         """Settle the one who waited longest; what became of it is added to `settled`."""

@@ -15,7 +15,7 @@ from app import create_app
 from mpesa import ledger
 from mpesa.models import db
 from mpesa.runtime import database
-from mpesa.web.http import services
+from mpesa.web.http.services import services
 from tests.factories import API_KEY, make_settings, order_fields, raw, success_callback
 from tests.fakes import FakeDaraja
 from tests.servers import LIMITED, from_address

@@ -1,4 +1,4 @@
-"""What is measured: our server, and a plain one beside it. Each starts, and each can be seeded."""
+"""What is measured: our server, and two beside it. Each starts, and each can be seeded."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,10 +11,8 @@ from typing import Any, Protocol
 from mpesa.ids import new_callback_token
 from mpesa.models import Order, Transaction
 from tests.bench import rows
-from tests.bench.answering import takes_all
+from tests.bench.daraja import Daraja
 from tests.servers import LIMITED, Server, running, wait_until
-
-_PLAIN = ("tests/bench/plain_app.py",)
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Subject(Protocol):
 
     name: str
 
-    def served(self, folder: Path, **settings: str) -> Any:
+    def served(self, folder: Path, daraja: Daraja) -> Any:
         """A context with the running server, its tables made."""
 
     def seed(self, count: int, age: float = 0.0) -> list[Waiting]:
@@ -41,18 +39,22 @@ class Subject(Protocol):
         """Have all that wait pushed `age` seconds ago, where age changes anything."""
 
 
-class Plain:
-    """The tutorial's server."""
+class Rival:
+    """A server that ours is measured beside; both keep a payment in a row of the same columns.
 
-    name = "plain"
+    Args:
+        name: of its program in this folder, without `_app.py`.
+    """
 
-    def __init__(self, url: str) -> None:
-        self._url, self._rows = url, rows.Rows(url)
+    def __init__(self, name: str, url: str) -> None:
+        self.name, self._url, self._rows = name, url, rows.Rows(url)
 
     @contextmanager
-    def served(self, folder: Path, **settings: str) -> Iterator[Server]:
-        """Start it; it knows no settings."""
-        with running(folder, _PLAIN, DATABASE_URL=self._url) as server:
+    def served(self, folder: Path, daraja: Daraja) -> Iterator[Server]:
+        """Start it."""
+        program = (f"tests/bench/{self.name}_app.py",)
+        given = {"DATABASE_URL": self._url, "DARAJA_BASE_URL": daraja.address}
+        with running(folder, program, **given) as server:
             yield _ready(server)
 
     def seed(self, count: int, age: float = 0.0) -> list[Waiting]:
@@ -61,7 +63,7 @@ class Plain:
         payments, waiting = [], []
         for number in self._rows.numbers(count):
             ids = f"ws_CO_{uuid.uuid4().hex}", str(uuid.uuid4())
-            row = rows.plain_row(number, *ids, now)
+            row = rows.rivals_row(number, *ids, now)
             payments.append(row)
             waiting.append(Waiting(row["transaction_id"], "/callback", rows.body(number, *ids)))
         self._rows.insert({self._rows.reflected("payments"): payments})
@@ -84,14 +86,13 @@ class Ours:
         self._url, self._settings, self._rows = url, settings, rows.Rows(url)
 
     @contextmanager
-    def served(self, folder: Path, **settings: str) -> Iterator[Server]:
-        """Start it beside a Daraja of its own."""
-        with takes_all() as daraja:
-            given = {"DATABASE_URL": self._url, "DARAJA_BASE_URL": daraja.address}
-            # What is measured is a payment, not the wait that would end in the middle of it.
-            given["PAYMENT_WAIT_SECONDS"] = "3600"
-            with running(folder, **given, **LIMITED, **self._settings, **settings) as server:
-                yield _ready(server)
+    def served(self, folder: Path, daraja: Daraja) -> Iterator[Server]:
+        """Start it."""
+        given = {"DATABASE_URL": self._url, "DARAJA_BASE_URL": daraja.address}
+        # What is measured is a payment, not the wait that would end in the middle of it.
+        given["PAYMENT_WAIT_SECONDS"] = "3600"
+        with running(folder, **given, **LIMITED, **self._settings) as server:
+            yield _ready(server)
 
     def seed(self, count: int, age: float = 0.0) -> list[Waiting]:
         """Rows as an order and its accepted push leave them."""

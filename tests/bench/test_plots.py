@@ -48,3 +48,9 @@ def test_only_what_was_measured_is_drawn(tmp_path):
 
     assert [file.name for file in drawn] == ["latency.svg"]
     assert drawn[0].read_text().startswith("<svg")
+
+
+def test_figures_of_an_earlier_benchmark_are_left_as_they_were_drawn(tmp_path):
+    earlier = {"plain": [{"waiting": 500, "settle": 0.004}], "ours": []}
+
+    assert plots.draw(tmp_path, {"ratio": earlier}) == []

@@ -38,12 +38,12 @@ class Answers(Line):
         super().__init__(0)
         self.status = status
 
-    async def post(self, path, body):
+    async def post(self, path, body, **headers):
         return Answer(self.status, {}, b"")
 
 
 def settle(status):
-    settled, settling = Settled(), Settling(OneWaits(), [0], None)
+    settled, settling = Settled(), Settling(OneWaits(), [0])
     asyncio.run(settling.one(Answers(status), settled, 1.5))
     return settled
 

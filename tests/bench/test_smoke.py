@@ -1,37 +1,69 @@
-"""The benchmark itself works: a few shoppers, both servers."""
+"""The benchmark itself works: a few shoppers, all servers."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.bench import plots, ratio
+from tests.bench import answering, plots, ratio, scene, steps
+from tests.bench.comparison import compare
+from tests.bench.daraja import stand_in
 from tests.bench.scale import Scale
+from tests.bench.scene import Scene
+from tests.bench.subjects import Rival
 from tests.servers import Postgres
 
 SCALE = replace(Scale().quick(), small=20, middle=0, large=0, payments=30)
+PARTS = ("whole", "push", "join", "settle", "settled_a_second", "pushed_p99", "paged_p99")
 
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_the_plain_server_and_ours_on_each_async_server_yield_every_figure(
+def test_both_other_servers_and_ours_on_each_async_server_yield_every_figure(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    plain, on = ratio.measure(SCALE, tmp_path, postgres)
+    measured = ratio.measure(SCALE, tmp_path, postgres)
 
-    assert list(on) == ["eventlet", "gevent"]
-    for figures in (plain["small"], *(ours["small"] for ours in on.values())):
-        assert figures.waiting == SCALE.small
-        assert min(figures.settle, figures.join, figures.poll, figures.pushed_p99) > 0
+    assert list(measured) == ["plain", "fast", "eventlet", "gevent"]
+    for by_size in measured.values():
+        figures = by_size["small"]
+        assert min(getattr(figures, part) for part in PARTS) > 0
         assert figures.sockets[-1][0] == SCALE.small
-    for ours in on.values():
-        assert ours["small"].unchanged > 0
-        names = {row.name for row in ratio.compare(SCALE, plain, ours)}
-        assert "CPU of a payment, 20 waiting" in names
+    for mode in SCALE.modes:
+        assert measured[mode]["small"].unchanged > 0
+        rows = {row.name: row for row in compare(measured, mode)}
+        assert set(rows["CPU of a whole payment"].others) == {"plain", "fast"}
+        assert "PIN to page over HTTP, p99" in rows
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_a_push_is_told_without_the_time_that_daraja_takes(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    subject = Rival("fast", postgres.new_database())
+
+    with stand_in(tmp_path) as daraja:
+        stages = [Scene.pushes, Scene.idle]
+        figures = scene.play(subject, daraja, tmp_path, SCALE, SCALE.small, stages)
+
+    assert figures.push_over > 0
+
+
+@pytest.mark.slow
+def test_callbacks_are_timed_over_http_and_taken_apart_in_process(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/bench.sqlite"
+
+    answered = answering.measure(tmp_path, address, callbacks=3, per_second=20)
+    apart = steps.measure(f"{address}-apart", callbacks=3)
+
+    assert [len(each.answers) for each in answered.values()] == [3, 3]
+    assert {len(seconds) for seconds in apart.values()} == {3}
 
 
 def test_what_a_run_yields_can_be_kept_and_drawn(tmp_path: Path) -> None:
-    figures = {"waiting": 20, "settle": 0.004, "sockets": [[0, 1000], [20, 5000]]}
-    kept = plots.keep(tmp_path, "ratio", "a machine", {"ours": [figures], "plain": [figures]})
+    figures = {"waiting": 20, "whole": 0.004, "sockets": [[0, 1000], [20, 5000]]}
+    measured = {name: [figures] for name in ("ours", "plain", "fast")}
+    kept = plots.keep(tmp_path, "ratio", "a machine", measured)
 
     assert {file.name for file in plots.draw(tmp_path, kept)} == {"payment.svg", "memory.svg"}

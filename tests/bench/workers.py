@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.bench import places, scene
 from tests.bench.crowd import Crowd, fill, undisturbed
+from tests.bench.daraja import stand_in
 from tests.bench.scale import Scale
 from tests.bench.settling import Settling
 from tests.bench.subjects import Ours, Subject
@@ -33,7 +34,8 @@ def _rate(scale: Scale, workers: int) -> float:
         cluster = stack.enter_context(places.postgres(folder))
         redis = stack.enter_context(redis_server(folder))
         subject = Ours(cluster.new_database(), **scale.ours, REDIS_URL=redis)
-        servers = [stack.enter_context(subject.served(folder)) for _ in range(workers)]
+        daraja = stack.enter_context(stand_in(folder))
+        servers = [stack.enter_context(subject.served(folder, daraja)) for _ in range(workers)]
         return asyncio.run(_settled_a_second(subject, servers, scale))
 
 
@@ -46,6 +48,6 @@ async def _settled_a_second(subject: Subject, servers: Sequence[Server], scale: 
     settling = Settling(crowd, ports, lambda: subject.seed(1)[0])
     await settling.in_flight(min(scene.WARM_UP, scale.small), scene.IN_FLIGHT)
     with undisturbed():
-        settled = await settling.in_flight(scale.payments, min(_IN_FLIGHT, scale.small))
+        settled = await settling.in_flight(scale.spread_payments, min(_IN_FLIGHT, scale.small))
     crowd.leave()
-    return scale.payments / settled.seconds
+    return scale.spread_payments / settled.seconds
