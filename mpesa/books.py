@@ -229,7 +229,7 @@ def _on_sqlite(_element: _EvidenceJustAdded, _compiler: SQLCompiler, **_: object
     return "last_insert_rowid()"
 
 
-ADD_EVIDENCE = adding(models.Evidence, "transaction_id", "kind", "body", "source", "received_at")
+ADD_EVIDENCE = adding(models.EvidenceRow, "transaction_id", "kind", "body", "source", "received_at")
 _OF_DECISION = (
     "transaction_id", "status", "reason", "seq", "needs_review", "why", "decided_at",
 )  # fmt: skip

@@ -21,7 +21,7 @@ from mpesa.domain.snapshot import seconds_left
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.ids import hash_token
 from mpesa.ledger import Announce, Change, Kind, Raw
-from mpesa.models import DecisionRow, Evidence, Transaction
+from mpesa.models import DecisionRow, EvidenceRow, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -152,13 +152,13 @@ def take_code(
 
 
 def _refuse_too_many(connection: Connection, transaction_id: str, now: datetime) -> None:
-    typed = select(Evidence.received_at).where(
-        Evidence.transaction_id == transaction_id,
-        Evidence.kind == Kind.SMS_CODE.value,
-        Evidence.received_at > now - _CODES_WITHIN,
-        Evidence.received_at <= now + CLOCKS_DIFFER,
+    typed = select(EvidenceRow.received_at).where(
+        EvidenceRow.transaction_id == transaction_id,
+        EvidenceRow.kind == Kind.SMS_CODE.value,
+        EvidenceRow.received_at > now - _CODES_WITHIN,
+        EvidenceRow.received_at <= now + CLOCKS_DIFFER,
     )
-    times = connection.scalars(typed.order_by(Evidence.received_at)).all()
+    times = connection.scalars(typed.order_by(EvidenceRow.received_at)).all()
     if len(times) >= _MOST_CODES:
         raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 
@@ -190,15 +190,15 @@ def judge_waiting(
         only: only this evidence; None: all.
     """
     waiting = (
-        select(Evidence.id, Evidence.transaction_id, Evidence.body, Evidence.source)
-        .outerjoin(DecisionRow, DecisionRow.evidence_id == Evidence.id)
-        .where(DecisionRow.id.is_(None), Evidence.kind == Kind.CALLBACK.value)
-        .order_by(Evidence.id)
+        select(EvidenceRow.id, EvidenceRow.transaction_id, EvidenceRow.body, EvidenceRow.source)
+        .outerjoin(DecisionRow, DecisionRow.evidence_id == EvidenceRow.id)
+        .where(DecisionRow.id.is_(None), EvidenceRow.kind == Kind.CALLBACK.value)
+        .order_by(EvidenceRow.id)
     )
     if arrived is not None:
-        waiting = waiting.where(Evidence.received_at.between(*arrived))
+        waiting = waiting.where(EvidenceRow.received_at.between(*arrived))
     if only is not None:
-        waiting = waiting.where(Evidence.id.in_(only))
+        waiting = waiting.where(EvidenceRow.id.in_(only))
     found = session.execute(waiting).all()
     left = tuple(
         evidence_id

@@ -20,7 +20,7 @@ from mpesa.domain.result_codes import PAID_CODE
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.why import PROSE
 from mpesa.ids import new_id
-from mpesa.models import DecisionRow, Evidence, Order, Transaction
+from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction
 
 
 class Kind(StrEnum):
@@ -78,20 +78,20 @@ class Raw:
 
 # So many of the newest bodies are read: an honest Daraja sends one or two.
 _SET_ASIDE = (
-    select(Evidence.body)
-    .join(DecisionRow, DecisionRow.evidence_id == Evidence.id)
+    select(EvidenceRow.body)
+    .join(DecisionRow, DecisionRow.evidence_id == EvidenceRow.id)
     .where(
-        Evidence.transaction_id == bindparam("id"),
-        Evidence.kind == Kind.CALLBACK.value,
+        EvidenceRow.transaction_id == bindparam("id"),
+        EvidenceRow.kind == Kind.CALLBACK.value,
         DecisionRow.why.in_((*PROSE, *PROSE.values())),
     )
-    .order_by(Evidence.id.desc())
+    .order_by(EvidenceRow.id.desc())
     .limit(20)
 )
-_STORE = insert(Evidence).returning(Evidence.id)
-_HEARD = select(Evidence.kind, Evidence.body).where(
-    Evidence.transaction_id == bindparam("id"),
-    Evidence.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
+_STORE = insert(EvidenceRow).returning(EvidenceRow.id)
+_HEARD = select(EvidenceRow.kind, EvidenceRow.body).where(
+    EvidenceRow.transaction_id == bindparam("id"),
+    EvidenceRow.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
 )
 # The engine's execution option that is set where the merchant's server is told by webhook.
 TELLS_MERCHANT = "mpesa_tells_merchant"

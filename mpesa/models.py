@@ -230,12 +230,12 @@ class Transaction(Base):
     settled_at: Mapped[datetime | None]
 
     order: Mapped[Order] = relationship(back_populates="transactions")
-    evidence: Mapped[list["Evidence"]] = relationship(
-        back_populates="transaction", order_by="Evidence.id"
+    evidence: Mapped[list["EvidenceRow"]] = relationship(
+        back_populates="transaction", order_by="EvidenceRow.id"
     )
 
 
-class Evidence(Base):
+class EvidenceRow(Base):
     """Anything that says what became of a transaction: raw, append-only."""
 
     __tablename__ = "evidence"
@@ -275,7 +275,7 @@ class DecisionRow(Base):
     why: Mapped[str] = mapped_column(Text)
     decided_at: Mapped[datetime]
 
-    evidence: Mapped[Evidence] = relationship(back_populates="decisions")
+    evidence: Mapped[EvidenceRow] = relationship(back_populates="decisions")
 
 
 class IdempotencyKey(Base):

@@ -22,7 +22,7 @@ from mpesa.ledger import Kind
 from mpesa.models import (
     Asked,
     DecisionRow,
-    Evidence,
+    EvidenceRow,
     IdempotencyKey,
     Transaction,
     WebhookMessage,
@@ -119,10 +119,10 @@ def _settled() -> ColumnElement[bool]:
     Nobody asks about a payment that is complete, whatever was planned for it.
     """
     complete = and_(Transaction.status == Status.SUCCESS.value, Transaction.final)
-    judged = select(DecisionRow.id).where(DecisionRow.evidence_id == Evidence.id)
-    unjudged = select(Evidence.id).where(
-        Evidence.transaction_id == Transaction.id,
-        Evidence.kind == Kind.CALLBACK.value,
+    judged = select(DecisionRow.id).where(DecisionRow.evidence_id == EvidenceRow.id)
+    unjudged = select(EvidenceRow.id).where(
+        EvidenceRow.transaction_id == Transaction.id,
+        EvidenceRow.kind == Kind.CALLBACK.value,
         ~judged.exists(),
     )
     return and_(
@@ -140,10 +140,10 @@ def _is_known() -> ColumnElement[bool]:
 
 
 def _bodies() -> Select[Any]:
-    own = select(Evidence.id).where(
-        Evidence.transaction_id == Transaction.id,
-        Evidence.kind.not_in(_KEPT_KINDS),
-        or_(func.length(Evidence.body) > 0, Evidence.source.is_not(None)),
+    own = select(EvidenceRow.id).where(
+        EvidenceRow.transaction_id == Transaction.id,
+        EvidenceRow.kind.not_in(_KEPT_KINDS),
+        or_(func.length(EvidenceRow.body) > 0, EvidenceRow.source.is_not(None)),
     )
     return own.correlate(Transaction)
 
@@ -173,9 +173,11 @@ def _forget_all(
         done.messages = (
             session.scalar(
                 select(func.count())
-                .select_from(Evidence)
+                .select_from(EvidenceRow)
                 .join(Transaction)
-                .where(which, Evidence.kind.not_in(_KEPT_KINDS), func.length(Evidence.body) > 0)
+                .where(
+                    which, EvidenceRow.kind.not_in(_KEPT_KINDS), func.length(EvidenceRow.body) > 0
+                )
             )
             or 0
         )
@@ -238,15 +240,15 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
 
 
 def _blank_evidence(session: Session, transaction_id: str) -> int:
-    own = (Evidence.transaction_id == transaction_id, Evidence.kind.not_in(_KEPT_KINDS))
+    own = (EvidenceRow.transaction_id == transaction_id, EvidenceRow.kind.not_in(_KEPT_KINDS))
     bodies = session.execute(
-        update(Evidence)
-        .where(*own, func.length(Evidence.body) > 0)
+        update(EvidenceRow)
+        .where(*own, func.length(EvidenceRow.body) > 0)
         .values(body=b"")
         .execution_options(synchronize_session=False)
     )
     session.execute(
-        update(Evidence)
+        update(EvidenceRow)
         .where(*own)
         .values(source=None)
         .execution_options(synchronize_session=False)
@@ -271,7 +273,7 @@ def _leave_evidence(
     """A row of its own, with a decision that changes nothing, as for everything that happened."""
     transaction = session.get_one(Transaction, transaction_id, populate_existing=True)
     added = session.execute(
-        insert(Evidence)
+        insert(EvidenceRow)
         .values(
             transaction_id=transaction_id,
             kind=Kind.FORGOTTEN.value,
@@ -279,7 +281,7 @@ def _leave_evidence(
             source=by,
             received_at=now,
         )
-        .returning(Evidence.id)
+        .returning(EvidenceRow.id)
     )
     session.execute(
         insert(DecisionRow).values(

@@ -17,7 +17,7 @@ from mpesa import hints
 from mpesa.database import cannot_write, missing_migrations
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
-from mpesa.models import DecisionRow, Evidence, Transaction
+from mpesa.models import DecisionRow, EvidenceRow, Transaction
 
 # Seconds for each look at the database: what polls /readyz has asked again by then.
 _LOOK_WITHIN = 2.0
@@ -208,11 +208,11 @@ def unjudged(session: Session, now: datetime, within: timedelta) -> int:
     """
     statement = (
         select(func.count())
-        .select_from(Evidence)
-        .outerjoin(DecisionRow, DecisionRow.evidence_id == Evidence.id)
+        .select_from(EvidenceRow)
+        .outerjoin(DecisionRow, DecisionRow.evidence_id == EvidenceRow.id)
         .where(
-            Evidence.received_at.between(now - within, now - _BEING_JUDGED),
-            Evidence.kind == Kind.CALLBACK.value,
+            EvidenceRow.received_at.between(now - within, now - _BEING_JUDGED),
+            EvidenceRow.kind == Kind.CALLBACK.value,
             DecisionRow.id.is_(None),
         )
     )

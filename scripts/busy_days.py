@@ -16,7 +16,7 @@ from sqlalchemy import Engine, create_engine, insert
 from mpesa.database import prepare_sqlite
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.ids import hash_token
-from mpesa.models import DecisionRow, Evidence, Order, Transaction
+from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction
 
 # Nairobi's hours, and how busy a shop is in each.
 _BUSY = (1, 1, 0, 0, 1, 3, 9, 18, 26, 30, 32, 38, 52, 55, 44, 40, 42, 54, 66, 62, 44, 26, 12, 4)
@@ -109,7 +109,7 @@ def _rows(
     chance: random.Random, made: list[Payment], now: datetime
 ) -> Iterator[tuple[type, list[dict[str, object]]]]:
     taken = [_taken(chance, each, now) for each in made]
-    for table, index in ((Order, 0), (Transaction, 1), (Evidence, 2)):
+    for table, index in ((Order, 0), (Transaction, 1), (EvidenceRow, 2)):
         yield table, [each[index] for each in taken]
     yield DecisionRow, [each[3] for each in taken]
 

@@ -13,10 +13,10 @@ from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
 from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import own_sessions
-from mpesa.domain.settlement import Evidence as Heard
+from mpesa.domain.settlement import Evidence
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
+from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
 from mpesa.orders import NewOrder
 from tests.factories import PAYER_MSISDN, raw
 from tests.fakes import Clock, FakeDaraja
@@ -96,10 +96,12 @@ class Desk:
         with self.sessions() as session:
             inbox.take_code(session, transaction_id, "UKO1ABCDEF", self.inbox_needs(), sender)
 
-    def record(self, transaction_id: str, heard: Heard, kind: Kind = Kind.CALLBACK) -> list[str]:
+    def record(
+        self, transaction_id: str, evidence: Evidence, kind: Kind = Kind.CALLBACK
+    ) -> list[str]:
         """Record evidence; returns the transactions that changed."""
         with self.sessions() as session:
-            changes = ledger.record(session, transaction_id, heard, Raw(kind, b"{}"), self.now)
+            changes = ledger.record(session, transaction_id, evidence, Raw(kind, b"{}"), self.now)
             return ids_of(changes)
 
     def tick(self, wait: float = 60) -> int:
@@ -136,11 +138,11 @@ class Desk:
             statement = select(Transaction).order_by(Transaction.created_at, Transaction.attempt)
             return session.scalars(statement).all()
 
-    def evidence(self, transaction_id: str) -> Sequence[Evidence]:
+    def evidence(self, transaction_id: str) -> Sequence[EvidenceRow]:
         """Everything that was heard of it, oldest first."""
         with self.sessions() as session:
-            statement = select(Evidence).where(Evidence.transaction_id == transaction_id)
-            return session.scalars(statement.order_by(Evidence.id)).all()
+            statement = select(EvidenceRow).where(EvidenceRow.transaction_id == transaction_id)
+            return session.scalars(statement.order_by(EvidenceRow.id)).all()
 
     def decisions(self, transaction_id: str) -> Sequence[DecisionRow]:
         """Everything that was decided on it, oldest first."""

@@ -198,7 +198,7 @@ def test_a_change_of_state_elsewhere_would_be_seen(line):
         "fields.update(status='PENDING')",
         "update(Transaction).values(msisdn=None, next_ask_at=None)",
         "text('SELECT status FROM transactions')",
-        "insert(Evidence).values(transaction_id='x')",
+        "insert(EvidenceRow).values(transaction_id='x')",
     ],
 )
 def test_what_is_no_state_of_a_transaction_is_left_alone(line):

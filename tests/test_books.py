@@ -16,7 +16,7 @@ from mpesa.daraja_access import Access
 from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, WaitOver
 from mpesa.ids import hash_token
 from mpesa.ledger import Kind, claim_question
-from mpesa.models import Base, DecisionRow, Evidence
+from mpesa.models import Base, DecisionRow, EvidenceRow
 from mpesa.queries import Question, ask
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
@@ -213,7 +213,7 @@ def test_power_that_is_cut_around_a_send_leaves_all_of_it_or_nothing(
 def undecided(desk: Desk) -> Sequence[int]:
     """Evidence without the decision that belongs to it."""
     with desk.sessions() as session:
-        alone = select(Evidence.id).outerjoin(DecisionRow).where(DecisionRow.id.is_(None))
+        alone = select(EvidenceRow.id).outerjoin(DecisionRow).where(DecisionRow.id.is_(None))
         return session.scalars(alone).all()
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from mpesa import inbox, ledger
 from mpesa.domain import settlement
 from mpesa.inbox import Arrival, UnknownToken, from_listed
-from mpesa.models import Evidence
+from mpesa.models import EvidenceRow
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.factories import (
@@ -61,7 +61,7 @@ def paid(desk: Desk, push: int = 1, **changed: object) -> dict:
 
 def everything_stored(desk: Desk) -> list[bytes]:
     with desk.sessions() as session:
-        return list(session.scalars(select(Evidence.body).where(Evidence.kind == "callback")))
+        return list(session.scalars(select(EvidenceRow.body).where(EvidenceRow.kind == "callback")))
 
 
 def judge_waiting(desk: Desk) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from mpesa import ledger, retention, turns, webhooks
 from mpesa.domain.settlement import CodeTyped, ReviewSettled
 from mpesa.ledger import Kind, Raw
-from mpesa.models import Evidence, IdempotencyKey, Transaction, WebhookMessage, db
+from mpesa.models import EvidenceRow, IdempotencyKey, Transaction, WebhookMessage, db
 from mpesa.webhooks import Answered
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
@@ -477,6 +477,6 @@ def test_the_row_of_evidence_is_the_only_one_that_was_added(desk: Desk) -> None:
     forget_line(desk)
 
     with desk.sessions() as session:
-        number = session.scalar(select(func.count()).select_from(Evidence))
+        number = session.scalar(select(func.count()).select_from(EvidenceRow))
         assert session.scalar(select(func.count()).select_from(Transaction)) == 1
     assert number == before + 1

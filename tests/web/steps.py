@@ -2,7 +2,7 @@
 
 from sqlalchemy import func, select
 
-from mpesa.models import Evidence, IdempotencyKey, Order, Transaction, db
+from mpesa.models import EvidenceRow, IdempotencyKey, Order, Transaction, db
 from mpesa.web.http.problems import MEANINGS
 from tests.factories import PAYER, failure_callback, raw, success_callback
 
@@ -48,7 +48,7 @@ def rows(app):
     with app.app_context():
         return tuple(
             db.session.scalar(select(func.count()).select_from(table))
-            for table in (Order, Transaction, Evidence, IdempotencyKey)
+            for table in (Order, Transaction, EvidenceRow, IdempotencyKey)
         )
 
 

@@ -15,7 +15,7 @@ from mpesa.domain.attempt import Attempt
 from mpesa.domain.result_codes import Status
 from mpesa.domain.sms_code import find_receipt
 from mpesa.ledger import Kind, Raw
-from mpesa.models import DecisionRow, Evidence, Transaction, db
+from mpesa.models import DecisionRow, EvidenceRow, Transaction, db
 from mpesa.web.console import asked_twice, session
 from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
@@ -115,7 +115,7 @@ def _mark(row: Transaction | Attempt, connection: Connection) -> str:
     doubts = select(func.max(DecisionRow.id)).where(
         DecisionRow.transaction_id == row.id, DecisionRow.needs_review
     )
-    newest = select(func.max(Evidence.id)).where(Evidence.transaction_id == row.id)
+    newest = select(func.max(EvidenceRow.id)).where(EvidenceRow.transaction_id == row.id)
     doubt = (connection.scalar(doubts) or 0) if row.needs_review else 0
     return f"{row.seq}.{doubt}.{connection.scalar(newest) or 0}"
 
@@ -214,9 +214,9 @@ def _form_page(
 def _stale_page(row: Transaction, act: Act, seen: int) -> Response:
     """Say that nothing was done, and what has happened since the page was shown."""
     news = (
-        select(DecisionRow, Evidence)
-        .join(Evidence, DecisionRow.evidence_id == Evidence.id)
-        .where(DecisionRow.transaction_id == row.id, Evidence.id > seen)
+        select(DecisionRow, EvidenceRow)
+        .join(EvidenceRow, DecisionRow.evidence_id == EvidenceRow.id)
+        .where(DecisionRow.transaction_id == row.id, EvidenceRow.id > seen)
         .order_by(DecisionRow.id)
         .limit(_MEANWHILE)
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from mpesa.domain.people_text import is_sound
 from mpesa.ids import new_id
 from mpesa.ledger import Kind
-from mpesa.models import Evidence
+from mpesa.models import EvidenceRow
 
 # Characters of a reason.
 _SHORTEST, _LONGEST = 3, 500
@@ -34,7 +34,7 @@ def once() -> str:
 
 def was_done(connection: Connection, transaction_id: str, once: str) -> bool:
     """Whether an act with this mark was recorded for this payment before."""
-    acts = select(Evidence.body).where(
-        Evidence.transaction_id == transaction_id, Evidence.kind == Kind.OPERATOR.value
+    acts = select(EvidenceRow.body).where(
+        EvidenceRow.transaction_id == transaction_id, EvidenceRow.kind == Kind.OPERATOR.value
     )
     return any(json.loads(body).get("once") == once for body in connection.scalars(acts))

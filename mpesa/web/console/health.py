@@ -19,7 +19,7 @@ from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import MOST_SKEW
 from mpesa.ids import hash_token
 from mpesa.ledger import Kind
-from mpesa.models import DarajaAccess, DecisionRow, Evidence, db
+from mpesa.models import DarajaAccess, DecisionRow, EvidenceRow, db
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import nairobi, reason_word
@@ -160,10 +160,10 @@ def _daraja_pushes(ours: Services) -> Check:
     name = _("Daraja: pushes")
     answers = db.session.scalars(
         select(DecisionRow.reason)
-        .join(Evidence, Evidence.id == DecisionRow.evidence_id)
-        .where(Evidence.received_at >= ours.now() - _LATELY)
-        .where(Evidence.kind == Kind.PUSH_ANSWER.value)
-        .order_by(Evidence.received_at.desc())
+        .join(EvidenceRow, EvidenceRow.id == DecisionRow.evidence_id)
+        .where(EvidenceRow.received_at >= ours.now() - _LATELY)
+        .where(EvidenceRow.kind == Kind.PUSH_ANSWER.value)
+        .order_by(EvidenceRow.received_at.desc())
         .limit(_PUSHES)
     )
     reasons = [Reason(each) for each in answers]
@@ -186,9 +186,11 @@ def _daraja_pushes(ours: Services) -> Check:
 
 def _daraja_queries(ours: Services) -> Check:
     asked = db.session.scalar(
-        select(Evidence.received_at)
-        .where(Evidence.received_at >= ours.now() - _LATELY, Evidence.kind == Kind.QUERY.value)
-        .order_by(Evidence.received_at.desc())
+        select(EvidenceRow.received_at)
+        .where(
+            EvidenceRow.received_at >= ours.now() - _LATELY, EvidenceRow.kind == Kind.QUERY.value
+        )
+        .order_by(EvidenceRow.received_at.desc())
         .limit(1)
     )
     wait = ours.access.budget.wait()

@@ -17,7 +17,7 @@ from mpesa.domain import settlement
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ids import is_id
 from mpesa.ledger import Kind, Raw
-from mpesa.models import Announcement, DecisionRow, Evidence, Transaction, WebhookMessage, db
+from mpesa.models import Announcement, DecisionRow, EvidenceRow, Transaction, WebhookMessage, db
 from mpesa.web.console import decisions, raw_bodies, session, wording
 from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
@@ -150,7 +150,7 @@ _MARGIN = 200
 
 
 def read_body(
-    evidence: Evidence, msisdn: str | None, *, revealed: bool = False, whole: bool = False
+    evidence: EvidenceRow, msisdn: str | None, *, revealed: bool = False, whole: bool = False
 ) -> str:
     """A body as text.
 
@@ -174,10 +174,10 @@ def _timeline(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Eve
         no next piece.
     """
     statement = (
-        select(Evidence)
-        .where(Evidence.transaction_id == row.id, Evidence.id >= begin)
-        .options(selectinload(Evidence.decisions))
-        .order_by(Evidence.id)
+        select(EvidenceRow)
+        .where(EvidenceRow.transaction_id == row.id, EvidenceRow.id >= begin)
+        .options(selectinload(EvidenceRow.decisions))
+        .order_by(EvidenceRow.id)
         .limit(_EVENTS + 1)
     )
     found = db.session.scalars(statement).all()
@@ -210,7 +210,7 @@ def _timeline(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Eve
     return sorted(events, key=lambda each: each.at), more
 
 
-def _event_of(evidence: Evidence, msisdn: str | None, *, revealed: bool) -> Event:
+def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> Event:
     asked_for = request.args.get("whole", 0, int) == evidence.id
     text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
     whole = asked_for or len(text) <= raw_bodies.SHOWN

@@ -13,7 +13,7 @@ from mpesa.domain.callback import StkResult, read_roughly
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
-from mpesa.models import DecisionRow, Evidence, Order, Transaction, db
+from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
 from mpesa.web.console import decisions, payments, wording
 from mpesa.web.console.act_kinds import Act
 from mpesa.web.console.blueprint import console
@@ -43,7 +43,7 @@ class Case:
     row: Transaction
     sentence: str
     decision: DecisionRow | None
-    evidence: Evidence | None
+    evidence: EvidenceRow | None
     said: StkResult | None
     codes: Sequence[str]
     rivals: Sequence[Transaction]
@@ -96,9 +96,9 @@ def _case(row: Transaction) -> Case:
         Transaction.status == Status.SUCCESS.value,
     )
     codes = (
-        select(Evidence.body)
-        .where(Evidence.transaction_id == row.id, Evidence.kind == Kind.SMS_CODE.value)
-        .order_by(Evidence.id.desc())
+        select(EvidenceRow.body)
+        .where(EvidenceRow.transaction_id == row.id, EvidenceRow.kind == Kind.SMS_CODE.value)
+        .order_by(EvidenceRow.id.desc())
         .limit(5)
     )
     said = None
@@ -137,17 +137,17 @@ def _paid_late(since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
 def _codes_typed(since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
     """The codes that shoppers typed for payments that are not paid."""
     typed = (
-        select(Transaction.id, Evidence.received_at, Transaction.status, Transaction.reason,
-               Transaction.amount, Evidence.body, Order.reference)
-        .join(Transaction, Evidence.transaction_id == Transaction.id)
+        select(Transaction.id, EvidenceRow.received_at, Transaction.status, Transaction.reason,
+               Transaction.amount, EvidenceRow.body, Order.reference)
+        .join(Transaction, EvidenceRow.transaction_id == Transaction.id)
         .join(Order, Transaction.order_id == Order.id)
         .where(
-            Evidence.kind == Kind.SMS_CODE.value,
-            Evidence.received_at >= since,
+            EvidenceRow.kind == Kind.SMS_CODE.value,
+            EvidenceRow.received_at >= since,
             Transaction.status != Status.SUCCESS.value,
             Transaction.reason != Reason.CLOSED_BY_OPERATOR.value,
         )
-        .order_by(Evidence.received_at.desc())
+        .order_by(EvidenceRow.received_at.desc())
         .limit(_GLANCES)
     )  # fmt: skip
     return db.session.execute(typed).all()

@@ -25,7 +25,7 @@ from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import View
 from mpesa.ids import is_id
-from mpesa.models import Evidence, Order, db
+from mpesa.models import EvidenceRow, Order, db
 from mpesa.web.http import qr, sentences
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.inline import Inline
@@ -213,9 +213,9 @@ def _code_was_sent(attempt: Snapshot | None, shown: str) -> bool:
     """Whether the shopper sent the code of an SMS, from this device or another one."""
     if attempt is None or shown not in (View.CHECKING, View.FAILED, View.CLOSED):
         return False
-    sent = select(Evidence.id).where(
-        Evidence.transaction_id == attempt["transaction_id"],
-        Evidence.kind == ledger.Kind.SMS_CODE.value,
+    sent = select(EvidenceRow.id).where(
+        EvidenceRow.transaction_id == attempt["transaction_id"],
+        EvidenceRow.kind == ledger.Kind.SMS_CODE.value,
     )
     return db.session().scalar(sent.limit(1)) is not None
 

@@ -12,7 +12,7 @@ from mpesa.domain import settlement
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.why import Why, words_of
 from mpesa.ledger import Kind, Raw
-from mpesa.models import DecisionRow, Evidence, Transaction, db
+from mpesa.models import DecisionRow, EvidenceRow, Transaction, db
 from mpesa.web.console import decisions
 from mpesa.web.http.services import services
 from tests.conftest import BOTH_DATABASES
@@ -61,8 +61,8 @@ def row_of(app, transaction_id):
 def acts_of(app, transaction_id):
     """What operators did: names, and what they said without its one-time mark."""
     with app.app_context():
-        kept = select(Evidence).where(
-            Evidence.transaction_id == transaction_id, Evidence.kind == "operator"
+        kept = select(EvidenceRow).where(
+            EvidenceRow.transaction_id == transaction_id, EvidenceRow.kind == "operator"
         )
         said = [(each.source, json.loads(each.body)) for each in db.session.scalars(kept)]
     return [

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from mpesa.ids import hash_token, new_id
-from mpesa.models import Evidence, WebhookAttempt, WebhookEndpoint, WebhookMessage, db
+from mpesa.models import EvidenceRow, WebhookAttempt, WebhookEndpoint, WebhookMessage, db
 from tests.web.console.steps import NAME, hidden, logged_in
 from tests.web.steps import pushed
 
@@ -143,7 +143,7 @@ def test_a_message_is_sent_again_at_once_and_who_wanted_it_is_kept(app, operator
 
     with app.app_context():
         message = db.session.get(WebhookMessage, message_id)
-        kept = db.session.scalars(select(Evidence).where(Evidence.kind == "operator")).one()
+        kept = db.session.scalars(select(EvidenceRow).where(EvidenceRow.kind == "operator")).one()
         assert message.next_attempt_at == clock()
         assert kept.source == NAME
         assert json.loads(kept.body)["reason"] == "The shop lost it"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from mpesa import outbox
-from mpesa.models import Evidence, Transaction, db
+from mpesa.models import EvidenceRow, Transaction, db
 from mpesa.outbox import Announced
 from mpesa.web.console import raw_bodies
 from tests.conftest import BOTH_DATABASES
@@ -389,7 +389,7 @@ def test_the_number_is_shown_once_and_that_somebody_looked_is_kept(app, operator
     assert f"{NAME}: looked at the number" in again
     assert status_of(client, three[0]) == before
     with app.app_context():
-        kept = db.session.scalars(select(Evidence).where(Evidence.kind == "operator")).one()
+        kept = db.session.scalars(select(EvidenceRow).where(EvidenceRow.kind == "operator")).one()
         assert (kept.source, json.loads(kept.body)) == (NAME, {"act": "reveal"})
 
 

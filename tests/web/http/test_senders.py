@@ -6,7 +6,7 @@ import pytest
 from flask import request
 from sqlalchemy import select
 
-from mpesa.models import Evidence, db
+from mpesa.models import EvidenceRow, db
 from mpesa.web.http.senders import sender_mark
 from tests.factories import API_KEY, order_fields
 from tests.web.console.steps import NAME, hire, try_login
@@ -21,7 +21,7 @@ def new_order(client):
 
 def sources(app):
     with app.app_context():
-        callbacks = select(Evidence.source).where(Evidence.kind == "callback")
+        callbacks = select(EvidenceRow.source).where(EvidenceRow.kind == "callback")
         return list(db.session.scalars(callbacks))
 
 

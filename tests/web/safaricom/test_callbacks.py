@@ -6,7 +6,7 @@ import sys
 import pytest
 from sqlalchemy import select
 
-from mpesa.models import Evidence, db
+from mpesa.models import EvidenceRow, db
 from tests.conftest import BOTH_DATABASES
 from tests.factories import API_KEY, failure_callback, order_fields, raw, success_callback
 from tests.web.steps import call_back, problem, pushed, rows, status_of
@@ -18,7 +18,9 @@ LARGEST = 64 * 1024
 def kept(app):
     """The bodies of all callbacks, as they arrived."""
     with app.app_context():
-        found = select(Evidence.body).where(Evidence.kind == "callback").order_by(Evidence.id)
+        found = (
+            select(EvidenceRow.body).where(EvidenceRow.kind == "callback").order_by(EvidenceRow.id)
+        )
         return list(db.session.scalars(found))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from mpesa.models import Evidence, Transaction, db
+from mpesa.models import EvidenceRow, Transaction, db
 from tests.conftest import BOTH_DATABASES
 from tests.desk import at_once
 from tests.factories import RECEIPT, SECOND_PAYER
@@ -65,7 +65,7 @@ def test_the_code_is_kept_out_of_whatever_was_pasted(client, app, transaction_id
     assert send(client, transaction_id, typed).status_code == 202
 
     with app.app_context():
-        kept = select(Evidence.body).where(Evidence.kind == "sms_code")
+        kept = select(EvidenceRow.body).where(EvidenceRow.kind == "sms_code")
         assert db.session.scalars(kept).all() == [code.encode()]
 
 
