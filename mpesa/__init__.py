@@ -22,6 +22,7 @@ idempotency             one key, one answer: what is asked for twice is done onc
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
 books                   an order with its attempts, taken out under its lock and put back
+owners                  whose an id or a receipt is, for the evidence that names it
 daraja_access           the OAuth token and the query budget, shared by all processes
 database                connections: what each asks for, and when it is given up
 workers                 how many processes serve one database

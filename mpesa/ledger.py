@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from mpesa import books
+from mpesa import books, owners
 from mpesa.books import By, Taken, Write
 from mpesa.database import rows_at_once, writing
 from mpesa.domain import schedule, settlement, snapshot, webhook
@@ -18,9 +18,8 @@ from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.result_codes import PAID_CODE
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.why import PROSE
 from mpesa.ids import new_id
-from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction
+from mpesa.models import EvidenceRow, Order
 
 
 class Kind(StrEnum):
@@ -38,11 +37,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """A transaction whose snapshot changed, and its `seq` since; made known after the commit.
+    """A transaction whose snapshot changed; it is made known after the commit.
 
     Attributes:
-        snapshot: what was committed, where it was at hand; else it has to be read.
-        settled_after: from the push to this change, where it changed the status; else None.
+        seq: the snapshot's number since the change.
+        snapshot: as it was committed; None: it has to be read.
+        settled_after: the time from the push to this change; None: its status stayed the same.
     """
 
     transaction_id: str
@@ -51,7 +51,7 @@ class Change:
     settled_after: timedelta | None = field(default=None, compare=False)
 
 
-# Tells the pages that wait about transactions that changed.
+# Tells the waiting pages about transactions that changed.
 Announce = Callable[[Sequence[Change]], None]
 # The time, aware UTC. A change asks for it once it holds its lock: with an older time, a change
 # that waited long for its lock would escape the loops that look for what changed lately.
@@ -63,10 +63,10 @@ class Raw:
     """Evidence as it arrived.
 
     Attributes:
-        source: the address or the person it came from.
+        source: the address or the person that it came from.
         stored_id: its row's id where it was stored before.
-        share: a mark of the stranger who caused it, whose share of Daraja's questions pays for the
-            one that it asks for; None: no stranger did.
+        share: a mark of the stranger that caused it; that stranger's share of the questions to
+            Daraja pays for the one that it calls for. None: no stranger caused it.
     """
 
     kind: Kind
@@ -76,33 +76,21 @@ class Raw:
     share: str | None = None
 
 
-# So many of the newest bodies are read: an honest Daraja sends one or two.
-_SET_ASIDE = (
-    select(EvidenceRow.body)
-    .join(DecisionRow, DecisionRow.evidence_id == EvidenceRow.id)
-    .where(
-        EvidenceRow.transaction_id == bindparam("id"),
-        EvidenceRow.kind == Kind.CALLBACK.value,
-        DecisionRow.why.in_((*PROSE, *PROSE.values())),
-    )
-    .order_by(EvidenceRow.id.desc())
-    .limit(20)
-)
 _STORE = insert(EvidenceRow).returning(EvidenceRow.id)
 _HEARD = select(EvidenceRow.kind, EvidenceRow.body).where(
     EvidenceRow.transaction_id == bindparam("id"),
     EvidenceRow.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
 )
-# The engine's execution option that is set where the merchant's server is told by webhook.
+# The execution option of an engine whose merchant's server is told by webhook.
 TELLS_MERCHANT = "mpesa_tells_merchant"
-# Seconds after which PostgreSQL has ended a writer that is lost (`database.REQUESTS`: idle, 15 s).
+# Seconds after which PostgreSQL has ended a lost writer (`database.REQUESTS`: idle, 15 s).
 _LOST_WRITER = 16.0
 # What PostgreSQL says after `lock_timeout` (PostgreSQL docs, appendix A).
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-# Called under the order's lock, with the connection that holds it, and the transaction as it is;
-# what it raises keeps the evidence out.
+# A rule that is asked under the order's lock, with the connection that holds it and the attempt as
+# it is. An exception from it keeps the evidence out.
 Check = Callable[[Connection, Attempt], None]
 
 
@@ -117,14 +105,19 @@ def record(
     """Decide on a piece of evidence and write the decision down, in one commit.
 
     Args:
-        session: ends whatever it was reading.
+        session: a read that it had begun is ended.
         transaction_id: of an existing transaction.
-        evidence: what it says.
-        raw: how it arrived.
-        now: asked under the order's lock.
+        evidence: what the evidence says.
+        raw: how the evidence arrived.
+        now: the clock, asked under the order's lock.
+        check: asked first, under the same lock.
 
     Returns:
-        What changed, to be announced after this.
+        The changes, to be announced by the caller.
+
+    Raises:
+        books.Unknown: there is no such transaction.
+        SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
     """
 
     def judged(*, look_up: bool = False, told: bool = False) -> list[Change]:
@@ -138,12 +131,12 @@ def record(
     except (IntegrityError, _Contested):
         pass
     except DBAPIError as error:
-        # The connection broke while it rested, and the next one is fresh. What may have been
-        # committed all the same is evidence twice, which decides nothing new.
+        # The connection broke while it rested, and the next one is fresh. If the commit did happen,
+        # the same evidence is now recorded twice, which decides nothing new.
         if not error.connection_invalidated:
             raise
     # The receipt or the id is another transaction's. The constraint says so without being asked;
-    # only then is it looked up, and decided with that knowledge.
+    # only then is the owner looked up, and the evidence judged with that knowledge.
     try:
         return judged(look_up=True)
     except _Contested as contested:
@@ -154,41 +147,55 @@ def record(
 def record_callback(
     session: Session, token_hash: str, evidence: settlement.Evidence, raw: Raw, now: Now
 ) -> list[Change] | None:
-    """Store a callback and decide on it in one commit, where nobody else holds its order.
+    """Store a callback and decide on it in one commit, if its order's lock is free.
 
     Args:
-        token_hash: of the token under which it arrived.
-        now: asked under the order's lock.
+        session: a read that it had begun is ended.
+        token_hash: of the token under which the callback arrived.
+        evidence: what the callback says.
+        raw: how the callback arrived.
+        now: the clock, asked under the order's lock.
 
     Returns:
-        What changed, to be announced after this; None where no transaction has that token.
+        The changes, to be announced by the caller; None: no transaction has that token.
 
     Raises:
-        SQLAlchemyError: nothing was stored; the order is held, the receipt or the id is another
+        SQLAlchemyError: nothing was stored; the order is locked, the receipt or the id is another
             transaction's, or the database failed.
         _Contested: nothing was stored; another transaction has the receipt.
     """
     try:
         with books.taken_out(session, By.TOKEN, token_hash) as taken:
-            attempts = taken.account.attempts
-            attempt = next(each for each in attempts if each.callback_token_hash == token_hash)
+            attempt = taken.account.attempt_under(token_hash)
             return _judge(taken, attempt, evidence, raw, now())
     except books.Unknown:
         return None
 
 
 def store(session: Session, transaction_id: str, raw: Raw, now: Now) -> Raw:
-    """Commit raw evidence before anything is decided on it; returns it with its row's id.
+    """Commit raw evidence before anything is decided on it.
 
-    The order's lock does not hold it up. A writer of the transaction's id or receipt does, until
+    The order's lock does not delay this. A writer of the transaction's id or receipt does, until
     its COMMIT, since PostgreSQL takes both for a key that evidence may refer to. If that writer is
-    lost, its lock outlives the wait for it, so it is waited for again.
+    lost, its lock outlives one wait for it, so this waits again.
+
+    Returns:
+        The same evidence with its row's id.
+
+    Raises:
+        SQLAlchemyError: it could not be stored.
     """
     until = time.monotonic() + _LOST_WRITER
     while True:
         try:
             with writing(session):
-                evidence = _evidence_row(transaction_id, raw, now())
+                evidence = {
+                    "transaction_id": transaction_id,
+                    "kind": raw.kind.value,
+                    "body": raw.body,
+                    "source": raw.source,
+                    "received_at": now(),
+                }
                 row_id = session.connection().scalars(_STORE, evidence).one()
         except OperationalError as error:
             waited = getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
@@ -201,9 +208,15 @@ def store(session: Session, transaction_id: str, raw: Raw, now: Now) -> Raw:
 def claim_question(session: Session, transaction_id: str, due: datetime, now: Now) -> bool:
     """Take the next question about a transaction, unless another worker took it.
 
+    The question after it is planned before Daraja is asked, so that a crash costs one question and
+    no more.
+
     Args:
-        due: its `next_ask_at` as it was read; the next one is planned before Daraja is asked, so
-            that a crash costs one question and no more.
+        due: the transaction's `next_ask_at` as it was read.
+        now: the clock, asked under the order's lock.
+
+    Returns:
+        Whether the caller is to ask.
     """
     with books.taken_out(session, By.TRANSACTION, transaction_id) as taken:
         attempt = taken.account.attempt(transaction_id)
@@ -221,7 +234,11 @@ def claim_question(session: Session, transaction_id: str, due: datetime, now: No
 
 
 def expire_order(session: Session, order_id: str, clock: Now) -> list[Change]:
-    """Write down that an order has expired; returns its transactions, which hear of it."""
+    """Write down that an order has expired.
+
+    Returns:
+        The changes of its transactions; none where it did not expire after all.
+    """
     with books.taken_out(session, By.ORDER, order_id) as taken:
         now, account = clock(), taken.account
         if account.order.status is not OrderStatus.OPEN:
@@ -232,22 +249,30 @@ def expire_order(session: Session, order_id: str, clock: Now) -> list[Change]:
 
 
 def end_order(taken: Taken, status: OrderStatus, now: datetime) -> list[Change]:
-    """Close an order whose lock is held; returns its transactions, which hear of it."""
+    """Close an order whose lock is held.
+
+    Returns:
+        The changes of its transactions, whose snapshots show the order's status.
+    """
     ended = taken.account.ended(status, now)
     taken.put_back(ended)
     return _changes(taken.account, ended, now)
 
 
 def lock_order(session: Session, order_id: str) -> None:
-    """Lock an order's row until the session's commit, for what blanks its attempts' rows."""
+    """Lock an order's row until the session's commit, so that its attempts can be blanked."""
     session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
 
 
 def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:
-    """The transaction's snapshot in one read; None where there is no such transaction.
+    """Read a transaction's snapshot, as committed, in one statement.
 
     Args:
-        engine: it is read on a connection of its own, as committed.
+        engine: the read has a connection of its own.
+        now: aware UTC.
+
+    Returns:
+        None where there is no such transaction.
     """
     rows = rows_at_once(engine, books.READ[By.TRANSACTION], {"value": transaction_id})
     if not rows:
@@ -266,11 +291,11 @@ def _judge(
     look_up: bool = False,
     told: bool = False,
 ) -> list[Change]:
-    """Decide, and commit evidence, decision, what changed, and what the merchant is told of it.
+    """Decide, and commit the account with what belongs to the decision.
 
     Args:
-        look_up: ask the database whose its receipt and its id are.
-        told: the other transaction that has its receipt was put into review.
+        look_up: ask the database whose the receipt and the id are.
+        told: the other transaction that has the receipt was put into review.
 
     Raises:
         _Contested: another transaction has the receipt, and was not told.
@@ -278,42 +303,80 @@ def _judge(
     early = raw.kind is Kind.CALLBACK and not attempt.has_id
     paid_by_query = isinstance(evidence, settlement.QueryAnswered) and evidence.code == PAID_CODE
     if look_up or early or paid_by_query:
-        evidence = _look_up(taken.connection, attempt, evidence)
+        evidence = owners.look_up(taken.connection, attempt, evidence)
     decision = settlement.decide(attempt, evidence, now)
     if decision.contests and not told:
         raise _Contested(decision.contests)
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
-    changed = after.attempt(attempt.id)
+    taken.put_back(after, *_rows(taken, attempt, after, decision, raw, now))
+    return _changes(before, after, now)
+
+
+def _rows(
+    taken: Taken,
+    before: Attempt,
+    account: Account,
+    decision: settlement.Decision,
+    raw: Raw,
+    now: datetime,
+) -> list[Write]:
+    """The rows of one decision: the evidence, the decision, and the merchant's messages.
+
+    Args:
+        before: the attempt that was decided on.
+        account: its order's account from now on.
+    """
+    after = account.attempt(before.id)
     decided = {
-        "transaction_id": attempt.id,
-        "status": changed.status.value,
-        "reason": changed.reason.value,
-        "seq": changed.seq,
+        "transaction_id": after.id,
+        "status": after.status.value,
+        "reason": after.reason.value,
+        "seq": after.seq,
         "needs_review": decision.needs_review,
         "why": decision.text,
         "decided_at": now,
     }
     if raw.stored_id is None:
-        heard = Write(books.ADD_EVIDENCE, _evidence_row(attempt.id, raw, now))
-        written = [heard, Write(books.ADD_DECISION_ON_IT, decided)]
+        evidence = {
+            "transaction_id": after.id,
+            "kind": raw.kind.value,
+            "body": raw.body,
+            "source": raw.source,
+            "received_at": now,
+        }
+        rows = [
+            Write(books.ADD_EVIDENCE, evidence),
+            Write(books.ADD_DECISION_ON_IT, decided),
+        ]
     else:
-        written = [Write(books.ADD_DECISION, {**decided, "evidence_id": raw.stored_id})]
-    if taken.connection.get_execution_options().get(TELLS_MERCHANT):
-        written += _messages(attempt, after, changed, now)
-    taken.put_back(after, *written)
-    return _changes(before, after, now)
+        rows = [Write(books.ADD_DECISION, {**decided, "evidence_id": raw.stored_id})]
+    if not taken.connection.get_execution_options().get(TELLS_MERCHANT):
+        return rows
+    shown = snapshot.draw(account, after, now)
+    for kind in webhook.due(before, after):
+        message = {
+            "id": f"msg_{new_id()}",
+            "transaction_id": after.id,
+            "type": kind.value,
+            "body": webhook.body(kind, shown, account.order.reference, now),
+            "seq": after.seq,
+            "created_at": now,
+            "next_attempt_at": now,
+        }
+        rows.append(Write(books.ADD_MESSAGE, message))
+    return rows
 
 
 class _Contested(Exception):
-    """A receipt is another transaction's, which has to be told first.
+    """Another transaction has the receipt, and has to be put into review first.
 
-    Two orders' locks are never held at once, so that takes a commit of its own. It comes first: a
-    process that ends after it judges this evidence once more, and one that ends after the other
-    commit would not know that something is missing.
+    Two orders' locks are never held at once, so the review takes a commit of its own. It comes
+    first: a process that ends after it judges this evidence once more, whereas one that ended after
+    the other commit would not know that the review is missing.
 
     Attributes:
-        holder: that transaction's id.
+        holder: the other transaction's id.
     """
 
     def __init__(self, holder: str) -> None:
@@ -322,9 +385,10 @@ class _Contested(Exception):
 
 
 def _doubt(session: Session, holder_id: str, claimant_id: str, now: Now) -> None:
-    """Put a transaction into review whose receipt another one's own callback names, once.
+    """Put a transaction into review once, because another one's callback names its receipt.
 
-    What its own callback named is its own. What a person typed may be a mistake.
+    A receipt that the holder's own callback named is the holder's. A receipt that a person typed
+    may be a mistake.
     """
     with books.taken_out(session, By.TRANSACTION, holder_id) as taken:
         holder = taken.account.attempt(holder_id)
@@ -337,7 +401,7 @@ def _doubt(session: Session, holder_id: str, claimant_id: str, now: Now) -> None
 
 
 def _changes(before: Account, after: Account, now: datetime) -> list[Change]:
-    """What snapshots show otherwise since, with those snapshots."""
+    """The attempts whose snapshots differ since, each with its new snapshot."""
     was = {each.id: each for each in before.attempts}
     return [
         Change(
@@ -349,85 +413,3 @@ def _changes(before: Account, after: Account, now: datetime) -> list[Change]:
         for each in after.attempts
         if each.seq != was[each.id].seq
     ]
-
-
-def _evidence_row(transaction_id: str, raw: Raw, now: datetime) -> dict[str, object]:
-    return {
-        "transaction_id": transaction_id,
-        "kind": raw.kind.value,
-        "body": raw.body,
-        "source": raw.source,
-        "received_at": now,
-    }
-
-
-def _messages(before: Attempt, account: Account, after: Attempt, now: datetime) -> list[Write]:
-    """The messages for the merchant's server that a change calls for."""
-    types = webhook.due(before, after)
-    told = snapshot.draw(account, after, now)
-    return [
-        Write(
-            books.ADD_MESSAGE,
-            {
-                "id": f"msg_{new_id()}",
-                "transaction_id": after.id,
-                "type": each.value,
-                "body": webhook.body(each, told, account.order.reference, now),
-                "seq": after.seq,
-                "created_at": now,
-                "next_attempt_at": now,
-            },
-        )
-        for each in types
-    ]
-
-
-def _look_up(
-    connection: Connection, attempt: Attempt, evidence: settlement.Evidence
-) -> settlement.Evidence:
-    """Add what only the database knows: other callbacks; whose its id or its receipt are."""
-    if isinstance(evidence, settlement.CallbackReceived):
-        named = evidence.result or evidence.rough
-        if named is None:
-            return evidence
-        return replace(
-            evidence,
-            ids_taken=_id_taken(connection, attempt, named.checkout_request_id),
-            receipt_holder=_receipt_holder(connection, attempt, named.receipt),
-        )
-    if isinstance(evidence, settlement.PushAnswered):
-        taken = _id_taken(connection, attempt, evidence.checkout_request_id)
-        return replace(evidence, ids_taken=taken)
-    if isinstance(evidence, settlement.OperatorSaysPaid):
-        holder = _receipt_holder(connection, attempt, evidence.receipt)
-        return replace(evidence, receipt_holder=holder)
-    if isinstance(evidence, settlement.QueryAnswered):
-        receipt = _kept_receipt(connection, attempt)
-        holder = _receipt_holder(connection, attempt, receipt)
-        return replace(evidence, kept_receipt=receipt, receipt_holder=holder)
-    return evidence
-
-
-def _kept_receipt(connection: Connection, attempt: Attempt) -> str | None:
-    """The receipt that a kept callback names, though the callback itself was not believed."""
-    if attempt.receipt is not None:
-        return None
-    bodies = connection.scalars(_SET_ASIDE, {"id": attempt.id})
-    results = (read_roughly(each) for each in bodies)
-    receipts = (settlement.kept_receipt(attempt, each) for each in results if each is not None)
-    return next((each for each in receipts if each is not None), None)
-
-
-def _id_taken(connection: Connection, attempt: Attempt, checkout_id: str | None) -> bool:
-    if checkout_id is None or checkout_id == attempt.checkout_request_id:
-        return False
-    owner = select(Transaction.id).where(Transaction.checkout_request_id == checkout_id)
-    return connection.scalars(owner).one_or_none() not in (None, attempt.id)
-
-
-def _receipt_holder(connection: Connection, attempt: Attempt, receipt: str | None) -> str | None:
-    """The id of another transaction that has a receipt."""
-    if receipt is None or receipt == attempt.receipt:
-        return None
-    owner = connection.scalars(select(Transaction.id).where(Transaction.receipt == receipt))
-    return owner.one_or_none()

@@ -1,5 +1,6 @@
 """The one door: evidence, decision and change in one commit, however many come at once."""
 
+import sys
 from datetime import timedelta
 from functools import partial
 
@@ -599,3 +600,25 @@ def test_a_receipt_filled_in_leaves_money_twice_under_review(desk: Desk) -> None
 
     row = desk.transaction(second)
     assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", "UKO9ZZZZZZ", True)
+
+
+@on_both
+def test_a_callback_passes_three_functions_of_the_ledger_until_its_commit(desk):
+    transaction = desk.attempt()
+    passed, committed = [], []
+
+    def watch(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_name == "write_and_commit":
+            committed.append(True)
+        if event == "call" and code.co_filename == ledger.__file__ and not committed:
+            passed.append(code.co_name)
+
+    sys.setprofile(watch)
+    try:
+        desk.callback(1, paid(desk))
+    finally:
+        sys.setprofile(None)
+
+    assert passed == ["record_callback", "_judge", "_rows"]
+    assert desk.transaction(transaction).status == "SUCCESS"

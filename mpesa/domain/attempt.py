@@ -171,6 +171,17 @@ class Account:
                 return each
         raise KeyError(transaction_id)
 
+    def attempt_under(self, token_hash: str) -> Attempt:
+        """The attempt whose callback address holds the token with this hash.
+
+        Raises:
+            KeyError: it is another order's.
+        """
+        for each in self.attempts:
+            if each.callback_token_hash == token_hash:
+                return each
+        raise KeyError
+
     def status(self, now: datetime) -> OrderStatus:
         """The order's status at `now`: its end may have passed before anybody wrote that down.
 

@@ -1,0 +1,85 @@
+"""What only the database knows about a piece of evidence: whose an id or a receipt is."""
+
+from dataclasses import replace
+
+from sqlalchemy import Connection, bindparam, select
+
+from mpesa.domain.attempt import Attempt
+from mpesa.domain.callback import read_roughly
+from mpesa.domain.settlement import (
+    CallbackReceived,
+    Evidence,
+    OperatorSaysPaid,
+    PushAnswered,
+    QueryAnswered,
+    kept_receipt,
+)
+from mpesa.domain.why import PROSE
+from mpesa.models import DecisionRow, EvidenceRow, Transaction
+
+# A transaction's callbacks that were kept and not believed: only callbacks are decided on with
+# these words. The newest twenty are read; an honest Daraja sends one or two.
+_NOT_BELIEVED = (
+    select(EvidenceRow.body)
+    .join(DecisionRow, DecisionRow.evidence_id == EvidenceRow.id)
+    .where(
+        EvidenceRow.transaction_id == bindparam("id"),
+        DecisionRow.why.in_((*PROSE, *PROSE.values())),
+    )
+    .order_by(EvidenceRow.id.desc())
+    .limit(20)
+)
+
+
+def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evidence:
+    """Add to a piece of evidence what only the database knows about it.
+
+    Args:
+        connection: it holds the lock of the attempt's order.
+        attempt: the one that the evidence is about.
+
+    Returns:
+        The evidence with the owner of the id and of the receipt that it names, and, for a query,
+        with the receipt that an earlier callback named; as it was where it names neither.
+    """
+    match evidence:
+        case CallbackReceived():
+            named = evidence.result or evidence.rough
+            if named is None:
+                return evidence
+            return replace(
+                evidence,
+                ids_taken=_id_taken(connection, attempt, named.checkout_request_id),
+                receipt_holder=_receipt_holder(connection, attempt, named.receipt),
+            )
+        case PushAnswered():
+            taken = _id_taken(connection, attempt, evidence.checkout_request_id)
+            return replace(evidence, ids_taken=taken)
+        case OperatorSaysPaid():
+            holder = _receipt_holder(connection, attempt, evidence.receipt)
+            return replace(evidence, receipt_holder=holder)
+        case QueryAnswered() if attempt.receipt is None:
+            # A callback that was not believed may name the receipt of what the query proves.
+            results = map(read_roughly, connection.scalars(_NOT_BELIEVED, {"id": attempt.id}))
+            receipts = (kept_receipt(attempt, each) for each in results if each is not None)
+            receipt = next((each for each in receipts if each is not None), None)
+            holder = _receipt_holder(connection, attempt, receipt)
+            return replace(evidence, kept_receipt=receipt, receipt_holder=holder)
+        case _:
+            return evidence
+
+
+def _id_taken(connection: Connection, attempt: Attempt, checkout_id: str | None) -> bool:
+    """Whether another transaction has a CheckoutRequestID."""
+    if checkout_id is None or checkout_id == attempt.checkout_request_id:
+        return False
+    owner = select(Transaction.id).where(Transaction.checkout_request_id == checkout_id)
+    return connection.scalars(owner).one_or_none() not in (None, attempt.id)
+
+
+def _receipt_holder(connection: Connection, attempt: Attempt, receipt: str | None) -> str | None:
+    """The id of another transaction that has a receipt; None where there is none."""
+    if receipt is None or receipt == attempt.receipt:
+        return None
+    owner = connection.scalars(select(Transaction.id).where(Transaction.receipt == receipt))
+    return owner.one_or_none()
