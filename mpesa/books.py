@@ -1,8 +1,8 @@
 """An order with its attempts, taken out under its lock and put back: the one way in and out.
 
-On PostgreSQL all that is read travels in one piece, and all that is written in another, BEGIN and
-COMMIT included: on a worker that many wait for, each round trip costs a callback a turn of the
-loop, behind everybody else's work. SQLite runs the same statements one by one.
+On PostgreSQL everything that is read travels in one piece, and everything that is written in
+another, BEGIN and COMMIT included: on a busy worker, each round trip costs a callback a turn of the
+event loop, behind all other work. SQLite runs the same statements one by one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ _orders = models.Order.__table__.c
 
 
 class Unknown(LookupError):
-    """No order is known by that."""
+    """No order has that id, transaction or token."""
 
 
 class By(StrEnum):
@@ -55,11 +55,11 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row to be added, or changed.
+    """A row to be added or changed.
 
     Attributes:
-        statement: always the same object for the same kind of row.
-        values: by the statement's own names.
+        statement: one object for each kind of row, so that its text is built once.
+        values: by the names that the statement has for them.
     """
 
     statement: Insert | Update
@@ -72,55 +72,67 @@ class Taken:
 
     Attributes:
         account: as it was committed last.
-        connection: the one that holds the lock, for whatever else has to be read under it.
+        connection: it holds the lock; everything else that is read under the lock is read on it.
     """
 
     account: Account
     connection: Connection
 
     def put_back(self, after: Account, *also: Write) -> None:
-        """Write what changed of the account, and what belongs to it, and commit.
+        """Write what changed of the account, with the rows that belong to it, and commit.
 
         Args:
             after: the same account from now on; it may have one more attempt.
+            also: the rows that belong to the change.
 
         Raises:
-            IntegrityError: a receipt, an id, a line or a key is another one's; nothing was written.
+            IntegrityError: another row has the receipt, the id, the line or the key; nothing was
+                written.
             DBAPIError: the database failed; where the connection broke, it may have committed.
         """
         before = {each.id: each for each in self.account.attempts}
-        changes = [
-            _change(each) if each.id in before else Write(_ADD_ATTEMPT, _row(each))
-            for each in after.attempts
-            if before.get(each.id) != each
-        ]
+        writes = []
+        for each in after.attempts:
+            if each == before.get(each.id):
+                continue
+            row = {name: getattr(each, name) for name in _OF_ATTEMPT}
+            row |= {"status": each.status.value, "reason": each.reason.value}
+            if each.id not in before:
+                writes.append(Write(_ADD_ATTEMPT, row))
+                continue
+            # Only what the statement names: SQLAlchemy sets whatever else it is given of the table,
+            # and where the id is set, if only to itself, SQLite looks through all rows that refer
+            # to it.
+            changed = {name: value for name, value in row.items() if name not in _FIXED}
+            writes.append(Write(_CHANGE_ATTEMPT, {**changed, "row": each.id}))
         if after.order != self.account.order:
             order = after.order
             values = {"status": order.status.value, "updated_at": order.updated_at}
-            changes.append(Write(_CHANGE_ORDER, {**values, "row": order.id}))
-        write_and_commit(self.connection, [*changes, *also])
+            writes.append(Write(_CHANGE_ORDER, {**values, "row": order.id}))
+        write_and_commit(self.connection, [*writes, *also])
 
 
 @contextmanager
 def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
     """Lock an order and read it with its attempts; what is not put back stays as it was.
 
-    Who holds the lock may hold it for a while. A callback is not to wait for that, so by its token
-    an order is had at once or not at all. Nobody ever holds two of these locks.
+    A lock may be held for a while. A callback is not to wait for that, so an order that is looked
+    up by a token is taken at once or not at all. No process ever holds two of these locks.
 
     Args:
-        session: whatever it was reading ends here, and its connection is free; it is not used.
+        session: a read that it had begun is ended, which frees its connection; it is not used.
+        by: what `value` is.
 
     Raises:
         Unknown: there is no such order.
-        OperationalError: somebody holds it, for too long or, by its token, at this moment.
+        OperationalError: the order stayed locked for too long or, by its token, is locked now.
     """
     with writing_apart(session) as connection:
         yield Taken(lock_and_read(connection, by, value), connection)
 
 
 def seen(session: Session, by: By, value: str) -> Account:
-    """An order with its attempts as they are committed, without its lock.
+    """Read an order with its attempts as they are committed, without its lock.
 
     Raises:
         Unknown: there is no such order.
@@ -129,12 +141,16 @@ def seen(session: Session, by: By, value: str) -> Account:
 
 
 def open_on_line(connection: Connection, msisdn: str) -> list[Attempt]:
-    """The attempts, of whatever order, that are marked open on a line."""
+    """The attempts of all orders that are marked open on a line.
+
+    Args:
+        msisdn: the line's number, as `domain.phone` writes it.
+    """
     return [_attempt(row) for row in connection.execute(_OPEN_ON_LINE, {"msisdn": msisdn})]
 
 
 def attempts_where(session: Session, condition: ColumnElement[bool]) -> list[Attempt]:
-    """Attempts of whatever orders, as they are committed."""
+    """The attempts of all orders that fulfil a condition, as they are committed."""
     return [_attempt(row) for row in session.execute(_ATTEMPTS.where(condition))]
 
 
@@ -167,7 +183,7 @@ def write_and_commit(connection: Connection, writes: Sequence[Write]) -> None:
 
 
 def account_of(rows: Sequence[Row[tuple[object, ...]]]) -> Account:
-    """The account from the rows of `READ`; on PostgreSQL they may be the driver's own.
+    """Make an account of the rows of `READ`; on PostgreSQL they may be the driver's own.
 
     Raises:
         Unknown: there are none.
@@ -186,23 +202,11 @@ def _attempt(row: Row[tuple[object, ...]]) -> Attempt:
     )
 
 
-def _row(attempt: Attempt) -> dict[str, object]:
-    values = {name: getattr(attempt, name) for name in _OF_ATTEMPT}
-    return {**values, "status": attempt.status.value, "reason": attempt.reason.value}
-
-
-def _change(attempt: Attempt) -> Write:
-    # Only what the statement names: SQLAlchemy sets whatever else it is given of the table, and
-    # where the id is set, if only to itself, SQLite looks through all rows that refer to it.
-    given = {name: value for name, value in _row(attempt).items() if name not in _FIXED}
-    return Write(_CHANGE_ATTEMPT, {**given, "row": attempt.id})
-
-
 # -- statements: built once, since SQLAlchemy takes longer for that than PostgreSQL to run them ----
 
 
 def adding(model: type[models.Base], *names: str, **fixed: object) -> Insert:
-    """The statement that adds a row.
+    """Build the statement that adds a row.
 
     Args:
         names: of the columns that are given with each row.
@@ -213,7 +217,7 @@ def adding(model: type[models.Base], *names: str, **fixed: object) -> Insert:
 
 
 class _EvidenceJustAdded(FunctionElement[int]):
-    """The id of the evidence that this connection added last."""
+    """The id of the evidence row that this connection added last."""
 
     type = BigInteger()
     inherit_cache = True
@@ -234,7 +238,7 @@ _OF_DECISION = (
     "transaction_id", "status", "reason", "seq", "needs_review", "why", "decided_at",
 )  # fmt: skip
 ADD_DECISION = adding(models.DecisionRow, "evidence_id", *_OF_DECISION)
-# Right after the evidence.
+# To be run right after `ADD_EVIDENCE`.
 ADD_DECISION_ON_IT = adding(models.DecisionRow, *_OF_DECISION, evidence_id=_EvidenceJustAdded())
 ADD_MESSAGE = adding(
     models.WebhookMessage,
@@ -243,7 +247,7 @@ ADD_MESSAGE = adding(
 
 _OF_ORDER = tuple(each.name for each in fields(Order))
 _OF_ATTEMPT = tuple(each.name for each in fields(Attempt))
-# What was written down when the row was made, and stays so.
+# Columns that keep their first value.
 _FIXED = {
     "id", "order_id", "attempt", "msisdn", "amount", "account_reference", "callback_token_hash",
     "pushed_from",
@@ -308,7 +312,7 @@ _LOCK_AND_READ = {
 
 @cache
 def _in_one_piece(statements: tuple[Insert | Update, ...]) -> str:
-    """The text of several statements and a COMMIT; the n-th one's names end with its number."""
+    """The text of several statements and a COMMIT; the names of the n-th end with its number."""
     texts = []
     for place, statement in enumerate(statements):
         compiled = _for_the_driver(statement)
