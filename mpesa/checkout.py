@@ -22,7 +22,7 @@ from mpesa.books import By
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
 from mpesa.daraja_access import Access
 from mpesa.domain import settlement
-from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, Order, OrderStatus
+from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, OrderStatus
 from mpesa.domain.push_rules import (
     AskFirst,
     CloseOld,
@@ -51,7 +51,10 @@ class PushRequest:
     """What a shopper asks for.
 
     Attributes:
-        pushed_from: a mark of its sender, whose share of Daraja's questions pays for its own.
+        msisdn: the line that is to be asked for its PIN, as `domain.phone` writes it.
+        idempotency_key: the request's key; None where it sent none.
+        pushed_from: a mark of the sender, whose share of the questions to Daraja pays for those
+            about this push.
     """
 
     order_id: str
@@ -61,7 +64,7 @@ class PushRequest:
 
     @property
     def key(self) -> Key | None:
-        """The key, which belongs to the order; None where none was sent."""
+        """The key within its order; None where none was sent."""
         if self.idempotency_key is None:
             return None
         return Key(f"order:{self.order_id}", self.idempotency_key, self.msisdn)
@@ -72,7 +75,7 @@ class Started:
     """A push that went out, or the open one that was joined.
 
     Attributes:
-        status_code: 202 where a push went out for it, 200 where it joined.
+        status_code: 202 where a push went out, 200 where an open one was joined.
     """
 
     transaction_id: str
@@ -85,11 +88,11 @@ class Needs:
 
     Attributes:
         access: the way to Daraja, and the time.
-        callback_url: from a callback token to the address that Daraja is given.
-        check_limits: raises where this line or address asked too often.
+        callback_url: makes the URL that Daraja is given of a callback token.
+        check_limits: raises where this line or its sender asked too often.
         announce: tells rooms about transactions that changed.
-        clock_stepped: whether the clock was changed a moment ago, so that nothing is to be ended by
-            the time; the next tick puts right what was under way.
+        clock_stepped: whether the clock was changed a moment ago, so that the time is to end
+            nothing; the next tick puts right what was under way.
     """
 
     access: Access
@@ -104,22 +107,25 @@ def start(  # noqa: C901 - a case for each step
 ) -> Started:
     """Start a push for an order, or join the one that is open.
 
-    The row and the hash of its callback token are committed before Daraja hears of it.
+    The row and the hash of its callback token are committed before Daraja hears of the push.
 
     Args:
-        session: writes are commits of their own; nothing is held while Daraja is asked.
+        session: writes are commits of their own; neither lock nor connection is held meanwhile.
         request: checked fields.
-        needs: clock, Daraja and the edges.
+
+    Returns:
+        The transaction, and whether a push went out for it.
 
     Raises:
-        OrderError: why no push went out, see `domain.refusals`.
+        OrderError: no push went out; `domain.refusals` has the reasons.
+        SQLAlchemyError: the database failed.
     """
     earlier = idempotency.earlier(session.connection(), request.key)
     if earlier is not None:
         return _noted(_answered_before(earlier))
     if needs.clock_stepped():
         raise RetryLater(_A_TICK)
-    seen, done = _look(session, request), Done()
+    seen, done = _read_unlocked(session, request), Done()
     for _ in range(_MOST_STEPS):
         step = next_step(seen, request.msisdn, needs.access.now(), done)
         match step:
@@ -128,8 +134,13 @@ def start(  # noqa: C901 - a case for each step
             case CloseOld(over):
                 if needs.clock_stepped():
                     raise RetryLater(_A_TICK)  # while Daraja was asked: it may not be over
-                _close(session, over, needs)
-                seen = _look(session, request)
+                for transaction_id in over:  # what the clock should have done by now
+                    raw, evidence = Raw(Kind.CLOCK), settlement.PromptOver()
+                    changes = ledger.record(
+                        session, transaction_id, evidence, raw, needs.access.now
+                    )
+                    needs.announce(changes)
+                seen = _read_unlocked(session, request)
             case Count():
                 needs.check_limits(request.msisdn)
                 done = replace(done, counted=True)
@@ -141,7 +152,7 @@ def start(  # noqa: C901 - a case for each step
             case Join() | SendPush():
                 outcome = _under_the_lock(session, request, needs, done)
                 if isinstance(outcome, Seen):
-                    seen = outcome  # things were not as they had been before the lock
+                    seen = outcome  # the order had changed before it was locked
                     continue
                 if isinstance(outcome, Started):
                     return _noted(outcome)
@@ -167,7 +178,7 @@ class _Outgoing:
     began: float
 
 
-def _look(session: Session, request: PushRequest) -> Seen:
+def _read_unlocked(session: Session, request: PushRequest) -> Seen:
     try:
         account = books.seen(session, By.ORDER, request.order_id)
     except books.Unknown:
@@ -191,19 +202,12 @@ def _answered_before(earlier: Answer) -> Started:
     return Started(earlier.transaction_id, earlier.status_code)
 
 
-def _close(session: Session, over: Sequence[str], needs: Needs) -> None:
-    """Do what the clock should have done by now, each under its own order's lock."""
-    for transaction_id in over:
-        raw, evidence = Raw(Kind.CLOCK), settlement.PromptOver()
-        needs.announce(ledger.record(session, transaction_id, evidence, raw, needs.access.now))
-
-
 def _ask_about(
     session: Session, attempts: Sequence[Attempt], pushed_from: str | None, needs: Needs
 ) -> None:
-    """Have Daraja asked, as far as the sender's share goes.
+    """Have Daraja asked, as far as the sender's share of the questions goes.
 
-    Presses without end would use up everybody's questions.
+    Without shares, a sender who presses again and again would use up all questions.
     """
     now = needs.access.now()
     for each in attempts:
@@ -220,10 +224,11 @@ def _ask_about(
 def _under_the_lock(
     session: Session, request: PushRequest, needs: Needs, done: Done
 ) -> Started | _Outgoing | Seen:
-    """Decide once more under the order's lock, and write the row, or who joins.
+    """Decide once more under the order's lock, and write the new row, or the key that joins.
 
     Returns:
-        What was seen, where it asks for something that cannot be done under the lock.
+        A push that is to be sent, or what the request is answered; what was seen, where the next
+        step cannot be done under the lock.
     """
     token, transaction_id = new_callback_token(), new_id()
     outgoing: _Outgoing | None = None
@@ -240,7 +245,13 @@ def _under_the_lock(
                 case SendPush():
                     started = Started(transaction_id, _PUSHED)
                     after = _with_new_attempt(seen.account, request, transaction_id, token, now)
-                    push = _push(after.order, request, needs.callback_url(token))
+                    push = Push(
+                        msisdn=request.msisdn,
+                        amount=after.order.amount,
+                        reference=after.order.reference,
+                        description=after.order.description,
+                        callback_url=needs.callback_url(token),
+                    )
                     outgoing = _Outgoing(started, push, began)
                 case _:
                     return seen
@@ -248,7 +259,9 @@ def _under_the_lock(
             taken.put_back(after, *idempotency.kept(taken.connection, request.key, answer, now))
             return outgoing or started
     except IntegrityError:
-        return _look(session, request)  # another one was first, on this order or on this line
+        return _read_unlocked(
+            session, request
+        )  # another one was first, on this order or on this line
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
@@ -260,16 +273,16 @@ def _found_again(
 ) -> Started | _Outgoing | Seen:
     """Find out what became of a row whose COMMIT was not answered.
 
-    Under the order's lock, which the lost connection held until it had committed or given up: what
-    is seen then is final. Nobody else sends this push, since nobody else knows its token, though
-    others may have joined it meanwhile.
+    The lost connection held the order's lock until it had committed or given up, so what is read
+    under that lock is final. No other process sends this push, since none knows its token, though
+    other requests may have joined it meanwhile.
 
     Returns:
-        Started, where it has ended since, and no push is to be sent any more; what is seen now,
-        where the row was not committed.
+        The push, which is still to be sent; Started, where the attempt has ended since; what is
+        seen now, where the row was not committed.
 
     Raises:
-        DBAPIError: the one that the COMMIT ended with; the database stays away.
+        DBAPIError: the error of the COMMIT; the database does not come back.
     """
     until = time.monotonic() + _LOOK_FOR_ROW
     while True:
@@ -284,7 +297,7 @@ def _found_again(
     started = outgoing.started
     attempt = next((each for each in account.attempts if each.id == started.transaction_id), None)
     if attempt is None:
-        return _look(session, request)
+        return _read_unlocked(session, request)
     is_wanted = account.order.status is OrderStatus.OPEN
     if is_wanted and attempt.prompt_may_live(needs.access.now()):
         return outgoing
@@ -318,29 +331,18 @@ def _with_new_attempt(
     return Account(account.order, (newest, *account.attempts))
 
 
-def _push(order: Order, request: PushRequest, callback_url: str) -> Push:
-    return Push(
-        msisdn=request.msisdn,
-        amount=order.amount,
-        reference=order.reference,
-        description=order.description,
-        callback_url=callback_url,
-    )
-
-
 # -- the push ----------------------------------------------------------------------------------
 
 
 def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> list[Change]:
     """Send the push and record what came of it; returns what is to be announced.
 
-    Daraja tells the CheckoutRequestID once, and without it nobody can ask what became of the
-    prompt. So what the database refuses is written again, until it takes it or has been away for
-    too long. An answer that was recorded already, where only the COMMIT's own answer was lost,
-    changes nothing when it is recorded again.
+    Daraja tells the CheckoutRequestID once, and without it Daraja cannot be asked what became of
+    the prompt. So a write that fails is repeated until the database takes it or has been away for
+    too long. If only the answer to the COMMIT was lost, recording once more changes nothing.
 
     Raises:
-        SQLAlchemyError: it could not be recorded.
+        SQLAlchemyError: the answer could not be recorded.
     """
     log.info("a push is sent")
     session.rollback()  # no connection is held while Daraja thinks
@@ -365,7 +367,7 @@ def _send(daraja: Daraja, outgoing: _Outgoing) -> tuple[settlement.Evidence, byt
         accepted = daraja.push(outgoing.push, budget=left)
     except (NotSent, Refused) as error:
         if error.reason is Reason.MISCONFIGURED:
-            # No shopper can do anything about it, so the merchant has to hear of it.
+            # A shopper can do nothing about it, so the merchant has to hear of it.
             log.error("M-PESA is not set up correctly: %s", error)
         counters.count("pushes", outcome="refused" if isinstance(error, Refused) else "not_sent")
         return settlement.PushFailed(error.reason), error.body or str(error).encode()
@@ -377,24 +379,25 @@ def _send(daraja: Daraja, outgoing: _Outgoing) -> tuple[settlement.Evidence, byt
     return settlement.PushAnswered(*ids), accepted.body
 
 
-# Seconds, in which the clock ticks at least once.
+# Seconds in which the clock ticks at least once.
 _A_TICK = 2
-# Counted, asked, written: three. Each that comes between two looks (another order on this line, an
-# attempt that has just grown old) takes one or two more.
+# Counting, asking and writing are three steps. Each change between two reads (another order on this
+# line, an attempt that has just grown old) takes one or two more.
 _MOST_STEPS = 10
 # The status code of a request for which a push went out.
 _PUSHED = 202
-# A person waits for it, and a prompt that takes longer to arrive is not expected any more.
+# A person waits for the push; one whose answer takes longer counts as unconfirmed.
 PUSH_BUDGET = timedelta(seconds=20)
-# Seconds in which a database that lost a COMMIT's answer may come back; half of them are left for
-# the push then.
+# Seconds in which a database that lost a COMMIT's answer may come back; the other half of the
+# budget is left for the push.
 _LOOK_FOR_ROW = PUSH_BUDGET.total_seconds() / 2
 _PAUSE = 0.2
 # Seconds in which the database has to take a push's answer: a restart, a failover to a standby that
-# is ready, and a lock whose holder is lost (PostgreSQL ends it after 15 s) are over by then. After
-# that and the push's 20 s even a patient proxy, whose limit is usually 60 s, has left.
+# is ready, and a lock whose holder is lost (PostgreSQL ends it after 15 s) are over by then. With
+# the push's 20 s, the request still ends before the usual limit of a proxy, which is 60 s.
 _RECORD_FOR = 30.0
-# What the database says of the statement itself; it says so again the next time.
+# Errors of the statement itself, which a repetition would meet again.
 _REFUSED_FOR_GOOD = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-# Seconds for a question that a shopper waits for before the next push; no answer: go on.
+# Seconds for a question that a shopper waits for before the next push; the push goes out without an
+# answer too.
 _QUESTION_PATIENCE = 5.0

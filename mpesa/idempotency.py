@@ -1,4 +1,4 @@
-"""One key, one answer: what is asked for twice with the same Idempotency-Key is done once."""
+"""One key, one answer: a request that is repeated with its Idempotency-Key is done once."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from mpesa.books import Write, adding
 from mpesa.domain.refusals import KeyReused
 from mpesa.models import IdempotencyKey
 
-# The HTTP status code of a request that found what it asked for under way.
+# The HTTP status code of a request that joined an attempt under way.
 JOINED = 200
-# Keys of those who joined an attempt: a page that lost its answer tries a few times. A stranger
-# with ever new ones could fill the disk.
+# Kept keys of requests that joined one attempt: a page that lost its answer tries a few times. A
+# stranger with ever new keys could fill the disk.
 _MOST_JOINERS = 10
 _ADD = adding(
     IdempotencyKey,
@@ -26,8 +26,8 @@ class Key:
     """A key as a request brought it.
 
     Attributes:
-        scope: whose it is: the same key of somebody else is another one.
-        fields: what was asked for, normalised, as text.
+        scope: the key's owner: two owners may use the same text.
+        fields: the fields of the request, normalised, as text.
     """
 
     scope: str
@@ -36,16 +36,16 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        """What is kept of the fields, which may name a phone."""
+        """The hash that is kept of the fields, which may name a phone."""
         return hashlib.sha256(self.fields.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request with a key was answered.
+    """The answer to a request that had a key.
 
     Attributes:
-        status_code: of the HTTP answer.
+        status_code: the HTTP answer's.
         transaction_id: None where an order was made.
     """
 
@@ -55,10 +55,13 @@ class Answer:
 
 
 def earlier(connection: Connection, key: Key | None) -> Answer | None:
-    """The first answer to a key; None where it is new, or none was sent.
+    """Find the first answer to a key.
+
+    Returns:
+        None where the key is new, or none was sent.
 
     Raises:
-        KeyReused: it came before with other fields.
+        KeyReused: the key came before with other fields.
     """
     if key is None:
         return None
@@ -77,18 +80,28 @@ def earlier(connection: Connection, key: Key | None) -> Answer | None:
 
 
 def kept(connection: Connection, key: Key | None, answer: Answer, now: datetime) -> list[Write]:
-    """The row that keeps a key with its answer; none where no key was sent.
+    """Make the row that keeps a key with its answer.
 
-    Of those that join an attempt only the first few are kept. A request whose key was not kept
-    joins again when it is repeated.
+    Of the requests that join an attempt, only the first few keys are kept. A request whose key was
+    not kept joins again when it is repeated.
 
     Args:
-        connection: holds the order's lock, so that nobody joins meanwhile.
+        connection: it holds the order's lock, so that no other request joins meanwhile.
+        now: aware UTC.
+
+    Returns:
+        One row, or none where no key was sent or none is to be kept.
     """
     if key is None:
         return []
-    if answer.status_code == JOINED and _joiners(connection, key, answer) >= _MOST_JOINERS:
-        return []
+    if answer.status_code == JOINED:
+        joiners = select(func.count()).where(
+            IdempotencyKey.scope == key.scope,
+            IdempotencyKey.transaction_id == answer.transaction_id,
+            IdempotencyKey.status_code == JOINED,
+        )
+        if connection.scalars(joiners).one() >= _MOST_JOINERS:
+            return []
     row = {
         "scope": key.scope,
         "key": key.value,
@@ -99,12 +112,3 @@ def kept(connection: Connection, key: Key | None, answer: Answer, now: datetime)
         "created_at": now,
     }
     return [Write(_ADD, row)]
-
-
-def _joiners(connection: Connection, key: Key, answer: Answer) -> int:
-    joiners = select(func.count()).where(
-        IdempotencyKey.scope == key.scope,
-        IdempotencyKey.transaction_id == answer.transaction_id,
-        IdempotencyKey.status_code == JOINED,
-    )
-    return connection.scalars(joiners).one()

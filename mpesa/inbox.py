@@ -1,4 +1,4 @@
-"""Take in a callback: store it raw, judge it, apply it."""
+"""Take in a callback: store its raw body, judge it, apply the judgement."""
 
 import logging
 import time
@@ -35,7 +35,7 @@ class TooManyCodes(Exception):
     """Codes were typed too often for one transaction.
 
     Attributes:
-        seconds: until the next one is taken.
+        seconds: the wait until the next code is taken.
     """
 
     seconds: int
@@ -50,8 +50,9 @@ class Arrival:
     """A callback as it arrived.
 
     Attributes:
-        token: the secret last segment of the address.
-        source: the address that it came from, as far as our proxies can be believed.
+        token: the secret last segment of the URL that it was sent to.
+        body: its raw bytes.
+        source: the IP address that it came from, as far as our proxies can be believed.
     """
 
     token: str
@@ -64,8 +65,9 @@ class Needs:
     """What taking in a callback needs from outside.
 
     Attributes:
+        now: the clock, aware UTC.
         announce: tells rooms about transactions that changed.
-        listed: whether an address is on the operator's list, or there is none.
+        listed: whether an address is on the operator's list; true where there is no list.
     """
 
     now: Callable[[], datetime]
@@ -74,10 +76,10 @@ class Needs:
 
 
 def receive(session: Session, arrival: Arrival, needs: Needs) -> None:
-    """Store a callback; judge it too, but its sender need not care whether that worked.
+    """Store a callback, and judge it if that is possible now.
 
     When this returns, the raw body is committed. A judgement that could not be made is made by
-    `judge_waiting` later.
+    `judge_waiting` later; the sender has its answer either way.
 
     Raises:
         UnknownToken: nothing was stored.
@@ -90,7 +92,7 @@ def receive(session: Session, arrival: Arrival, needs: Needs) -> None:
         evidence = read(raw.body, listed=needs.listed(raw.source))
         changes = ledger.record_callback(session, token_hash, evidence, raw, needs.now)
     except Exception as error:  # noqa: BLE001
-        # Whatever it was, first of all the body has to be kept.
+        # Whatever went wrong, the body has to be kept first of all.
         log.info("a callback is stored before it is judged (%s)", type(error).__name__)
         _store_and_judge(session, token_hash, raw, needs)
         return
@@ -105,7 +107,7 @@ def receive(session: Session, arrival: Arrival, needs: Needs) -> None:
 
 
 def _store_and_judge(session: Session, token_hash: str, raw: Raw, needs: Needs) -> None:
-    """The way that depends on nothing: the body in a commit of its own, then the decision."""
+    """The way that needs no free lock: the body in a commit of its own, then the decision."""
     known = select(Transaction.id).where(Transaction.callback_token_hash == token_hash)
     transaction_id = session.scalars(known).one_or_none()
     if transaction_id is None:
@@ -133,34 +135,35 @@ def _verdict(evidence: CallbackReceived, changes: Sequence[Change]) -> str:
 def take_code(
     session: Session, transaction_id: str, code: str, needs: Needs, share: str | None = None
 ) -> None:
-    """Keep the receipt that a shopper typed out of an SMS, and have Daraja asked at once.
+    """Keep the receipt that a shopper copied from an SMS, and have Daraja asked at once.
 
     Args:
         code: ten upper-case letters and digits; a claim, which is never believed by itself.
-        share: a mark of who typed it; that sender's share of the questions pays for this one.
+        share: a mark of the sender, whose share of the questions pays for this one.
 
     Raises:
         TooManyCodes: five an hour are enough for an honest shopper.
+        books.Unknown: there is no such transaction.
     """
     raw = Raw(Kind.SMS_CODE, code.encode(), share=share)
 
     # Under the order's lock: of codes that arrive at once no sixth slips through.
-    def check(connection: Connection, attempt: Attempt) -> None:
-        _refuse_too_many(connection, attempt.id, needs.now())
+    def refuse_too_many(connection: Connection, attempt: Attempt) -> None:
+        now = needs.now()
+        typed = select(EvidenceRow.received_at).where(
+            EvidenceRow.transaction_id == attempt.id,
+            EvidenceRow.kind == Kind.SMS_CODE.value,
+            EvidenceRow.received_at > now - _CODES_WITHIN,
+            EvidenceRow.received_at <= now + CLOCKS_DIFFER,
+        )
+        times = connection.scalars(typed.order_by(EvidenceRow.received_at)).all()
+        if len(times) >= _MOST_CODES:
+            raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 
-    needs.announce(ledger.record(session, transaction_id, CodeTyped(), raw, needs.now, check))
-
-
-def _refuse_too_many(connection: Connection, transaction_id: str, now: datetime) -> None:
-    typed = select(EvidenceRow.received_at).where(
-        EvidenceRow.transaction_id == transaction_id,
-        EvidenceRow.kind == Kind.SMS_CODE.value,
-        EvidenceRow.received_at > now - _CODES_WITHIN,
-        EvidenceRow.received_at <= now + CLOCKS_DIFFER,
+    evidence = CodeTyped()
+    needs.announce(
+        ledger.record(session, transaction_id, evidence, raw, needs.now, refuse_too_many)
     )
-    times = connection.scalars(typed.order_by(EvidenceRow.received_at)).all()
-    if len(times) >= _MOST_CODES:
-        raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 
 
 @dataclass(frozen=True)
@@ -183,11 +186,11 @@ def judge_waiting(
     arrived: tuple[datetime, datetime] | None = None,
     only: Collection[int] | None = None,
 ) -> Judged:
-    """Judge what was stored and not judged, because the process ended in between.
+    """Judge the callbacks that were stored and not judged, because a process ended in between.
 
     Args:
-        arrived: only what arrived between these; None: whenever.
-        only: only this evidence; None: all.
+        arrived: the first and the last time of arrival, aware UTC; None: at any time.
+        only: ids of the evidence to be judged; None: all.
     """
     waiting = (
         select(EvidenceRow.id, EvidenceRow.transaction_id, EvidenceRow.body, EvidenceRow.source)
@@ -211,9 +214,10 @@ def judge_waiting(
 
 
 def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, needs: Needs) -> bool:
-    """Judge, and tell whether it worked: one that cannot be judged keeps no other one waiting.
+    """Judge a stored callback; returns whether that worked.
 
-    Whatever goes wrong in here, the body is stored, and its sender is to hear so.
+    No error leaves this function: a callback that cannot be judged delays no other one, and its
+    sender is to hear that its body is stored.
     """
     with logs.about(transaction_id=transaction_id):
         try:
@@ -222,7 +226,7 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, needs: Need
             counters.count("callbacks", verdict=_verdict(evidence, changes))
             needs.announce(changes)
         except SQLAlchemyError as error:
-            # Its text may hold ids and numbers, so only its kind is told.
+            # The error's text may hold ids and numbers, so only its kind is logged.
             log.error("callback not judged yet: %s", type(error).__name__)
         except Exception:
             log.exception("callback not judged yet")
@@ -233,7 +237,11 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, needs: Need
 
 
 def read(body: bytes, *, listed: bool) -> CallbackReceived:
-    """What a raw body says, as evidence; unreadable ones say nothing."""
+    """Read a raw body as evidence; an unreadable body has no result.
+
+    Args:
+        listed: whether it came from an address that may be believed.
+    """
     try:
         return CallbackReceived(parse_callback(body), listed=listed)
     except UnreadableCallback:
@@ -241,15 +249,13 @@ def read(body: bytes, *, listed: bool) -> CallbackReceived:
 
 
 def from_listed(networks: Iterable[IPNetwork]) -> Callable[[str | None], bool]:
-    """Build `listed` from `CALLBACK_ALLOWED_IPS`; no network means that every address is."""
+    """Build `Needs.listed` from `CALLBACK_ALLOWED_IPS`; no network lists every address."""
     allowed = tuple(networks)
 
     def listed(source: str | None) -> bool:
-        return not allowed or _within(source, allowed)
+        if not allowed:
+            return True
+        known = read_address(source)
+        return known != UNKNOWN and any(ip_address(known) in network for network in allowed)
 
     return listed
-
-
-def _within(source: str | None, allowed: tuple[IPNetwork, ...]) -> bool:
-    known = read_address(source)
-    return known != UNKNOWN and any(ip_address(known) in network for network in allowed)

@@ -20,9 +20,9 @@ from mpesa.ids import hash_token, new_id
 from mpesa.ledger import Change, Now
 from mpesa.models import Order
 
-# One reference is one order, or a handful of attempts to make it; a page of them is enough.
+# A reference names one order, or the few that were made by repeated tries; a page is enough.
 _MOST_FOUND = 100
-# Ten years, with the three leap days that they may have. No calendar or zone ends so soon.
+# Ten years, with up to three leap days. No calendar and no time zone's table ends within them.
 _LONGEST_LIFE = timedelta(days=3653)
 
 
@@ -43,25 +43,26 @@ class NewOrder:
 
 
 @dataclass(frozen=True)
-class Key:
-    """An Idempotency-Key and whose it is: the API key that asked."""
+class MerchantKey:
+    """An Idempotency-Key, which belongs to the API key that sent it."""
 
     api_key: str
     value: str
 
 
-def create(session: Session, new: NewOrder, now: datetime, key: Key | None = None) -> Order:
-    """Make an order, or give back the one that the same key made before.
+def create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | None = None) -> Order:
+    """Make an order, or return the one that the same key made before.
 
     Args:
-        session: the write is its own commit.
+        session: the write is a commit of its own.
         new: checked fields.
         now: aware UTC.
         key: None where the merchant sent none.
 
     Raises:
         KeyReused: the key came before with other fields.
-        EndsAtNoTime: asked after the key, so that a repeated request is answered as before.
+        EndsAtNoTime: `expires_at` has passed or is too far away. The key is looked up first, so
+            that a repeated request is answered as before.
     """
     try:
         return _create(session, new, now, key)
@@ -70,7 +71,7 @@ def create(session: Session, new: NewOrder, now: datetime, key: Key | None = Non
 
 
 def find(session: Session, order_id: str) -> Order:
-    """The order.
+    """Find an order by its id.
 
     Raises:
         OrderNotFound: there is none.
@@ -82,7 +83,7 @@ def find(session: Session, order_id: str) -> Order:
 
 
 def account(session: Session, order_id: str) -> Account:
-    """The order with its attempts, as everybody is shown them.
+    """Read an order with its attempts, as they are committed.
 
     Raises:
         OrderNotFound: there is none.
@@ -94,7 +95,7 @@ def account(session: Session, order_id: str) -> Account:
 
 
 def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
-    """Orders with this reference, newest first, a hundred at most."""
+    """Find the orders with a reference: the newest first, a hundred at most."""
     statement = select(Order).where(Order.reference == reference)
     newest = statement.order_by(Order.created_at.desc(), Order.id).limit(_MOST_FOUND)
     return session.scalars(newest).all()
@@ -103,17 +104,19 @@ def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
 def cancel(
     session: Session, order_id: str, clock: Now, clock_stepped: Callable[[], bool] = lambda: False
 ) -> list[Change]:
-    """Cancel an order: no push is taken any more. Money that comes all the same is kept.
+    """Cancel an order, so that no push is taken for it; money that still comes is kept.
 
     Args:
-        clock: asked under the order's lock.
-        clock_stepped: whether the clock was changed a moment ago, so that no prompt is over by it.
+        clock: the time, asked under the order's lock.
+        clock_stepped: whether the clock was changed a moment ago; no prompt is then taken for over.
 
     Returns:
-        What changed; empty where it was cancelled before.
+        The changes, to be announced by the caller; none where the order was cancelled before.
 
     Raises:
-        OrderNotFound, OrderPaid, AttemptOpen.
+        OrderNotFound: there is none.
+        OrderPaid: it is paid.
+        AttemptOpen: one of its prompts may still be answered.
     """
     try:
         with books.taken_out(session, By.ORDER, order_id) as taken:
@@ -132,37 +135,32 @@ def cancel(
         raise OrderNotFound from None
 
 
-def _create(session: Session, new: NewOrder, now: datetime, key: Key | None) -> Order:
-    kept = _as_kept(key, new) if key else None
+def _create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | None) -> Order:
+    asked = None
+    if key is not None:
+        expires = utc_text(new.expires_at) if new.expires_at else None
+        fields = [new.amount, new.reference, new.description, new.return_url, expires]
+        scope = f"api:{hash_token(key.api_key)}"
+        asked = idempotency.Key(scope, key.value, json.dumps(fields))
     with writing(session):
-        earlier = idempotency.earlier(session.connection(), kept)
+        earlier = idempotency.earlier(session.connection(), asked)
         if earlier is not None:
             return session.get_one(Order, earlier.order_id)
         if new.expires_at is not None and not now < new.expires_at <= now + _LONGEST_LIFE:
             raise EndsAtNoTime
-        order = _row(new, now)
+        order = Order(
+            id=new_id(),
+            amount=new.amount,
+            reference=new.reference,
+            description=new.description,
+            return_url=new.return_url,
+            expires_at=new.expires_at,
+            status=OrderStatus.OPEN.value,
+            created_at=now,
+            updated_at=now,
+        )
         session.add(order)
         session.flush()
-        for row in idempotency.kept(session.connection(), kept, Answer(201, order.id), now):
+        for row in idempotency.kept(session.connection(), asked, Answer(201, order.id), now):
             session.execute(row.statement, dict(row.values))
     return order
-
-
-def _row(new: NewOrder, now: datetime) -> Order:
-    return Order(
-        id=new_id(),
-        amount=new.amount,
-        reference=new.reference,
-        description=new.description,
-        return_url=new.return_url,
-        expires_at=new.expires_at,
-        status=OrderStatus.OPEN.value,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _as_kept(key: Key, new: NewOrder) -> idempotency.Key:
-    expires = utc_text(new.expires_at) if new.expires_at else None
-    fields = [new.amount, new.reference, new.description, new.return_url, expires]
-    return idempotency.Key(f"api:{hash_token(key.api_key)}", key.value, json.dumps(fields))

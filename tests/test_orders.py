@@ -10,7 +10,7 @@ from mpesa import orders
 from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.refusals import AttemptOpen, KeyReused, OrderNotFound, OrderPaid
 from mpesa.models import Order
-from mpesa.orders import Key, NewOrder
+from mpesa.orders import MerchantKey, NewOrder
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
 from tests.factories import failure_callback, success_callback
@@ -25,7 +25,7 @@ def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
     return Desk(app, clock, daraja)
 
 
-def create(desk: Desk, new: NewOrder = COFFEE, key: Key | None = None) -> Order:
+def create(desk: Desk, new: NewOrder = COFFEE, key: MerchantKey | None = None) -> Order:
     with desk.sessions() as session:
         return orders.create(session, new, desk.now(), key)
 
@@ -92,7 +92,7 @@ def test_orders_of_a_reference_come_newest_first(desk: Desk, clock: Clock) -> No
 
 @on_both
 def test_the_same_key_makes_one_order(desk: Desk) -> None:
-    key = Key("merchant", "a")
+    key = MerchantKey("merchant", "a")
 
     first, again = create(desk, key=key), create(desk, key=key)
 
@@ -101,15 +101,15 @@ def test_the_same_key_makes_one_order(desk: Desk) -> None:
 
 
 def test_the_same_key_with_another_amount_is_refused(desk: Desk) -> None:
-    create(desk, key=Key("merchant", "a"))
+    create(desk, key=MerchantKey("merchant", "a"))
 
     with pytest.raises(KeyReused):
-        create(desk, NewOrder(151, "INV-1", "Two coffees"), Key("merchant", "a"))
+        create(desk, NewOrder(151, "INV-1", "Two coffees"), MerchantKey("merchant", "a"))
 
 
 def test_the_same_moment_in_another_zone_is_the_same_order(desk: Desk, clock: Clock) -> None:
     until = clock() + timedelta(hours=1)
-    key = Key("merchant", "a")
+    key = MerchantKey("merchant", "a")
     first = create(desk, NewOrder(1, "A", "b", expires_at=until), key)
 
     nairobi = until.astimezone(ZoneInfo("Africa/Nairobi"))
@@ -118,24 +118,24 @@ def test_the_same_moment_in_another_zone_is_the_same_order(desk: Desk, clock: Cl
 
 
 def test_a_key_belongs_to_its_api_key(desk: Desk) -> None:
-    first = create(desk, key=Key("merchant", "a"))
+    first = create(desk, key=MerchantKey("merchant", "a"))
 
-    assert create(desk, key=Key("another merchant", "a")).id != first.id
+    assert create(desk, key=MerchantKey("another merchant", "a")).id != first.id
 
 
 def test_a_key_is_good_for_an_order_that_was_paid_meanwhile(desk: Desk) -> None:
-    order = create(desk, key=Key("merchant", "a"))
+    order = create(desk, key=MerchantKey("merchant", "a"))
     desk.start(order.id)
     pay(desk)
 
-    again = create(desk, key=Key("merchant", "a"))
+    again = create(desk, key=MerchantKey("merchant", "a"))
 
     assert (again.id, again.status) == (order.id, "PAID")
 
 
 @on_both
 def test_twenty_requests_with_one_key_at_once_make_one_order(desk: Desk) -> None:
-    outcomes = at_once([lambda: create(desk, key=Key("merchant", "a"))] * 20)
+    outcomes = at_once([lambda: create(desk, key=MerchantKey("merchant", "a"))] * 20)
 
     assert {order.id for order in outcomes} == set(all_orders(desk))
     assert len(all_orders(desk)) == 1

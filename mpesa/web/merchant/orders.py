@@ -23,7 +23,7 @@ from mpesa.domain.refusals import (
 from mpesa.domain.snapshot import utc_text
 from mpesa.ids import hash_token, is_id
 from mpesa.models import Order, db
-from mpesa.orders import Key, NewOrder
+from mpesa.orders import MerchantKey, NewOrder
 from mpesa.web.http import sentences
 from mpesa.web.http.errors import Problem, invalid
 from mpesa.web.http.fields import idempotency_key, json_object
@@ -41,7 +41,7 @@ def create_order() -> Response:
     api_key = _authorised()
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
-    order = make_order(new, Key(api_key, value) if value else None)
+    order = make_order(new, MerchantKey(api_key, value) if value else None)
     logs.note(order_id=order.id)
     response = jsonify(_order_as_json(order))
     response.status_code = 201
@@ -84,7 +84,7 @@ def cancel_order(order_id: str) -> Response:
     return jsonify(_order_as_json(_find_order(order_id)))
 
 
-def make_order(new: NewOrder, key: Key | None = None) -> Order:
+def make_order(new: NewOrder, key: MerchantKey | None = None) -> Order:
     """Create the order, or find the one that the same key created before.
 
     Raises:
