@@ -1,6 +1,6 @@
 """What time alone changes: waits that are over, prompts too old to be answered, lost answers.
 
-And what becomes of all that where the clock itself is changed.
+`Watch` puts right what a change of the clock itself made wrong.
 """
 
 import logging
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import books, ledger, logs
 from mpesa.domain import schedule, settlement, steps
-from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, Attempt, OrderStatus, Times
+from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, OrderStatus, Times
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.steps import CLOCKS_DIFFER, Step
@@ -23,12 +23,12 @@ from mpesa.models import Order, Transaction
 
 log = logging.getLogger(__name__)
 
-# A push is over after 20 s at the most; a row without an answer then was left by a crash.
+# A push takes 20 s at most; a row that has no answer by then was left by a crash.
 UNANSWERED_AFTER = timedelta(seconds=25)
-# A tick does so many of each kind; the rest waits for the next one, a second later.
+# The most that a tick does of each kind; the rest waits for the next tick, a second later.
 _AT_ONCE = 200
-# The wall clock is corrected all the time, by milliseconds; a computer that is busy reads the two
-# clocks a little apart.
+# The wall clock is corrected all the time, by milliseconds; a busy computer reads the two clocks
+# some moments apart.
 SMALLEST_STEP = timedelta(seconds=2)
 # The longest wait of a failure (600 s, where the shop is set up wrongly).
 _LONGEST_WAIT = timedelta(seconds=max(rule.wait_seconds for rule in RULES.values()))
@@ -47,10 +47,13 @@ def run_once(
         clock: the time, asked anew for each change: a tick may have hundreds to write.
         wait: how long a shopper waits before a silent payment is overdue.
         announce: tells rooms about transactions that changed.
-        stepped: whether the clock was changed a moment ago; nothing is then ended by the time.
+        stepped: whether the clock was changed a moment ago; the time then ends nothing.
 
     Returns:
-        How many transactions and orders were looked at.
+        How many transactions and orders were due.
+
+    Raises:
+        SQLAlchemyError: the database failed; what is not done yet stays due.
     """
     now = clock()
     if stepped():
@@ -59,21 +62,27 @@ def run_once(
     for transaction_id, evidence in due:
         with logs.about(transaction_id=transaction_id):
             announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
-    expired = _expired_orders(session, now)
+    # An order does not expire while one of its prompts may still be answered.
+    prompts = select(Transaction.id).where(Transaction.order_id == Order.id, Transaction.is_open)
+    over = select(Order.id).where(
+        Order.status == OrderStatus.OPEN.value, Order.expires_at <= now, ~prompts.exists()
+    )
+    expired = session.scalars(over.order_by(Order.expires_at).limit(_AT_ONCE)).all()
     for order_id in expired:
         with logs.about(order_id=order_id):
             announce(ledger.expire_order(session, order_id, clock))
     return len(due) + len(expired)
 
 
-def said_otherwise(session: Session, since: datetime, now: datetime) -> Sequence[str]:
-    """Transactions of which the page says something else by now, though no row has changed.
+def shown_differently(session: Session, since: datetime, now: datetime) -> Sequence[str]:
+    """Find the transactions whose page says something else by now, though no row has changed.
 
-    Daraja may tell that an attempt failed while its prompt can still be answered; once no prompt
-    lives that long, the money is in doubt no longer, and nobody has a prompt to cancel.
+    Daraja may tell that an attempt failed while its prompt can still be answered. Once no prompt
+    lives that long, the money is no longer in doubt, and there is no prompt to cancel.
 
     Args:
-        since: when this was asked before.
+        since: the time of the last search, aware UTC.
+        now: aware UTC.
 
     Returns:
         The ids of all transactions of the orders concerned.
@@ -83,7 +92,7 @@ def said_otherwise(session: Session, since: datetime, now: datetime) -> Sequence
         Transaction.final.is_(False),
         Transaction.prompt_ends_at > since,
         Transaction.prompt_ends_at <= now,
-        # As young as such a prompt is: there is an index for that, and none for its end.
+        # No older than such a prompt can be: the age has an index, and the prompt's end has none.
         Transaction.created_at > since - OPEN_UNANSWERED - UNANSWERED_AFTER,
         Transaction.created_at <= now - OPEN_FOR,
     )
@@ -110,7 +119,7 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
             ),
         ),
     )
-    # What is to be asked about at once is asked about first, however old.
+    # A transaction that is to be asked about at once is asked about first, however old it is.
     unheard = pending.where(Transaction.next_ask_at.is_not(None), ~Transaction.ask_urgently).where(
         or_(
             Transaction.created_at <= now - SILENT_WITH_ID,
@@ -139,15 +148,6 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
     return [(each, evidence) for evidence, ids in kinds for each in ids]
 
 
-def _expired_orders(session: Session, now: datetime) -> list[str]:
-    """Open orders past their end, none of whose prompts may still be answered."""
-    still_open = select(Transaction.id).where(Transaction.order_id == Order.id, Transaction.is_open)
-    statement = select(Order.id).where(
-        Order.status == OrderStatus.OPEN.value, Order.expires_at <= now, ~still_open.exists()
-    )
-    return list(session.scalars(statement.order_by(Order.expires_at).limit(_AT_ONCE)))
-
-
 # -- a clock that steps --------------------------------------------------------------------------
 
 _TIMES = (
@@ -157,8 +157,8 @@ _TIMES = (
 # As the partial index says it: SQLite does not find that in SQLAlchemy's "is_open = 1".
 _IS_OPEN = text("transactions.is_open")
 _SEEN = select(Transaction.id, *(Transaction.__table__.c[name] for name in _TIMES))
-# What has an end that the shopper or the shop waits for: living prompts, and failures' waits. Two
-# queries, since SQLite reads the whole table for one.
+# Rows with an end that the shopper or the shop waits for: living prompts, and waits after failures.
+# Two queries, since SQLite would read the whole table for one.
 _UNDER_WAY = (
     _SEEN.where(_IS_OPEN),
     _SEEN.where(
@@ -167,8 +167,8 @@ _UNDER_WAY = (
 )
 
 
-# What changed since a look. The answer to a push sets the end of its prompt, and nothing else that
-# shows when: so what is young enough to be answered is read again.
+# Rows that changed since a look. The answer to a push sets the end of its prompt, and no time that
+# shows when: so rows that are young enough to be answered are read again.
 _SEEN_OR_OVER = _SEEN.add_columns(
     Transaction.status.notin_((Status.PENDING.value, Status.FAILED.value))
 )
@@ -176,7 +176,8 @@ _CHANGED = (
     _SEEN_OR_OVER.where(Transaction.created_at > bindparam("begun")),
     _SEEN_OR_OVER.where(Transaction.updated_at > bindparam("changed")),
 )
-# A change is committed this long after its time, or written by a worker whose clock is behind.
+# A change may be committed this long after its time, or be written by a worker whose clock is
+# behind.
 _OVERLAP = timedelta(seconds=5)
 # Seconds after which nothing that was under way still is: no prompt, and no wait of a failure.
 _FORGOTTEN_AFTER = (_LONGEST_WAIT + OPEN_UNANSWERED).total_seconds()
@@ -184,20 +185,20 @@ _FORGOTTEN_AFTER = (_LONGEST_WAIT + OPEN_UNANSWERED).total_seconds()
 
 @dataclass(frozen=True)
 class _Look:
-    """What both clocks showed at a tick."""
+    """The readings of both clocks at a tick."""
 
     wall: datetime
     monotonic: float
 
 
 class _UnderWay:
-    """The times of what is under way, as they were at the last look.
+    """The times of the attempts under way, as they were at the last look.
 
-    Thousands may wait at once, so a look reads what changed since the one before.
+    Thousands may wait at once, so a look reads only what changed since the one before.
     """
 
     def __init__(self) -> None:
-        # With the monotonic time of reading, the oldest first.
+        # By transaction, with the monotonic time of reading, the oldest first.
         self._read: dict[str, tuple[float, Times]] = {}
 
     def before(self, transaction_id: str) -> Times | None:
@@ -206,12 +207,12 @@ class _UnderWay:
         return times
 
     def read_all(self, session: Session, look: _Look) -> None:
-        """Begin anew: at the start, and after a step."""
+        """Read all attempts under way: at the start, and after a step."""
         found = _under_way(session, look.wall)
         self._read = {each: (look.monotonic, times) for each, times in found.items()}
 
     def read_changed(self, session: Session, since: _Look, look: _Look) -> None:
-        """Take in what changed since a look, and forget what is over."""
+        """Read the attempts that changed since a look, and forget those that are over."""
         changed = since.wall - _OVERLAP
         bounds = {"changed": changed, "begun": changed - UNANSWERED_AFTER}
         rows = [row for query in _CHANGED for row in session.execute(query, bounds)]
@@ -227,8 +228,8 @@ class _UnderWay:
             del self._read[oldest]
 
 
-# Nobody can set this clock, and it goes on while the machine sleeps: an hour of sleep is no step.
-# On Linux CLOCK_MONOTONIC stands meanwhile (clock_gettime(2)).
+# This clock cannot be set, and it goes on while the machine sleeps: an hour of sleep is no step. On
+# Linux, CLOCK_MONOTONIC stands still meanwhile (clock_gettime(2)).
 _GOES_ON: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -240,14 +241,14 @@ def since_boot() -> float:
 class Watch:
     """Notices that the wall clock stepped, and puts right the times that were written before.
 
-    Each worker has one. What the first of them put right, the others leave alone.
+    Each worker has a watch. What the first of them put right, the others leave alone.
 
     Args:
         now: the wall clock, aware UTC.
-        monotonic: seconds of a clock that nobody can set, from any beginning.
+        monotonic: seconds of a clock that cannot be set, from any beginning.
 
     Attributes:
-        steps_back: how often it went back so far, for those who keep times of other things.
+        steps_back: how often the clock went back so far, for code that keeps other times.
     """
 
     def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -258,14 +259,14 @@ class Watch:
         self.steps_back = 0
 
     def stepped(self) -> bool:
-        """Whether the clock has stepped since the last look: times are not to be believed."""
+        """Whether the clock has stepped since the last look, so that times are not reliable."""
         return self._last is not None and abs(self._step(self._last)) > SMALLEST_STEP
 
     def look(self, session: Session, announce: Announce) -> int:
-        """Put right what a step made wrong; at a tick, before anything else is judged by the time.
+        """Put right what a step made wrong; at a tick, before the time is used for anything else.
 
         Args:
-            session: writes are commits of their own, each under its order's lock.
+            session: each write is a commit of its own, under its order's lock.
             announce: tells rooms about transactions that changed.
 
         Returns:
@@ -280,8 +281,12 @@ class Watch:
         wrong: list[tuple[str, settlement.Evidence]] = []
         if last is not None and abs(by) > SMALLEST_STEP:
             log.warning("the clock stepped by %+.0f s", by.total_seconds())
-            passed = timedelta(seconds=monotonic - last.monotonic)
-            wrong += self._under_way_before(session, last, Step(by, passed, wall))
+            step = Step(by, timedelta(seconds=monotonic - last.monotonic), wall)
+            # What was under way before the step: seen at the last look, or begun since.
+            for each, times in _under_way(session, min(wall, last.wall)).items():
+                before = self._under_way.before(each)
+                if steps.concerns(times, before, step):
+                    wrong.append((each, settlement.ClockStepped(step, before)))
             self._record(session, wrong, announce)
         else:
             by = timedelta(0)
@@ -313,17 +318,6 @@ class Watch:
             with logs.about(transaction_id=transaction_id):
                 announce(ledger.record(session, transaction_id, evidence, raw, self._now))
 
-    def _under_way_before(
-        self, session: Session, last: _Look, step: Step
-    ) -> list[tuple[str, settlement.Evidence]]:
-        """What was under way before the step: seen at the last look, or begun since."""
-        earlier = min(step.noticed_at, last.wall)
-        return [
-            (each, settlement.ClockStepped(step, self._under_way.before(each)))
-            for each, times in _under_way(session, earlier).items()
-            if steps.concerns(times, self._under_way.before(each), step)
-        ]
-
 
 def _under_way(session: Session, now: datetime) -> dict[str, Times]:
     since = {"since": now - _LONGEST_WAIT}
@@ -333,10 +327,10 @@ def _under_way(session: Session, now: datetime) -> dict[str, Times]:
 
 
 def _ahead(session: Session, now: datetime, *, everything: bool) -> list[str]:
-    """Transactions with a time that lies further in the future than its rule allows.
+    """Find the transactions with a time that lies further in the future than its rule allows.
 
     Args:
-        everything: look at planned questions too, each of which has a rule of its own.
+        everything: also look at planned questions, each of which has a rule of its own.
     """
     later = now + CLOCKS_DIFFER
     may_change = or_(
@@ -353,20 +347,15 @@ def _ahead(session: Session, now: datetime, *, everything: bool) -> list[str]:
     )
     found = [each for query in (begun, changed, too_long) for each in session.scalars(query)]
     if everything:
-        planned = books.attempts_where(session, Transaction.next_ask_at > later)
-        found += [each.id for each in planned if _asked_too_late(each, now)]
+        for attempt in books.attempts_where(session, Transaction.next_ask_at > later):
+            in_time = replace(
+                attempt,
+                created_at=min(attempt.created_at, now),
+                settled_at=attempt.settled_at and min(attempt.settled_at, now),
+            )
+            planned = now if attempt.ask_urgently else schedule.next_question(in_time, now)
+            asked = attempt.next_ask_at
+            if planned is not None and asked is not None and asked > planned + CLOCKS_DIFFER:
+                found.append(attempt.id)
     session.rollback()
     return list(dict.fromkeys(found))
-
-
-def _asked_too_late(attempt: Attempt, now: datetime) -> bool:
-    """Whether a question is planned for later than the plan's next moment."""
-    if attempt.next_ask_at is None:
-        return False
-    begun = replace(
-        attempt,
-        created_at=min(attempt.created_at, now),
-        settled_at=attempt.settled_at and min(attempt.settled_at, now),
-    )
-    planned = now if attempt.ask_urgently else schedule.next_question(begun, now)
-    return planned is not None and attempt.next_ask_at > planned + CLOCKS_DIFFER

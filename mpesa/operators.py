@@ -20,11 +20,11 @@ from mpesa.models import Operator, OperatorSession
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,39}")
 
-# OWASP ASVS 5.0, 6.2.1 asks for eight at least, and advises fifteen where nothing else is asked.
+# OWASP ASVS 5.0, 6.2.1 demands eight at least, and advises fifteen where there is no second factor.
 SHORTEST_PASSWORD = 12
-# Whatever a client sends is hashed, so it is bounded.
+# Everything that a client sends is hashed, so its length is bounded.
 LONGEST_PASSWORD = 256
-# A working day; the row's age counts, whatever the cookie says.
+# A working day. The age of the row counts, and not the cookie's.
 LOGIN_LASTS = timedelta(hours=12)
 
 
@@ -50,7 +50,11 @@ def clean_name(typed: str) -> str:
 
 
 def add(session: Session, typed: str, password: str, now: datetime) -> bool:
-    """Add an operator, or give one a new password, which ends that one's logins.
+    """Add an operator, or give one a new password, which ends that operator's logins.
+
+    Args:
+        typed: the name, as a person typed it.
+        now: aware UTC.
 
     Returns:
         Whether the name is new.
@@ -75,7 +79,7 @@ def add(session: Session, typed: str, password: str, now: datetime) -> bool:
 
 
 def remove(session: Session, typed: str) -> bool:
-    """Remove an operator and end that one's logins; returns whether there was one."""
+    """Remove an operator and end all of that operator's logins; returns whether there was one."""
     name = clean_name(typed)
     with writing(session):
         _end_logins(session, name)
@@ -84,14 +88,14 @@ def remove(session: Session, typed: str) -> bool:
 
 
 def exists(session: Session, name: str) -> bool:
-    """Whether somebody has that name."""
+    """Whether an operator has that name."""
     if not _NAME.fullmatch(name):
         return False
     return session.get(Operator, name) is not None
 
 
 def last_address(session: Session, name: str) -> str | None:
-    """Where an operator's last login came from; None where there was none, or no such operator."""
+    """The address of an operator's last login; None: there was none, or there is no such name."""
     if not _NAME.fullmatch(name):
         return None
     return session.scalars(select(Operator.last_address).where(Operator.name == name)).one_or_none()
@@ -100,12 +104,26 @@ def last_address(session: Session, name: str) -> str | None:
 def log_in(
     session: Session, typed: str, password: str, address: str, now: datetime
 ) -> Login | None:
-    """Check a password and begin a login; None where it is wrong or nobody has that name."""
+    """Check a password and begin a login.
+
+    Args:
+        typed: the name, as a person typed it.
+        address: the IP address that asked; kept with the operator.
+        now: aware UTC.
+
+    Returns:
+        None where the password is wrong, or no operator has that name.
+    """
     name = clean_name(typed)
     known = select(Operator.password_hash).where(Operator.name == name)
     stored = session.scalars(known).one_or_none() if _NAME.fullmatch(name) else None
-    # An unknown name takes as long as a known one, so that time tells nobody who works here.
-    if not _fits(stored or _nobodys(), password) or stored is None:
+    try:
+        # An unknown name takes as long as a known one, so that the time does not tell who works
+        # here.
+        _HASHER.verify(stored or _nobodys(), password[:LONGEST_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        return None
+    if stored is None:
         return None
     rehashed = _HASHER.hash(password) if _HASHER.check_needs_rehash(stored) else stored
     token = new_id()
@@ -125,7 +143,7 @@ def log_in(
 
 
 def who(session: Session, token: str, now: datetime) -> str | None:
-    """The operator whose login this is; None where it has ended, however that came."""
+    """The name of the operator whose login this is; None where the login has ended."""
     lasting = select(OperatorSession.operator).where(
         OperatorSession.id == hash_token(token), OperatorSession.created_at > now - LOGIN_LASTS
     )
@@ -133,7 +151,7 @@ def who(session: Session, token: str, now: datetime) -> str | None:
 
 
 def put_logins_back(session: Session, now: datetime) -> None:
-    """Let no login last longer because the clock was ahead when it began, and was put back."""
+    """Shorten the logins that would last too long, since the clock was ahead when they began."""
     ahead = OperatorSession.created_at > now + CLOCKS_DIFFER
     found = session.scalars(select(OperatorSession.id).where(ahead).limit(1)).first()
     session.rollback()
@@ -143,20 +161,13 @@ def put_logins_back(session: Session, now: datetime) -> None:
 
 
 def log_out(session: Session, token: str) -> None:
-    """End a login, wherever its cookie was copied to."""
+    """End a login; copies of its cookie open nothing from now on."""
     with writing(session):
         session.execute(delete(OperatorSession).where(OperatorSession.id == hash_token(token)))
 
 
 def _end_logins(session: Session, name: str) -> None:
     session.execute(delete(OperatorSession).where(OperatorSession.operator == name))
-
-
-def _fits(stored: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(stored, password[:LONGEST_PASSWORD])
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Announce committed changes to the rooms, also those of a process that died, or of another one.
+"""Announce committed changes to the rooms, also those of another process, or of one that died.
 
-What was announced is written down afterwards, many at a time: no page waits for that.
+Announcements are written down afterwards, many at a time: no page waits for that.
 """
 
 from collections import deque
@@ -17,9 +17,9 @@ from mpesa.ledger import Announce, Change
 from mpesa.models import Announcement, Transaction
 
 # A change carries the time at which it had its lock, a little before its commit, and workers'
-# clocks differ a little: what was written this long ago is looked at again. A commit that takes
-# longer (a disk that stands still) is told by Redis, or by the question that a page asks anyway.
-# Announcing the same `seq` twice is not done elsewhere.
+# clocks differ a little, so changes of this age are looked at again. A commit that takes longer (a
+# disk that stands still) is told by Redis, or by the question that a page asks anyway. A room is
+# not told the same `seq` twice.
 OVERLAP = timedelta(seconds=10)
 _LATELY = (
     select(Transaction.id, Transaction.seq)
@@ -27,7 +27,7 @@ _LATELY = (
     .order_by(Transaction.updated_at)
 )
 _NEW_ANNOUNCEMENT = insert(Announcement.__table__)  # type: ignore[arg-type]
-# Rows of one commit: a few milliseconds in which nobody else has a turn.
+# Rows of one commit: a few milliseconds in which no other task has a turn.
 _BATCH = 50
 
 
@@ -35,7 +35,7 @@ class Announced(NamedTuple):
     """A snapshot that went out to a room.
 
     Attributes:
-        seq: the snapshot's, like `status`, `reason` and `order_status`.
+        seq: the snapshot's; so are `status`, `reason` and `order_status`.
         pages: how many sockets it was sent to.
         announced_at: aware UTC.
     """
@@ -55,15 +55,15 @@ def run_once(
     announce: Announce,
     known: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, int]:
-    """Announce what changed since; whoever announces leaves out what its rooms know already.
+    """Announce what changed since; `announce` leaves out what its rooms know already.
 
     A socket is shown the present snapshot when it enters its room, so nothing older is needed.
 
     Args:
-        since: when this began the last time that it went through, aware UTC.
+        since: when the last run that succeeded began, aware UTC.
         announce: tells rooms about transactions that changed.
-        known: what this returned the last time: a change stays in sight for `OVERLAP`, and looking
-            at all of them each time would hold up payments on a busy worker.
+        known: the result of the last run: a change is found again for `OVERLAP`, and to look at
+            all of them each time would delay payments on a busy worker.
 
     Returns:
         The `seq` of each transaction that changed.
@@ -77,19 +77,19 @@ def run_once(
 
 
 def write_down(session: Session, announced: deque[Announced]) -> bool:
-    """Keep some of what was announced, for whoever asks later what a page was told.
+    """Write down one batch of announcements, so that an operator can see what a page was told.
 
-    Nobody waits for this: where another process holds SQLite's lock, it fails at once.
+    If another process holds SQLite's lock, this fails at once: no payment is to wait for it.
 
     Args:
-        announced: oldest first; what is written is taken out, and others may add meanwhile.
+        announced: oldest first; the batch is taken out of it, and other tasks may add meanwhile.
 
     Returns:
-        Whether there is more.
+        Whether there are more.
 
     Raises:
-        SQLAlchemyError: the database failed; what was not written is still there, as far as it
-            finds room.
+        SQLAlchemyError: the database failed; the batch is back in `announced`, as far as there is
+            room.
     """
     batch = [announced.popleft() for _ in range(min(_BATCH, len(announced)))]
     if not batch:

@@ -5,20 +5,23 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from mpesa import counters, ledger, logs
-from mpesa.daraja import Daraja, DarajaError, QueryAnswer
+from mpesa.daraja import DarajaError
 from mpesa.daraja_access import Access
 from mpesa.domain.result_codes import PAID_CODE, UNDER_WAY_CODE
-from mpesa.domain.settlement import Evidence, QueryAnswered, QueryUnanswered
+from mpesa.domain.settlement import QueryAnswered, QueryUnanswered
 from mpesa.ledger import Change, Kind, Raw
+
+# How an answer is counted; any other code is a failure.
+_OUTCOMES = {PAID_CODE: "paid", UNDER_WAY_CODE: "under_way"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A question to Daraja: what became of a push?
 
     Attributes:
         sets_wait: False where a shopper asks for the next push right now.
-        patience: seconds.
+        patience: seconds until an answer is no longer waited for.
     """
 
     transaction_id: str
@@ -28,38 +31,33 @@ class Question:
 
 
 def ask(session: Session, question: Question, access: Access) -> list[Change]:
-    """Ask; the budget was taken before. Nothing is held while Daraja thinks.
+    """Ask Daraja about a transaction, and record the answer.
+
+    Args:
+        session: neither lock nor connection is held while Daraja is asked.
+        question: its place in the query budget is already taken.
 
     Returns:
-        What changed.
+        The changes, to be announced by the caller.
+
+    Raises:
+        SQLAlchemyError: the answer could not be recorded.
     """
     with logs.about(transaction_id=question.transaction_id):
         session.rollback()
-        evidence, body = _put(question, access.daraja)
-        counters.count("queries", outcome=_outcome(evidence))
+        evidence: QueryAnswered | QueryUnanswered
+        outcome = "no_answer"
+        try:
+            answer = access.daraja.query(question.checkout_request_id, budget=question.patience)
+        except DarajaError as error:
+            evidence, body = QueryUnanswered(), error.body or str(error).encode()
+        else:
+            body = answer.body
+            if answer.checkout_request_id == question.checkout_request_id:
+                evidence = QueryAnswered(answer.result_code, sets_wait=question.sets_wait)
+                outcome = _OUTCOMES.get(answer.result_code, "not_paid")
+            else:  # the answer is about another payment, or about none
+                evidence = QueryUnanswered(paid_unnamed=answer.result_code == PAID_CODE)
+        counters.count("queries", outcome=outcome)
         raw = Raw(Kind.QUERY, body)
         return ledger.record(session, question.transaction_id, evidence, raw, access.now)
-
-
-def _outcome(evidence: Evidence) -> str:
-    """One word for what an answer told."""
-    if not isinstance(evidence, QueryAnswered):
-        return "no_answer"
-    if evidence.code == UNDER_WAY_CODE:
-        return "under_way"
-    return "paid" if evidence.code == PAID_CODE else "not_paid"
-
-
-def _put(question: Question, daraja: Daraja) -> tuple[Evidence, bytes]:
-    try:
-        answer = daraja.query(question.checkout_request_id, budget=question.patience)
-    except DarajaError as error:
-        return QueryUnanswered(), error.body or str(error).encode()
-    return _understood(question, answer), answer.body
-
-
-def _understood(question: Question, answer: QueryAnswer) -> Evidence:
-    if answer.checkout_request_id != question.checkout_request_id:
-        # It speaks of another payment, or of none.
-        return QueryUnanswered(paid_unnamed=answer.result_code == PAID_CODE)
-    return QueryAnswered(answer.result_code, sets_wait=question.sets_wait)

@@ -1,15 +1,15 @@
-"""Forget who paid: numbers, ids that hold them and raw messages go, the books stay.
+"""Forget who paid: numbers, ids that hold them and raw messages are blanked, the books stay.
 
-This is the one door beside the ledger. It changes no state, and leaves evidence of itself.
+This is the only code beside the ledger that writes to a transaction. It changes no state, and
+leaves evidence of itself.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from mpesa import ledger
@@ -30,12 +30,12 @@ from mpesa.models import (
 
 # Ids looked up at once; each transaction is a commit of its own, under its own order's lock.
 _BATCH = 500
-# What an operator did, and that something was forgotten, is the merchant's own record.
+# The acts of operators, and the fact that something was forgotten, are the merchant's own record.
 _KEPT_KINDS = (Kind.OPERATOR.value, Kind.FORGOTTEN.value)
-# As the ledger writes the body of a forgotten payment, and as it is rewritten here.
+# The blank number in the body of a message: as the ledger writes it, and as this module does.
 _NO_PHONE = ('"phone":""', '"phone": ""')
-# A failure may still be contradicted by late money, which is believed by the ids: nobody waits
-# longer than this for it.
+# A failure may still be contradicted by late money, which is believed by its ids. None is expected
+# after this time.
 _LATE_MONEY = timedelta(hours=72)
 
 
@@ -52,12 +52,12 @@ class UnsettledLine(Exception):
 
 @dataclass
 class Forgotten:
-    """What was blanked, or would be.
+    """Counts of what was blanked, or would be.
 
     Attributes:
-        transactions: whose number and id went.
-        messages: raw bodies that went.
-        left: older ones that stay for now, since they may still change or wait for a person.
+        transactions: those whose number and id were blanked.
+        messages: raw bodies that were blanked.
+        left: older transactions that stay, since they may still change or wait for a person.
     """
 
     transactions: int = 0
@@ -68,19 +68,20 @@ class Forgotten:
 def by_age(
     session: Session, now: datetime, age: timedelta, by: str, *, dry_run: bool = False
 ) -> Forgotten:
-    """Forget who paid longer ago than `age`; what may still change, or waits for a person, stays.
+    """Forget the payers of transactions that are older than `age`.
 
-    What came since for a payment that was forgotten before goes as well, a webhook's masked number
-    once that was taken.
+    A transaction that may still change, or waits for a person, is left. Messages that came for a
+    transaction after it was forgotten are blanked as well, and the masked number of a webhook once
+    that was sent.
 
     Args:
         now: aware UTC.
-        by: who asked for it; kept as the evidence's source.
+        by: the name of the person who asked for it; kept as the evidence's source.
         dry_run: only count.
     """
     before = now - age
     old = and_(Transaction.created_at < before, Transaction.updated_at < before)
-    # Of what was forgotten on request, whatever came since goes too, however young it is.
+    # What came for a transaction after it was forgotten on request is blanked too, at any age.
     due = and_(or_(old, Transaction.msisdn.is_(None)), _is_known())
     done = Forgotten(left=_count(session, and_(due, not_(_settled()))))
     why = f"{Why.FORGOTTEN_BY_AGE}: {age.days}"
@@ -90,11 +91,12 @@ def by_age(
 def by_line(
     session: Session, msisdn: str, now: datetime, by: str, *, dry_run: bool = False
 ) -> Forgotten:
-    """Forget everything that one line paid, as its owner asked.
+    """Forget the payer of everything that one line paid, as its owner asked.
 
     Args:
         msisdn: twelve digits.
-        by: who did it; kept as the evidence's source.
+        now: aware UTC.
+        by: the name of the person who did it; kept as the evidence's source.
         dry_run: only count.
 
     Raises:
@@ -114,9 +116,9 @@ def by_line(
 
 
 def _settled() -> ColumnElement[bool]:
-    """Nothing is expected any more: not open, nobody asks Daraja or a person, nothing unjudged.
+    """Nothing more is expected: no open prompt, no question, no review, no unjudged callback.
 
-    Nobody asks about a payment that is complete, whatever was planned for it.
+    A planned question about a complete payment is not asked, so it does not count.
     """
     complete = and_(Transaction.status == Status.SUCCESS.value, Transaction.final)
     judged = select(DecisionRow.id).where(DecisionRow.evidence_id == EvidenceRow.id)
@@ -135,27 +137,23 @@ def _settled() -> ColumnElement[bool]:
 
 
 def _is_known() -> ColumnElement[bool]:
-    """There is something to forget: a number, or what came or was told after the last time."""
-    return or_(Transaction.msisdn.is_not(None), _bodies().exists(), _told_numbers().exists())
-
-
-def _bodies() -> Select[Any]:
-    own = select(EvidenceRow.id).where(
+    """There is something to forget: a number, or what came or was sent after the last time."""
+    bodies = select(EvidenceRow.id).where(
         EvidenceRow.transaction_id == Transaction.id,
         EvidenceRow.kind.not_in(_KEPT_KINDS),
         or_(func.length(EvidenceRow.body) > 0, EvidenceRow.source.is_not(None)),
     )
-    return own.correlate(Transaction)
-
-
-def _told_numbers() -> Select[Any]:
-    """Webhooks that are told, or given up, and still hold the masked number."""
-    own = select(WebhookMessage.id).where(
+    # Webhooks that were sent, or given up, and still hold the masked number.
+    messages = select(WebhookMessage.id).where(
         WebhookMessage.transaction_id == Transaction.id,
         WebhookMessage.next_attempt_at.is_(None),
         *(not_(WebhookMessage.body.contains(blank)) for blank in _NO_PHONE),
     )
-    return own.correlate(Transaction)
+    return or_(
+        Transaction.msisdn.is_not(None),
+        bodies.correlate(Transaction).exists(),
+        messages.correlate(Transaction).exists(),
+    )
 
 
 def _count(session: Session, which: ColumnElement[bool]) -> int:
@@ -183,9 +181,9 @@ def _forget_all(
         )
         return done
     with writing(session):
-        # Marks of senders, ten minutes' worth: some are served a little sooner, and that is all.
+        # The senders' marks of ten minutes: without them, some are served a little sooner.
         session.execute(delete(Asked))
-    for transaction_id, order_id in _found(session, which):
+    for transaction_id, order_id in _in_batches(session, which):
         messages = _forget(session, transaction_id, order_id, act)
         if messages is not None:
             done.transactions += 1
@@ -193,8 +191,8 @@ def _forget_all(
     return done
 
 
-def _found(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[str, str]]:
-    """Ids, a batch at a time; what was forgotten is found no more, what was not is passed over."""
+def _in_batches(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[str, str]]:
+    """Find transactions and their orders by id; none comes twice, forgotten or not."""
     last = ""
     while True:
         batch = session.execute(
@@ -210,7 +208,11 @@ def _found(session: Session, which: ColumnElement[bool]) -> Iterator[tuple[str, 
 
 
 def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> int | None:
-    """Forget one, under its order's lock; returns how many bodies went, None if it changed."""
+    """Forget the payer of one transaction, under its order's lock.
+
+    Returns:
+        How many bodies were blanked; None where the transaction is no longer settled.
+    """
     by, why, now = act
     with writing(session):
         ledger.lock_order(session, order_id)
@@ -229,39 +231,37 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
         )
         if not blanked.rowcount:  # type: ignore[attr-defined]
             return None
-        bodies = _blank_evidence(session, transaction_id)
+        own = (
+            EvidenceRow.transaction_id == transaction_id,
+            EvidenceRow.kind.not_in(_KEPT_KINDS),
+        )
+        bodies = session.execute(
+            update(EvidenceRow)
+            .where(*own, func.length(EvidenceRow.body) > 0)
+            .values(body=b"")
+            .execution_options(synchronize_session=False)
+        )
+        session.execute(
+            update(EvidenceRow)
+            .where(*own)
+            .values(source=None)
+            .execution_options(synchronize_session=False)
+        )
         _blank_webhooks(session, transaction_id)
         session.execute(
             delete(IdempotencyKey).where(IdempotencyKey.transaction_id == transaction_id)
         )
         _leave_evidence(session, transaction_id, by, why, now)
     session.expire_all()
-    return bodies
-
-
-def _blank_evidence(session: Session, transaction_id: str) -> int:
-    own = (EvidenceRow.transaction_id == transaction_id, EvidenceRow.kind.not_in(_KEPT_KINDS))
-    bodies = session.execute(
-        update(EvidenceRow)
-        .where(*own, func.length(EvidenceRow.body) > 0)
-        .values(body=b"")
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(
-        update(EvidenceRow)
-        .where(*own)
-        .values(source=None)
-        .execution_options(synchronize_session=False)
-    )
     return int(bodies.rowcount)  # type: ignore[attr-defined]
 
 
 def _blank_webhooks(session: Session, transaction_id: str) -> None:
-    """What the merchant has been told holds the masked number; what waits is still to be told."""
-    told = select(WebhookMessage).where(
+    """Blank the masked number in messages that were sent; those that wait are still to be sent."""
+    sent = select(WebhookMessage).where(
         WebhookMessage.transaction_id == transaction_id, WebhookMessage.next_attempt_at.is_(None)
     )
-    for message in session.scalars(told):
+    for message in session.scalars(sent):
         document = json.loads(message.body)
         document.get("data", {})["phone"] = ""
         message.body = json.dumps(document, ensure_ascii=False)
@@ -270,7 +270,7 @@ def _blank_webhooks(session: Session, transaction_id: str) -> None:
 def _leave_evidence(
     session: Session, transaction_id: str, by: str, why: str, now: datetime
 ) -> None:
-    """A row of its own, with a decision that changes nothing, as for everything that happened."""
+    """Add a row of evidence, with a decision that changes nothing, as for every other act."""
     transaction = session.get_one(Transaction, transaction_id, populate_existing=True)
     added = session.execute(
         insert(EvidenceRow)

@@ -1,14 +1,15 @@
 """Whose turn it is to have Daraja asked.
 
-Daraja takes a few questions a minute, and strangers cause them without end: by pushes to phones of
-their own, by codes that they type. So questions are shared out by the sender that caused them: who
-was not served lately comes before who was. Of those who come first, the most pressing question is
-asked, and at every other turn the one that is due longest, since a stranger who has a new address
-for each push comes first each time, with something newer.
+Daraja takes a few questions a minute, and strangers can cause them without end: with pushes to
+phones of their own, and with codes that they type. So questions are shared out by the sender that
+caused them: a sender that was not served lately comes before one that was. Among the senders that
+come first, the most pressing question is asked; at every other turn, the one that has been due
+longest, since a stranger with a new address for each push comes first each time, with a newer
+question.
 
-So a payer whose sender was not served lately waits for two questions for each one of other such
-senders that was due before, and two more, however many come after: each turn by waiting takes one
-of these, and a question that was asked is due again only later.
+So a payer whose sender was not served lately waits for two questions for each question of other
+such senders that was due before, and for two more, however many come later: each turn by waiting
+takes one of these, and a question that was asked is due again only later.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,11 @@ from mpesa.database import writing
 from mpesa.domain.result_codes import Status
 from mpesa.models import Asked, Transaction
 
-# Somebody may be looking at the page of a payment that is younger than this.
+# A shopper may be looking at the page of a payment that is younger than this.
 _YOUNG = timedelta(minutes=10)
-# A sender whose last question is longer ago is as good as new: fifty senders at five a minute.
+# A sender whose last question is longer ago counts as new: fifty senders at five a minute.
 _REMEMBERED = timedelta(minutes=10)
-# Of so many questions in a row, one is open to payments that are no longer young.
+# Of this many questions in a row, one is open to payments that are no longer young.
 _OLD_TURN = 3
 
 
@@ -36,12 +37,12 @@ class Due:
     """A transaction to ask about.
 
     Attributes:
-        next_ask_at: as it was read; who claims the question names it.
-        share: whose share of the questions pays for it, a mark of a sender; None: nobody's, since
-            Daraja itself or an operator gave reason to ask.
-        is_old: no shopper is expected to wait for it.
-        is_failed: it failed, and may be paid all the same: to be asked after everybody else.
-        served_at: when that sender last had a question; None: not lately.
+        next_ask_at: as it was read; a worker names it to claim the question.
+        share: a mark of the sender whose share of the questions pays for this one; None: no
+            sender's, since Daraja itself or an operator gave reason to ask.
+        is_old: no shopper is expected to wait for the answer.
+        is_failed: it failed, and may be paid all the same: to be asked about last.
+        served_at: when that sender last had a question, aware UTC; None: not lately.
     """
 
     transaction_id: str
@@ -54,15 +55,15 @@ class Due:
 
 
 def most_urgent(session: Session, now: datetime) -> Due | None:
-    """The transaction to ask about now; None where none is due.
+    """Choose the transaction to ask about now; None where none is due.
 
-    Failures that may still turn out paid come last. At every other turn the senders who were served
-    longest ago come first, and of their payments the one that is due longest. At the others,
-    payments of which something was heard and young payments come before old silence, unless two
-    questions in a row went to none; then the sender who was served longest ago comes first. Of such
-    payments, those of which something was heard come first, but once such a payment was asked
-    about, what else is heard of it comes after young payments that never were; then come the young,
-    those asked about least before others, and the newest first.
+    Failures that may still turn out paid come last. At every other turn, the senders that were
+    served longest ago come first, and among their payments the one that has been due longest. At
+    the other turns, urgent payments (something was heard of them) and young payments come before
+    old silence, unless the two questions before went to none that is old; then the sender that was
+    served longest ago comes first. Among these payments, urgent ones that were never asked about
+    come first, then young ones that never were, then the other urgent ones; payments that were
+    asked about least come before others, and the newest first.
     """
     urgent, is_new = Transaction.ask_urgently, Transaction.times_asked == 0
     pending, is_young = Transaction.status == Status.PENDING, Transaction.created_at > now - _YOUNG
@@ -111,10 +112,15 @@ def most_urgent(session: Session, now: datetime) -> Due | None:
 def take(
     session: Session, budget: QueryBudget, share: str | None, now: datetime, *, is_old: bool
 ) -> bool:
-    """Whether a question may be sent now; it is then counted for that sender.
+    """Take a place in the query budget, and count the question for its sender.
 
     Args:
-        share, is_old: as in `Due`.
+        share: as in `Due`.
+        now: aware UTC.
+        is_old: as in `Due`.
+
+    Returns:
+        Whether the question may be sent now.
     """
     session.rollback()  # its connection goes back before the budget takes one
     if not budget.take():
@@ -128,13 +134,14 @@ def take(
 def yields(session: Session, share: str | None, about: str, now: datetime) -> bool:
     """Whether a question that a sender wants asked at once has to wait for another sender's.
 
-    It does for every sender who was not served lately, even where this one was not either: what is
-    due has been due longer than what is wanted now, and a stranger with a new address for each
-    request is never one who was served.
+    It waits for every sender that was not served lately, even where its own was not either: a due
+    question has waited longer than one that is wanted now, and a stranger with a new address for
+    each request never counts as served.
 
     Args:
-        share: as in `Due`.
-        about: the transaction that it is about.
+        share: the sender's, as in `Due`.
+        about: the id of the transaction that the question is about.
+        now: aware UTC.
     """
     due = most_urgent(session, now)
     if due is None or due.is_failed or due.transaction_id == about:
@@ -147,7 +154,7 @@ def yields(session: Session, share: str | None, about: str, now: datetime) -> bo
 
 
 class _Turn(Enum):
-    """Who comes first."""
+    """The rule by which a turn is given."""
 
     YOUNG = auto()
     OLD = auto()
@@ -166,5 +173,5 @@ def _turn(session: Session, now: datetime) -> _Turn:
 
 
 def _lately(now: datetime) -> ColumnElement[bool]:
-    """What lies ahead of now was written before a step back of the clock."""
+    """Asked lately; a time ahead of now was written before the clock stepped back."""
     return Asked.asked_at.between(now - _REMEMBERED, now)

@@ -70,12 +70,12 @@ def test_a_silent_payment_is_overdue_when_its_wait_is_over(desk: Desk, clock: Cl
 # -- what is said of it --------------------------------------------------------------------------
 
 
-def said_otherwise(desk: Desk, clock: Clock, seconds: int) -> list[str]:
+def shown_differently(desk: Desk, clock: Clock, seconds: int) -> list[str]:
     """Of which transactions something else is said after so many seconds, and no row changed."""
     since = clock()
     clock.pass_(seconds=seconds)
     with desk.sessions() as session:
-        return sorted(clocks.said_otherwise(session, since, clock()))
+        return sorted(clocks.shown_differently(session, since, clock()))
 
 
 @on_both
@@ -93,7 +93,7 @@ def test_the_end_of_a_failed_attempts_prompt_changes_what_is_said_of_its_order_o
     desk.callback(2, failure_callback(*ids(desk, 2), 1037))
     before = desk.snapshot(first)
 
-    early, mine, later = (said_otherwise(desk, clock, each) for each in (29, 151, 60))
+    early, mine, later = (shown_differently(desk, clock, each) for each in (29, 151, 60))
 
     assert (before["next"], desk.snapshot(first)["next"]) == ("cancel_prompt", "none")
     assert early == []
@@ -109,7 +109,7 @@ def test_what_is_said_of_a_final_failure_does_not_change_with_time(
     desk.attempt()
     desk.callback(1, failure_callback(*ids(desk), code))
 
-    assert said_otherwise(desk, clock, 600) == []
+    assert shown_differently(desk, clock, 600) == []
 
 
 def test_the_wait_is_as_long_as_its_setting(desk: Desk, clock: Clock) -> None:

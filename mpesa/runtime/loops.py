@@ -83,7 +83,7 @@ def _prompts_over() -> Callable[[Services], None]:
         nonlocal since
         now = ours.now()
         if since is not None:
-            ours.tell_again(deadlines.said_otherwise(db.session(), since, now))
+            ours.tell_again(deadlines.shown_differently(db.session(), since, now))
         since = now
 
     return tell_again
