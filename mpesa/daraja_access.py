@@ -19,32 +19,32 @@ from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.ids import hash_token
 from mpesa.models import DarajaAccess
 
-# Renewed this long before its end, so that no call starts with a token that dies on the way.
+# A token is renewed this long before its end, so that none ends while a call is on its way.
 _EARLY = timedelta(seconds=60)
-# Daraja answers in about a second. Whoever holds the lease this long has died, or asks a Daraja so
-# slow that a second fetch does no harm; and pushes that wait for the lease have 20 s in all.
+# Daraja answers in about a second. A process that holds the lease this long has died, or asks a
+# Daraja so slow that a second fetch does no harm; and pushes that wait for it have 20 s in all.
 _LEASE = timedelta(seconds=8)
-# As long as Daraja's tokens live (its documentation: 3600 s). What is told to live longer is not
-# believed: a step back of the clock could not be told from it.
+# The life of Daraja's tokens (its documentation: 3600 s). A longer life is not believed: it looks
+# just like a step back of the clock.
 _LONGEST_LIFE = timedelta(hours=1)
-# How often another process's fetch is looked at; waiting within a process is by lock.
+# Seconds between two looks for a token that another process fetches; within a process a lock waits.
 _LOOK_AGAIN = 0.05
 
 
 def access_key(settings: Settings) -> str:
-    """What token and query budget belong to: one of each a consumer key."""
+    """The key of the token and the query budget: each consumer key has one of both."""
     return f"{settings.daraja_base_url} {settings.daraja_consumer_key}"
 
 
 class DatabaseToken:
-    """A TokenSource: one token a consumer key, since each new one kills the one before.
+    """A TokenSource with one token for each consumer key, since a new one ends the one before.
 
-    (Daraja docs, Authorization, FAQ 3.) Within a process a lock lets one caller through, between
-    processes a lease in the row does; nothing is locked in the database while Daraja is asked.
+    (Daraja docs, Authorization, FAQ 3.) A lock lets one caller of a process through, and a lease in
+    the row one process; nothing is locked in the database while Daraja is asked.
 
     Args:
-        session: opens a session of its own for each use, closed by its context.
-        key: what identifies consumer key and base address; only its hash is stored.
+        session: opens a session for each use, which its context closes.
+        key: identifies consumer key and base address; only its hash is stored.
         now: aware UTC.
     """
 
@@ -57,33 +57,30 @@ class DatabaseToken:
         self._one_at_a_time = threading.Lock()
 
     def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
-        """A valid token.
+        """Return a valid token.
 
         Args:
-            fetch: asks Daraja for a new one; called by one of all who ask at once.
-            dead: one that Daraja just refused; a different one is returned.
+            fetch: gets a new token from Daraja; only one of several simultaneous calls calls it.
+            dead: a token that Daraja just refused; a different one is returned.
 
         Raises:
             NotSent: the database failed, so there is no token to send anything with.
-            whatever `fetch` raises.
+            Exception: the error of `fetch`.
         """
         try:
-            return self._stored(dead) or self._fetched_by_one(fetch, dead)
+            if (stored := self._stored(dead)) is not None:
+                return stored
+            with self._one_at_a_time:
+                while (stored := self._stored(dead)) is None:
+                    lease = self._claim(dead)
+                    if lease is not None:
+                        return self._fetched(fetch, lease)
+                    time.sleep(_LOOK_AGAIN)
+                return stored
         except SQLAlchemyError as error:
             raise NotSent(
                 Reason.SYSTEM_BUSY, f"no token: the database failed ({type(error).__name__})"
             ) from None
-
-    def _fetched_by_one(self, fetch: Callable[[], AccessToken], dead: str | None) -> str:
-        with self._one_at_a_time:
-            while True:
-                stored = self._stored(dead)
-                if stored is not None:
-                    return stored
-                lease = self._claim(dead)
-                if lease is not None:
-                    return self._fetched(fetch, lease)
-                time.sleep(_LOOK_AGAIN)
 
     def _stored(self, dead: str | None) -> str | None:
         with self._session() as session:
@@ -95,7 +92,7 @@ class DatabaseToken:
             return row.token if valid else None
 
     def _claim(self, dead: str | None) -> datetime | None:
-        """Take the lease, unless somebody has it or has just brought a token; returns its end."""
+        """Take the lease and return its end; None: it is taken, or a new token has just come."""
         now = self._now()
         free = _is_free(DarajaAccess.fetching_until, now, _LEASE)
         unusable = or_(
@@ -128,7 +125,7 @@ class DatabaseToken:
         return fresh.value
 
     def _keep(self, lease: datetime, **values: object) -> None:
-        """Write and give the lease back; one that ran out is another's by now, with its token."""
+        """Write and give the lease back; a lease that ran out is another process's by now."""
         still_ours = (DarajaAccess.id == self._id, DarajaAccess.fetching_until == lease)
         with self._session() as session, writing(session):
             session.execute(
@@ -137,16 +134,18 @@ class DatabaseToken:
 
 
 class QueryBudget:
-    """How often Daraja may be asked about transactions, by all workers together.
+    """The number of questions that Daraja may be asked, by all workers together.
 
     Queries are spaced evenly, as the sandbox allows them: five a minute with a burst of one.
 
     Args:
-        session, key, now: as for `DatabaseToken`; the two share a row.
-        rate: queries allowed.
+        session: as for `DatabaseToken`; the two share a row.
+        key: likewise.
+        now: aware UTC.
+        rate: the queries allowed.
 
     Attributes:
-        pause: from one query to the next.
+        pause: the time from one query to the next.
     """
 
     def __init__(
@@ -158,7 +157,7 @@ class QueryBudget:
         self.pause = timedelta(seconds=rate.seconds / rate.count)
 
     def take(self) -> bool:
-        """Whether a query may be sent now; it is then counted."""
+        """Take the next place, if it is free; returns whether a query may be sent now."""
         now = self._now()
         free = _is_free(DarajaAccess.next_query_at, now, self.pause)
         take = (
@@ -173,7 +172,7 @@ class QueryBudget:
                 return session.scalars(take).one_or_none() is not None
 
     def wait(self) -> timedelta:
-        """How long until the next query may be sent; zero where one may be sent now."""
+        """The time until the next query may be sent; zero where one may be sent now."""
         read = select(DarajaAccess.next_query_at).where(DarajaAccess.id == self._id)
         with self._session() as session:
             next_at, now = session.scalars(read).one_or_none(), self._now()
@@ -185,10 +184,10 @@ class QueryBudget:
 def _is_free(
     until: InstrumentedAttribute[datetime | None], now: datetime, longest: timedelta
 ) -> ColumnElement[bool]:
-    """Whether a row's reservation is over, or was made before a step back of the clock.
+    """Whether a row's reservation is over, or was made before the clock stepped back.
 
     Args:
-        longest: for how long one is made.
+        longest: the longest time for which a reservation is made.
     """
     return or_(until.is_(None), until <= now, until > now + longest + CLOCKS_DIFFER)
 
@@ -205,12 +204,12 @@ def _make_row(session: Session, row_id: str) -> None:
 
 @dataclass(frozen=True)
 class Access:
-    """What goes to Daraja goes through this.
+    """The way to Daraja.
 
     Attributes:
         daraja: the client, with the token that all processes share.
-        budget: how many questions are left.
-        now: the time, aware UTC.
+        budget: the places for questions that all processes share.
+        now: the clock, aware UTC.
     """
 
     daraja: Daraja

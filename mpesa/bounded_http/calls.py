@@ -1,10 +1,10 @@
-"""The hard limit of a call: when it is over, it is over, whatever its peer does.
+"""The hard limit of a call: it ends when its time is over, whatever its peer does.
 
 Each call runs in a thread of its own (a greenlet, where the process is patched that way), and the
-caller waits for it no longer than the budget. A time-out of a socket could not promise that: it is
-counted anew for every byte that drips in, and a name look-up has none at all.
+caller waits for it no longer than the budget. A socket's time-out could not promise that: it starts
+anew with every byte that drips in, and a name look-up has none at all.
 
-Whether a call was sent is decided under the lock that also ends it. So one that was reported as
+Whether a call was sent is decided under the lock that also ends it. So a call that was reported as
 not sent can never send afterwards, and one that was sent is never reported as not sent.
 """
 
@@ -23,8 +23,8 @@ class Ended(Exception):
     """A call that broke, or that was ended from outside.
 
     Attributes:
-        sent: whether a request that counts had begun to leave. If not, it never does.
-        body: what had come of an answer; empty where nothing had.
+        sent: whether a request that counts had begun to leave; if not, it never does.
+        body: the part of the answer that had come; empty where none had.
     """
 
     def __init__(self, message: str, *, sent: bool, body: bytes = b"") -> None:
@@ -34,11 +34,11 @@ class Ended(Exception):
 
 
 class OutOfTime(Exception):
-    """Raised in a call's own thread once the call was ended from outside; callers never see it."""
+    """The call was ended from outside; raised in its own thread, and never seen by its caller."""
 
 
 class Call(Generic[T]):
-    """One call under way: what it holds, whether it was sent, how it ended."""
+    """One call under way: its connection, whether it was sent, how it ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,9 +47,10 @@ class Call(Generic[T]):
         self._sent = False
 
     def hold(self, handle: socket.socket) -> None:
-        """Take over a handle on what blocks this call, to shut it when the call is ended.
+        """Take over a handle on the connection, to shut it down if the call is ended.
 
-        Raises OutOfTime after the end.
+        Raises:
+            OutOfTime: the call has ended.
         """
         self.let_go()
         with self._lock:
@@ -57,34 +58,48 @@ class Call(Generic[T]):
             self.go_on()
 
     def let_go(self) -> None:
-        """Close the handle: from here on, another call may use what was held."""
+        """Close the handle: from here on, another call may use the connection."""
         with self._lock:
             held, self._held = self._held, None
         if held is not None:
             held.close()
 
     def go_on(self) -> None:
-        """Raises OutOfTime after the end."""
+        """Do nothing, unless the call has ended.
+
+        Raises:
+            OutOfTime: the call has ended.
+        """
         if self._outcome.done():
             raise OutOfTime
 
     def about_to_send(self, *, counts: bool) -> None:
-        """Announce the first byte of a request. Raises OutOfTime after the end.
+        """Announce the first byte of a request.
 
         Args:
             counts: this request makes the call a sent one; others prepare it.
+
+        Raises:
+            OutOfTime: the call has ended.
         """
         with self._lock:
             self.go_on()
             self._sent = counts
 
     def did_not_run(self) -> None:
-        """What was sent is known not to have run, so the call counts as not sent again."""
+        """Count the call as not sent again: its request is known not to have run."""
         with self._lock:
             self._sent = False
 
     def broken(self, message: str, body: bytes = b"") -> Ended:
-        """The error for a connection that broke by itself. Raises OutOfTime after the end."""
+        """Make the error for a connection that broke by itself.
+
+        Args:
+            body: the part of the answer that had come.
+
+        Raises:
+            OutOfTime: the call has ended.
+        """
         with self._lock:
             self.go_on()
             return Ended(message, sent=self._sent, body=body)
@@ -100,13 +115,17 @@ class Call(Generic[T]):
                     self._held.shutdown(socket.SHUT_RDWR)
 
     def start(self, work: Callable[["Call[T]"], T]) -> None:
-        """Let `work` run in a thread of its own, which the process does not wait for."""
-        # What it logs is about the same request.
+        """Let `work` run in a thread of its own, which does not keep the process alive."""
+        # Its log lines are about the same request.
         within = copy_context().run
         threading.Thread(target=within, args=(self._run, work), daemon=True).start()
 
     def outcome(self, seconds: float) -> T:
-        """Wait for the end, `seconds` at most; returns or raises what the work did."""
+        """Wait for the end, `seconds` at most; returns the result of the work, or raises its error.
+
+        Raises:
+            Ended: the time was over, or the call was ended from outside.
+        """
         try:
             wait([self._outcome], timeout=max(0.0, seconds))
         finally:
@@ -136,15 +155,20 @@ class Calls:
         self._is_cut = False
 
     def run(self, work: Callable[[Call[T]], T], budget: float) -> T:
-        """Do `work` within `budget` seconds.
+        """Do `work` within `budget` seconds, and return its result.
 
         Raises:
             Ended: the time was over, or the process is ending.
-            whatever `work` raises.
+            Exception: the error of `work`.
         """
         deadline = self._monotonic() + budget
         call: Call[T] = Call()
-        self._enter(call, budget)
+        with self._lock:
+            if self._is_cut:
+                raise Ended("the process is ending", sent=False)
+            if budget <= 0:
+                raise Ended("no time was left", sent=False)
+            self._under_way.add(call)
         try:
             call.start(work)
             return call.outcome(deadline - self._monotonic())
@@ -159,11 +183,3 @@ class Calls:
             under_way = list(self._under_way)
         for call in under_way:
             call.end("the process is ending")
-
-    def _enter(self, call: Call[T], budget: float) -> None:
-        with self._lock:
-            if self._is_cut:
-                raise Ended("the process is ending", sent=False)
-            if budget <= 0:
-                raise Ended("no time was left", sent=False)
-            self._under_way.add(call)

@@ -1,7 +1,7 @@
-"""requests, with connections that a call can shut at any time.
+"""The requests library, with connections that a call can shut at any time.
 
 requests and urllib3 repeat, follow, remember and read from the environment; that is turned off
-here. Connection and pool classes of our own, which urllib3 is told to use, add two things: a call
+here. urllib3 is told to use connection and pool classes of our own, which add two things: a call
 learns when the first byte of its request leaves, and holds the connection.
 """
 
@@ -24,7 +24,7 @@ from mpesa.bounded_http.calls import Call
 
 @dataclass(frozen=True)
 class _Exchange:
-    """What a connection has to know about the request that it carries."""
+    """The request that a connection carries, as far as the connection has to know it."""
 
     call: Call[Any]
     counts: bool
@@ -37,8 +37,8 @@ class _Exchange:
         self.call.hold(socket.fromfd(connected.fileno(), connected.family, connected.type))
 
 
-# Nothing of ours is handed down through requests to a connection; but a call has a thread, and so
-# a context, of its own.
+# requests hands nothing of ours down to a connection; but a call has a thread of its own, and so a
+# context of its own.
 _under_way: ContextVar[_Exchange] = ContextVar("exchange")
 
 
@@ -57,7 +57,7 @@ class _Connection(HTTPConnection):
         return unused < exchange.longest_idle and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        # Kept before it is held, so that it gets closed where the call is over already.
+        # Kept before it is held, so that it is closed where the call is over already.
         self.sock: socket.socket = super()._new_conn()
         _under_way.get().hold(self.sock)
         return self.sock
@@ -81,7 +81,7 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
     def _put_conn(self, conn: Any) -> None:
-        # Another call may use it at once, and must not be cut off by the end of this one.
+        # Another call may use the connection at once, and must not be cut off by this call's end.
         _under_way.get().call.let_go()
         super()._put_conn(conn)
 
@@ -91,7 +91,7 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Pools of our own; `tls` alone says who is trusted."""
+    """Pools of our own; `tls` alone decides which authorities are trusted."""
 
     def __init__(self, tls: ssl.SSLContext | None, most_idle: int) -> None:
         self._tls = tls
@@ -109,8 +109,8 @@ class Session(requests.Session):
     """A session whose requests belong to calls; each request follows a `carry`.
 
     Args:
-        tls: who is trusted; None where nothing goes by https.
-        most_idle: how many connections are kept for later calls.
+        tls: the authorities to be trusted; None where no request goes by https.
+        most_idle: the most connections that are kept for later calls.
         longest_idle: seconds after which an idle connection is not used again.
         monotonic: seconds that only grow.
     """
@@ -133,12 +133,12 @@ class Session(requests.Session):
         self.mount("http://", _Adapter(None, most_idle))
 
     def carry(self, call: Call[Any], *, counts: bool = True) -> None:
-        """The present thread's next request belongs to a call.
+        """Let the present thread's next request belong to a call.
 
         Args:
-            counts: its first byte makes the call a sent one.
+            counts: the request's first byte makes the call a sent one.
         """
         _under_way.set(_Exchange(call, counts, self._monotonic, self._longest_idle))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: else requests reads the whole answer and the target, even if not to follow."""
+        """None: else requests reads the answer and the target, even if it is not to follow."""

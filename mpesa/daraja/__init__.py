@@ -3,8 +3,8 @@
 errors.py      what can go wrong, drawn as a tree
 client.py      Daraja: push(), query(), check_credentials(), cut()
 requests_to_daraja.py
-               what is asked: merchant, push, password, timestamp
-plain_text.py  AccountReference and TransactionDesc
+               the bodies of requests: merchant, push, password, timestamp
+plain_text.py  TransactionDesc
 answers.py     what the answers mean: accepted, refused, unknown
 token.py       where a token comes from
 http.py        the server itself, below `bounded_http`

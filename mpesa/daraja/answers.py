@@ -1,6 +1,6 @@
 """What Daraja's answers mean. Pure: a status and a body in, a meaning or an error out.
 
-Only a JSON object can be a clear no. Anything else may come from a firewall, a proxy or a gateway
+Only a JSON object can be a clear no. Everything else may come from a firewall, a proxy or a gateway
 that lost the real answer, so it proves nothing about what became of a push.
 """
 
@@ -12,7 +12,7 @@ from mpesa.daraja.errors import NoAnswer, NotSent, Refused, UnknownOutcome
 from mpesa.domain.callback import parse_id
 from mpesa.domain.result_codes import Reason
 
-# Enough to recognise a page of a firewall by, and little enough to keep as evidence.
+# Enough to recognise a firewall's page, and little enough to keep as evidence.
 EXCERPT_BYTES = 500
 # Daraja docs, Authorization page: a token lives for 3,600 s and says 3599.
 _USUAL_LIFETIME = 3599
@@ -51,13 +51,13 @@ _MERCHANTS_FIELDS = (
     "AccessToken",
 )  # fmt: skip
 _FIELDS = {each.lower(): each for each in (*_PAYERS_FIELDS, *_MERCHANTS_FIELDS)}
-# What "Invalid Request Payload" and the like name is no field.
+# "Invalid Request Payload" and the like name no field.
 _INVALID_SOMETHING = re.compile(r"invalid[\s:_-]*(?!request|payload|json)[a-z]")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP, complete."""
+    """A complete answer over HTTP."""
 
     status: int
     body: bytes = field(repr=False)
@@ -78,7 +78,7 @@ class Answer:
 
     @property
     def excerpt(self) -> bytes:
-        """See `excerpt()`."""
+        """The first bytes of the body, see `excerpt()`."""
         return excerpt(self.body)
 
     def __str__(self) -> str:
@@ -89,7 +89,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An OAuth token and its lifetime in seconds, counted from when it was asked for."""
+    """An OAuth token.
+
+    Attributes:
+        expires_in: its lifetime in seconds, counted from the request for it.
+    """
 
     value: str = field(repr=False)
     expires_in: int = _USUAL_LIFETIME
@@ -100,7 +104,7 @@ class PushAccepted:
     """Daraja took the push, which does not yet mean that a prompt was shown.
 
     Attributes:
-        checkout_request_id: holds the payer's number, so it is personal data.
+        checkout_request_id: it contains the payer's number, so it is personal data.
         body: the whole answer, as evidence.
     """
 
@@ -111,11 +115,11 @@ class PushAccepted:
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """What a query said about a payment; what its code means is for the domain to say.
+    """The answer to a query about a payment; the domain says what its code means.
 
     Attributes:
-        merchant_request_id, checkout_request_id: as Daraja gave them, None where it gave none;
-            they are not compared with what was asked for.
+        merchant_request_id: as Daraja gave it; None where it gave none.
+        checkout_request_id: likewise; it is not compared with the one that was asked about.
         body: the whole answer, as evidence.
     """
 
@@ -127,17 +131,17 @@ class QueryAnswer:
 
 
 def excerpt(body: bytes) -> bytes:
-    """The first 500 bytes of an answer, a token in them blanked."""
+    """The first 500 bytes of an answer, with a token in them blanked."""
     return _TOKEN_IN_BODY.sub(rb"\1[token]", body)[:EXCERPT_BYTES]
 
 
 def says_token_is_dead(answer: Answer) -> bool:
-    """Whether the call did not run because its token has expired or was replaced."""
+    """Whether the call did not run, since its token has expired or was replaced."""
     return 400 <= answer.status < 500 and answer.error_code in _DEAD_TOKEN_CODES
 
 
 def read_token(answer: Answer) -> AccessToken:
-    """The token in an answer of the OAuth endpoint (Daraja docs, Authorization page).
+    """Read the token in an answer of the OAuth endpoint (Daraja docs, Authorization page).
 
     Raises:
         NotSent: there is none; `MISCONFIGURED` where the credentials were refused.
@@ -145,13 +149,15 @@ def read_token(answer: Answer) -> AccessToken:
     fields = answer.fields or {}
     value = fields.get("access_token")
     if answer.status == 200 and isinstance(value, str) and _TOKEN.fullmatch(value):
-        return AccessToken(value, _lifetime(fields.get("expires_in")))
+        seconds = _text(fields.get("expires_in")) or ""
+        lifetime = int(seconds) if _SECONDS.fullmatch(seconds) else 0
+        return AccessToken(value, lifetime or _USUAL_LIFETIME)
     reason = Reason.MISCONFIGURED if _refuses_credentials(answer) else Reason.SYSTEM_BUSY
     raise NotSent(reason, f"no token: {answer}", answer.excerpt)
 
 
 def read_push(answer: Answer) -> PushAccepted:
-    """The ids in an answer to a push.
+    """Read the ids in an answer to a push.
 
     Raises:
         Refused: a clear no.
@@ -170,10 +176,10 @@ def read_push(answer: Answer) -> PushAccepted:
 
 
 def read_query(answer: Answer) -> QueryAnswer:
-    """The result in an answer to a query, whatever its code.
+    """Read the result in an answer to a query, with any code.
 
     Raises:
-        NoAnswer: it says nothing about the payment.
+        NoAnswer: the answer says nothing about the payment.
     """
     fields = answer.fields or {}
     code = _text(fields.get("ResultCode"))
@@ -214,13 +220,13 @@ def _message(answer: Answer) -> str:
 
 
 def _field_named(message: str) -> str | None:
-    """The field that a refusal names first, by one of our own words for it; None: it names none.
+    """The field that a refusal names first, by our own word for it; None: it names none.
 
     Args:
-        message: in lower case. Nothing of it is handed on, since it may repeat what was sent.
+        message: in lower case. No part of it is returned, since it may repeat what was sent.
     """
     letters = re.sub("[^a-z]", "", message)
-    # Of names that begin at one place the longest counts: "phone" stands in "phonenumber" too.
+    # Of names that begin at the same place the longest counts: "phone" is in "phonenumber" too.
     found = [(letters.find(name), -len(name), each) for name, each in _FIELDS.items()]
     named = min((each for each in found if each[0] >= 0), default=None)
     if named is not None:
@@ -234,11 +240,6 @@ def _refuses_credentials(answer: Answer) -> bool:
     forbidden = answer.status == 403 and answer.fields is not None
     named = answer.error_code in _REFUSED_CREDENTIALS_CODES
     return empty_400 or forbidden or named or answer.status == 401
-
-
-def _lifetime(value: object) -> int:
-    seconds = _text(value) or ""
-    return (int(seconds) if _SECONDS.fullmatch(seconds) else 0) or _USUAL_LIFETIME
 
 
 def _text(value: object) -> str | None:

@@ -29,14 +29,10 @@ OAUTH_PATH = "/oauth/v1/generate?grant_type=client_credentials"
 PUSH_PATH = "/mpesa/stkpush/v1/processrequest"
 QUERY_PATH = "/mpesa/stkpushquery/v1/query"
 
-# A shopper is waiting at the other end, and a prompt needs time to be answered, too.
+# A shopper waits for the answer, and the prompt needs time to be answered, too.
 BUDGET_SECONDS = 20.0
 
 T = TypeVar("T")
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Daraja:
@@ -44,10 +40,11 @@ class Daraja:
 
     Args:
         base_url: `https://sandbox.safaricom.co.ke`, `https://api.safaricom.co.ke`, or another.
-        tokens: where the token is kept; shared by everybody with the same consumer key.
+        tokens: where the token is kept; all clients with the same consumer key share it.
+        timeouts: of single steps; each method has its own hard limit.
         now: aware; for the timestamps that Daraja sees, and to be compared with its own.
         monotonic: seconds that only grow; for budgets.
-        tls: who is trusted; None for the machine's own certificate authorities.
+        tls: the authorities to be trusted; None for the machine's own.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class Daraja:
         tokens: TokenSource,
         *,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -68,10 +65,12 @@ class Daraja:
         self._calls = Calls(monotonic)
 
     def push(self, push: Push, *, budget: float = BUDGET_SECONDS) -> PushAccepted:
-        """Have a prompt shown. It is sent once; again only after "token dead", which did not run.
+        """Have a prompt shown.
+
+        The push is sent once; it is repeated only after "token dead", when it did not run.
 
         Args:
-            budget: seconds for all of it, token and repetition included; a hard limit.
+            budget: seconds for everything, token and repetition included; a hard limit.
 
         Raises:
             ValueError: Daraja takes no such reference.
@@ -86,11 +85,11 @@ class Daraja:
         """Ask what became of a push.
 
         Args:
-            budget: seconds for all of it, token and repetition included; a hard limit.
+            budget: seconds for everything, token and repetition included; a hard limit.
 
         Raises:
             NotSent: nothing was sent.
-            NoAnswer: sent, and nothing was learnt.
+            NoAnswer: the query was sent, and nothing was learnt.
         """
         body = query_body(self._merchant, checkout_request_id, self._now())
         try:
@@ -100,24 +99,50 @@ class Daraja:
         return read_query(answer)
 
     def check_credentials(self, *, budget: float = BUDGET_SECONDS) -> None:
-        """Fetch a new token, and leave it to all who share the token source.
+        """Fetch a new token, which the token source then gives to all of its clients.
+
+        Args:
+            budget: seconds for everything; a hard limit.
 
         Raises:
-            NotSent: none was given; `MISCONFIGURED` where the credentials were refused.
+            NotSent: Daraja gave none; `MISCONFIGURED` where it refused the credentials.
         """
-        self._run(self._renew_token, budget)
+
+        def renew(call: Call[None]) -> None:
+            fetched: list[AccessToken] = []
+
+            def fetch() -> AccessToken:
+                fetched.append(self._fetch(call))
+                return fetched[-1]
+
+            token = self._tokens.token(fetch)
+            if not fetched:
+                # An older token proves nothing about the credentials of today.
+                self._tokens.token(fetch, dead=token)
+
+        self._run(renew, budget)
 
     def cut(self) -> None:
-        """End every call under way at once, since the process is ending; later ones are refused.
+        """End every call under way at once, and refuse later ones: the process is ending.
 
-        A push that was sent ends as UnknownOutcome, a query as NoAnswer, anything else as NotSent.
+        A push that was sent ends as UnknownOutcome, a query as NoAnswer, and the rest as NotSent.
         """
         self._calls.cut()
         self._transport.close()
 
     def _ask(self, path: str, body: Mapping[str, str | int], budget: float) -> Answer:
         encoded = json.dumps(body).encode()
-        return self._run(lambda call: self._ask_within(call, path, encoded), budget)
+
+        def ask(call: Call[Answer]) -> Answer:
+            fetch = partial(self._fetch, call)
+            token = self._tokens.token(fetch)
+            answer = self._post(call, path, encoded, token)
+            if not says_token_is_dead(answer):
+                return answer
+            call.did_not_run()
+            return self._post(call, path, encoded, self._tokens.token(fetch, dead=token))
+
+        return self._run(ask, budget)
 
     def _run(self, work: Callable[[Call[T]], T], budget: float) -> T:
         try:
@@ -125,29 +150,8 @@ class Daraja:
         except Ended as ended:
             raise of_ended(ended) from None
 
-    def _ask_within(self, call: Call[Answer], path: str, body: bytes) -> Answer:
-        fetch = partial(self._fetch, call)
-        token = self._tokens.token(fetch)
-        answer = self._post(call, path, body, token)
-        if not says_token_is_dead(answer):
-            return answer
-        call.did_not_run()
-        return self._post(call, path, body, self._tokens.token(fetch, dead=token))
-
     def _post(self, call: Call[Answer], path: str, body: bytes, token: str) -> Answer:
         return self._transport.exchange(call, Request("POST", path, f"Bearer {token}", body))
-
-    def _renew_token(self, call: Call[None]) -> None:
-        fetched: list[AccessToken] = []
-
-        def fetch() -> AccessToken:
-            fetched.append(self._fetch(call))
-            return fetched[-1]
-
-        token = self._tokens.token(fetch)
-        if not fetched:
-            # A token from before proves nothing about the credentials of today.
-            self._tokens.token(fetch, dead=token)
 
     def _fetch(self, call: Call[Answer] | Call[None]) -> AccessToken:
         credentials = f"{self._merchant.consumer_key}:{self._merchant.consumer_secret}".encode()

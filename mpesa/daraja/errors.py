@@ -3,7 +3,7 @@
 DarajaError                a message without secrets, and the first bytes of the answer
 ├── NotSent                the push or query never left: token, name look-up, connect, TLS
 ├── Refused                Daraja's clear no: the push did not run
-├── UnknownOutcome         the push left, and nothing clear came back: it may be on the phone
+├── UnknownOutcome         the push left, and no clear answer came: it may be on the phone
 └── NoAnswer               the query told nothing about its payment
 """
 
@@ -62,7 +62,7 @@ class NoAnswer(DarajaError):
 
 
 def of_ended(call: Ended) -> DarajaError:
-    """What a call that ended before its answer was there means for the push or query."""
+    """Say what a call that ended without an answer means for the push or query."""
     if call.sent:
         return UnknownOutcome(f"sent, but {call}", call.body)
     return NotSent(Reason.SYSTEM_BUSY, f"not sent: {call}", call.body)

@@ -1,7 +1,8 @@
-"""Daraja's server: what is sent there, over connections that are kept, and what came back."""
+"""Daraja's server: requests to it, over connections that are kept, and its answers."""
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,14 +17,14 @@ from mpesa.daraja.answers import Answer, excerpt
 from mpesa.daraja.errors import of_ended
 from mpesa.domain.steps import skew
 
-# Daraja's answers have less than 1 KiB and a firewall's page a few; more is not for us.
+# Daraja's answers have less than 1 KiB and a firewall's page has a few; more is no answer to us.
 LARGEST_ANSWER = 64 * 1024
-# Load balancers drop idle connections after 60 s or more. A push that meets that moment is of
-# unknown outcome, so we are done with a connection long before.
+# Load balancers drop idle connections after 60 s or more. A push that meets that moment has an
+# unknown outcome, so a connection is given up long before.
 LONGEST_IDLE = 15.0
-# As many as keep a busy minute from paying a TLS handshake for each call.
+# Enough that calls of a busy minute need not pay a TLS handshake each.
 MOST_IDLE = 10
-# A token has 28 characters; one of a few would be found in an answer by chance.
+# A token has 28 characters; a secret of a few would be found in an answer by chance.
 SHORTEST_SECRET = 16
 
 _COMMON_HEADERS = {
@@ -53,12 +54,12 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent.
+    """A request to Daraja.
 
     Attributes:
-        path: below the base URL, with its leading slash.
-        authorization: the header; its secret is blanked wherever the answer repeats it.
-        body: JSON; None for none.
+        path: the path below the base URL, with its leading slash.
+        authorization: the header's value; its secret is blanked wherever the answer repeats it.
+        body: JSON; None: the request has no body.
         counts: it is the push or query itself, so that its first byte makes the call a sent one.
     """
 
@@ -70,7 +71,7 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """All but those that every request has."""
+        """The headers that not every request has."""
         # Without the type, Daraja reports an invalid BusinessShortCode (Daraja docs, M-PESA
         # Express, FAQ 9).
         kind = {"Content-Type": "application/json"} if self.body is not None else {}
@@ -89,8 +90,13 @@ class Transport:
 
     Args:
         base_url: http or https; its path is put before every request's.
-        tls: who is trusted; None for the machine's own certificate authorities.
+        timeouts: of single steps; the call's own limit is a hard one.
+        monotonic: seconds that only grow.
+        tls: the authorities to be trusted; None for the machine's own.
         now: the wall clock, which is compared with the server's.
+
+    Raises:
+        ValueError: the base URL has another scheme, or no host.
     """
 
     def __init__(
@@ -117,10 +123,12 @@ class Transport:
         self._session.headers.update(_COMMON_HEADERS)
 
     def exchange(self, call: Call[Any], request: Request) -> Answer:
-        """Send once, and read the whole answer.
+        """Send a request once, and read the whole answer.
 
         Raises:
-            NotSent, UnknownOutcome: by what had been sent when it broke.
+            NotSent: the connection broke before the push or query had begun to leave.
+            UnknownOutcome: the connection broke later, or the answer was too large.
+            OutOfTime: the call has ended.
         """
         self._session.carry(call, counts=request.counts)
         body = bytearray()
@@ -152,19 +160,14 @@ class Transport:
             allow_redirects=False,
             stream=True,
         ) as response:
-            self._note_skew(response.headers.get("Date", ""), sent_at)
-            # Not iter_content(), which keeps to itself the end of an answer that is cut short.
+            with suppress(ValueError):  # a date that cannot be read tells nothing of their clock
+                theirs = parsedate_to_datetime(response.headers.get("Date", ""))
+                if theirs.tzinfo is not None:
+                    ours = skew(theirs, sent_at, self._now())
+                    counters.mark("daraja_clock_skew_seconds", ours.total_seconds())
+            # Not iter_content(), which swallows the end of an answer that is cut short.
             while piece := response.raw.read1(LARGEST_ANSWER, decode_content=True):
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     break
             return response.status_code
-
-    def _note_skew(self, date: str, sent_at: datetime) -> None:
-        try:
-            theirs = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        if theirs.tzinfo is not None:
-            ours = skew(theirs, sent_at, self._now())
-            counters.mark("daraja_clock_skew_seconds", ours.total_seconds())

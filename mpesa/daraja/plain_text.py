@@ -1,4 +1,4 @@
-"""What is paid for, made to fit Daraja's field."""
+"""The description of what is paid for, made to fit Daraja's field."""
 
 import re
 import unicodedata
@@ -12,11 +12,11 @@ _NO_DESCRIPTION = "Payment"
 
 
 def transaction_desc(description: str) -> str:
-    """`TransactionDesc`: 1 to 13 ASCII letters, digits and single inner spaces.
+    """Make `TransactionDesc`: 1 to 13 ASCII letters, digits and single inner spaces.
 
-    Accents are dropped ("café" is "cafe"), every run of anything else but letters and digits
-    becomes one space, what is longer than 13 is cut, the ends are trimmed. "Payment" where
-    nothing is left.
+    Accents are dropped ("café" becomes "cafe"), every run of other characters becomes one space,
+    the text is cut after 13 characters, and its ends are trimmed. It is "Payment" where nothing is
+    left.
     """
     folded = unicodedata.normalize("NFKD", description).encode("ascii", "ignore").decode("ascii")
     plain = _NOT_PLAIN.sub(" ", folded).strip()

@@ -19,7 +19,7 @@ _TRANSACTION_TYPES = {
 
 @dataclass(frozen=True)
 class Merchant:
-    """Who is paid, and with whose credentials we ask.
+    """The merchant that is paid, with the credentials of its requests.
 
     Attributes:
         short_code: the PayBill number; for a till the store (head office) number of the go-live.
@@ -68,10 +68,10 @@ class Push:
 
 
 def push_body(merchant: Merchant, push: Push, now: datetime) -> dict[str, str | int]:
-    """The JSON fields of `POST /mpesa/stkpush/v1/processrequest`.
+    """Make the JSON fields of `POST /mpesa/stkpush/v1/processrequest`.
 
     Args:
-        now: aware; it is told to Daraja in Nairobi time.
+        now: aware; Daraja gets it in Nairobi time.
 
     Raises:
         ValueError: the reference has another form.
@@ -90,7 +90,7 @@ def push_body(merchant: Merchant, push: Push, now: datetime) -> dict[str, str | 
 
 
 def query_body(merchant: Merchant, checkout_request_id: str, now: datetime) -> dict[str, str | int]:
-    """The JSON fields of `POST /mpesa/stkpushquery/v1/query`; `now` is aware."""
+    """Make the JSON fields of `POST /mpesa/stkpushquery/v1/query`; `now` is aware."""
     return {**_signature(merchant, now), "CheckoutRequestID": checkout_request_id}
 
 

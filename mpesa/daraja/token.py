@@ -1,4 +1,4 @@
-"""The OAuth token: one for everybody, since each new one kills the one before it.
+"""The OAuth token: one for all clients, since each new token ends the one before it.
 
 (Daraja docs, Authorization page: "each request invalidates the previous token".)
 """
@@ -10,21 +10,21 @@ from mpesa.daraja.answers import AccessToken
 
 
 class TokenSource(Protocol):
-    """Where a valid token comes from.
+    """A source of valid tokens.
 
     It is asked in the thread (greenlet) of a call, which has none of the caller's context: no
-    request, no application, no database session. A call whose time is over leaves it behind.
+    request, no application, no database session. A call whose time is over does not wait for it.
     """
 
     def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
-        """A valid token.
+        """Return a valid token.
 
         Args:
-            fetch: gets a new one; it is called by at most one of all who ask at once.
-            dead: one that Daraja just refused as dead, so that a different one is due.
+            fetch: gets a new token from Daraja; only one of several simultaneous calls calls it.
+            dead: a token that Daraja just refused as dead; a different one is returned.
 
         Raises:
-            NotSent: there is no token to be had.
-            OutOfTime: as `fetch` raised it; others who wait must then fetch for themselves.
+            NotSent: there is no token.
+            OutOfTime: `fetch` raised it; the other calls must then fetch for themselves.
         """
         ...

@@ -1,8 +1,8 @@
 """Tell the merchant's server, signed, until it has heard (Standard Webhooks 1.0.0).
 
-The ledger writes each message in the commit of the change that it tells of. From then on the rows
-are all that is remembered: `deliveries` claims what is due, sends it and writes down what came of
-it, `post` is one HTTP request within a hard limit, `reports` is what people and metrics read.
+The ledger writes each message in the commit of the change that it tells of. From then on, rows are
+the only memory: `deliveries` claims a message, sends it and writes down the outcome, `post` is one
+HTTP request within a hard limit, and `reports` is what people and metrics read.
 """
 
 from mpesa.webhooks.deliveries import (

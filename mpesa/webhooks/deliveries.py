@@ -1,4 +1,4 @@
-"""Claim what is due, send it, write down what came of it."""
+"""Claim a message that is due, send it, write down the outcome."""
 
 import logging
 import random
@@ -33,29 +33,30 @@ from mpesa.webhooks.post import TIME_LIMIT, Answered, Outcome, Post, Unanswered
 log = logging.getLogger(__name__)
 
 # Requests to one endpoint at once, all workers together: a shop's server that takes 200 ms answers
-# 40 messages a second this way, and a small one is not run over when it comes back.
+# 40 messages a second this way, and a small one is not overrun when it comes back.
 MOST_AT_ONCE = 8
-# After so many silences in a row one message at a time finds out whether the endpoint is back,
-# after pauses that double up to the longest.
+# After this many silences in a row, single messages find out whether the endpoint is back, after
+# pauses that double up to the longest.
 FAILING_FROM = 5
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(seconds=60)
-# A message waits for an older one of the same transaction through that one's first three tries,
-# some five minutes. One that the merchant's server never takes must not hold back the others.
+# A message waits for an older one of the same transaction while that is tried for the first three
+# times, some five minutes. A message that the merchant's server never takes must not hold back the
+# others.
 WAITED_FOR_TRIES = 3
-# Whoever sends has 15 s, and then some to write down what came of it; after this they have died.
+# A sender has 15 s, and some more to write down the outcome; after this time it has died.
 LEASE = timedelta(seconds=60)
-# A claim that ends later was made before a step back of the clock, by somebody who is done by now.
+# A claim that ends later was made before the clock stepped back, by a sender that is done by now.
 _LONGEST_LEASE = LEASE + CLOCKS_DIFFER
-# So many rows are read in some milliseconds; each has two parameters, and SQLite takes 32,766.
+# This many rows are read in some milliseconds; each has two parameters, and SQLite takes 32,766.
 _PUT_BACK_AT_ONCE = 500
 _OK = range(200, 300)
 _GONE = 410
 # With these, `Retry-After` speaks of the whole server (RFC 6585, 4; RFC 9110, 15.6.4).
 _BUSY = (429, 503)
-# A server, or the proxy in front of it, says with these that it takes nothing now. Any other
-# refusal, a 500 too, is an answer to one message: a shop that stumbles over `transaction.failed`
-# must hear of payments all the same, and a stranger can cause as many of the former as he likes.
+# With these, a server or the proxy in front of it says that it takes nothing now. Another refusal,
+# a 500 too, is an answer to one message: a shop that fails on `transaction.failed` must hear of
+# payments all the same, and a stranger can cause any number of failed transactions.
 _SILENT = (408, *_BUSY, 502, 504)
 _COMMON_HEADERS = {
     "Accept": "*/*",
@@ -70,10 +71,10 @@ class Endpoint:
 
     Attributes:
         url: WEBHOOK_URL.
-        secrets: each signs every message, so that one can replace another.
+        secrets: each of them signs every message, so that one can replace another.
         post: sends one request.
-        now: the time, aware UTC.
-        chance: from 0 to 1, for the jitter.
+        now: the clock, aware UTC.
+        chance: gives a number from 0 to 1, for the jitter.
     """
 
     url: str = field(repr=False)
@@ -89,13 +90,13 @@ class Endpoint:
 
     @property
     def id(self) -> str:
-        """What its row is found by."""
+        """The id of its row."""
         return hash_token(self.url)
 
 
 @dataclass(frozen=True)
 class _Claimed:
-    """A message that is ours to send until `until`."""
+    """A message that this process may send until `until`."""
 
     id: str
     body: str = field(repr=False)
@@ -106,10 +107,13 @@ class _Claimed:
 def run_until_idle(
     session: Session, endpoint: Endpoint, rest: Callable[[], None] = lambda: None
 ) -> int:
-    """Send everything that may be sent now; returns how many tries that took.
+    """Send everything that may be sent now.
 
     Args:
-        rest: called after each, to let other work have its turn.
+        rest: called after each message, to let other work have its turn.
+
+    Returns:
+        How many messages were tried.
     """
     sent = 0
     while run_once(session, endpoint):
@@ -119,23 +123,28 @@ def run_until_idle(
 
 
 def run_once(session: Session, endpoint: Endpoint) -> int:
-    """Send the one message that is most due, and write down what came of it.
+    """Send the message that is most due, and write down the outcome.
 
-    No connection of the database is held while it is sent. Any number may do this at once, in any
-    number of processes.
+    No connection of the database is held while it is sent. Any number of threads and processes may
+    do this at once.
 
     Args:
-        session: ends whatever it was reading.
+        session: a read that it had begun is ended.
 
     Returns:
-        How many were sent, 0 or 1.
+        How many messages were tried, 0 or 1.
     """
-    claimed = _claim(session, endpoint) if _any_due(session, endpoint.now()) else None
+    # A look without a lock comes first, since there is nothing to do most of the time.
+    due = select(WebhookMessage.id).where(WebhookMessage.next_attempt_at <= endpoint.now())
+    with reading(session) as connection:
+        any_due = connection.execute(due.limit(1)).first() is not None
+    session.rollback()  # gives the connection back
+    claimed = _claim(session, endpoint) if any_due else None
     if claimed is None:
         return 0
     started = endpoint.now()
     if started > claimed.until - timedelta(seconds=TIME_LIMIT):
-        return 0  # this process slept; somebody else may be about to send it
+        return 0  # this process slept; another one may be about to send the message
     with logs.about(transaction_id=claimed.transaction_id):
         outcome = endpoint.post(claimed.body.encode(), _headers(claimed, endpoint, started))
         _record(session, endpoint, claimed, outcome, started)
@@ -143,16 +152,16 @@ def run_once(session: Session, endpoint: Endpoint) -> int:
 
 
 def send_test(endpoint: Endpoint) -> Outcome:
-    """Send a signed message that tells of no payment, once; nothing of it is kept."""
+    """Send a signed message that tells of no payment, once, without keeping anything of it."""
     now = endpoint.now()
     message = _Claimed(f"msg_{new_id()}", webhook.test_body(now), until=now)
     return endpoint.post(message.body.encode(), _headers(message, endpoint, now))
 
 
 def retry(session: Session, message_id: str, now: datetime) -> bool:
-    """Have one message sent again at once, delivered or not; opens a stopped endpoint again.
+    """Have a message sent again at once, delivered or not, and open a stopped endpoint again.
 
-    Its tries begin anew. One that is being sent just now is left alone.
+    Its tries begin anew. A message that is being sent just now is left alone.
 
     Returns:
         False where there is no such message.
@@ -168,9 +177,12 @@ def retry(session: Session, message_id: str, now: datetime) -> bool:
 
 
 def retry_failed(session: Session, now: datetime) -> int:
-    """Have everything sent at once that failed and was not delivered since; returns how many.
+    """Have every message that failed and was not delivered since sent at once.
 
-    What was given up is among it, and a stopped endpoint is opened again.
+    That includes messages that were given up, and a stopped endpoint is opened again.
+
+    Returns:
+        How many messages will be sent.
     """
     failed = and_(
         WebhookMessage.delivered_at.is_(None),
@@ -205,20 +217,14 @@ def _headers(claimed: _Claimed, endpoint: Endpoint, now: datetime) -> dict[str, 
 # -- claiming ------------------------------------------------------------------------------------
 
 
-def _any_due(session: Session, now: datetime) -> bool:
-    """A look without a lock, since there is nothing to do most of the time."""
-    due = select(WebhookMessage.id).where(WebhookMessage.next_attempt_at <= now).limit(1)
-    with reading(session) as connection:
-        found = connection.execute(due).first() is not None
-    session.rollback()  # gives the connection back
-    return found
-
-
 def _claim(session: Session, endpoint: Endpoint) -> _Claimed | None:
     now = endpoint.now()
     with writing(session):
         row = _lock_endpoint(session, endpoint.id)
-        if not _may_send(session, row, now):
+        if row.stopped_at is not None or (row.resume_at is not None and row.resume_at > now):
+            return None
+        under_way = session.scalars(select(func.count()).where(~_unclaimed(now))).one()
+        if under_way >= (1 if row.failures >= FAILING_FROM else MOST_AT_ONCE):
             return None
         message = session.scalars(_most_due(now)).first()
         if message is None:
@@ -228,7 +234,7 @@ def _claim(session: Session, endpoint: Endpoint) -> _Claimed | None:
 
 
 def _lock_endpoint(session: Session, endpoint_id: str) -> WebhookEndpoint:
-    """The endpoint's row, locked until the commit: whoever claims or records takes turns."""
+    """The endpoint's row, locked until the commit: claims and records take turns."""
     locked = select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id).with_for_update()
     fresh = locked.execution_options(populate_existing=True)
     row = session.scalars(fresh).one_or_none()
@@ -241,16 +247,8 @@ def _lock_endpoint(session: Session, endpoint_id: str) -> WebhookEndpoint:
     return session.scalars(fresh).one()
 
 
-def _may_send(session: Session, row: WebhookEndpoint, now: datetime) -> bool:
-    if row.stopped_at is not None or (row.resume_at is not None and row.resume_at > now):
-        return False
-    claimed = select(func.count()).where(~_unclaimed(now))
-    under_way = session.scalars(claimed).one()
-    return under_way < (1 if row.failures >= FAILING_FROM else MOST_AT_ONCE)
-
-
 def _most_due(now: datetime) -> Select[WebhookMessage]:
-    """The message due for longest that waits for no older one of its transaction."""
+    """The message that has been due longest and waits for no older one of its transaction."""
     older = aliased(WebhookMessage)
     waited_for = select(older.id).where(
         older.transaction_id == WebhookMessage.transaction_id,
@@ -283,10 +281,10 @@ def _unclaimed(now: datetime) -> ColumnElement[bool]:
 
 
 def put_back(session: Session, endpoint: Endpoint, rest: Callable[[], None] = lambda: None) -> int:
-    """Have sent now what a clock that was ahead has put off, and end the pause that it began.
+    """Send now what a clock that was ahead has put off, and end the pause that it began.
 
-    To be called after a step back, and at the start, since nobody may have seen one: it reads all
-    that waits for later, a part at a time.
+    To be called after a step back, and at the start, since a step may have gone unseen: it reads
+    all messages that wait for later, a part at a time.
 
     Args:
         rest: called after each part, to let other work have its turn.
@@ -296,25 +294,27 @@ def put_back(session: Session, endpoint: Endpoint, rest: Callable[[], None] = la
     """
     now = endpoint.now()
     later = now + CLOCKS_DIFFER
-    _end_pause(session, endpoint, later)
+    # The last try of all began the pause; its time tells by which clock.
+    last_try = select(WebhookAttempt.started_at).order_by(WebhookAttempt.id.desc()).limit(1)
+    ahead = last_try.scalar_subquery() > later
+    over = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id, ahead)
+    with writing(session):
+        session.connection().execute(over.values(resume_at=None))
+    made = case((WebhookMessage.created_at > later, now), else_=WebhookMessage.created_at)
     found = 0
     part = _waiting_after(session, later, "")
     while part:
         wrong = _put_off_wrongly(session, part, later)
         if wrong:
-            found += _send_now(session, wrong, now)
+            # A message with another time by now was tried again, or put back by another worker.
+            as_seen = tuple_(WebhookMessage.id, WebhookMessage.next_attempt_at).in_(wrong)
+            again = update(WebhookMessage).where(as_seen)
+            again = again.values(next_attempt_at=now, created_at=made)
+            with writing(session):
+                found += session.connection().execute(again).rowcount
         rest()
         part = _waiting_after(session, part[-1].next_attempt_at, part[-1].id)
     return found
-
-
-def _end_pause(session: Session, endpoint: Endpoint, later: datetime) -> None:
-    """The last try of all began the pause; its time tells by which clock."""
-    last_try = select(WebhookAttempt.started_at).order_by(WebhookAttempt.id.desc()).limit(1)
-    ahead = last_try.scalar_subquery() > later
-    with writing(session):
-        over = update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id, ahead)
-        session.connection().execute(over.values(resume_at=None))
 
 
 def _waiting_after(session: Session, moment: datetime, message_id: str) -> Sequence[Any]:
@@ -334,10 +334,10 @@ def _waiting_after(session: Session, moment: datetime, message_id: str) -> Seque
 def _put_off_wrongly(
     session: Session, part: Sequence[Any], later: datetime
 ) -> list[tuple[str, datetime]]:
-    """Of messages that wait for later, those whose time was told by a clock that was ahead.
+    """Of messages that wait for later, find those that were timed by a clock that was ahead.
 
-    One that was not tried was due when it was written. The others wait for as long after their last
-    try as the schedule, or the merchant's server, says.
+    A message that was not tried was due when it was written. The others wait for as long after
+    their last try as the schedule, or the merchant's server, says.
     """
     tried = [row.id for row in part if row.tries > 0]
     tries = (
@@ -350,22 +350,11 @@ def _put_off_wrongly(
     session.rollback()
 
     def wrong(row: Any) -> bool:
-        # A try that was under way at the step was written down by the clock as it is.
+        # A try that was under way at the step was written down by the present clock.
         told = last_try.get(row.id, later)
         return row.tries == 0 or bool(later < told <= row.next_attempt_at)
 
     return [(row.id, row.next_attempt_at) for row in part if wrong(row)]
-
-
-def _send_now(session: Session, wrong: Sequence[tuple[str, datetime]], now: datetime) -> int:
-    """Whatever has another time by now was tried again, or put back by another worker."""
-    as_seen = tuple_(WebhookMessage.id, WebhookMessage.next_attempt_at).in_(wrong)
-    made = case(
-        (WebhookMessage.created_at > now + CLOCKS_DIFFER, now), else_=WebhookMessage.created_at
-    )
-    again = update(WebhookMessage).where(as_seen).values(next_attempt_at=now, created_at=made)
-    with writing(session):
-        return session.connection().execute(again).rowcount
 
 
 # -- recording -----------------------------------------------------------------------------------
@@ -380,35 +369,26 @@ def _record(
         message = session.get_one(
             WebhookMessage, claimed.id, with_for_update=True, populate_existing=True
         )
-        session.add(_attempt(claimed, outcome, started, now))
+        session.add(
+            WebhookAttempt(
+                message_id=claimed.id,
+                started_at=started,
+                status_code=outcome.status_code if isinstance(outcome, Answered) else None,
+                failure=outcome.failure.value if isinstance(outcome, Unanswered) else None,
+                took_ms=round((now - started).total_seconds() * 1000),
+            )
+        )
         if isinstance(outcome, Answered) and outcome.status_code in _OK:
-            _delivered(row, message, now)
+            counters.count("webhook_delivered")
+            message.tries += 1
+            message.delivered_at = row.delivered_at = now
+            message.next_attempt_at = message.claimed_until = None
+            _has_answered(row)
+            # A pause that lasts was asked for while this message was under way.
+            if row.resume_at is not None and row.resume_at <= now:
+                row.resume_at = None
         elif message.claimed_until == claimed.until:
             _failed(row, message, outcome, endpoint, now)
-
-
-def _attempt(
-    claimed: _Claimed, outcome: Outcome, started: datetime, now: datetime
-) -> WebhookAttempt:
-    return WebhookAttempt(
-        message_id=claimed.id,
-        started_at=started,
-        status_code=outcome.status_code if isinstance(outcome, Answered) else None,
-        failure=outcome.failure.value if isinstance(outcome, Unanswered) else None,
-        took_ms=round((now - started).total_seconds() * 1000),
-    )
-
-
-def _delivered(row: WebhookEndpoint, message: WebhookMessage, now: datetime) -> None:
-    counters.count("webhook_delivered")
-    message.tries += 1
-    message.delivered_at = now
-    message.next_attempt_at = message.claimed_until = None
-    row.delivered_at = now
-    _is_there(row)
-    # A pause that lasts was asked for while this one was under way.
-    if row.resume_at is not None and row.resume_at <= now:
-        row.resume_at = None
 
 
 def _failed(
@@ -426,39 +406,30 @@ def _failed(
     pause = webhook.pause_after(message.tries, endpoint.chance())
     message.next_attempt_at = None if pause is None else now + max(pause, asked)
     if isinstance(outcome, Answered) and outcome.status_code not in _SILENT:
-        _is_there(row)
+        _has_answered(row)
     else:
         row.failures += 1
         busy = isinstance(outcome, Answered) and outcome.status_code in _BUSY
-        rest = max(asked if busy else timedelta(0), _rest_after(row.failures))
+        rest = asked if busy else timedelta(0)
+        if row.failures >= FAILING_FROM:
+            doubled = FIRST_PAUSE * (1 << min(row.failures - FAILING_FROM, 10))
+            rest = max(rest, min(doubled, LONGEST_PAUSE))
         if rest and (row.resume_at is None or row.resume_at < now + rest):
             row.resume_at = now + rest
-    _say(row, message, outcome, now)
-
-
-def _is_there(row: WebhookEndpoint) -> None:
-    """It answered for itself; what it says of one message holds no other back."""
-    if row.failures >= FAILING_FROM:
-        log.info("the webhook endpoint answers again after %d failures", row.failures)
-    row.failures = 0
-
-
-def _rest_after(failures: int) -> timedelta:
-    """How long an endpoint is left alone after so many silences in a row."""
-    beyond = failures - FAILING_FROM
-    if beyond < 0:
-        return timedelta(0)
-    return min(FIRST_PAUSE * (1 << min(beyond, 10)), LONGEST_PAUSE)
-
-
-def _say(row: WebhookEndpoint, message: WebhookMessage, outcome: Outcome, now: datetime) -> None:
-    """Log what an operator has to know; the address stays out, since it may hold a password."""
     if isinstance(outcome, Answered) and outcome.status_code == _GONE and row.stopped_at is None:
         row.stopped_at = now
         counters.count("webhook_endpoint_stopped")
         log.error("the webhook endpoint answered 410: nothing is sent until `flask webhooks retry`")
+    # The log has to tell an operator, and leaves out the address, which may hold a password.
     if message.next_attempt_at is None:
         counters.count("webhook_given_up")
         log.error("webhook %s was given up after %d tries", message.id, message.tries)
     elif row.failures == FAILING_FROM:
         log.warning("the webhook endpoint did not answer %d times in a row", row.failures)
+
+
+def _has_answered(row: WebhookEndpoint) -> None:
+    """The endpoint is reachable; a refusal of one message holds no other back."""
+    if row.failures >= FAILING_FROM:
+        log.info("the webhook endpoint answers again after %d failures", row.failures)
+    row.failures = 0

@@ -1,8 +1,8 @@
 """One HTTP request to the merchant's server, within a hard limit, following nothing.
 
 Each request has a connection of its own, so none meets one that the other side has just closed.
-Nothing but the status line and the headers is read: what a merchant's server writes into its body
-is not for us, however long it is.
+Only the status line and the headers are read: the body of a merchant's answer tells us nothing, and
+may be of any length.
 """
 
 import ssl
@@ -34,7 +34,7 @@ class Answered:
     """The merchant's server answered.
 
     Attributes:
-        retry_after: its header, as it came; None: it named none.
+        retry_after: the text of its `Retry-After` header; None: it sent none.
     """
 
     status_code: int
@@ -57,7 +57,8 @@ class Post:
     Args:
         url: a user and a password in it are sent as Basic authentication.
         limit: seconds for everything, name look-up and slow drips included.
-        tls: who is trusted; None for the machine's own certificate authorities.
+        tls: the authorities to be trusted; None for the machine's own.
+        monotonic: seconds that only grow.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Post:
         self._calls = Calls(monotonic)
 
     def __call__(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send once; what went wrong is an outcome, and nothing is raised for it."""
+        """Send once; a failure is an outcome, and is not raised."""
         try:
             return self._calls.run(lambda call: self._send(call, body, headers), self._limit)
         except Ended:
@@ -94,18 +95,13 @@ class Post:
                 )
                 answer.close()
                 return Answered(answer.status_code, answer.headers.get("Retry-After"))
+        except requests.exceptions.SSLError:
+            return Unanswered(Failure.TLS_FAILED)
+        except requests.exceptions.Timeout:
+            return Unanswered(Failure.TIMED_OUT)
         except (OSError, HTTPError) as error:
-            return Unanswered(_failure(error))
+            cause = getattr(error.args[0], "reason", None) if error.args else None
+            unreachable = isinstance(cause, NewConnectionError | NameResolutionError)
+            return Unanswered(Failure.UNREACHABLE if unreachable else Failure.BROKEN)
         finally:
             call.let_go()
-
-
-def _failure(error: OSError | HTTPError) -> Failure:
-    if isinstance(error, requests.exceptions.SSLError):
-        return Failure.TLS_FAILED
-    if isinstance(error, requests.exceptions.Timeout):
-        return Failure.TIMED_OUT
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(cause, NewConnectionError | NameResolutionError):
-        return Failure.UNREACHABLE
-    return Failure.BROKEN

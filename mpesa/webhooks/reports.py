@@ -1,4 +1,4 @@
-"""What people and metrics read about webhooks; nothing here changes anything."""
+"""What people and metrics read about webhooks; nothing here writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ def page(
     """Messages, newest first, each with its `attempts` loaded, oldest first.
 
     Args:
-        limit: how many; ask for one more than a page shows to know whether there is another.
+        limit: the most messages; one more than a page shows tells whether there is another page.
         before: (`created_at`, `id`) of the last message of the page before; None: from the newest.
-        undelivered: only those that the merchant's server has not taken.
-        transaction_id: only those of this transaction; None: of all.
+        undelivered: only messages that the merchant's server has not taken.
+        transaction_id: only messages of this transaction; None: of all.
     """
     statement = select(WebhookMessage).options(selectinload(WebhookMessage.attempts))
     if before is not None:
@@ -60,14 +60,14 @@ def page(
 
 @dataclass(frozen=True)
 class EndpointState:
-    """How the merchant's server does.
+    """The state of the merchant's server.
 
     Attributes:
-        stopped_at: it answered 410: nothing is sent until its address changes or an operator
-            sends something again; None: it was not stopped.
-        failures: tries in a row to which it was silent, or too busy; another refusal (a 500, say)
-            is one message's own.
-        resume_at: nothing is sent before, since it is silent or asked for a pause; None: no pause.
+        stopped_at: when it answered 410, after which nothing is sent until its address changes or
+            an operator sends something again; None: it was not stopped.
+        failures: tries in a row to which it was silent or too busy; another refusal (a 500, say)
+            concerns one message only.
+        resume_at: when the pause ends that its silence or its request began; None: no pause.
         delivered_at: when it last took a message; None: never.
     """
 
@@ -78,7 +78,7 @@ class EndpointState:
 
 
 def endpoint_state(session: Session, url: str) -> EndpointState:
-    """How the endpoint at `url` (WEBHOOK_URL) does; a new one has done nothing yet."""
+    """Read the state of the endpoint at `url` (WEBHOOK_URL); a new one has an empty one."""
     row = session.get(WebhookEndpoint, hash_token(url))
     if row is None:
         return EndpointState()
@@ -87,12 +87,12 @@ def endpoint_state(session: Session, url: str) -> EndpointState:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the merchant's server has not taken.
+    """The messages that the merchant's server has not taken.
 
     Attributes:
         count: messages still to be sent.
-        age: of the oldest of those; None where there is none.
-        given_up: messages that are sent again only when an operator says so.
+        age: the age of the oldest of those; None where there is none.
+        given_up: messages that are sent again only if an operator says so.
     """
 
     count: int
@@ -101,7 +101,7 @@ class Backlog:
 
 
 def backlog(session: Session, now: datetime) -> Backlog:
-    """What the merchant's server has not taken, in one read."""
+    """Count what the merchant's server has not taken, in one statement."""
     is_waiting = WebhookMessage.next_attempt_at.is_not(None)
     counts = select(
         func.count().filter(is_waiting),
