@@ -1,4 +1,4 @@
-"""Settings from the environment: frozen, typed, and refused at the start where they are wrong."""
+"""Settings from the environment: frozen, typed, and refused at the start if they are wrong."""
 
 import base64
 import binascii
@@ -21,20 +21,20 @@ from mpesa.domain.people_text import is_sound
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DOTENV = Path(__file__).resolve().parents[1] / ".env"
-# Published with every copy of Safaricom's documentation; it opens the sandbox only.
+# Published in Safaricom's documentation; these two open the sandbox only.
 SANDBOX_SHORT_CODE = "174379"
 SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
-# Known to everybody who reads this line, so production refuses to start with them.
+# Every reader of this line knows these two, so production refuses to start with them.
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key"
 DEVELOPMENT_API_KEY = "development-api-key"
 
 
 class SettingsError(ValueError):
-    """A setting is wrong or missing; the message is one line that names it and what is expected."""
+    """A setting is wrong or missing; the message is one line: its name and what is expected."""
 
 
 class DarajaEnv(StrEnum):
-    """Which Daraja is spoken to."""
+    """The Daraja that is used."""
 
     SIMULATOR = "simulator"
     SANDBOX = "sandbox"
@@ -42,7 +42,7 @@ class DarajaEnv(StrEnum):
 
 
 class AccountType(StrEnum):
-    """What the shopper pays into."""
+    """The kind of account that the shopper pays into."""
 
     PAYBILL = "paybill"
     TILL = "till"
@@ -78,7 +78,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set, checked. See README.md, "Settings", for what each one means."""
+    """All settings, checked. README.md, "Settings", says what each of them means."""
 
     daraja_env: DarajaEnv
     daraja_base_url: str
@@ -120,12 +120,12 @@ class Settings:
 
     @property
     def simulated(self) -> bool:
-        """No real money moves."""
+        """Whether the simulator stands in for Daraja, so that no real money moves."""
         return self.daraja_env is DarajaEnv.SIMULATOR
 
     @property
     def asks_its_own_simulator(self) -> bool:
-        """Pushes go to the simulator in this process, whose virtual phone then shows them."""
+        """Whether pushes go to the simulator in this process, whose virtual phone shows them."""
         own = f"{_own_address(self.host, self.port)}/simulator"
         return self.simulated and self.daraja_base_url == own
 
@@ -134,21 +134,27 @@ class Settings:
         """Read and check every setting.
 
         Args:
-            environ: name to value; an empty value is the default, except for the limits.
+            environ: values by name; an empty value is the default, except for the limits.
 
         Raises:
             SettingsError: one line that names the setting and says what is expected.
         """
-        return _Reader(environ).settings()
+        return cls(**{name: read() for name, read in _Reader(environ).reads().items()})
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:
-    """Everything that is wrong with the settings, a line each; empty where nothing is."""
-    return _Reader(environ).problems()
+    """Everything that is wrong with the settings, a line each; empty where they are right."""
+    wrong: list[str] = []
+    for read in _Reader(environ).reads().values():
+        try:
+            read()
+        except SettingsError as problem:
+            wrong.append(str(problem))
+    return list(dict.fromkeys(wrong))  # settings that depend on a wrong one say so again
 
 
 def doubts(settings: Settings) -> list[str]:
-    """What starts and is probably wrong, a line each, without any part of a secret."""
+    """Settings that are accepted and probably wrong, a line each, without any part of a secret."""
     if settings.simulated or re.fullmatch(r"[0-9A-Fa-f]{64}", settings.daraja_passkey):
         return []
     return [
@@ -158,7 +164,7 @@ def doubts(settings: Settings) -> list[str]:
 
 
 def advice(settings: Settings) -> list[str]:
-    """What works and had better be changed some day, a line each."""
+    """Settings that work and should be changed some day, a line each."""
     if settings.daraja_env is not DarajaEnv.PRODUCTION or settings.async_mode is AsyncMode.GEVENT:
         return []
     return [
@@ -168,30 +174,18 @@ def advice(settings: Settings) -> list[str]:
 
 
 def environment(dotenv: Path = DOTENV) -> dict[str, str]:
-    """What is set for this process: the environment, and `.env` below it.
+    """Read the settings of this process: the environment, and `.env` below it.
+
+    Args:
+        dotenv: the file; it may be missing.
 
     Raises:
-        SettingsError: that file is there and cannot be read.
+        SettingsError: the file is there and cannot be read.
     """
-    written = dotenv_values(stream=io.StringIO(_text_of(dotenv)))
-    return {**{name: value or "" for name, value in written.items()}, **os.environ}
-
-
-# Windows' editors and its PowerShell write these marks, and nothing else tells the encodings apart.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-def _text_of(dotenv: Path) -> str:
     try:
         written = dotenv.read_bytes()
     except FileNotFoundError:
-        return ""
+        written = b""
     except OSError as error:
         raise SettingsError(f".env: it cannot be read ({error.strerror}).") from None
     encoding = next((name for mark, name in _MARKS if written.startswith(mark)), "utf-8")
@@ -201,11 +195,22 @@ def _text_of(dotenv: Path) -> str:
         text = "\0"
     if "\0" in text:  # UTF-16 without its mark reads as UTF-8 full of these
         raise SettingsError(".env: it cannot be read as text. Save .env as UTF-8.")
-    return text
+    named = dotenv_values(stream=io.StringIO(text))
+    return {**{name: value or "" for name, value in named.items()}, **os.environ}
+
+
+# Editors on Windows and PowerShell write these marks, and only they tell the encodings apart.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def async_mode(environ: Mapping[str, str]) -> AsyncMode:
-    """The async server alone: it is needed before anything else may be imported.
+    """Read the async server alone: it is needed before other modules may be imported.
 
     Raises:
         SettingsError: there is no such server.
@@ -219,20 +224,8 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
-    def settings(self) -> Settings:
-        return Settings(**{name: read() for name, read in self._reads().items()})
-
-    def problems(self) -> list[str]:
-        wrong: list[str] = []
-        for read in self._reads().values():
-            try:
-                read()
-            except SettingsError as problem:
-                wrong.append(str(problem))
-        return list(dict.fromkeys(wrong))  # others lean on a wrong one, and say so again
-
-    def _reads(self) -> dict[str, Callable[[], Any]]:
-        """How each setting is read, those first that others lean on."""
+    def reads(self) -> dict[str, Callable[[], Any]]:
+        """How each setting is read; settings that others depend on come first."""
         return {
             "daraja_env": self.env,
             "host": self.host,
@@ -281,14 +274,17 @@ class _Reader:
 
     # -- kinds of values ------------------------------------------------------------------
 
+    def text(self, name: str, default: str) -> str:
+        value = self._environ.get(name, "").strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            refuse(name, "a value without quotes around it (docker run --env-file keeps them)")
+        return value or default
+
     def optional(self, name: str) -> str | None:
-        return _unquoted(name, self._environ.get(name, "")) or None
+        return self.text(name, "") or None
 
     def credential_or_none(self, name: str) -> str | None:
         return _credential(name, self._environ.get(name, ""))
-
-    def text(self, name: str, default: str) -> str:
-        return self.optional(name) or default
 
     def line(self, name: str, default: str) -> str:
         text = self.text(name, default)
@@ -315,7 +311,7 @@ class _Reader:
         return _SWITCH[text]
 
     def names(self, name: str, expected: str) -> tuple[str, ...]:
-        """Refused where only commas are left: an empty list, as a rule, shuts nobody out."""
+        """A list; refused where only commas are left, since an empty list often allows all."""
         text = self.text(name, "")
         names = tuple(part.strip() for part in text.split(",") if part.strip())
         if text and not names:
@@ -323,7 +319,7 @@ class _Reader:
         return names
 
     def host_names(self, name: str) -> tuple[str, ...]:
-        """They are compared with a host alone, so whatever else stands beside one fits nobody."""
+        """Names that are compared with a host alone, so that a port or a path would never match."""
         expected = (
             "host names, without https://, port or path, separated by commas, such as"
             " shop.example.com"
@@ -334,8 +330,9 @@ class _Reader:
         return hosts
 
     def rate(self, name: str, default: str) -> Rate | None:
-        text = _unquoted(name, self._environ.get(name, default))  # empty means: no limit
-        return parse_rate(name, text) if text else None
+        if not self._environ.get(name, default).strip():
+            return None  # set to nothing: no limit
+        return self.required_rate(name, default)
 
     def required_rate(self, name: str, default: str) -> Rate:
         return parse_rate(name, self.text(name, default))
@@ -351,7 +348,13 @@ class _Reader:
         value = self.optional(name)
         if value is not None and is_ambiguous(value):
             refuse(name, ENCODED)
-        if value is not None and not _is_url(value, schemes):
+        try:
+            parts = urlsplit(value or "")
+            named = bool(parts.hostname) or parts.scheme == "unix"
+            is_url = parts.scheme in schemes and named and (parts.port or 1) > 0
+        except ValueError:
+            is_url = False
+        if value is not None and not is_url:
             refuse(name, "a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
         return value
 
@@ -367,7 +370,7 @@ class _Reader:
         return value
 
     def refuse_guessable(self, name: str, *values: str) -> None:
-        """In production; in the sandbox, where no money moves, `flask doctor` says so."""
+        """Refuse in production; in the sandbox, where no money moves, `flask doctor` says so."""
         if self.env() is DarajaEnv.PRODUCTION and any(map(is_guessable, values)):
             refuse(name, MAKE_A_SECRET)
 
@@ -409,8 +412,11 @@ class _Reader:
 
     def host(self) -> str:
         value = self.text("HOST", "127.0.0.1").removeprefix("[").removesuffix("]")
-        if not _is_host(value):
-            refuse("HOST", "an address or a host name to listen on, such as 127.0.0.1")
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+                refuse("HOST", "an address or a host name to listen on, such as 127.0.0.1")
         return value
 
     def base_url(self) -> str:
@@ -425,7 +431,8 @@ class _Reader:
         value = self.url("PUBLIC_URL", ("http", "https"))
         if self.env() is not DarajaEnv.SIMULATOR and (value is None or value[:6] != "https:"):
             refuse("PUBLIC_URL", "the https:// address where Safaricom and shoppers reach you")
-        if value is not None and not _is_bare(value):
+        parts = urlsplit(value or "")  # paths are put behind it
+        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
             refuse("PUBLIC_URL", "an address without a path, such as https://pay.example.com")
         return (value or _own_address(self.host(), self.port())).rstrip("/")
 
@@ -511,15 +518,8 @@ _SWITCH: dict[str, bool] = {
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
-def _unquoted(name: str, text: str) -> str:
-    value = text.strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        refuse(name, "a value without quotes around it (docker run --env-file keeps them)")
-    return value
-
-
 def _credential(name: str, text: str) -> str | None:
-    """All of it is compared or sent, so whatever nobody sees in it would make it wrong."""
+    """A credential; all of it is compared or sent, so an invisible character makes it wrong."""
     value = text.strip(" \t\r\n")
     if not all("!" <= each <= "~" and each not in "\"'`" for each in value):
         refuse(
@@ -534,10 +534,11 @@ MAKE_A_SECRET = (
     "32 or more random characters that nobody can guess, as from"
     ' `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
 )
-# 32 hexadecimal digits are 128 bits; the command above makes 43 characters. Shorter ones were
-# thought of by a person, as a rule.
+# 32 hexadecimal digits are 128 bits; the command above makes 43 characters. Shorter secrets were
+# made up by a person, as a rule.
 _SHORTEST_SECRET = 32
-# 32 random hexadecimal digits nearly never have fewer different ones, or lose a dozen to runs.
+# 32 random hexadecimal digits nearly always have at least this many different ones, and lose fewer
+# than a dozen to runs.
 _FEWEST_DIFFERENT = 8
 _FEWEST_UNFORESEEN = 20
 _PUBLISHED = (DEVELOPMENT_SECRET_KEY, DEVELOPMENT_API_KEY, SANDBOX_PASSKEY)
@@ -546,16 +547,16 @@ _KEYBOARD = (
     "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )  # fmt: skip
 _RUNS = " ".join(each for run in _KEYBOARD for each in (run * 2, (run * 2)[::-1]))
-# As a person writes: `change`, `Nairobi`, `SECRET`, `shop2026`. What a generator makes between two
-# separators is mixed further than that.
+# A word as a person writes it: `change`, `Nairobi`, `SECRET`, `shop2026`. A generator mixes letters
+# and digits further than that.
 _WORD = re.compile(r"([A-Z]?[a-z]*|[A-Z]*)[0-9]*")
 
 
 def is_guessable(secret: str) -> bool:
-    """Whether somebody who guesses may well come upon a secret.
+    """Whether a secret may well be guessed.
 
-    Too short, published, of few different characters, nothing but words and numbers, or made of
-    keyboard runs and repetitions.
+    It may if it is short, published, of few different characters, nothing but words and numbers, or
+    made of keyboard runs and repetitions.
     """
     return (
         len(secret) < _SHORTEST_SECRET
@@ -567,7 +568,7 @@ def is_guessable(secret: str) -> bool:
 
 
 def _unforeseen(secret: str) -> int:
-    """How many characters are neither in a run nor in a piece that was there before."""
+    """Count the characters that are neither in a run nor in a repetition of an earlier piece."""
     seen, unforeseen = 0, 0
     while seen < len(secret):
         pieces = (secret[seen : seen + length] for length in range(16, 3, -1))
@@ -578,7 +579,14 @@ def _unforeseen(secret: str) -> int:
 
 
 def parse_rate(name: str, text: str) -> Rate:
-    """Read `5/minute` or `5/10minutes`."""
+    """Read a rate such as `5/minute` or `5/10minutes`.
+
+    Args:
+        name: the setting's, for the error.
+
+    Raises:
+        SettingsError: the text is no rate.
+    """
     match = re.fullmatch(r"([0-9]{1,6})\s*/\s*([0-9]{0,5})\s*(second|minute|hour|day)s?", text)
     if match is None or not int(match[1]) or (match[2] and not int(match[2])):
         refuse(name, "a rate such as 5/minute or 5/10minutes")
@@ -596,12 +604,12 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse(name: str, expected: str) -> NoReturn:
-    """Raise the one line that names a setting and says what is expected; never its value."""
+    """Raise the line that names a setting and says what is expected, without its value."""
     raise SettingsError(f"{name}: expected {expected}. Set it in the environment or in .env.")
 
 
 def _own_address(host: str, port: int) -> str:
-    """Where this server reaches itself; an address that means "every one" is no destination."""
+    """The address at which this server reaches itself; "all addresses" is no destination."""
     name = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host  # noqa: S104
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
@@ -612,11 +620,11 @@ ENCODED = "an address whose password is percent-encoded (@ is %40, # is %23, ? i
 def is_ambiguous(url: str) -> bool:
     """Whether part of a password may be taken for another part of the URL.
 
-    Readers differ: what one of them takes for the host, and names in an error, is the password to
-    another one. So what separates the parts may stand before the host in its encoded form only.
+    Parsers differ: what one takes for the host, and names in an error, is the password to another.
+    So a separator may stand before the host only in its encoded form.
 
     Args:
-        url: whatever was set. Behind a host of http without a password an `@` is nothing special.
+        url: any text. Behind the host of an http URL without a password, an `@` has no meaning.
     """
     scheme, _, address = url.partition("://")
     host, _, _ = address.partition("/")
@@ -626,33 +634,10 @@ def is_ambiguous(url: str) -> bool:
     return re.search(r"[@#?]|%(?![0-9A-Fa-f]{2})", before_host) is not None
 
 
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(value)
-        named = bool(parts.hostname) or parts.scheme == "unix"
-        return parts.scheme in schemes and named and (parts.port or 1) > 0
-    except ValueError:
-        return False
-
-
-def _is_bare(url: str) -> bool:
-    """Nothing but scheme, host and port: paths are put behind it."""
-    parts = urlsplit(url)
-    return not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
-
-
-def _is_host(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
-    return True
-
-
 def _is_compared_host(text: str) -> bool:
-    """A name as it stands in a URL, with its last dot or without it, or an address.
+    """Whether a text is an address, or a name as in a URL, with or without its last dot.
 
-    Container networks give names with `_` in them, which are asked for as they are.
+    Container networks give names with `_` in them, which clients ask for as they are.
     """
     try:
         ipaddress.IPv6Address(text[1:-1] if text[0] + text[-1] == "[]" else text)
