@@ -1,6 +1,6 @@
-"""Connections to the database: what each asks for, how long it waits, when it is given up.
+"""Connections to the database: their settings, their time-outs, and when one is given up.
 
-And how one write and one read begin and end.
+`writing`, `writing_apart`, `reading` and `rows_at_once` begin and end a write or a read.
 """
 
 import re
@@ -30,16 +30,16 @@ from mpesa.silence import Silent
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 
-# One request needs one connection, for milliseconds; what waits longer than this (seconds) is told
-# that the database is not there. None gets older than half an hour: whatever made one useless
-# without a word is over then.
+# One request needs one connection, for milliseconds; after `pool_timeout` (seconds) of waiting
+# it is told that the database is not there. No connection gets older than half an hour, so that one
+# that became useless unnoticed is gone by then.
 POOL = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 10, "pool_recycle": 1800}
-# A connection that rested for longer (seconds) is asked whether it still stands: the database may
-# have been restarted, which takes longer than this. Asking each time cost a payment 0.6 ms of CPU.
+# A connection that rested for longer (seconds) is tested before its use: the database may have been
+# restarted, which takes longer than this. A test each time cost a payment 0.6 ms of CPU.
 _RESTED = 0.5
-# Seconds for the answer to that; it needs no disk and no lock.
+# Seconds for the answer to that test; it needs no disk and no lock.
 _PING_WITHIN = 2.0
-# What PostgreSQL says to a write on a standby, or where `default_transaction_read_only` is on
+# PostgreSQL's answer to a write on a standby, or where `default_transaction_read_only` is on
 # (PostgreSQL docs, appendix A: read_only_sql_transaction).
 _READ_ONLY = "25006"
 # A peer that is gone is noticed after 5 s at most, where Linux alone would try for a quarter of an
@@ -55,12 +55,12 @@ _TCP = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How long PostgreSQL may take, in seconds.
+    """The time-outs of PostgreSQL, in seconds.
 
     Attributes:
-        statement: one statement.
-        lock: the wait for one lock.
-        idle: a transaction in which nothing happens: its process is lost, its locks are not.
+        statement: for one statement.
+        lock: for the wait for one lock.
+        idle: for a transaction in which nothing happens: its process is lost, its locks are not.
     """
 
     statement: int
@@ -69,23 +69,23 @@ class Limits:
 
     @property
     def silence(self) -> float:
-        """After this nothing is heard any more: PostgreSQL would have ended the statement."""
+        """Seconds after which no answer comes: PostgreSQL would have ended the statement."""
         return self.statement + 1.0
 
 
 # A statement of a request takes milliseconds; a person who waits for longer than this has left. The
-# order's lock is waited for less long than the outbox looks back (10 s, `outbox.OVERLAP`), so that
-# no change is committed after everybody has looked past it.
+# wait for the order's lock is shorter than the time that the outbox looks back (10 s,
+# `outbox.OVERLAP`), so that no change is committed after all workers have looked past it.
 REQUESTS = Limits(statement=8, lock=6, idle=15)
-# Whole tables take their time, and the reader of an export may stop to think. A migration that
-# waits for a table's lock holds up everybody who comes after it, so it gives up soon.
+# Whole tables take their time, and the reader of an export may pause. A migration that waits for a
+# table's lock delays all requests that come after it, so it gives up soon.
 LONG_WORK = Limits(statement=3600, lock=5, idle=3600)
 
 
 def connect_args(url: URL, limits: Limits) -> dict[str, Any]:
-    """What the driver is told beside the address; parameters in DATABASE_URL win.
+    """Make the driver's arguments beside the address; parameters in DATABASE_URL win.
 
-    The session's own settings go with the start of the connection and cost no round trip.
+    The session's settings go with the start of the connection and cost no round trip.
 
     Args:
         url: DATABASE_URL.
@@ -94,7 +94,7 @@ def connect_args(url: URL, limits: Limits) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         return {}
     ours = {
-        # The code is written for these two; a database's or a role's own defaults may differ.
+        # The code needs these two; the defaults of a database or a role may differ.
         "default_transaction_isolation": r"read\ committed",
         "timezone": "UTC",
         "statement_timeout": f"{limits.statement}s",
@@ -119,7 +119,11 @@ def guard(engine: Engine, limits: Limits) -> None:
     """
     prepare_sqlite(engine)
     if engine.dialect.name == "postgresql":
-        _limit(engine, limits)
+
+        @event.listens_for(engine, "connect")
+        def _stands(driver: Any, _record: Any) -> None:
+            driver.answers_within = limits.silence
+
         _give_up_read_only(engine)
         _ask_what_rested(engine)
 
@@ -128,13 +132,13 @@ _WAIT_FOR_WRITERS = "PRAGMA busy_timeout = 5000"
 
 
 def prepare_sqlite(engine: Engine) -> None:
-    """Foreign keys, write-ahead log and explicit BEGINs for an SQLite engine; others stay as is."""
+    """Give an SQLite engine foreign keys, a write-ahead log and explicit BEGINs."""
     if engine.dialect.name != "sqlite":
         return
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver would begin by itself, and too late
+        connection.isolation_level = None  # else the driver begins by itself, and too late
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA journal_mode = WAL")
@@ -156,16 +160,10 @@ def prepare_sqlite(engine: Engine) -> None:
             connection.exec_driver_sql(_WAIT_FOR_WRITERS)
 
 
-def _limit(engine: Engine, limits: Limits) -> None:
-    @event.listens_for(engine, "connect")
-    def _stands(driver: Any, _record: Any) -> None:
-        driver.answers_within = limits.silence
-
-
 def _give_up_read_only(engine: Engine) -> None:
-    """After a failover, or a full disk, the connections that stand may be of no use any more.
+    """Let go of all connections once one may not write, after a failover or with a full disk.
 
-    One that may not write leaves the pool with all that rest there: they are as old as it is.
+    The others that rest in the pool are as old as that one, and as useless.
     """
 
     @event.listens_for(engine, "handle_error")
@@ -175,7 +173,7 @@ def _give_up_read_only(engine: Engine) -> None:
 
 
 def _ask_what_rested(engine: Engine) -> None:
-    """Replace connections that broke, or became read-only, while nobody used them."""
+    """Replace connections that broke, or became read-only, while they rested in the pool."""
 
     @event.listens_for(engine, "checkin")
     def _rests(_driver: Any, record: Any) -> None:
@@ -193,7 +191,7 @@ def _ask_what_rested(engine: Engine) -> None:
 
 
 def _may_write(driver: Any) -> bool:
-    """Ask a connection whether it still stands, and may write; a standby's says no as well."""
+    """Ask a connection whether it is alive and may write; a standby's may not."""
     usual, driver.answers_within = driver.answers_within, _PING_WITHIN
     driver.autocommit = True
     with driver.cursor() as cursor:
@@ -206,19 +204,19 @@ def _may_write(driver: Any) -> bool:
 
 @contextmanager
 def writing(session: Session, *, waits: bool = True) -> Iterator[Session]:
-    """One write: begins it, commits it, or rolls it back when something is raised.
+    """Begin a write, and commit it, or roll it back when an exception is raised.
 
     SQLite takes its write lock at the beginning (`BEGIN IMMEDIATE`): a transaction that read
-    first and writes later fails when another one wrote in between. Nothing inside may yield to
+    first and writes later fails when another one wrote in between. The block may not yield to
     another greenlet, or every other writer of this process waits for a holder that cannot run.
 
     Args:
-        session: whatever it was reading ends here.
-        waits: False: SQLite fails at once where another process writes. Waiting for it, this
+        session: a read that it had begun is ended.
+        waits: False: SQLite fails at once where another process writes; while it waits, this
             process does nothing else.
 
     Raises:
-        RuntimeError: it has changes that nobody committed.
+        RuntimeError: the session has changes that were not committed.
     """
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("uncommitted changes before a write")
@@ -238,10 +236,10 @@ def reading(session: Session) -> Iterator[Connection]:
     """The session's connection, for one SELECT.
 
     PostgreSQL is spared the BEGIN and the ROLLBACK around it: the driver's own flag costs nothing,
-    where SQLAlchemy's isolation level AUTOCOMMIT sends a SET before and after.
+    whereas SQLAlchemy's isolation level AUTOCOMMIT sends a SET before and after.
 
     Args:
-        session: what it has begun already goes on.
+        session: a transaction that it has begun goes on.
     """
     begun = session.in_transaction()
     connection = session.connection()
@@ -260,35 +258,32 @@ def reading(session: Session) -> Iterator[Connection]:
 def rows_at_once(
     engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
 ) -> Sequence[Any]:
-    """The rows of one SELECT, on a connection of its own and outside of any transaction.
+    """Read the rows of one SELECT, on a connection of its own and outside of any transaction.
 
-    On PostgreSQL it is the driver's cursor that runs it: what SQLAlchemy does around a short query
-    takes as long as the query. Values are then the driver's own; times are aware, in any zone.
+    On PostgreSQL the driver's cursor runs the query: SQLAlchemy's work around a short query takes
+    as long as the query. Values are then the driver's own; times are aware, in any zone.
 
     Args:
-        query: always the same object for the same query.
+        query: the same object each time, since its text is kept.
+        values: of the query's parameters, by name.
 
     Raises:
         SQLAlchemyError: the database failed.
     """
     if engine.dialect.name == "postgresql":
-        pooled = _pooled(engine)
+        try:
+            pooled = engine.raw_connection()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise OperationalError(None, None, error) from error
         try:
             return _rows_by_driver(pooled, query, values)
         except Silent as error:  # the request has waited long enough
             raise OperationalError(None, None, error) from error
         except engine.dialect.loaded_dbapi.Error:
             pass
-    # Also where that failed: SQLAlchemy knows which errors give up which connections.
+    # After a failure too: SQLAlchemy knows which errors call for which connections to be given up.
     with engine.connect() as connection:
         return connection.execute(query, values).all()
-
-
-def _pooled(engine: Engine) -> PoolProxiedConnection:
-    try:
-        return engine.raw_connection()
-    except engine.dialect.loaded_dbapi.Error as error:
-        raise OperationalError(None, None, error) from error
 
 
 def _rows_by_driver(
@@ -302,7 +297,7 @@ def _rows_by_driver(
             cursor.execute(compiled.string, compiled.construct_params(values))
             found = [row._make(each) for each in cursor]
         driver.autocommit = False
-    except BaseException:  # also where this greenlet is ended: an answer may still be on its way
+    except BaseException:  # also if this greenlet is ended: an answer may still be on its way
         pooled.invalidate()
         raise
     pooled.close()
@@ -320,28 +315,28 @@ def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[SQLCompiler, Any]:
 
 @contextmanager
 def writing_apart(session: Session) -> Iterator[Connection]:
-    """A connection of its own for one write; what is not committed at the end is rolled back.
+    """Open a connection for one write; what is not committed at the end is rolled back.
 
-    On PostgreSQL nothing is begun: BEGIN and COMMIT are to be sent along with the statements. On
-    SQLite the write lock is taken with the first statement, and nothing may yield to another
-    greenlet from then on, see `writing`.
+    On PostgreSQL no transaction is begun: the caller sends BEGIN and COMMIT along with the
+    statements. On SQLite the write lock is taken with the first statement, and the block may not
+    yield to another greenlet from then on, see `writing`.
 
     Args:
-        session: whatever it was reading ends here, so that its connection goes back first.
+        session: a read that it had begun is ended, so that its connection goes back first.
 
     Raises:
-        RuntimeError: the session has changes that nobody committed.
+        RuntimeError: the session has changes that were not committed.
     """
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("uncommitted changes before a write")
     session.rollback()
-    session.expire_all()  # what it read is not what will be
+    session.expire_all()  # the write may change what it read
     with session.get_bind().engine.connect() as connection:
         if connection.dialect.name != "postgresql":
             try:
                 yield connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
             except BaseException:
-                # After a COMMIT that failed, closing alone would give it back in its transaction.
+                # After a failed COMMIT, closing alone would give it back inside its transaction.
                 connection.rollback()
                 raise
             return
@@ -350,25 +345,20 @@ def writing_apart(session: Session) -> Iterator[Connection]:
         try:
             yield connection
         finally:
-            _end(connection, driver)
-
-
-def _end(connection: Connection, driver: Any) -> None:
-    """Give the connection back as it was; one that cannot be is given up."""
-    try:
-        if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-            with driver.cursor() as cursor:
-                cursor.execute("ROLLBACK")
-        driver.autocommit = False
-    except driver.Error:
-        connection.invalidate()
+            try:
+                if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                    with driver.cursor() as cursor:
+                        cursor.execute("ROLLBACK")
+                driver.autocommit = False
+            except driver.Error:  # it cannot be given back as it was
+                connection.invalidate()
 
 
 @contextmanager
 def for_long_work(engine: Engine) -> Iterator[Engine]:
-    """An engine on the same database whose statements have an hour: migrations, export, forget.
+    """Make an engine whose statements may take an hour, for migrations, export and forgetting.
 
-    SQLite knows no such limits, and gets the same engine.
+    SQLite has no such limits, and gets the same engine.
     """
     if engine.dialect.name != "postgresql":
         yield engine
@@ -387,7 +377,7 @@ def for_long_work(engine: Engine) -> Iterator[Engine]:
 
 
 def cannot_write(error: Exception) -> bool:
-    """Whether the database failed because it may only be read, or its disk is full."""
+    """Whether the database failed because it is read-only, or its disk is full."""
     if not isinstance(error, DBAPIError):
         return False
     of_sqlite = getattr(error.orig, "sqlite_errorname", "").startswith(
@@ -398,12 +388,12 @@ def cannot_write(error: Exception) -> bool:
 
 
 def reason(error: SQLAlchemyError, url: URL) -> str:
-    """The first line of what the driver says, without anything that it took from DATABASE_URL.
+    """The first line of the driver's message, without any part of DATABASE_URL.
 
     A password that is not encoded may end up as host, port or name of the database.
 
     Args:
-        url: DATABASE_URL as it was read.
+        url: DATABASE_URL as it was parsed.
     """
     line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     if "unsupported startup parameter" in line:  # PgBouncer
@@ -417,12 +407,12 @@ def reason(error: SQLAlchemyError, url: URL) -> str:
 
 
 def missing_migrations(connection: Connection) -> bool:
-    """Whether the newest migration has not run there."""
+    """Whether the newest migration has not yet run on this database."""
     return MigrationContext.configure(connection).get_current_revision() != _newest()
 
 
 def own_sessions(engine: Engine) -> sessionmaker[Session]:
-    """Sessions apart from the request's, for what has to be committed by itself."""
+    """Make sessions apart from the request's, for writes that are commits of their own."""
     return sessionmaker(engine, expire_on_commit=False)
 
 

@@ -1,4 +1,4 @@
-"""Transactions as CSV, a line at a time: constant memory, however many there are."""
+"""Transactions as CSV, a line at a time, so that any number needs the same memory."""
 
 import csv
 import io
@@ -27,29 +27,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -> Iterator[str]:
-    """The header, then a line for each transaction, oldest first.
+    """Yield the header, then a line for each transaction, oldest first.
 
     Args:
-        from_: the first day in Nairobi, by when the push was made.
-        to: the last day, all of it included.
+        from_: the first day in Nairobi, by the time of the push.
+        to: the last day, which is included.
         full_phone: whole numbers rather than masked ones.
     """
     yield _line(COLUMNS)
-    found = session.execute(
-        _statement(_start_of(from_), _start_of(to) + timedelta(days=1)),
-        execution_options={"yield_per": _CHUNK},
-    )
-    for row in found:
-        yield _line(_cells(row, full_phone=full_phone))
-
-
-def _start_of(day: date) -> datetime:
-    day = min(max(day, date(1970, 1, 1)), date(9000, 1, 1))  # further away there is no time zone
-    return datetime.combine(day, time(), NAIROBI).astimezone(UTC)
-
-
-def _statement(since: datetime, until: datetime) -> Select[*tuple[Any, ...]]:
-    return (
+    since, until = _start_of(from_), _start_of(to) + timedelta(days=1)
+    statement: Select[*tuple[Any, ...]] = (
         select(
             Transaction.created_at,
             Transaction.id,
@@ -71,6 +58,13 @@ def _statement(since: datetime, until: datetime) -> Select[*tuple[Any, ...]]:
         .where(Transaction.created_at >= since, Transaction.created_at < until)
         .order_by(Transaction.created_at, Transaction.id)
     )
+    for row in session.execute(statement, execution_options={"yield_per": _CHUNK}):
+        yield _line(_cells(row, full_phone=full_phone))
+
+
+def _start_of(day: date) -> datetime:
+    day = min(max(day, date(1970, 1, 1)), date(9000, 1, 1))  # time zones do not reach further
+    return datetime.combine(day, time(), NAIROBI).astimezone(UTC)
 
 
 def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
@@ -98,7 +92,7 @@ def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
 
 
 def harmless(text: str) -> str:
-    """The text, with an apostrophe before what a spreadsheet would take for a formula."""
+    """The text, with an apostrophe before it if a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -1,7 +1,7 @@
 """How log lines are written: for a person at a console, or as JSON for a collector.
 
-Beside its message each line says which version wrote it and, where there are such, the request, the
-order and the transaction that it is about.
+Beside its message, each line names the version that wrote it and, as far as it is about them, the
+request, the order and the transaction.
 """
 
 import json
@@ -21,26 +21,26 @@ _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxy
 
 
 def begin_request(request_id: str) -> None:
-    """From here on lines are about this request and, so far, no order or transaction.
+    """Let the lines from here on be about a request, and so far about no order or transaction.
 
-    It holds until the next one: what a server says about a request that failed comes after it.
+    This lasts until the next request, since a server's line about a failed one comes after it.
     """
     _about.set({"request_id": request_id})
 
 
 def note(*, order_id: str | None = None, transaction_id: str | None = None) -> None:
-    """Say what the rest of a request is about.
+    """Let the rest of a request's lines be about an order, a transaction, or both.
 
     Args:
-        order_id, transaction_id: in the form of our ids, never whatever a stranger sent; None: as
-            before.
+        order_id: in the form of our ids, never a stranger's text; None: as before.
+        transaction_id: likewise.
     """
     _about.set({**_about.get(), **_given(order_id, transaction_id)})
 
 
 @contextmanager
 def about(*, order_id: str | None = None, transaction_id: str | None = None) -> Iterator[None]:
-    """Say what the lines of a block are about; after it they are about what they were before."""
+    """Let the lines of a block be about an order, a transaction, or both; afterwards as before."""
     before = _about.get()
     _about.set({**before, **_given(order_id, transaction_id)})
     try:
@@ -79,25 +79,25 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-# Of what a stranger sent: enough to recognise a host or an origin by.
+# Characters of a stranger's text: enough to recognise a host or an origin.
 _SHOWN = 120
 
 
 def quoted(text: str) -> str:
-    """What a stranger sent, as a log line may hold it: its beginning, escaped, in quotes."""
+    """A stranger's text as a log line may hold it: its beginning, escaped, in quotes."""
     return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
-    """What makes lines of records."""
+    """Make the formatter of log lines."""
     return _JsonLines() if log_format is LogFormat.JSON else _ConsoleLines()
 
 
 def set_up(log_format: LogFormat) -> None:
-    """Send this project's log to standard error; libraries speak from WARNING on."""
+    """Send this project's log to standard error, and that of libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("mpesa").setLevel(logging.INFO)
-    # urllib3 would write whole addresses, and with them callback tokens, at its lower levels.
+    # At its lower levels, urllib3 would write whole URLs, and with them callback tokens.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Ask Daraja about what stayed silent, within the budget; its rows are all it remembers."""
+"""Ask Daraja about silent payments, within the budget; the rows are the only memory."""
 
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ def run_once(session: Session, access: Access, announce: Announce) -> int:
     Returns:
         How many were asked about, 0 or 1.
     """
-    # First, since it is one row, and whose turn it is takes a look at all that is due.
+    # This comes first, since it reads one row, and the choice of a turn reads all that are due.
     if access.budget.wait():
         return 0
     due = turns.most_urgent(session, access.now())
@@ -32,7 +32,7 @@ def run_once(session: Session, access: Access, announce: Announce) -> int:
 
 
 def run_until_idle(session: Session, access: Access, announce: Announce) -> int:
-    """Ask about all that is due, as far as the budget goes; returns how many."""
+    """Ask about everything that is due, as far as the budget goes; returns how many."""
     asked = 0
     while run_once(session, access, announce):
         asked += 1

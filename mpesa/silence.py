@@ -1,6 +1,6 @@
-"""How long PostgreSQL may say nothing on a connection before that connection is given up.
+"""How long PostgreSQL may be silent on a connection before that connection is given up.
 
-TCP notices a peer that is gone, not one that takes bytes and answers nothing: a pooler that stands,
+TCP notices a peer that is gone, but not one that takes bytes without an answer: a hanging pooler,
 a stopped process, a proxy without its other end. PostgreSQL's own time-outs do not help there, and
 libpq's `connect_timeout` does not hold for the asynchronous connections of eventlet and gevent.
 """
@@ -17,7 +17,7 @@ CONNECT_WITHIN = 4.0
 
 
 class Silent(OperationalError):  # type: ignore[misc]  # psycopg2 ships no types
-    """PostgreSQL took a statement and said nothing in time; psycopg2 closes the connection."""
+    """PostgreSQL took a statement and did not answer in time; psycopg2 closes the connection."""
 
     def __init__(self) -> None:
         super().__init__("the database did not answer in time")
@@ -38,15 +38,15 @@ def wait(
     until_readable: Callable[[int, float | None, type[Exception]], object],
     until_writable: Callable[[int, float | None, type[Exception]], object],
 ) -> None:
-    """Let others run while a query waits for its answer (psycopg2 docs, "coroutine libraries").
+    """Let other greenlets run while a query waits (psycopg2 docs, "coroutine libraries").
 
     Args:
-        connection: its `answers_within` is the limit; one that has none is waited for without end.
-        until_readable: waits for a file so many seconds, and raises that exception after them.
+        connection: its `answers_within` is the limit; without that, the wait has no end.
+        until_readable: waits for a file a number of seconds, and raises the exception after them.
         until_writable: likewise.
 
     Raises:
-        OperationalError: psycopg2 closes the connection then, whatever was on its way.
+        OperationalError: the time is over; psycopg2 closes the connection then.
     """
     within: float | None = getattr(connection, "answers_within", None)
     end = None if within is None else time.monotonic() + within

@@ -1,6 +1,6 @@
-"""Moving windows: what was counted of a key lately, in Redis or in this worker's memory.
+"""Moving windows: how often a key was counted lately, in Redis or in this worker's memory.
 
-Not the library `limits`: its memory keeps every key for ever and looks through all of them after
+The library `limits` does not do: its memory keeps every key for ever and searches all of them after
 each count, its windows in Redis go by each worker's own clock, and it takes no count back.
 """
 
@@ -17,12 +17,11 @@ from redis.retry import Retry
 
 from mpesa.config import Rate
 
-# Redis is on the same network; a request that waited longer (seconds) would make a payment wait for
-# a limit.
+# Seconds. Redis is on the same network; a longer wait would make a payment wait for a limit.
 _PATIENCE = 0.4
-# More keys go with each count than can come with it, so that what is over is forgotten for good.
+# More keys go with each count than can come with it, so that keys whose window is over do not stay.
 _FORGOTTEN_AT_ONCE = 4
-# Of one rate; about 45 MB. A line or a name that is being tried is among the newest of them.
+# Keys of one rate, about 45 MB. A line or a name that is being tried is among the newest of them.
 _MOST_KEYS = 50_000
 
 
@@ -31,7 +30,7 @@ class Full(Exception):
     """Nothing more may be counted under a key now.
 
     Attributes:
-        seconds: until the next may be, at most the window's.
+        seconds: the time until it may be, at most the window's.
     """
 
     seconds: float
@@ -41,10 +40,13 @@ class Windows(Protocol):
     """Counts under keys."""
 
     def count(self, key: str, rate: Rate) -> Callable[[], None]:
-        """Count one; returns what takes it back.
+        """Count once under a key.
+
+        Returns:
+            A function that takes the count back.
 
         Raises:
-            Full: it was not counted.
+            Full: the rate is reached, and nothing was counted.
         """
 
 
@@ -57,7 +59,7 @@ class InMemory:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        # Of each rate: when a key was counted, the key counted last at the end.
+        # By rate and key, the times of its counts; the key that was counted last is at the end.
         self._keys: dict[Rate, OrderedDict[str, deque[float]]] = {}
 
     def __len__(self) -> int:
@@ -65,9 +67,14 @@ class InMemory:
         return sum(map(len, self._keys.values()))
 
     def count(self, key: str, rate: Rate) -> Callable[[], None]:
-        """Count one, and forget a few keys whose window is over."""
+        """Count once, and forget a few keys whose window is over."""
         now = self._now()
-        self._forget(now)
+        for each, counted in self._keys.items():
+            for _ in range(min(_FORGOTTEN_AT_ONCE, len(counted))):
+                oldest = next(iter(counted.values()))
+                if oldest[-1] > now - each.seconds and len(counted) < _MOST_KEYS:
+                    break
+                counted.popitem(last=False)
         keys = self._keys.setdefault(rate, OrderedDict())
         times = keys.get(key, deque())
         while times and times[0] <= now - rate.seconds:
@@ -78,14 +85,6 @@ class InMemory:
         keys[key] = times
         keys.move_to_end(key)
         return lambda: self._take_back(keys, key, now)
-
-    def _forget(self, now: float) -> None:
-        for rate, keys in self._keys.items():
-            for _ in range(min(_FORGOTTEN_AT_ONCE, len(keys))):
-                oldest = next(iter(keys.values()))
-                if oldest[-1] > now - rate.seconds and len(keys) < _MOST_KEYS:
-                    break
-                keys.popitem(last=False)
 
     @staticmethod
     def _take_back(keys: OrderedDict[str, deque[float]], key: str, counted_at: float) -> None:
@@ -114,10 +113,12 @@ class InRedis:
         self._script = client.register_script(_COUNT)
 
     def count(self, key: str, rate: Rate) -> Callable[[], None]:
-        """Count one.
+        """Count once.
 
         Raises:
-            redis.RedisError, OSError: Redis did not answer, or not in time.
+            Full: the rate is reached, and nothing was counted.
+            redis.RedisError: Redis did not answer as it should.
+            OSError: Redis did not answer in time.
         """
         key, mark = f"mpesa:count:{key}", secrets.token_hex(8)
         wait: Any = self._script([key], [rate.count, rate.seconds * 1000, mark])

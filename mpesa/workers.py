@@ -9,23 +9,23 @@ _PREFIX = "mpesa worker "
 
 
 def new_name() -> str:
-    """A name for this process that no other has."""
+    """Make a name for this process that no other has."""
     return _PREFIX + secrets.token_hex(8)
 
 
 def introduce(session: Session, name: str) -> None:
-    """Show PostgreSQL the name of this worker for as long as the connection lives.
+    """Give this worker's connection its name in PostgreSQL.
 
     A row would outlive a worker that was killed; its connections do not.
     """
-    if _tells(session):
+    if _names_connections(session):
         session.execute(text("SELECT set_config('application_name', :name, false)"), {"name": name})
         session.commit()  # a rollback would take it back
 
 
 def count(session: Session) -> int:
-    """How many workers are connected to the database; 0 for SQLite, which does not know."""
-    if not _tells(session):
+    """Count the workers that are connected to the database; 0 on SQLite, which does not know."""
+    if not _names_connections(session):
         return 0
     statement = text(
         "SELECT count(DISTINCT application_name) FROM pg_stat_activity"
@@ -34,5 +34,5 @@ def count(session: Session) -> int:
     return session.scalar(statement, {"names": f"{_PREFIX}%"}) or 0
 
 
-def _tells(session: Session) -> bool:
+def _names_connections(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"

@@ -16,16 +16,24 @@ from werkzeug.wsgi import ClosingIterator
 
 from mpesa.serving.bounds import IDLE_CONNECTION, MAX_CONNECTIONS, OWN_FILES
 
-# Time that requests under way have once the server stops (seconds): then pushes are cut and
-# recorded as unconfirmed, and what still runs is left.
+# Seconds that requests under way have once the server stops: then pushes are cut and recorded as
+# unconfirmed, and requests that still run are left.
 FINISH_IN = 4.0
 RECORD_IN = 2.0
 
 # The first file that a service manager passes on (sd_listen_fds(3)).
 _FIRST_PASSED = 3
 
-# Takes connections for an application from a listener, so many at once, and closes one that is
-# silent for so many seconds. Returns what ends the taking.
+# How often Python looks for garbage in cycles. A full look walks everything that waiting sockets
+# keep: with 5,000 of them a payment took 8 to 10 ms of CPU with Python's own numbers, and 6 to 7 ms
+# with a full look after two million allocations at the earliest. No task has a turn during a short
+# look; one for each 20,000 allocations took 40 ms, and one for each 5,000 takes 4. Shorter ones
+# would take for permanent what is only waiting. No gc.freeze(): a full look comes when the objects
+# have grown by a quarter since the last one, and would then come sooner (10 to 12 ms a payment).
+_GARBAGE = (5_000, 10, 40)
+
+# Takes connections for an application from a listener, up to a number at once, and closes one that
+# is silent for too many seconds. Returns a function that ends the taking.
 Start = Callable[[socket.socket, Any, int, float], Callable[[], None]]
 
 
@@ -34,15 +42,21 @@ class CannotListen(OSError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the address, or say in one line why not.
+    """Listen on an address, or on the socket that the service manager passes on.
 
-    Where the service manager holds the address already (systemd's socket activation), that is it.
+    Args:
+        host: an address or a name.
+        port: 1 to 65,535.
 
     Raises:
-        CannotListen: it is taken, not ours, or not allowed.
+        CannotListen: the address is taken, is none of this machine's, or is not allowed.
     """
-    if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return _passed_on()
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):  # systemd's socket activation
+        with socket.socket(fileno=os.dup(_FIRST_PASSED)) as probe:
+            # eventlet would guess the family.
+            family = probe.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+        kind = socket.SOCK_STREAM
+        return socket.socket(socket.AddressFamily(family), kind, fileno=_FIRST_PASSED)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # localhost may name ::1 first, and PUBLIC_URL leads to 127.0.0.1 unless told otherwise.
@@ -54,28 +68,15 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(4096)
     except OSError as error:
-        raise CannotListen(f"PORT: {_why(error, host, port)}") from None
+        if error.errno == errno.EADDRINUSE:
+            why = f"{host}:{port} is taken by another program. End it, or choose another PORT."
+        elif error.errno == errno.EACCES:
+            why = f"{host}:{port} is not allowed for this user. Choose a PORT above 1023."
+        else:
+            reason = error.strerror or error
+            why = f"cannot listen on {host}:{port} ({reason}). Check HOST and PORT."
+        raise CannotListen(f"PORT: {why}") from None
     return listener
-
-
-def _collect_seldom() -> None:
-    """Look for garbage in cycles less often: a full look walks all that the waiting sockets keep.
-
-    With 5,000 of them a payment took 8 to 10 ms of CPU with Python's own numbers and 6 to 7 ms with
-    a full look each two million allocations at the earliest. Until then short looks: while one
-    goes on nobody has a turn, and a look each 20,000 took 40 ms, each 5,000 takes 4; shorter ones
-    would take what still waits for what stays for good. No gc.freeze(): a full look comes when a
-    quarter has been added to what the last one saw, and would then come the sooner (10 to 12 ms a
-    payment).
-    """
-    gc.set_threshold(5_000, 10, 40)
-
-
-def _passed_on() -> socket.socket:
-    """The service manager's socket; its family is asked for, since eventlet would guess it."""
-    with socket.socket(fileno=os.dup(_FIRST_PASSED)) as probe:
-        family = probe.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
-    return socket.socket(socket.AddressFamily(family), socket.SOCK_STREAM, fileno=_FIRST_PASSED)
 
 
 def serve_with(
@@ -90,17 +91,18 @@ def serve_with(
 ) -> None:
     """Serve a WSGI application, WebSockets included, until SIGINT or SIGTERM.
 
-    One that came before it was called, and was noted, ends it at once.
+    A signal that came and was noted before the call ends it at once.
 
     Args:
         start: the server's own way to take connections.
         listener: from `listen`.
         idle: seconds that a connection may stay silent.
-        on_ready: connections are taken from now on.
-        on_stop: no new connections are taken; tell open sockets to go.
-        on_cut: time is up; end calls to others, so that their outcome can still be recorded.
+        on_ready: called once connections are taken.
+        on_stop: called when no more are taken, to tell open sockets to go.
+        on_cut: called when time is up, to end calls to other servers, so that their outcome can
+            still be recorded.
     """
-    _collect_seldom()
+    gc.set_threshold(*_GARBAGE)
     most = _connections_that_fit()
     signals = _signal_pipe()
     if _noted:  # its SystemExit was raised where Python ignores exceptions
@@ -109,7 +111,8 @@ def serve_with(
     requests = _UnderWay(app)
     stop = start(listener, requests, most, idle)
     on_ready()
-    _wait_for_stop(signals)
+    while not set(signals.recv(64)) & {signal.SIGINT, signal.SIGTERM}:
+        pass  # later signals change nothing, since the end takes a limited time anyway
     stop()
     listener.close()
     on_stop()
@@ -131,9 +134,10 @@ class _UnderWay:
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
             return self._open_websocket(environ, start_response)
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-            # Eventlet ends such a body itself but does not say so: it would be read as empty.
+            # Eventlet ends such a body itself without saying so: it would be read as empty.
             environ["wsgi.input_terminated"] = True
-        self._begin()
+        self._count += 1
+        self._none_left.clear()
         try:
             return ClosingIterator(self._app(environ, start_response), [self._end])
         except BaseException:
@@ -149,15 +153,11 @@ class _UnderWay:
             # Engine.IO would not answer at all.
             start_response("400 Bad Request", [("Content-Length", "0")])
             return []
-        # Every browser offers to compress. A compressor costs more memory than all the rest of a
-        # socket that waits, and a snapshot has less than 1 KiB.
+        # Every browser offers to compress. A compressor takes more memory than all the rest of a
+        # waiting socket, and a snapshot has less than 1 KiB.
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
-
-    def _begin(self) -> None:
-        self._count += 1
-        self._none_left.clear()
 
     def _end(self) -> None:
         self._count -= 1
@@ -165,7 +165,7 @@ class _UnderWay:
             self._none_left.set()
 
     def wait_for_none(self, seconds: float) -> bool:
-        """Whether nothing is under way, after this long at the most."""
+        """Wait this many seconds at most; returns whether no request is under way."""
         done = self._none_left.wait(seconds)
         time.sleep(0.05)  # closing frames and last answers leave the buffers
         return done
@@ -177,7 +177,7 @@ _noted: list[int] = []
 def _leave(number: int, _frame: object) -> None:
     """Note the signal, then leave.
 
-    What a handler raises is lost where it happens to run inside a weak reference's callback or a
+    An exception from a handler is lost if it happens to run inside a weak reference's callback or a
     destructor: Python prints "Exception ignored" and goes on. The note outlives that.
     """
     _noted.append(number)
@@ -200,16 +200,10 @@ def _signal_pipe() -> socket.socket:
     return reader
 
 
-def _wait_for_stop(signals: socket.socket) -> None:
-    """Returns at the first one; more of them change nothing, since the end is bounded anyway."""
-    while not set(signals.recv(64)) & {signal.SIGINT, signal.SIGTERM}:
-        pass
-
-
 def _connections_that_fit() -> int:
-    """Take as many open files as the system allows, and leave enough of them for everything else.
+    """The most connections, after the limit of open files was raised as far as the system allows.
 
-    Without a free file no connection can be taken, nor a callback stored.
+    Some files are left for other uses: without a free one, no callback could be stored.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
@@ -218,11 +212,3 @@ def _connections_that_fit() -> int:
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return min(MAX_CONNECTIONS, files - min(OWN_FILES, files // 2))
-
-
-def _why(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"{host}:{port} is taken by another program. End it, or choose another PORT."
-    if error.errno == errno.EACCES:
-        return f"{host}:{port} is not allowed for this user. Choose a PORT above 1023."
-    return f"cannot listen on {host}:{port} ({error.strerror or error}). Check HOST and PORT."
