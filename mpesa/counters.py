@@ -1,4 +1,4 @@
-"""What happened how often, and how long it took, in this process: noted anywhere, shown by web."""
+"""Counts and durations of what happens in this process; all modules note them, web shows them."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 Labels = tuple[tuple[str, str], ...]
 
-# Seconds. A payer needs ten to ninety of them; 180 is a prompt's longest life, 60 the usual wait,
-# and what comes after an hour was found by asking.
+# Seconds. A payer needs ten to ninety of them; 180 is a prompt's longest life, 60 the usual wait.
+# A result after an hour was found by asking.
 _PAYER = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 600.0, 3600.0)
 # A callback takes milliseconds; a second is an alarm.
 _OURS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -20,12 +20,12 @@ BOUNDS: Mapping[str, tuple[float, ...]] = {
 
 @dataclass
 class Distribution:
-    """How long something took.
+    """The durations of one kind of event.
 
     Attributes:
-        bounds: upper ends of the buckets, seconds.
-        counts: one a bucket, and one for what took longer.
-        total: of all, seconds.
+        bounds: the upper ends of the buckets, in seconds.
+        counts: one for each bucket, and one for longer durations.
+        total: the sum of all durations, in seconds.
     """
 
     bounds: tuple[float, ...]
@@ -36,7 +36,7 @@ class Distribution:
         self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def take(self, seconds: float) -> None:
-        """Note one more."""
+        """Note one more duration."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
@@ -50,7 +50,7 @@ def count(event: str, **labels: str) -> None:
     """Note that `event` (a snake_case name) happened once more.
 
     Args:
-        labels: one of a few words each; never what names a person or a transaction.
+        labels: each is one of a few words, and never names a person or a transaction.
     """
     _counts[event, tuple(labels.items())] += 1
 
@@ -61,20 +61,20 @@ def observe(event: str, seconds: float) -> None:
 
 
 def mark(event: str, value: float, **labels: str) -> None:
-    """Note a value that stands until the next one, such as the time of the last success."""
+    """Note a value that holds until the next one, such as the time of the last success."""
     _marks[event, tuple(labels.items())] = value
 
 
 def counted(event: str, **labels: str) -> int:
-    """How often `event` happened with these labels since the process started."""
+    """The number of times that `event` happened with these labels since the process started."""
     return _counts[event, tuple(labels.items())]
 
 
 def marks(event: str) -> list[tuple[dict[str, str], float]]:
-    """Each combination of labels that was marked, with its value."""
+    """The values that were marked, each with its labels."""
     return [(dict(labels), value) for (name, labels), value in _marks.items() if name == event]
 
 
 def distribution(event: str) -> Distribution:
-    """How long an event of BOUNDS took."""
+    """The durations of an event of BOUNDS."""
     return _distributions[event]

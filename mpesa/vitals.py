@@ -1,6 +1,6 @@
 """Whether database and Redis are there, and what waits for a result or a decision.
 
-/readyz, /metrics, `flask doctor` and the console ask here, and each tells it in its own way.
+/readyz, /metrics, `flask doctor` and the console ask here, and each shows it in its own way.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from mpesa.domain.result_codes import Reason, Status
 from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, EvidenceRow, Transaction
 
-# Seconds for each look at the database: what polls /readyz has asked again by then.
+# Seconds for each look at the database: a load balancer has asked /readyz again by then.
 _LOOK_WITHIN = 2.0
 # Bytes that a payment writes, with room: rows, index entries and the pages that they lie on.
 _PAYMENT_WRITES = 65_536
-# A payment that waits for longer than Daraja is usually slow.
+# Longer than a payment waits for a Daraja that is slow.
 _LONG_PENDING = timedelta(minutes=15)
-# What a request brought is judged by it at once; longer means that something broke.
+# A request judges its callback at once; one that waits longer than this was left by a failure.
 _BEING_JUDGED = timedelta(seconds=30)
 
 
 class Database(StrEnum):
-    """How the database does; `WELL` is the only state in which payments can be taken."""
+    """The state of the database; `WELL` is the only one in which payments can be taken."""
 
     WELL = "well"
     SILENT = "silent"
@@ -41,12 +41,12 @@ class Database(StrEnum):
 
     @property
     def answers(self) -> bool:
-        """Whether anything can be read there."""
+        """Whether it can be read."""
         return self is not Database.SILENT
 
     @property
     def can_be_written(self) -> bool:
-        """Whether a payment could be written there, migrated or not."""
+        """Whether a payment could be written to it, migrated or not."""
         return self in (Database.WELL, Database.UNMIGRATED)
 
 
@@ -69,10 +69,10 @@ REDIS_ADVICE = "Redis does not answer: check REDIS_URL and that it runs."
 
 @dataclass(frozen=True)
 class Redis:
-    """How Redis does.
+    """The state of Redis.
 
     Attributes:
-        listening: workers that hear hints there; None where it does not answer that.
+        listening: the number of workers that listen to hints; None where it does not tell.
         failure: the kind of error where it does not answer at all, else empty.
     """
 
@@ -87,7 +87,7 @@ class Redis:
 
 @dataclass(frozen=True)
 class Pending:
-    """Transactions without a result that have one reason.
+    """The transactions without a result that have the same reason.
 
     Attributes:
         oldest: when the oldest was made, aware UTC; None where there is none.
@@ -105,7 +105,7 @@ class Pending:
 
 
 def database(engine: Engine) -> Database:
-    """Look at the database on a connection of its own; cheap enough to be polled."""
+    """Look at the database, on a connection of its own and cheaply enough to be polled."""
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
@@ -133,10 +133,10 @@ def _of_postgresql(connection: Connection) -> Database:
 
 
 def _of_sqlite(connection: Connection) -> Database:
-    """Try a write and roll it back, after so much that SQLite has put it on the disk.
+    """Try a write that is large enough to reach the disk, and roll it back.
 
-    Without a small cache nothing would reach the disk before a commit, and a full one would not be
-    noticed. Nothing is synced: 0.2 ms on a file in memory, 3 ms on a busy disk.
+    Without a small cache, nothing would reach the disk before a commit, and a full disk would go
+    unnoticed. Nothing is synced: 0.2 ms on a file in memory, 3 ms on a busy disk.
     """
     missing = missing_migrations(connection)
     connection.rollback()
@@ -147,7 +147,7 @@ def _of_sqlite(connection: Connection) -> Database:
         writer.execute(text("CREATE TABLE tried (bytes BLOB)"))
         writer.execute(text(f"INSERT INTO tried VALUES (zeroblob({_PAYMENT_WRITES}))"))  # noqa: S608
     except DBAPIError as error:
-        # Another process writes just now, so it can be written.
+        # Another process is writing, so the database can be written.
         if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY":
             raise
     finally:
@@ -174,7 +174,7 @@ def redis(url: str) -> Redis:
 
 
 def troubles(engine: Engine, redis_url: str | None) -> list[str]:
-    """Why payments cannot be taken as they should, a sentence each; empty where all is there."""
+    """Why payments cannot be taken as they should, a sentence each; empty where they can."""
     stands = database(engine)
     wrong = [ADVICE[stands]] if stands in ADVICE else []
     if redis_url is not None and not redis(redis_url).answers:
@@ -183,7 +183,7 @@ def troubles(engine: Engine, redis_url: str | None) -> list[str]:
 
 
 def pending(session: Session) -> dict[Reason, Pending]:
-    """What has no result yet, by reason.
+    """Count the transactions that have no result yet, by reason.
 
     Raises:
         SQLAlchemyError: the database failed.
@@ -197,11 +197,11 @@ def pending(session: Session) -> dict[Reason, Pending]:
 
 
 def unjudged(session: Session, now: datetime, within: timedelta) -> int:
-    """How many callbacks were stored and not judged: process or database failed in between.
+    """Count the callbacks that were stored and not judged, since process or database failed.
 
     Args:
         now: aware UTC.
-        within: how far back to look; an index by time reads no more than that.
+        within: how far back to look; the index by time reads no more than that.
 
     Raises:
         SQLAlchemyError: the database failed.

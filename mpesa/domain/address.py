@@ -1,9 +1,9 @@
-"""The address that a request came from, out of whatever a proxy or a socket writes for one."""
+"""The address that a request came from, as proxies and sockets write it."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-# The word that RFC 7239, section 6.2, has for an address that nobody knows.
+# RFC 7239's word for an unknown address (section 6.2).
 UNKNOWN = "unknown"
 
 # `a.b.c.d:port` and `[v6]:port`, as Azure's gateways write them into X-Forwarded-For. An IPv6
@@ -12,23 +12,23 @@ _WITH_PORT = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?|\[([^\[\]]+)\](?::[0-9]{1,5}
 
 
 def read_address(text: str | None) -> str:
-    """The bare address in its shortest form; `UNKNOWN` for everything that is none.
+    """Read the bare address in its shortest form; `UNKNOWN` for every text that is none.
 
-    Port, brackets and zone (RFC 4007) are taken away, since they tell nobody apart. IPv4 within
-    IPv6 (`::ffff:192.0.2.1`, RFC 4291, 2.5.5.2), which a socket for both shows, is IPv4.
+    Port, brackets and zone (RFC 4007) are taken away, since they do not distinguish senders. IPv4
+    within IPv6 (`::ffff:192.0.2.1`, RFC 4291, 2.5.5.2), as a socket for both shows it, is IPv4.
     """
     address = _parsed(text or "")
     return UNKNOWN if address is None else str(address)
 
 
 def sender_of(address: str, *, ipv6_prefix: int = 64) -> str:
-    """What stands for one sender: the address; of IPv6 its /64, which one customer has at least.
+    """The key of a sender: the address; of IPv6 its /64, since a customer has at least that.
 
-    (RFC 6177.) All that are unknown are one.
+    (RFC 6177.) All unknown addresses have the same key.
 
     Args:
         address: from `read_address`.
-        ipv6_prefix: how many bits of an IPv6 address count.
+        ipv6_prefix: the number of bits of an IPv6 address that count.
     """
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):

@@ -1,4 +1,4 @@
-"""An order and its attempts as they are known: the one shape that everything is decided on."""
+"""An order and its attempts, in the one form on which all decisions are made."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,14 +9,14 @@ from mpesa.domain.result_codes import Reason, Status
 # The longest documented life of a prompt (Daraja's older FAQ: "1-3 minutes depending on phone"),
 # from the push's answer: after it, silence blocks neither the order nor the line any longer.
 OPEN_FOR = timedelta(seconds=180)
-# From the row, while the push has no answer: Daraja may take it until its 20 s are over.
+# From the row, while the push has no answer: Daraja may accept it until its 20 s are over.
 OPEN_UNANSWERED = OPEN_FOR + timedelta(seconds=20)
-# In the place of a CheckoutRequestID that was blanked: unique as that was, and none of Daraja's.
+# Begins the text that replaces a blanked CheckoutRequestID: unique as that was, and not Daraja's.
 FORGOTTEN_ID = "forgotten:"
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands."""
+    """The state of an order."""
 
     OPEN = "OPEN"
     PAID = "PAID"
@@ -26,7 +26,7 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is being paid for.
+    """An order: what a shopper pays for.
 
     Attributes:
         amount: whole shillings.
@@ -45,10 +45,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The times of an attempt that decide about something.
+    """The times of an attempt on which decisions depend.
 
     Attributes:
-        ask_urgently: it is to be asked about at once.
+        ask_urgently: Daraja is to be asked about it at once.
     """
 
     created_at: datetime
@@ -62,18 +62,18 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is known of a transaction: its row, every column by its own name (`models.Transaction`).
+    """A transaction as its row has it, every column by its own name (`models.Transaction`).
 
     Attributes:
-        final: for FAILED and SUCCESS: no change is expected any more.
-        amount: whole shillings that were asked for.
-        retry_at: when the order's next push may go out, as decided before.
-        receipt: M-PESA's receipt number once known.
+        final: for FAILED and SUCCESS: no later change is expected.
+        amount: the whole shillings that were asked for.
+        retry_at: when the order's next push may go out.
+        receipt: M-PESA's receipt number once it is known.
         amount_disputed: a callback under its token and ids told another amount.
-        success_claimed: a callback under its token said paid and could not be believed as it was;
-            neither a query nor a person has said since whether that is so.
+        success_claimed: a callback under its token said paid and could not be believed; neither a
+            query nor a person has said since whether it is true.
         failed_by_query: FAILED by the word of a query, which neither a callback nor a person has
-            said since.
+            confirmed since.
         settled_at: None while PENDING.
     """
 
@@ -110,17 +110,17 @@ class Attempt:
 
     @property
     def has_id(self) -> bool:
-        """Daraja can be asked about it."""
+        """Whether Daraja can be asked about it."""
         return self.checkout_request_id is not None
 
     @property
     def forgotten(self) -> bool:
-        """Its ids were blanked, with everything else that tells who paid."""
+        """Whether its ids were blanked, with everything else that identifies the payer."""
         return (self.checkout_request_id or "").startswith(FORGOTTEN_ID)
 
     @property
     def times(self) -> Times:
-        """Those of its times that a step of the clock makes wrong."""
+        """Its times that a step of the clock makes wrong."""
         return Times(
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -132,20 +132,20 @@ class Attempt:
         )
 
     def prompt_may_live(self, now: datetime) -> bool:
-        """Whether it is open at `now`; its column may be late."""
+        """Whether it is open at `now`; its column may not yet say that it is over."""
         return self.is_open and now < self.prompt_end(now)
 
     def prompt_end(self, now: datetime) -> datetime:
-        """When the prompt's longest life is over, also of an attempt that is settled.
+        """When the prompt's longest life is over, even if the attempt is settled.
 
-        No prompt lives longer than that from any moment: an end that lies further away was written
-        before a step back of the clock, and the prompt's life is counted from now.
+        No prompt lives longer than that from now: an end that lies further away was written before
+        the clock stepped back, and the prompt's life is counted from now.
         """
         planned = self.prompt_ends_at or self.created_at + OPEN_UNANSWERED
         return min(planned, now + OPEN_UNANSWERED)
 
     def heard(self, now: datetime) -> "Attempt":
-        """The same with its next `seq`: a snapshot shows something else of it from now on."""
+        """The same attempt with its next `seq`, since its snapshot is different from now on."""
         return replace(self, seq=self.seq + 1, updated_at=now)
 
 
@@ -161,7 +161,7 @@ class Account:
     attempts: tuple[Attempt, ...]
 
     def attempt(self, transaction_id: str) -> Attempt:
-        """One of its attempts.
+        """Find one of its attempts by its id.
 
         Raises:
             KeyError: it is another order's.
@@ -183,7 +183,7 @@ class Account:
         raise KeyError
 
     def status(self, now: datetime) -> OrderStatus:
-        """The order's status at `now`: its end may have passed before anybody wrote that down.
+        """The order's status at `now`, even if the passing of its end is not yet written down.
 
         An order whose prompt may still be answered does not expire.
         """
@@ -198,18 +198,18 @@ class Account:
         return any(each.prompt_may_live(now) for each in self.attempts)
 
     def heard(self, now: datetime, *, but: str) -> "Account":
-        """The account with the next `seq` of every attempt but one, by its id."""
+        """The account with the next `seq` of every attempt, except the one with this id."""
         return Account(
             self.order,
             tuple(each if each.id == but else each.heard(now) for each in self.attempts),
         )
 
     def ended(self, status: OrderStatus, now: datetime) -> "Account":
-        """The account with its order's new status, of which every attempt hears."""
+        """The account with its order's new status, and the next `seq` of every attempt."""
         order = replace(self.order, status=status, updated_at=now)
         return Account(order, tuple(each.heard(now) for each in self.attempts))
 
     def changed(self, attempt: Attempt) -> "Account":
-        """The account with one attempt as it is from now on."""
+        """The account with one attempt replaced by its new state."""
         attempts = tuple(attempt if each.id == attempt.id else each for each in self.attempts)
         return Account(self.order, attempts)

@@ -1,4 +1,4 @@
-"""Untrusted callback bytes into an StkResult. Anybody can POST anything to a public address."""
+"""Read untrusted callback bytes: any stranger can POST any bytes to a public address."""
 
 import json
 import re
@@ -12,24 +12,25 @@ from mpesa.domain.money import shillings_told
 # Daraja sends integers for its own codes and strings for the core's ("SFC_IC0003", "E3008").
 _CODE = re.compile(r"-?[A-Za-z0-9_.]{1,32}")
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
-# Ids are 20 to 45 characters today; a longer one than this is no id, and fits no column.
+# Ids have 20 to 45 characters today; a longer text than this is no id, and fits no column.
 _LONGEST_ID = 64
 _GZIP = b"\x1f\x8b"
-# As much as is taken of a body that is not packed; a few bytes can unpack to gigabytes.
+# The limit of bodies that are not packed; a few packed bytes can unpack to gigabytes.
 _LONGEST_UNPACKED = 64 * 1024
 
 
 class UnreadableCallback(ValueError):
-    """The body is no callback that can be understood; the message says why."""
+    """The body cannot be understood as a callback; the message says why."""
 
 
 @dataclass(frozen=True)
 class StkResult:
-    """What a callback claims.
+    """The claims of a callback.
 
     Attributes:
         code: the result code as text; `"0"` claims a payment.
-        merchant_request_id, checkout_request_id: None where missing or unusable.
+        merchant_request_id: None where missing or unusable.
+        checkout_request_id: None where missing or unusable.
         amount: shillings, an int where they are whole; None where missing or no number.
         receipt: ten upper-case letters and digits; None where missing or of another form.
     """
@@ -48,26 +49,51 @@ def parse_callback(body: bytes) -> StkResult:
         body: the raw bytes of the POST; a byte order mark in front is no fault (RFC 8259, 8.1).
 
     Returns:
-        What it claims. Items are read by name, since their order and number vary; `Balance`
-        comes without a value, a phone number masked or not at all.
+        Its claims. Items are read by name, since their order and number vary; `Balance` comes
+        without a value, and a phone number masked or not at all.
 
     Raises:
-        UnreadableCallback: no JSON, no `stkCallback`, or no usable `ResultCode`. A missing,
-            null or boolean code is never 0.
+        UnreadableCallback: the body is no JSON, or has no `stkCallback` or no usable `ResultCode`.
+            A missing, null or boolean code is never 0.
     """
-    return _result(_load(body))
+    try:
+        document = json.loads(
+            body.decode("utf-8-sig"),
+            parse_constant=_refuse,
+            parse_float=_number,
+            object_pairs_hook=_unique_pairs,
+        )
+    except UnreadableCallback:
+        raise
+    except (ValueError, RecursionError):
+        raise UnreadableCallback("not JSON") from None
+    return _result(document)
 
 
 def read_roughly(body: bytes) -> StkResult | None:
-    """What a body claims that may be no callback in order, as far as it can be made out.
+    """Read the claims of a malformed body, as far as they can be made out.
 
-    Read are bodies with something behind the JSON, of another encoding (UTF-16, Latin-1), with raw
-    line breaks in their texts, or packed by gzip. That is never enough to believe it.
+    This reads bodies with more bytes behind the JSON, in another encoding (UTF-16, Latin-1), with
+    raw line breaks in their texts, or packed by gzip. Such a body is never believed.
 
     Args:
         body: the raw bytes of the POST.
+
+    Returns:
+        None where the claims cannot be made out.
     """
-    text = _decoded(_unpacked(body))
+    if body.startswith(_GZIP):
+        try:
+            # 31: a gzip header, and the largest window (zlib's manual, inflateInit2).
+            body = zlib.decompressobj(31).decompress(body, _LONGEST_UNPACKED)
+        except zlib.error:
+            body = b""
+    encoding = json.detect_encoding(body)  # UTF-8, UTF-16 or UTF-32, by the NULs at the beginning
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        # Latin-1 reads all bytes, and what matters in a callback is ASCII.
+        text = body.decode("latin-1" if encoding.startswith("utf-8") else encoding, "replace")
     try:
         document, _end = _ROUGH.raw_decode(text, max(text.find("{"), 0))
         return _result(document)
@@ -75,28 +101,19 @@ def read_roughly(body: bytes) -> StkResult | None:
         return None
 
 
-def _unpacked(body: bytes) -> bytes:
-    if not body.startswith(_GZIP):
-        return body
-    try:
-        # 31: a gzip header, and the largest window (zlib's manual, inflateInit2).
-        return zlib.decompressobj(31).decompress(body, _LONGEST_UNPACKED)
-    except zlib.error:
-        return b""
-
-
-def _decoded(body: bytes) -> str:
-    encoding = json.detect_encoding(body)  # UTF-8, UTF-16 or UTF-32, by the NULs at the beginning
-    try:
-        return body.decode(encoding)
-    except UnicodeDecodeError:
-        # Latin-1 reads all bytes; of what matters in a callback, nothing is outside of ASCII.
-        return body.decode("latin-1" if encoding.startswith("utf-8") else encoding, "replace")
-
-
 def _result(document: Any) -> StkResult:
-    callback = _stk_callback(document)
-    items = _items(callback.get("CallbackMetadata"))
+    body = document.get("Body") if isinstance(document, dict) else None
+    callback = body.get("stkCallback") if isinstance(body, dict) else None
+    if not isinstance(callback, dict):
+        raise UnreadableCallback("no Body.stkCallback")
+    metadata = callback.get("CallbackMetadata")
+    listed = metadata.get("Item") if isinstance(metadata, dict) else None
+    items: dict[str, Any] = {}
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("Name"), str) and "Value" in item:
+            name, value = item["Name"], item["Value"]
+            # An item that comes twice with two values tells nothing.
+            items[name] = value if items.get(name, value) == value else None
     return StkResult(
         code=_code(callback.get("ResultCode")),
         merchant_request_id=parse_id(callback.get("MerchantRequestID")),
@@ -107,7 +124,7 @@ def _result(document: Any) -> StkResult:
 
 
 def parse_receipt(value: object) -> str | None:
-    """An M-PESA receipt number, upper-cased and trimmed; None where it has another form."""
+    """Read an M-PESA receipt number, upper-cased and trimmed; None where it has another form."""
     if not isinstance(value, str):
         return None
     receipt = value.strip().upper()
@@ -115,23 +132,9 @@ def parse_receipt(value: object) -> str | None:
 
 
 def parse_id(value: object) -> str | None:
-    """One of Daraja's ids, trimmed; None where it is none, or no column would hold it."""
+    """Read one of Daraja's ids, trimmed; None where it is none, or is too long for its column."""
     identifier = value.strip() if isinstance(value, str) else ""
     return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
-
-
-def _load(body: bytes) -> Any:
-    try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_constant=_refuse,
-            parse_float=_number,
-            object_pairs_hook=_unique_pairs,
-        )
-    except UnreadableCallback:
-        raise
-    except (ValueError, RecursionError):
-        raise UnreadableCallback("not JSON") from None
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -141,12 +144,12 @@ def _refuse(constant: str) -> NoReturn:
 def _number(text: str) -> float:
     number = float(text)
     if not number and re.search("[1-9]", text.lower().partition("e")[0]):
-        raise UnreadableCallback("too small to be told from 0")  # and 0 claims a payment
+        raise UnreadableCallback("too small to be told from 0")  # which claims a payment
     return number
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers may differ on which of two equal keys counts, so neither does."""
+    """Refuse an object with two equal keys, of which parsers choose different ones."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise UnreadableCallback("a key stands twice")
@@ -161,16 +164,8 @@ _ROUGH = json.JSONDecoder(
 )
 
 
-def _stk_callback(document: Any) -> dict[str, Any]:
-    body = document.get("Body") if isinstance(document, dict) else None
-    callback = body.get("stkCallback") if isinstance(body, dict) else None
-    if not isinstance(callback, dict):
-        raise UnreadableCallback("no Body.stkCallback")
-    return callback
-
-
 def _code(value: Any) -> str:
-    """The code as text; `0`, `0.0` and `"0"` are the same number, `False` and `""` are none."""
+    """The code as text; `0`, `0.0` and `"0"` are the same code, `False` and `""` are none."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -181,19 +176,3 @@ def _code(value: Any) -> str:
     if not _CODE.fullmatch(text):
         raise UnreadableCallback("ResultCode of an unknown form")
     return text
-
-
-def _items(metadata: Any) -> dict[str, Any]:
-    items = metadata.get("Item") if isinstance(metadata, dict) else None
-    if not isinstance(items, list):
-        return {}
-    named: dict[str, Any] = {}
-    for item in items:
-        if isinstance(item, dict) and isinstance(item.get("Name"), str) and "Value" in item:
-            _keep_unless_contradicted(named, item["Name"], item["Value"])
-    return named
-
-
-def _keep_unless_contradicted(named: dict[str, Any], name: str, value: Any) -> None:
-    """The same item twice with two values tells nothing."""
-    named[name] = value if named.get(name, value) == value else None

@@ -2,15 +2,15 @@
 
 from decimal import Decimal, InvalidOperation
 
-# No M-PESA amount comes near it; it keeps absurd numbers out of integer columns.
+# Far above every M-PESA amount; it keeps absurd numbers out of integer columns.
 _LARGEST = 10**9
 
 
 def whole_shillings(value: object) -> int | None:
-    """Read an amount out of a callback, where it may stand as `1`, `1.0` or `"1.00"`.
+    """Read an amount in a callback, which may be written as `1`, `1.0` or `"1.00"`.
 
     Args:
-        value: what JSON gave.
+        value: any value from JSON.
 
     Returns:
         Shillings, or None where the value is no whole, positive amount.
@@ -22,14 +22,14 @@ def whole_shillings(value: object) -> int | None:
 
 
 def shillings_told(value: object) -> int | Decimal | None:
-    """Whole shillings as an int; another number, such as 149.5 or 0, as the Decimal that it is.
+    """Read whole shillings as an int, and another number, such as 149.5 or 0, as a Decimal.
 
     Args:
-        value: what JSON gave.
+        value: any value from JSON.
 
     Returns:
-        None where the value is no number, or an absurd one: that tells no amount, while a wrong
-        number tells another.
+        None where the value is no number, or an absurd one: it then tells no amount, whereas a
+        wrong number tells a wrong one.
     """
     number = _number(value)
     if number is None or not -_LARGEST < number < _LARGEST:
@@ -38,23 +38,21 @@ def shillings_told(value: object) -> int | Decimal | None:
 
 
 def _number(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or not _plain(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return None
+    text = str(value)
+    # Short and ASCII, since Decimal would also read other scripts' digits and underscores.
+    if len(text) > 24 or not text.isascii() or "_" in text:
         return None
     try:
-        number = Decimal(str(value))
+        number = Decimal(text)
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
 
 
-def _plain(value: int | float | str) -> bool:
-    """Short and ASCII: Decimal itself would read other scripts' digits and underscores."""
-    if isinstance(value, int):
-        return abs(value) < _LARGEST
-    text = str(value)
-    return len(text) <= 24 and text.isascii() and "_" not in text
-
-
 def format_kes(shillings: int | Decimal) -> str:
-    """`1500` becomes `KES 1,500`."""
+    """Write an amount for people: `1500` becomes `KES 1,500`."""
     return f"KES {shillings:,}"

@@ -1,25 +1,25 @@
-"""Texts that people write: which characters they may hold.
+"""Texts that people write: the characters that they may contain.
 
-`str.isprintable` is no rule for them: it refuses every blank but one, and the joiners without which
-half of all scripts and many emoji fall apart. The rule is tested with `tests/cases/texts.json`.
+`str.isprintable` is no rule for them: it refuses every blank but one, and the joiners that half of
+all scripts and many emoji need. The rule is tested with `tests/cases/texts.json`.
 """
 
 import unicodedata
 
-# Control characters, and halves of UTF-16 pairs, which no database and no encoding takes.
+# Control characters, and halves of UTF-16 pairs, which no database and no encoding accepts.
 _BROKEN = {"Cc", "Cs"}
 _UNSEEN = {"Cf", "Zs", "Zl", "Zp"}
 
-# What people put between groups of digits and letters and no category names alone: white space
-# among the control characters, the minus sign, and dots.
+# Characters that people put between groups of digits and letters, and that share their category with
+# others: white space among the control characters, the minus sign, and dots.
 SEPARATORS = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
 
 
 def is_sound(text: str, *, may_break: bool = False) -> bool:
-    """Whether it holds neither control characters nor lone surrogates.
+    """Whether a text contains neither control characters nor lone surrogates.
 
     Args:
-        may_break: line breaks and tabs are fine, as in a field of several lines.
+        may_break: line breaks and tabs are allowed, as in a field of several lines.
     """
     return all(
         unicodedata.category(each) not in _BROKEN or (may_break and each in "\n\t") for each in text
@@ -27,14 +27,14 @@ def is_sound(text: str, *, may_break: bool = False) -> bool:
 
 
 def read_line(value: object, longest: int) -> str | None:
-    """One line as it was written, without the blanks around it.
+    """Read one line of text, without the blanks around it.
 
     Args:
-        value: what JSON gave.
-        longest: the most characters (code points) that it may have.
+        value: any value from JSON.
+        longest: the most characters (code points) that the line may have.
 
     Returns:
-        None where it is no text, too long, not sound, or shows nothing.
+        None where the value is no text, or one that is too long, not sound, or invisible.
     """
     if not isinstance(value, str) or not is_sound(value):
         return None

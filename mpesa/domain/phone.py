@@ -1,8 +1,8 @@
-"""Kenyan mobile numbers: what a shopper types, what Daraja wants, what a page may show.
+"""Kenyan mobile numbers: as a shopper types them, as Daraja wants them, as a page may show them.
 
 The page reads numbers by the same grammar (`static/checkout/phone_number.js`); both are tested with
-`tests/cases/phones.json`. No numbering table is asked: ranges are issued after a release, numbers
-are ported, and Daraja knows which line has M-PESA.
+`tests/cases/phones.json`. There is no table of ranges: some are issued after a release, numbers are
+ported, and Daraja knows which line has M-PESA.
 """
 
 import re
@@ -10,17 +10,17 @@ import unicodedata
 
 from mpesa.domain.people_text import SEPARATORS
 
-# What is no part of a number however it is written: marks that nobody sees, accents and variation
-# selectors, every blank, dash and bracket. By category, since no list of them would ever be whole.
+# Categories of characters that are no part of a number: invisible marks, accents and variation
+# selectors, every blank, dash and bracket. No list of single characters would ever be complete.
 _BESIDE = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp", "Pd", "Ps", "Pe"}
-# Abroad one dials 00, and Kenya's own way out is 000. `[0-9]`: `\d` takes other scripts' digits.
+# Most countries dial 00 for abroad, and Kenya 000. `[0-9]`: `\d` takes other scripts' digits.
 _CALLED = re.compile(r"(?:tel:)?(?:(?:\+|000?)?2540?|0?)(?P<line>[17][0-9]*)", re.IGNORECASE)
 _BEGUN = re.compile(r"(?:tel:)?(?:\+|0{0,3})(?:2|25|2540?)?", re.IGNORECASE)
 _LINE_DIGITS = 9
 
 
 class InvalidPhone(ValueError):
-    """What was typed is not a Kenyan mobile number."""
+    """The text is not a Kenyan mobile number."""
 
 
 class NoPhone(InvalidPhone):
@@ -28,28 +28,34 @@ class NoPhone(InvalidPhone):
 
 
 class PhoneTooShort(InvalidPhone):
-    """It begins like a Kenyan mobile number, and digits are missing."""
+    """The text begins like a Kenyan mobile number, and digits are missing."""
 
 
 class PhoneTooLong(InvalidPhone):
-    """It begins like a Kenyan mobile number, and has more digits than one."""
+    """The text begins like a Kenyan mobile number, and has too many digits."""
 
 
 def parse_msisdn(typed: str) -> str:
-    """Turn what a shopper typed or pasted into an MSISDN as Daraja takes it.
+    """Read a number that a shopper typed or pasted, as Daraja takes it.
 
     Args:
         typed: `07…`, `01…`, `7…`, `254…`, also with `+`, `00`, `000` or `tel:` in front and with a
-            0 after the country code; with whatever blanks, dashes, brackets and dots.
+            0 after the country code; with any blanks, dashes, brackets and dots.
 
     Returns:
         Twelve digits, `2547XXXXXXXX` or `2541XXXXXXXX`.
 
     Raises:
-        NoPhone, PhoneTooShort, PhoneTooLong: what is wrong is known.
-        InvalidPhone: anything else.
+        NoPhone: nothing was typed.
+        PhoneTooShort: digits are missing.
+        PhoneTooLong: there are too many digits.
+        InvalidPhone: the text is no Kenyan mobile number for another reason.
     """
-    written = "".join(filter(_belongs, unicodedata.normalize("NFKC", typed)))
+    written = "".join(
+        each
+        for each in unicodedata.normalize("NFKC", typed)
+        if each not in SEPARATORS and unicodedata.category(each) not in _BESIDE
+    )
     if not written:
         raise NoPhone("nothing was typed")
     called = _CALLED.fullmatch(written)
@@ -63,11 +69,7 @@ def parse_msisdn(typed: str) -> str:
     return f"254{line}"
 
 
-def _belongs(character: str) -> bool:
-    return character not in SEPARATORS and unicodedata.category(character) not in _BESIDE
-
-
 def mask_msisdn(msisdn: str) -> str:
-    """The number as a page may show it: `254712345678` becomes `0712•••678`."""
+    """Write a number as a page may show it: `254712345678` becomes `0712•••678`."""
     national = "0" + msisdn.removeprefix("254")
     return f"{national[:4]}•••{national[-3:]}"

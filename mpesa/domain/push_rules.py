@@ -1,4 +1,4 @@
-"""What comes next where a shopper asks for a push. Pure: no I/O, no clock."""
+"""The next step when a shopper asks for a push. Pure: no I/O, no clock."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from mpesa.domain.snapshot import seconds_left, wait_left
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What decides about a push.
+    """The facts that decide about a push.
 
     Attributes:
         on_line: other orders' attempts that are marked open on the same line.
@@ -30,11 +30,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done about this request already.
+    """The steps that were already taken for this request.
 
     Attributes:
-        counted: it counts against the limits of its line and its address.
-        asked: the attempts that Daraja was to be asked about.
+        counted: it was counted against the limits of its line and its sender.
+        asked: the ids of the attempts that Daraja was asked about, or was to be.
     """
 
     counted: bool = False
@@ -43,7 +43,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class CloseOld:
-    """Do what the clock should have done by now: these prompts' lives are over."""
+    """Close these attempts, as the clock should have done: the lives of their prompts are over."""
 
     transaction_ids: tuple[str, ...]
 
@@ -57,22 +57,22 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A prompt of this order is open on this very phone."""
+    """Join the prompt of this order that is open on this very phone."""
 
     transaction_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Count it against the limits: nothing but they can stop the push now."""
+    """Count the request against the limits: only they can stop the push now."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskFirst:
-    """Have Daraja asked about these once more, before the shopper is asked again.
+    """Have Daraja asked about these attempts once more, before the shopper is asked again.
 
-    A silent attempt may have been paid. So may one that a query alone called failed while its
-    prompt could still be answered: such answers are known to be wrong at times.
+    A silent attempt may have been paid. So may one that only a query called failed while its prompt
+    could still be answered: such answers are known to be wrong at times.
     """
 
     attempts: tuple[Attempt, ...]
@@ -87,12 +87,13 @@ Step = CloseOld | Refuse | Join | Count | AskFirst | SendPush
 
 
 def next_step(seen: Seen, msisdn: str, now: datetime, done: Done) -> Step:
-    """Say what comes next, in the order in which refusals are told (README, `POST /stk-push`).
+    """Say what comes next, in the order of the refusals in README, `POST /stk-push`.
 
     Args:
-        seen: before the order's lock, or under it: there nothing but Join and SendPush can be done.
+        seen: read without the order's lock, or under it, where only Join and SendPush can be done.
         msisdn: the line that the push is for.
         now: aware UTC.
+        done: the steps that were taken since the request came.
     """
     attempts = seen.account.attempts
     marked_open = [each for each in (*attempts, *seen.on_line) if each.is_open]
@@ -120,7 +121,7 @@ def next_step(seen: Seen, msisdn: str, now: datetime, done: Done) -> Step:
 
 
 def _left(attempt: Attempt, now: datetime) -> int:
-    """Whole seconds until the prompt is over; it is not, so at least one."""
+    """Whole seconds until the prompt is over, at least one."""
     return seconds_left(attempt.prompt_end(now), now) or 1
 
 

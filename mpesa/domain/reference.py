@@ -1,4 +1,4 @@
-"""A merchant's reference of an order, and what of it the payer's prompt shows."""
+"""A merchant's reference of an order, and the part of it that the payer's prompt shows."""
 
 import re
 from typing import TypeGuard
@@ -9,15 +9,15 @@ _REFERENCE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
 
 
 def is_reference(value: object) -> TypeGuard[str]:
-    """Whether it is 1 to 64 of `A-Z a-z 0-9 . _ / -`."""
+    """Whether a value is a text of 1 to 64 of `A-Z a-z 0-9 . _ / -`."""
     return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
 def account_reference(reference: str) -> str:
-    """What Daraja takes of a reference: all of it, or its last 12 characters, where orders differ.
+    """The part of a reference that Daraja takes: its last 12 characters, in which orders differ.
 
     Raises:
-        ValueError: it is no reference.
+        ValueError: the text is no reference.
     """
     if not is_reference(reference):
         raise ValueError("a reference is 1 to 64 of A-Z, a-z, 0-9, '.', '_', '/' and '-'")

@@ -1,4 +1,4 @@
-"""Why an order is not made, found, paid or cancelled; web translates each into its problem.
+"""Refusals to make, find, pay or cancel an order; web translates each into its problem.
 
 OrderError
 ├── OrderNotFound
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 
 class OrderError(Exception):
-    """Why an order is not made, found, paid or cancelled."""
+    """The order is not made, found, paid or cancelled."""
 
 
 class OrderNotFound(OrderError):
@@ -24,15 +24,15 @@ class OrderNotFound(OrderError):
 
 
 class OrderPaid(OrderError):
-    """It is paid: there is nothing left to pay or to cancel."""
+    """The order is paid: there is nothing left to pay or to cancel."""
 
 
 class OrderClosed(OrderError):
-    """It was cancelled or has expired."""
+    """The order was cancelled or has expired."""
 
 
 class EndsAtNoTime(OrderError):
-    """Its end has passed before it began, or is further away than anybody can mean."""
+    """The order's end has passed, or is further away than a merchant can mean."""
 
 
 class KeyReused(OrderError):
@@ -41,10 +41,10 @@ class KeyReused(OrderError):
 
 @dataclass
 class MustWait(OrderError):
-    """The same may be taken later.
+    """The same request may be accepted later.
 
     Attributes:
-        seconds: until then.
+        seconds: the time until then.
     """
 
     seconds: int

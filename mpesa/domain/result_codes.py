@@ -45,7 +45,7 @@ FAILED_REASONS = frozenset(Reason) - PENDING_REASONS - SUCCESS_REASONS
 
 
 class WaitFrom(StrEnum):
-    """What a wait before the next push is counted from."""
+    """The moment from which a wait before the next push is counted."""
 
     PUSH = "push"
     FAILURE = "failure"
@@ -56,9 +56,9 @@ class FailureRule:
     """How a failure is treated.
 
     Attributes:
-        final: no change is expected any more (from a callback or a clear refusal).
+        final: no later change is expected (after a callback or a clear refusal).
         wait_seconds: how long the next push of the order has to wait.
-        wait_from: what that wait is counted from.
+        wait_from: the moment from which that wait is counted.
         blocks_retry: during the wait the page offers no new push at all.
     """
 
@@ -68,8 +68,8 @@ class FailureRule:
     blocks_retry: bool = False
 
 
-# A prompt may live on a phone for 180 s, and a line stays locked for one to three minutes after a
-# push (Daraja docs, M-PESA Express, and the older FAQ): that is where the waits come from.
+# The waits: a prompt may live on a phone for 180 s, and a line stays locked for one to three
+# minutes after a push (Daraja docs, M-PESA Express, and the older FAQ).
 RULES: dict[Reason, FailureRule] = {
     Reason.CANCELLED: FailureRule(final=False),
     Reason.INSUFFICIENT_FUNDS: FailureRule(final=True),
@@ -113,10 +113,10 @@ _REASON_OF_CODE: dict[str, Reason] = {
 
 
 def reason_of_callback(code: str) -> Reason | None:
-    """The reason behind a failure code in a callback.
+    """Find the reason behind a failure code in a callback.
 
     Returns:
-        `unknown_code` where nobody knows it; None for 4999, which is no result.
+        `unknown_code` where the code is not documented; None for 4999, which is no result.
     """
     if code == UNDER_WAY_CODE:
         return None
@@ -124,11 +124,11 @@ def reason_of_callback(code: str) -> Reason | None:
 
 
 def reason_of_query(code: str, asked_after: timedelta) -> Reason | None:
-    """The reason behind a failure code in the answer to a query.
+    """Find the reason behind a failure code in the answer to a query.
 
     Args:
-        code: `ResultCode` of the answer.
-        asked_after: time from the push to the question.
+        code: the `ResultCode` of the answer.
+        asked_after: the time from the push to the question.
 
     Returns:
         None where the answer tells nothing: 4999 (still under processing), unknown codes, and

@@ -16,7 +16,8 @@ _PENDING = (
     *(timedelta(minutes=each) for each in _MINUTES),
     *(timedelta(hours=each) for each in _HOURS),
 )
-# A success after a failure is reported, if rarely: looked for a few times, after everybody else.
+# Daraja reports a success after a failure, if rarely: it is looked for a few times, after all other
+# questions.
 _FAILED = (*(timedelta(minutes=each) for each in (3, 15, 60)), timedelta(hours=24))
 
 # After this only the merchant's statement can tell.
@@ -27,7 +28,7 @@ RECEIPT_EXPECTED = timedelta(hours=24)
 
 
 def decides(attempt: Attempt) -> tuple[object, ...]:
-    """What of an attempt decides when it is asked about; where it changes, a new plan is due."""
+    """The fields of an attempt on which the plan depends; when one changes, a new plan is due."""
     return (
         attempt.status,
         attempt.final,
@@ -39,10 +40,13 @@ def decides(attempt: Attempt) -> tuple[object, ...]:
 
 
 def next_question(attempt: Attempt, after: datetime) -> datetime | None:
-    """The first planned moment later than `after`; None: nothing is planned any more.
+    """Find the first planned moment later than `after`; None: nothing more is planned.
 
-    For a SUCCESS without its receipt, and at the end of a silence, the moment is the one at which
-    a person takes over.
+    For a SUCCESS without its receipt, and at the end of a silence, it is the moment at which a
+    person takes over.
+
+    Args:
+        after: aware UTC.
     """
     if attempt.status is Status.PENDING:
         plan = (*_PENDING, SILENT_WITH_ID) if attempt.has_id else (SILENT_WITHOUT_ID,)
@@ -56,12 +60,15 @@ def next_question(attempt: Attempt, after: datetime) -> datetime | None:
 
 
 def after_question(attempt: Attempt, asked_at: datetime) -> datetime | None:
-    """The next planned moment once a question was asked about a transaction that has an id.
+    """Find the next planned moment once a question was asked about a transaction that has an id.
 
-    For a PENDING one the end of silence is never passed over: a question that is asked at that
-    very moment would otherwise hide the transaction from the person who takes over then.
-    A failure of which a callback said paid is asked about until an answer, or that there was none,
-    is recorded: a process that ends meanwhile must not be the last to know of it.
+    The end of silence of a PENDING transaction is never skipped: a question at that very moment
+    would otherwise hide the transaction from the person who takes over then. A failure that a
+    callback called paid is asked about until an answer, or the lack of one, is recorded: a process
+    that ends meanwhile must not be the last to know of it.
+
+    Args:
+        asked_at: aware UTC.
     """
     if attempt.status is Status.FAILED and attempt.success_claimed:
         return asked_at + _FAILED[0]

@@ -1,6 +1,6 @@
 """State + evidence -> decision: the one table that says what becomes of a transaction.
 
-Pure: no I/O, no clock. `ledger.record()` writes down what is decided here.
+Pure: no I/O, no clock. `ledger.record()` writes the decisions down.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,11 @@ from mpesa.domain.why import Why
 
 @dataclass(frozen=True)
 class PushAnswered:
-    """Daraja took the push and named it."""
+    """Daraja accepted the push and gave it ids.
+
+    Attributes:
+        ids_taken: another transaction has its CheckoutRequestID.
+    """
 
     merchant_request_id: str
     checkout_request_id: str
@@ -40,7 +44,7 @@ class PushFailed:
 
 @dataclass(frozen=True)
 class PushUnconfirmed:
-    """Nobody knows whether the push ran: the prompt may be on the phone."""
+    """It is unknown whether the push ran: the prompt may be on the phone."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class CallbackReceived:
         listed: it came from an address that may be believed.
         ids_taken: another transaction has its CheckoutRequestID.
         receipt_holder: the id of another transaction that has its receipt.
-        rough: what an unreadable body claims, as far as it can be made out.
+        rough: the claims of an unreadable body, as far as they can be made out.
     """
 
     result: StkResult | None
@@ -67,10 +71,10 @@ class QueryAnswered:
     """Daraja's answer about our CheckoutRequestID; it carries neither receipt nor amount.
 
     Attributes:
-        sets_wait: False where a shopper asks for the next push right now: to be told of an old
-            failure then is no reason to wait again.
-        kept_receipt: named by a callback of this transaction that was kept and not believed, and
-            whose amount and ids agree.
+        sets_wait: False where a shopper asks for the next push right now: news of an old failure
+            is then no reason to wait again.
+        kept_receipt: the receipt in a callback of this transaction that was kept and not believed,
+            and whose amount and ids agree.
         receipt_holder: the id of another transaction that has that receipt.
     """
 
@@ -85,8 +89,7 @@ class QueryUnanswered:
     """Daraja was asked and told nothing: still under processing, busy, or no answer at all.
 
     Attributes:
-        paid_unnamed: it said that a payment was paid, and named another one than was asked about,
-            or none.
+        paid_unnamed: it said that a payment was paid, and named another payment, or none.
     """
 
     paid_unnamed: bool = False
@@ -94,7 +97,7 @@ class QueryUnanswered:
 
 @dataclass(frozen=True)
 class WaitOver:
-    """The shopper's wait is over and nothing was heard."""
+    """The shopper's wait is over, and no result has come."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class PromptOver:
 
 @dataclass(frozen=True)
 class SilenceTooLong:
-    """Nothing was heard for so long that only a person can find out."""
+    """No result has come for so long that only a person can find out."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class ClockStepped:
     """The server's clock stepped while the attempt was under way.
 
     Attributes:
-        seen: the attempt's times at the look before; None: begun since.
+        seen: the attempt's times at the look before; None: it was begun since.
     """
 
     step: steps.Step
@@ -121,11 +124,12 @@ class ClockStepped:
 
 @dataclass(frozen=True)
 class TimesAhead:
-    """Times of the attempt lie further in the future than their rules allow: written by a clock
-    that was ahead, and was put back since.
+    """Times of the attempt lie further in the future than their rules allow.
+
+    They were written by a clock that was ahead, and was put back since.
 
     Attributes:
-        by: how far it was seen to step back; zero where nobody saw it.
+        by: how far the clock was seen to step back; zero where no worker saw it.
     """
 
     by: timedelta = timedelta(0)
@@ -138,10 +142,10 @@ class CodeTyped:
 
 @dataclass(frozen=True)
 class ReceiptClaimed:
-    """Another transaction's callback names the receipt that this one has by a person's word alone.
+    """Another transaction's callback names the receipt that this one has only by a person's word.
 
     Attributes:
-        claimant: that transaction's id.
+        claimant: the other transaction's id.
     """
 
     claimant: str
@@ -149,7 +153,11 @@ class ReceiptClaimed:
 
 @dataclass(frozen=True)
 class OperatorSaysPaid:
-    """A person checked the statement and found the money."""
+    """A person checked the statement and found the money.
+
+    Attributes:
+        receipt_holder: the id of another transaction that has the receipt.
+    """
 
     receipt: str
     receipt_holder: str | None = None
@@ -162,7 +170,7 @@ class OperatorSaysNotPaid:
 
 @dataclass(frozen=True)
 class OperatorAsks:
-    """A person wants Daraja asked at once."""
+    """A person wants Daraja to be asked at once."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ class OperatorLooked:
 
 @dataclass(frozen=True)
 class ReviewSettled:
-    """A person dealt with what was contradictory; the state stays what it is."""
+    """A person dealt with the contradiction; the state stays as it is."""
 
 
 Evidence = (
@@ -199,22 +207,24 @@ Evidence = (
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of the transaction, and why.
+    """The new state of the transaction, and the reason for it.
 
     Attributes:
+        why: the word for the reason.
+        about: the subject of that word: an id, a reason, a time.
         retry_at: when the order's next push may go out; None: no wait.
         prompt_ends_at: when the prompt's longest life is over; None: as it was.
-        times: the transaction's from now on; None: as they were.
+        times: the transaction's times from now on; None: as they were.
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
-        disputes_amount: from now on a query's word does not suffice for a success.
-        success_claimed: the attempt's from now on; failed_by_query likewise.
+        disputes_amount: from now on, a query's word does not suffice for a success.
+        success_claimed: the attempt's field from now on; so is failed_by_query.
         contests: the id of a transaction whose receipt was named by this one's own callback.
-        needs_review: a person must look; never takes an earlier flag away.
-        settles_review: a person has looked; takes an earlier flag away, unless there is new doubt.
+        needs_review: a person must look; it never takes an earlier flag away.
+        settles_review: a person has looked; it takes an earlier flag away, unless there is new
+            doubt.
         ask_now: Daraja is to be asked at once.
         closes: the attempt is no longer open.
-        replan: when Daraja is asked next is to be worked out anew.
-        about: what the word is about: an id, a reason, a time.
+        replan: the time of the next question is to be worked out anew.
     """
 
     status: Status
@@ -239,7 +249,7 @@ class Decision:
 
     @property
     def text(self) -> str:
-        """What its row keeps of why it was made."""
+        """The reason as the decision's row keeps it."""
         return f"{self.why}: {self.about}" if self.about else self.why.value
 
 
@@ -249,12 +259,12 @@ def decide(  # noqa: C901 - a case for each kind of evidence
     """Say what becomes of a transaction.
 
     Args:
-        attempt: what is known of it.
-        evidence: what was heard.
-        now: aware UTC time of the decision.
+        attempt: the transaction, as it is known.
+        evidence: the new evidence about it.
+        now: the time of the decision, aware UTC.
 
     Returns:
-        The decision. SUCCESS never leaves; money is never dropped; silence is never a failure.
+        The decision. A SUCCESS stays; money is never dropped; silence is never a failure.
     """
     match evidence:
         case PushAnswered():
@@ -302,18 +312,18 @@ def apply(
 ) -> tuple[Account, Decision]:
     """Let a decision take effect on an order and its attempts.
 
-    The first success pays the order, of which its other attempts hear. Paid twice, or paid after
-    its end: taken all the same, and a person gives it back.
+    The first success pays the order, which the snapshots of its other attempts show. Money that
+    comes twice, or after the order's end, is kept all the same, and a person gives it back.
 
     Args:
-        account: as it was when that was decided.
-        attempt: the one of the account that it was decided on.
+        account: as it was when the decision was made.
+        attempt: the attempt of the account that was decided on.
         now: aware UTC.
-        share: whose share of the questions pays where Daraja is to be asked at once.
+        share: a mark of the sender whose share of the questions pays if Daraja is asked at once.
 
     Returns:
-        The account from now on, and the decision with what the order's state adds to it. A `seq`
-        has grown where a snapshot shows something else.
+        The account from now on, and the decision with what the order's state adds to it. The `seq`
+        of every attempt whose snapshot differs has grown.
     """
     pays = decision.status is Status.SUCCESS and attempt.status is not Status.SUCCESS
     status = account.status(now)
@@ -329,7 +339,7 @@ def apply(
     if _looks_alike(attempt, after):
         return account.changed(after), decision
     changed = account.changed(after.heard(now))
-    # The other attempts of a paid order say whether there is a prompt to be cancelled.
+    # The snapshots of a paid order's other attempts say whether there is a prompt to cancel.
     if status is OrderStatus.PAID and view.prompt_left(account, now) != view.prompt_left(
         changed, now
     ):
@@ -365,7 +375,7 @@ def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:
 def _planned(
     before: Attempt, after: Attempt, decision: Decision, now: datetime, share: str | None
 ) -> Attempt:
-    """When Daraja is asked next; what is urgent for better reasons does not become a stranger's."""
+    """Plan the next question; one that is urgent for a better reason stays no stranger's."""
     if decision.times is not None:
         return replace(after, next_ask_at=decision.times.next_ask_at)
     if decision.replan or schedule.decides(after) != schedule.decides(before):
@@ -376,7 +386,7 @@ def _planned(
     better = after.ask_urgently and after.urgent_for is None
     return replace(
         after,
-        # What is due already keeps its place among what is due longest.
+        # A question that is due already keeps its place among those that have been due longest.
         next_ask_at=min(after.next_ask_at or now, now),
         ask_urgently=True,
         urgent_for=None if better else share,
@@ -384,7 +394,7 @@ def _planned(
 
 
 def _looks_alike(before: Attempt, after: Attempt) -> bool:
-    """Whether snapshots show the same of both, and let a page do the same."""
+    """Whether the snapshots of both are the same, and let a page do the same."""
     return (
         before.status is after.status
         and before.reason is after.reason
@@ -438,7 +448,8 @@ def _callback_received(attempt: Attempt, evidence: CallbackReceived, now: dateti
         return _ask(attempt, why, needs_review=doubtful)
     if result is None:
         return _unreadable(attempt, evidence)
-    if attempt.forgotten and (result.code != PAID_CODE or _tells_nothing_new(attempt, result)):
+    repeats_receipt = result.receipt is not None and result.receipt == attempt.receipt
+    if attempt.forgotten and (result.code != PAID_CODE or repeats_receipt):
         return _unchanged(attempt, Why.CALLBACK_AFTER_FORGETTING)
     if evidence.ids_taken or _ids_disagree(attempt, result):
         return _unchanged(attempt, Why.CALLBACK_NAMES_OTHER_IDS, needs_review=True)
@@ -470,7 +481,7 @@ def _query_unanswered(attempt: Attempt, evidence: QueryUnanswered) -> Decision:
     told_nothing = _query_told_nothing(attempt)
     if not evidence.paid_unnamed:
         return told_nothing
-    # Somebody paid, and nobody can say who: never believed, and not to be passed over either.
+    # A payer paid, and the answer does not say which: it is not believed, and not ignored either.
     return replace(told_nothing, why=Why.QUERY_PAID_UNNAMED, about="", needs_review=True)
 
 
@@ -511,7 +522,7 @@ def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decisio
     if attempt.receipt not in (None, evidence.receipt):
         return _unchanged(attempt, Why.OPERATOR_NAMES_OTHER_RECEIPT, needs_review=True)
     paid = _paid(attempt, evidence.receipt, Why.OPERATOR_FOUND_MONEY)
-    # A receipt that is filled in later says nothing of what else is in doubt, such as money twice.
+    # A receipt that is filled in later settles no other doubt, such as money that came twice.
     return replace(paid, settles_review=attempt.status is not Status.SUCCESS)
 
 
@@ -551,7 +562,7 @@ def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
 
 
 def _query_told_nothing(attempt: Attempt) -> Decision:
-    """What is PENDING is asked about for 72 hours; of a failure nobody might hear again."""
+    """A PENDING attempt is asked about for 72 hours; a claim about a failure goes to a person."""
     if attempt.status is Status.FAILED and attempt.success_claimed:
         return _claim_not_proven(attempt)
     return _unchanged(attempt, Why.QUERY_TOLD_NOTHING)
@@ -563,7 +574,7 @@ def _claim_not_proven(attempt: Attempt, told: str = "") -> Decision:
 
 
 def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
-    """Never believed; but it may name the receipt of what a query told, or another amount."""
+    """The body is not believed, but may name a proven payment's receipt, or another amount."""
     rough = evidence.rough
     if rough is None or rough.code != PAID_CODE:
         return _ask(attempt, Why.CALLBACK_UNREADABLE)
@@ -579,12 +590,12 @@ def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
 
 
 def kept_receipt(attempt: Attempt, result: StkResult) -> str | None:
-    """The receipt that a callback names, though the callback itself was not believed.
+    """Find the receipt in a callback that was not believed.
 
-    A query's 0 proves the payment; which receipt is its own, such a callback may tell.
+    A query's 0 proves the payment, and such a callback may then tell its receipt.
 
     Args:
-        result: what the callback claims, as far as it can be made out.
+        result: the callback's claims, as far as they can be made out.
 
     Returns:
         None where its amount or its ids are not this attempt's, or it names no receipt.
@@ -607,7 +618,7 @@ def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Dec
     why = Why.CALLBACK_OF_UNKNOWN_CODE if unknown else Why.CALLBACK_SAYS_FAILED
     failed = _failed(attempt, reason, now, why, reason)
     if attempt.status is Status.FAILED and attempt.reason is reason:
-        failed = replace(failed, retry_at=attempt.retry_at)  # told twice, waited for once
+        failed = replace(failed, retry_at=attempt.retry_at)  # a repeated failure begins no new wait
     if attempt.success_claimed:
         failed = replace(failed, why=Why.CALLBACK_SAYS_OTHERWISE, ask_now=True)
     return replace(
@@ -618,14 +629,14 @@ def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Dec
 
 
 def _adopted(attempt: Attempt, result: StkResult) -> tuple[str | None, str | None] | None:
-    """A callback that overtook the push's answer brings the ids with it."""
+    """The ids of a callback that overtook the push's answer."""
     if attempt.checkout_request_id is not None or result.checkout_request_id is None:
         return None
     return result.merchant_request_id, result.checkout_request_id
 
 
 def _contradicts(attempt: Attempt, merchant_id: str | None, checkout_id: str | None) -> bool:
-    """An id is told, and it is another than ours. What is not told contradicts nothing."""
+    """Whether an id is named that differs from ours; a missing id contradicts nothing."""
     known = (attempt.merchant_request_id, attempt.checkout_request_id)
     return any(
         ours is not None and theirs is not None and ours != theirs
@@ -644,10 +655,6 @@ def _lacks_merchant_id(attempt: Attempt, result: StkResult) -> bool:
 def _is_ours(attempt: Attempt, result: StkResult) -> bool:
     names_it = result.checkout_request_id is not None and not _ids_disagree(attempt, result)
     return names_it and attempt.checkout_request_id is not None
-
-
-def _tells_nothing_new(attempt: Attempt, result: StkResult) -> bool:
-    return result.receipt is not None and result.receipt == attempt.receipt
 
 
 def _ids_disagree(attempt: Attempt, result: StkResult) -> bool:
@@ -696,7 +703,7 @@ def _taken(attempt: Attempt, holder: str) -> Decision:
 
 
 def _timed(attempt: Attempt, times: Times, why: Why, by: str = "") -> Decision:
-    """Times that are put right; the decision keeps the beginning that was shown before."""
+    """Put times right; the decision's row keeps the beginning that was shown before."""
     before = attempt.created_at.isoformat(timespec="seconds")
     told = _unchanged(attempt, why, by + before)
     return replace(told, retry_at=times.retry_at, prompt_ends_at=times.prompt_ends_at, times=times)
@@ -720,13 +727,13 @@ def _unchanged(
 
 
 def _ask(attempt: Attempt, why: Why, about: str = "", *, needs_review: bool = False) -> Decision:
-    """Daraja is asked at once; where no id is known there is nothing to ask with, so a person."""
+    """Have Daraja asked at once; without an id to ask with, a person has to look."""
     nothing_to_ask_with = attempt.checkout_request_id is None or attempt.forgotten
     unchanged = _unchanged(attempt, why, needs_review=needs_review or nothing_to_ask_with)
     return replace(unchanged, ask_now=not nothing_to_ask_with)
 
 
 def _ask_whether_paid(attempt: Attempt, why: Why) -> Decision:
-    """As `_ask`, for a claim that no person has to look at if Daraja's answer proves it."""
+    """As `_ask`, for a claim that needs no person if Daraja's answer proves it."""
     asked = _ask(attempt, why)
     return replace(asked, success_claimed=asked.ask_now)

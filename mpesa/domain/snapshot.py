@@ -1,4 +1,4 @@
-"""The one picture of a transaction that push and poll both deliver; web adds the message."""
+"""The one view of a transaction that pushes and polls both deliver; web adds the message."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mpesa.domain.result_codes import RULES, Status
 
 
 class Snapshot(TypedDict):
-    """The snapshot without its message, in the order in which it is written."""
+    """The snapshot without its message; its fields are written in this order."""
 
     transaction_id: str
     order_id: str
@@ -41,7 +41,7 @@ class Retry:
 
     Attributes:
         allowed: the page may offer it.
-        after: whole seconds still to wait; None: none, or not allowed.
+        after: whole seconds still to wait; None: there is no wait, or it is not allowed.
     """
 
     allowed: bool
@@ -53,7 +53,7 @@ def may_retry(*, order_open: bool, attempt_open: bool, newest: Attempt, now: dat
 
     Args:
         order_open: the order is neither paid, cancelled nor expired.
-        attempt_open: any attempt of the order is open, the clock considered.
+        attempt_open: an attempt of the order is open, also by the clock.
         newest: its newest attempt.
         now: aware UTC.
     """
@@ -66,9 +66,10 @@ def may_retry(*, order_open: bool, attempt_open: bool, newest: Attempt, now: dat
 
 
 def wait_left(newest: Attempt, now: datetime) -> int | None:
-    """Whole seconds that the newest attempt's failure asks to wait; None where none are left.
+    """Whole seconds of the wait after the newest attempt's failure; None where none are left.
 
-    Never more than its rule: an end further away was written before a step back of the clock.
+    They are never more than the rule's: an end further away was written before the clock stepped
+    back.
     """
     if newest.retry_at is None or newest.reason not in RULES:
         return None
@@ -84,7 +85,7 @@ def seconds_left(until: datetime | None, now: datetime) -> int | None:
 
 
 def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
-    """Seconds until a client's next poll: soon while a PIN is likely, thinning out with silence."""
+    """Seconds until a client's next poll: few while a PIN is likely, more after a long silence."""
     if final:
         return 60
     if status is not Status.PENDING:
@@ -93,12 +94,12 @@ def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
 
 
 def of_account(account: Account, now: datetime) -> list[Snapshot]:
-    """The snapshots of an order's transactions, newest first."""
+    """Draw the snapshots of an order's transactions, newest first."""
     return [draw(account, each, now) for each in account.attempts]
 
 
 def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
-    """Draw the snapshot; times are UTC with whole seconds, the phone is masked.
+    """Draw a transaction's snapshot; times are UTC with whole seconds, and the phone is masked.
 
     Args:
         attempt: one of the account's.
@@ -137,5 +138,5 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-11-24T09:00:00Z`."""
+    """Write a time as `2026-11-24T09:00:00Z`."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

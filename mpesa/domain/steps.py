@@ -1,7 +1,7 @@
 """How far the clock is off, and what becomes of a transaction's times when it steps.
 
-A machine whose clock ran ahead is put right, or the other way round: what was written before was
-told by another clock. A time that lies further in the future than its own rule allows was written
+When a clock that ran ahead is put right, or the other way round, the times that were written before
+belong to another clock. A time that lies further in the future than its own rule allows was written
 before a step back.
 """
 
@@ -12,23 +12,27 @@ from mpesa.domain import schedule
 from mpesa.domain.attempt import OPEN_UNANSWERED, Attempt, Times
 from mpesa.domain.result_codes import RULES
 
-# As much as the clocks of several workers may differ by themselves: this alone is no step.
+# The clocks of several workers may differ by this much without a step.
 CLOCKS_DIFFER = timedelta(seconds=10)
 _A_SECOND = timedelta(seconds=1)
 
 
-# The password of a push is made from the time, and nobody says how much Daraja forgives; a machine
-# whose clock is kept is off by less than one second.
+# The password of a push is made from the time, and it is not documented how much Daraja forgives; a
+# clock that is kept is off by less than one second.
 MOST_SKEW = timedelta(seconds=30)
 
 
 def skew(theirs: datetime, sent_at: datetime, got_at: datetime) -> timedelta:
-    """How far our clock is ahead of a server's, at least; negative: behind; zero: none that shows.
+    """Measure how far our clock is ahead of a server's, at least.
 
     Args:
-        theirs: what its answer's `Date` says (RFC 9110, 6.6.1): whole seconds, rounded down, and
-            told at some time while the request was under way.
-        sent_at, got_at: when it was sent and answered, by our clock.
+        theirs: the `Date` of its answer (RFC 9110, 6.6.1): whole seconds, rounded down, and read at
+            some time while the request was under way.
+        sent_at: when the request was sent, by our clock.
+        got_at: when it was answered, by our clock.
+
+    Returns:
+        Negative: our clock is behind; zero: no difference shows.
     """
     least = sent_at - theirs - timedelta(seconds=1)
     most = got_at - theirs
@@ -41,8 +45,8 @@ class Step:
 
     Attributes:
         by: how far the clock stepped; negative: back.
-        passed: since the look before, by a clock that does not step; the step lies within.
-        noticed_at: by the clock after the step.
+        passed: the time since the look before, by a clock that does not step; the step lies within.
+        noticed_at: when the step was noticed, by the clock after it.
     """
 
     by: timedelta
@@ -50,9 +54,10 @@ class Step:
     noticed_at: datetime
 
     def is_told_since(self, moment: datetime, now: datetime) -> bool:
-        """Whether what happened at a moment, by the row, may have been told by the clock as it is.
+        """Whether a moment in a row may have been read from the clock after the step.
 
         Args:
+            moment: as the row has it.
             now: no earlier than `noticed_at`.
         """
         return self.noticed_at - self.passed - _A_SECOND <= moment <= now + _A_SECOND
@@ -70,12 +75,13 @@ def concerns(times: Times, seen: Times | None, step: Step) -> bool:
 def stepped(
     times: Times, seen: Times | None, step: Step, now: datetime, wait: timedelta
 ) -> Times | None:
-    """The same times by the clock after a step that was measured.
+    """Move times to the clock after a step that was measured.
 
     Args:
-        seen: at the look before the step; None: begun since.
+        times: the attempt's, now.
+        seen: the attempt's at the look before the step; None: it was begun since.
         now: by the clock after the step.
-        wait: the longest that `retry_at` may lie in the future.
+        wait: the longest time for which `retry_at` may lie in the future.
 
     Returns:
         None where another worker has done it.
@@ -94,9 +100,9 @@ def stepped(
         return moment + step.by
 
     def ends(name: str, longest: timedelta) -> datetime | None:
-        """An end that was told since the look may be by either clock: by one that it can be.
+        """An end that was written since the look may be by either clock.
 
-        Where it can be by both, the later: to wait a little longer does no harm.
+        If it can be by both, the later end counts: to wait a little longer does no harm.
         """
         moment: datetime | None = getattr(times, name)
         if moment is None or moment == before(name):
@@ -111,18 +117,18 @@ def stepped(
         settled_at=happened("settled_at"),
         retry_at=ends("retry_at", wait),
         prompt_ends_at=ends("prompt_ends_at", OPEN_UNANSWERED),
-        # Too early does no harm; too late is put right by `within_their_rules`.
+        # A question too early does no harm; one too late is put right by `within_their_rules`.
         next_ask_at=planned + step.by if planned and planned == before("next_ask_at") else planned,
         ask_urgently=times.ask_urgently,
     )
 
 
 def within_their_rules(attempt: Attempt, now: datetime, by: timedelta) -> Times:
-    """The times of an attempt, none further in the future than its own rule allows.
+    """Put right the times of an attempt that lie further in the future than their rules allow.
 
     Args:
         now: aware UTC.
-        by: how far the clock was seen to step back; zero where nobody saw it.
+        by: how far the clock was seen to step back; zero where no worker saw it.
     """
 
     def back(moment: datetime, longest: timedelta) -> datetime:
@@ -140,11 +146,8 @@ def within_their_rules(attempt: Attempt, now: datetime, by: timedelta) -> Times:
         retry_at=attempt.retry_at and back(attempt.retry_at, wait),
         prompt_ends_at=attempt.prompt_ends_at and back(attempt.prompt_ends_at, OPEN_UNANSWERED),
     )
-    return replace(put_right.times, next_ask_at=_next_question(put_right, now))
-
-
-def _next_question(attempt: Attempt, now: datetime) -> datetime | None:
-    if attempt.next_ask_at is None:
-        return None
-    planned = now if attempt.ask_urgently else schedule.next_question(attempt, now)
-    return min(attempt.next_ask_at, planned or attempt.next_ask_at)
+    asked = attempt.next_ask_at
+    if asked is not None:
+        planned = now if attempt.ask_urgently else schedule.next_question(put_right, now)
+        asked = min(asked, planned or asked)
+    return replace(put_right.times, next_ask_at=asked)

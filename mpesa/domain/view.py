@@ -1,7 +1,7 @@
-"""What the page says of a transaction, decided once: what is seen, the money, the next step.
+"""What the page says of a transaction, decided once: its view, the money, the next step.
 
 The checkout page, with and without its script, polls, sockets, the merchant's API and mobile
-clients all show these three words; none of them decides anything of its own.
+clients all show these three words, and none of them decides on its own.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from enum import StrEnum
 from mpesa.domain.attempt import Account, Attempt, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 
-# Daraja tells of these while the prompt may still be on the phone, to be answered.
+# Daraja reports these failures while the prompt may still be on the phone, to be answered.
 _OUTLIVED_BY_THE_PROMPT = frozenset(
     {Reason.UNREACHABLE, Reason.EXPIRED, Reason.SYSTEM_BUSY, Reason.CLOSED_BY_OPERATOR}
 )
-# Where the line is the reason, or the number, the same one would fail again.
+# Failures that lie with the line or the number, so that the same number would fail again.
 _ANOTHER_NUMBER_HELPS = frozenset(
     {Reason.PIN_LOCKED, Reason.OVER_LIMIT, Reason.DECLINED, Reason.PUSH_REFUSED}
 )
@@ -33,7 +33,7 @@ class View(StrEnum):
 
 
 class Money(StrEnum):
-    """Whether money was taken, as far as anybody can say now."""
+    """Whether money was taken, as far as is known now."""
 
     TAKEN = "taken"
     NOT_TAKEN = "not_taken"
@@ -41,7 +41,7 @@ class Money(StrEnum):
 
 
 class Next(StrEnum):
-    """The one thing for the shopper to do; `can_retry` and `retry_after` say when."""
+    """The shopper's next step; `can_retry` and `retry_after` say when."""
 
     ENTER_PIN = "enter_pin"
     WAIT = "wait"
@@ -66,7 +66,7 @@ def prompt_left(account: Account, now: datetime) -> bool:
 
 
 def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
-    """Decide what is said of an attempt; the first rule that fits counts.
+    """Decide what a page says of an attempt; the first rule that applies counts.
 
     Args:
         attempt: one of the account's; None for the page of an order that has none yet.
@@ -89,7 +89,10 @@ def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
     if pending:
         return Said(View.CHECKING, Money.UNKNOWN, Next.WAIT)
     money = Money.UNKNOWN if _money_in_doubt(attempt, now) else Money.NOT_TAKEN
-    return Said(View.FAILED, money, _way_on(attempt.reason))
+    if attempt.reason in _ANOTHER_NUMBER_HELPS:
+        return Said(View.FAILED, money, Next.OTHER_NUMBER)
+    misconfigured = attempt.reason is Reason.MISCONFIGURED
+    return Said(View.FAILED, money, Next.NONE if misconfigured else Next.RETRY)
 
 
 def _may_be_answered(attempt: Attempt, now: datetime) -> bool:
@@ -104,9 +107,3 @@ def _money_in_doubt(failed: Attempt, now: datetime) -> bool:
         return True
     outlived = failed.reason in _OUTLIVED_BY_THE_PROMPT and not failed.final
     return outlived and now < failed.prompt_end(now)
-
-
-def _way_on(reason: Reason) -> Next:
-    if reason in _ANOTHER_NUMBER_HELPS:
-        return Next.OTHER_NUMBER
-    return Next.NONE if reason is Reason.MISCONFIGURED else Next.RETRY

@@ -1,4 +1,4 @@
-"""What the merchant's server is told, when it is told again, and how a message looks."""
+"""The messages for the merchant's server: what calls for one, how it looks, when it is repeated."""
 
 import json
 import re
@@ -15,19 +15,19 @@ FOR_PAGES = ("view", "next")
 
 
 class MessageType(StrEnum):
-    """What a message tells of."""
+    """The subject of a message."""
 
     SUCCEEDED = "transaction.succeeded"
     FAILED = "transaction.failed"
     NEEDS_REVIEW = "transaction.needs_review"
 
 
-# Of a message that is sent on demand, and tells of no transaction.
+# The type of a message that is sent on demand and tells of no transaction.
 TEST = "webhook.test"
 
 
 def due(before: Attempt, after: Attempt) -> list[MessageType]:
-    """The messages that a change of one transaction calls for, in the order of their sending."""
+    """Say which messages the change of a transaction calls for, in the order of their sending."""
     types: list[MessageType] = []
     if after.status is Status.SUCCESS and _success(before) != _success(after):
         types.append(MessageType.SUCCEEDED)
@@ -38,23 +38,23 @@ def due(before: Attempt, after: Attempt) -> list[MessageType]:
     return types
 
 
-def _success(told: Attempt) -> tuple[object, ...]:
-    return told.status, told.receipt
+def _success(attempt: Attempt) -> tuple[object, ...]:
+    return attempt.status, attempt.receipt
 
 
-def _failure(told: Attempt) -> tuple[object, ...]:
-    return told.status, told.reason, told.final
+def _failure(attempt: Attempt) -> tuple[object, ...]:
+    return attempt.status, attempt.reason, attempt.final
 
 
 def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime) -> str:
-    """The JSON text that is signed and sent, in ASCII (Standard Webhooks 1.0.0, "Payload").
+    """Make the JSON text that is signed and sent, in ASCII (Standard Webhooks 1.0.0, "Payload").
 
     Args:
-        snapshot: as committed with the change; what only a page needs is left out.
-        reference: the merchant's own, of the order.
-        now: when it happened, aware UTC.
+        snapshot: as committed with the change; fields that only a page needs are left out.
+        reference: the merchant's reference of the order.
+        now: the time of the change, aware UTC.
     """
-    told: dict[str, Any] = {
+    message_body: dict[str, Any] = {
         "type": message.value,
         "timestamp": utc_text(now),
         "data": {
@@ -62,21 +62,21 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
             "reference": reference,
         },
     }
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(message_body, separators=(",", ":"))
 
 
 def test_body(now: datetime) -> str:
-    """The JSON text of a message that only shows that messages arrive and that signatures fit."""
-    told = {
+    """Make the JSON text of a message that only shows that messages arrive and can be verified."""
+    message_body = {
         "type": TEST,
         "timestamp": utc_text(now),
         "data": {"note": "Sent by flask webhooks test. It tells of no payment."},
     }
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(message_body, separators=(",", ":"))
 
 
-# How long after a failed try the next one follows: the schedule that Standard Webhooks 1.0.0
-# recommends. Ten tries in all, over three days: an endpoint that broke on a Friday is mended.
+# The time from a failed try to the next: the schedule that Standard Webhooks 1.0.0 recommends. Ten
+# tries in all, over three days, so that an endpoint that broke on a Friday is repaired in time.
 RETRY_AFTER = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -88,18 +88,18 @@ RETRY_AFTER = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-# A tenth, at random: what failed together does not come back together.
+# A tenth, at random, so that messages that failed together are not repeated together.
 _JITTER = 0.1
-# Whoever asks for more than the longest pause of the schedule would be forgotten.
+# A server that asks for more than the longest pause of the schedule gets that pause.
 LONGEST_PAUSE = RETRY_AFTER[-1]
 
 
 def pause_after(tries: int, chance: float) -> timedelta | None:
-    """How long to wait after so many failed tries; None: it is given up.
+    """The pause after a failed try; None: the message is given up.
 
     Args:
-        tries: from 1.
-        chance: from 0 to 1; lengthens the pause by a tenth at the most.
+        tries: the number of failed tries, from 1.
+        chance: from 0 to 1; it lengthens the pause by up to a tenth.
     """
     if tries > len(RETRY_AFTER):
         return None
@@ -107,21 +107,22 @@ def pause_after(tries: int, chance: float) -> timedelta | None:
 
 
 def asked_pause(header: str | None, now: datetime) -> timedelta:
-    """The pause that a `Retry-After` asks for (RFC 9110, 10.2.3), none where it is not readable.
+    """Read the pause that a `Retry-After` asks for (RFC 9110, 10.2.3).
 
     Args:
-        header: seconds or an HTTP date.
+        header: seconds or an HTTP date; None: the answer had none.
         now: aware UTC.
+
+    Returns:
+        From zero, also where the header cannot be read, to the longest pause of the schedule.
     """
     text = (header or "").strip()
-    in_seconds = re.fullmatch(r"[0-9]{1,9}", text)
-    pause = timedelta(seconds=int(text)) if in_seconds else _until(text, now)
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        pause = timedelta(seconds=int(text))
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, OverflowError, IndexError):
+            return timedelta(0)
+        pause = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
     return min(max(pause, timedelta(0)), LONGEST_PAUSE)
-
-
-def _until(text: str, now: datetime) -> timedelta:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError, IndexError):
-        return timedelta(0)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

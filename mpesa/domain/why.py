@@ -1,13 +1,13 @@
-"""Why a decision was made: words that its row keeps, and that people read as sentences."""
+"""The reasons for decisions: words in their rows, which the console shows as sentences."""
 
 from enum import StrEnum
 
 
 class Why(StrEnum):
-    """Why it was decided so.
+    """The reason for a decision.
 
-    A row has the word, and after a colon what it is about: an id, a reason, a time. Rows from
-    before there were words have English prose, and are shown as they are.
+    A row has the word, and after a colon its subject: an id, a reason, a time. Older rows have
+    English prose, and are shown as they are.
     """
 
     PUSH_TAKEN = "push_taken"
@@ -64,7 +64,7 @@ class Why(StrEnum):
     PAID_STAYS_PAID = "paid_stays_paid"
     REVIEW_SETTLED = "review_settled"
 
-    # Before what was decided otherwise.
+    # These two stand before the reason that would have been given otherwise.
     MONEY_TWICE = "money_twice"
     MONEY_FOR_CLOSED_ORDER = "money_for_closed_order"
 
@@ -72,7 +72,7 @@ class Why(StrEnum):
     FORGOTTEN_ON_REQUEST = "forgotten_on_request"
 
 
-# What rows from before there were words say in the place of these two.
+# The prose of older rows for these two.
 PROSE = {
     Why.CALLBACK_UNREADABLE: "the callback could not be read",
     Why.CALLBACK_LACKS_MERCHANT_ID: "the callback names no MerchantRequestID",
@@ -80,7 +80,7 @@ PROSE = {
 
 
 def words_of(text: str) -> tuple[list[Why], str] | None:
-    """Read what a row keeps: its words, in their order, and what the last one is about.
+    """Read the text of a row: its words, in their order, and the subject of the last one.
 
     Returns:
         None for prose.

@@ -2,7 +2,7 @@
 
 Imported first, by app.py and mpesa/simulator/__main__.py alone, when they run as the program.
 
-process        listen, serve, stop: what holds on both servers
+process        listen, serve, stop, on both servers
 on_eventlet    eventlet: its patches, its WSGI server
 on_gevent      gevent: its patches, its WSGI server
 websockets     WebSockets for gevent, which has none of its own
@@ -21,7 +21,7 @@ try:
 except SettingsError as problem:
     sys.exit(f"mpesa: {problem}")
 
-# It patches the standard library, so it comes before whatever uses that.
+# It patches the standard library, so it comes before everything that uses that.
 _server = import_module(f"mpesa.serving.on_{MODE.value}")
 
 from mpesa.serving.process import CannotListen, listen, serve_with  # noqa: E402

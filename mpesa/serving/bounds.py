@@ -1,13 +1,13 @@
-"""What connections may take, on either server."""
+"""Limits of connections, on either server."""
 
 # Every open WebSocket holds one place for as long as a shopper waits. A server's own bound (1,024
 # with eventlet) would let waiting shoppers keep Safaricom's callbacks out; memory ends long before
 # this number.
 MAX_CONNECTIONS = 100_000
-# Each connection is an open file. So many are kept for the database, Daraja, Redis and logs, but
-# not more than half of all.
+# Each connection is an open file. This many files are kept for the database, Daraja, Redis and
+# logs, but not more than half of all.
 OWN_FILES = 256
-# A browser or proxy that went away without a word is noticed after this (seconds).
+# Seconds after which a browser or proxy that went away silently is noticed.
 IDLE_CONNECTION = 75.0
 # Bytes. Browsers, Safaricom and nginx stay far below; eventlet has the same bounds by itself.
 LONGEST_HEADER = 8192

@@ -2,7 +2,7 @@
 
 import warnings
 
-# Eventlet says at every import that it is in maintenance; README.md says so once, and what to do.
+# At every import, eventlet says that it is in maintenance; README.md says so once, with what to do.
 warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
 
 import eventlet  # noqa: E402 - the filter above has to stand first
@@ -22,34 +22,32 @@ from psycopg2 import extensions  # noqa: E402
 
 from mpesa import silence  # noqa: E402
 
-
-def _until_readable(file: int, seconds: float | None, otherwise: type[Exception]) -> None:
-    hubs.trampoline(file, read=True, timeout=seconds, timeout_exc=otherwise)
-
-
-def _until_writable(file: int, seconds: float | None, otherwise: type[Exception]) -> None:
-    hubs.trampoline(file, write=True, timeout=seconds, timeout_exc=otherwise)
-
-
-# In place of eventlet's own, which has no limit: a peer that says nothing would keep a worker.
+# Eventlet's own callback has no limit: a peer that never answers would keep a worker.
 extensions.set_wait_callback(
-    partial(silence.wait, until_readable=_until_readable, until_writable=_until_writable)
+    partial(
+        silence.wait,
+        until_readable=lambda file, seconds, otherwise: hubs.trampoline(
+            file, read=True, timeout=seconds, timeout_exc=otherwise
+        ),
+        until_writable=lambda file, seconds, otherwise: hubs.trampoline(
+            file, write=True, timeout=seconds, timeout_exc=otherwise
+        ),
+    )
 )
 
 
 def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable[[], None]:
-    """Take connections from now on; returns what ends that.
+    """Take connections from now on.
 
     Args:
-        most: connections at once; more of them wait.
+        most: the most connections at once; further ones wait.
         idle: seconds that a connection may stay silent.
+
+    Returns:
+        A function that ends the taking.
     """
-    kill: Callable[[], None] = eventlet.spawn(_accept, listener, app, most, idle).kill
-    return kill
-
-
-def _accept(listener: socket.socket, app: Any, most: int, idle: float) -> None:
-    wsgi.server(
+    server = eventlet.spawn(
+        wsgi.server,
         _Listener(listener),
         app,
         log=logging.getLogger("mpesa.serving.wsgi"),
@@ -60,10 +58,12 @@ def _accept(listener: socket.socket, app: Any, most: int, idle: float) -> None:
         keepalive=idle,
         socket_timeout=idle,
     )
+    kill: Callable[[], None] = server.kill
+    return kill
 
 
 class _Listener:
-    """Outlasts a moment without free files; eventlet would never take a connection again."""
+    """Outlasts a moment without free files, after which eventlet would take no connections."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -72,7 +72,7 @@ class _Listener:
         return getattr(self._listener, name)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection.
+        """Take the next connection.
 
         Raises:
             OSError: the listener is closed.
@@ -95,22 +95,22 @@ class _Protocol(wsgi.HttpProtocol):
     environ: Any
 
     def _read_request_line(self) -> bytes:
-        """The first line; each byte alone could come just in time for ever."""
+        """Read the first line in bounded time; single bytes could come just in time for ever."""
         with eventlet.Timeout(self.server.socket_timeout, TimeoutError("too slow")):
             line: bytes = super()._read_request_line()
         return line
 
     def parse_request(self) -> bool:
-        """The headers, in bounded time too."""
+        """Read the headers, in bounded time too."""
         with eventlet.Timeout(self.server.socket_timeout, TimeoutError("too slow")):
             done: bool = super().parse_request()
         return done
 
     def get_environ(self) -> dict[str, Any]:
-        """What the application is told; a WebSocket gives back what only a request needs.
+        """Make the application's view of a request; a WebSocket gives back what it does not need.
 
-        It may stand for minutes, and reads and writes its socket itself: 24 KB of buffers, and
-        everything that the headers said a second and a third time.
+        It may stay open for minutes, and reads and writes its socket itself: it needs neither 24 KB
+        of buffers nor a second and a third copy of the headers.
         """
         upgrades = self.headers.get("Upgrade", "").lower() == "websocket"
         if upgrades:
@@ -122,19 +122,20 @@ class _Protocol(wsgi.HttpProtocol):
         return environ
 
     def finish(self) -> None:
-        """The connection ended; its request holds a function of eventlet's that holds all of this.
+        """End the connection, and let go of its request.
 
-        A shopper's would stay in memory until the garbage collector's next full look.
+        The request holds a function of eventlet's that holds the connection. Without this, a
+        shopper's would stay in memory until the garbage collector's next full look.
         """
         super().finish()
         self.environ = {}
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the standard library would write the whole line of a request that it refuses."""
+        """Log nothing: the standard library would write the whole line of a refused request."""
 
 
 class _BoundedMessage(websocket.RFC6455WebSocket.Message):
-    """Holds a message together to the length of one frame: eventlet bounds each fragment only."""
+    """Bounds a whole message by the length of one frame: eventlet bounds only each fragment."""
 
     def push(self, fragment: bytes, final: bool = False) -> None:
         super().push(fragment, final)
@@ -150,7 +151,7 @@ _receive_frame = websocket.RFC6455WebSocket._recv_frame
 
 
 def _receive_frame_in_turn(self: Any, *arguments: Any, **named: Any) -> Any:
-    """Pings and empty fragments end no message: one who sends nothing else would stop the rest."""
+    """Give way first: a client that sends only pings and empty fragments would stop the others."""
     eventlet.sleep(0)
     return _receive_frame(self, *arguments, **named)
 

@@ -31,11 +31,14 @@ BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length:
 
 
 def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable[[], None]:
-    """Take connections from now on; returns what ends that.
+    """Take connections from now on.
 
     Args:
-        most: connections at once; more of them wait.
+        most: the most connections at once; further ones wait.
         idle: seconds that a connection may stay silent.
+
+    Returns:
+        A function that ends the taking.
     """
     server = WSGIServer(
         listener,
@@ -44,7 +47,7 @@ def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable
         log=None,  # paths hold callback tokens
         error_log=None,  # whole request lines
         handler_class=_Handler,
-        # Else the name server is asked for the address, and a start waits for it.
+        # Otherwise the start waits for the name server, which is asked for the address.
         environ={"SERVER_NAME": listener.getsockname()[0]},
     )
     server.idle = idle
@@ -53,27 +56,27 @@ def start(listener: socket.socket, app: Any, most: int, idle: float) -> Callable
     return stop
 
 
-# gevent has none for psycopg2. With a limit: no peer that says nothing keeps a worker.
+# gevent has no callback for psycopg2. With a limit, a peer that never answers keeps no worker.
 extensions.set_wait_callback(
     partial(silence.wait, until_readable=wait_read, until_writable=wait_write)
 )
-# Engine.IO's own for gevent has no bound for a message, compresses, and takes a second file and a
-# third greenlet a socket.
+# Engine.IO's own WebSocket for gevent has no bound for a message, compresses, and takes a second
+# file and a third greenlet for each socket.
 engineio_on_gevent._async["websocket"] = WebSocket
 
 
 class _Head:
-    """The lines of one request's headers, within bounds: gevent's own is 6 MiB a connection."""
+    """The lines of a request's headers, within bounds: gevent allows 6 MiB for each connection."""
 
     def __init__(self, stream: BufferedReader) -> None:
         self._stream = stream
         self._left = LARGEST_HEAD
 
     def readline(self, _limit: int) -> bytes:
-        """The next line.
+        """Read the next line.
 
         Raises:
-            ValueError: the line, or all of them, are too long.
+            ValueError: the line is too long, or all lines together are.
         """
         line = self._stream.readline(LONGEST_HEADER + 1)
         self._left -= len(line)
@@ -90,7 +93,7 @@ class _Handler(WSGIHandler):
     def __init__(self, connection: socket.socket, address: Any, server: WSGIServer) -> None:
         connection.settimeout(server.idle)
         super().__init__(connection, address, server)
-        # Gevent's own holds 8 KiB for as long as a shopper waits.
+        # Gevent's own reader holds 8 KiB for as long as a shopper waits.
         self.rfile.close()
         self.rfile = connection.makefile("rb", BUFFER)
 
@@ -100,27 +103,27 @@ class _Handler(WSGIHandler):
             super().handle()
 
     def read_requestline(self) -> str:
-        """The first line; each byte alone could come just in time for ever."""
+        """Read the first line in bounded time; single bytes could come just in time for ever."""
         with gevent.Timeout(self.server.idle, TimeoutError("too slow")):
             line: str = super().read_requestline()
         return line
 
     def read_request(self, raw_requestline: str) -> bool:
-        """The headers, in bounded time too."""
+        """Read the headers, in bounded time too."""
         with gevent.Timeout(self.server.idle, TimeoutError("too slow")):
             done: bool = super().read_request(raw_requestline)
         return done
 
     def MessageClass(self, *_: object) -> Any:
-        """The headers, within bounds."""
+        """Parse the headers, within bounds."""
         headers = super().MessageClass(_Head(self.rfile))
         if "transfer-encoding" in headers and "content-length" in headers:
-            # The proxy before us may have believed the other one (RFC 9112, section 6.3).
+            # A proxy may have believed the other one (RFC 9112, section 6.3).
             raise ValueError("two lengths")
         return headers
 
     def get_environ(self) -> dict[str, Any]:
-        """What the application is told, and the connection for its WebSocket."""
+        """Make the application's view of a request, with the connection for its WebSocket."""
         environ: dict[str, Any] = super().get_environ()
         # Gevent hands out the bare stream where it takes a request for a WebSocket.
         environ["wsgi.input"] = self.wsgi_input
@@ -137,7 +140,7 @@ class _Handler(WSGIHandler):
     def handle_error(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        """Say that our own code failed; gevent would print the request with it."""
+        """Log that our own code failed; gevent would print the request with it."""
         if issubclass(kind, OSError):  # the client's doing
             self.close_connection = True
             return
@@ -146,8 +149,8 @@ class _Handler(WSGIHandler):
         self._send_error_response_if_possible(500)
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes] | None:
-        """Refuse what cannot be read; None where nobody is there to hear it."""
+        """Refuse a request that cannot be read; None where the client is gone."""
         return None if isinstance(error, OSError) else ("400", BAD_REQUEST)
 
     def log_request(self) -> None:
-        """Nothing: gevent would format the line before it throws it away."""
+        """Log nothing: gevent would format the line before it throws it away."""

@@ -18,16 +18,16 @@ from wsproto.utilities import LocalProtocolError, generate_accept_token
 CONNECTION = "mpesa.connection"
 # A client's handshake names 16 random bytes (RFC 6455, section 4.1).
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
-# Bytes to read at once: a client's only message has about 150. Each one that waits holds so many.
+# Bytes to read at once: a client's only message has about 150. Each waiting socket holds this many.
 _PIECE = 512
 
 
 class WebSocket:
-    """One WebSocket. It is read as fast as its messages are handled, and no faster.
+    """One WebSocket, which is read as fast as its messages are handled, and no faster.
 
     Args:
         handler: called with the open WebSocket; when it returns, the connection is over.
-        server: Engine.IO's; its `max_http_buffer_size` bounds a message, in bytes.
+        server: Engine.IO's server; its `max_http_buffer_size` bounds a message, in bytes.
     """
 
     def __init__(self, handler: Callable[["WebSocket"], Any], server: Any) -> None:
@@ -69,9 +69,9 @@ class WebSocket:
         self._transmit(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
 
     def wait(self) -> str | bytes | None:
-        """The next whole message; None where the connection is over."""
+        """Wait for the next whole message; None where the connection is over."""
         while True:
-            # What a message leaves unread stays in wsproto until the next call.
+            # Events after the end of a message stay in wsproto until the next call.
             for event in self._protocol.events():
                 if isinstance(event, Message):
                     self._take(event.data)
@@ -84,14 +84,14 @@ class WebSocket:
                     self._transmit(event.response())
                     if isinstance(event, CloseConnection):
                         return None
-            # Pings and empty pieces end no message: one who sends nothing else would stop the rest.
+            # A client that sends only pings and empty pieces would stop the others.
             gevent.sleep(0)
             if not (received := self._reader.read1(_PIECE)):
                 return None
             self._protocol.receive_data(received)
 
     def close(self) -> None:
-        """Say goodbye and end the connection; the one who waits is woken."""
+        """Say goodbye and end the connection, which wakes a `wait`."""
         with contextlib.suppress(OSError, LocalProtocolError):
             self._transmit(CloseConnection(CloseReason.NORMAL_CLOSURE))
         with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ class WebSocket:
             self._length += len(self._parts[-1])
 
     def _whole(self, last: Message[Any]) -> str | bytes:
-        """The message that this piece ended."""
+        """Join the pieces of a message, of which this is the last."""
         whole = b"".join(self._parts)
         self._parts.clear()
         self._length = 0
