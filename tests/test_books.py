@@ -340,7 +340,7 @@ def test_a_connection_that_breaks_between_reading_and_writing_is_given_up(desk: 
             driver: Any = taken.connection.connection.dbapi_connection
             with desk.engine.connect() as killer:
                 killer.execute(text(f"SELECT pg_terminate_backend({driver.info.backend_pid})"))
-            changed = taken.account.attempt(transaction).heard(desk.now())
+            changed = taken.account.attempt(transaction).with_next_seq(desk.now())
             taken.put_back(taken.account.changed(changed))
 
     with pytest.raises(OperationalError):

@@ -144,7 +144,7 @@ class Attempt:
         planned = self.prompt_ends_at or self.created_at + OPEN_UNANSWERED
         return min(planned, now + OPEN_UNANSWERED)
 
-    def heard(self, now: datetime) -> "Attempt":
+    def with_next_seq(self, now: datetime) -> "Attempt":
         """The same attempt with its next `seq`, since its snapshot is different from now on."""
         return replace(self, seq=self.seq + 1, updated_at=now)
 
@@ -197,17 +197,17 @@ class Account:
         """Whether a prompt of the order may still be answered."""
         return any(each.prompt_may_live(now) for each in self.attempts)
 
-    def heard(self, now: datetime, *, but: str) -> "Account":
+    def with_next_seqs(self, now: datetime, *, but: str) -> "Account":
         """The account with the next `seq` of every attempt, except the one with this id."""
         return Account(
             self.order,
-            tuple(each if each.id == but else each.heard(now) for each in self.attempts),
+            tuple(each if each.id == but else each.with_next_seq(now) for each in self.attempts),
         )
 
     def ended(self, status: OrderStatus, now: datetime) -> "Account":
         """The account with its order's new status, and the next `seq` of every attempt."""
         order = replace(self.order, status=status, updated_at=now)
-        return Account(order, tuple(each.heard(now) for each in self.attempts))
+        return Account(order, tuple(each.with_next_seq(now) for each in self.attempts))
 
     def changed(self, attempt: Attempt) -> "Account":
         """The account with one attempt replaced by its new state."""

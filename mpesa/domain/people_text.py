@@ -10,8 +10,8 @@ import unicodedata
 _BROKEN = {"Cc", "Cs"}
 _UNSEEN = {"Cf", "Zs", "Zl", "Zp"}
 
-# Characters that people put between groups of digits and letters, and that share their category with
-# others: white space among the control characters, the minus sign, and dots.
+# Characters that people put between groups of digits and letters, and whose categories have others
+# too: white space among the control characters, the minus sign, and dots.
 SEPARATORS = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
 
 

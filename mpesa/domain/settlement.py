@@ -338,12 +338,12 @@ def apply(
         return account.changed(after).ended(OrderStatus.PAID, now), decision
     if _looks_alike(attempt, after):
         return account.changed(after), decision
-    changed = account.changed(after.heard(now))
+    changed = account.changed(after.with_next_seq(now))
     # The snapshots of a paid order's other attempts say whether there is a prompt to cancel.
     if status is OrderStatus.PAID and view.prompt_left(account, now) != view.prompt_left(
         changed, now
     ):
-        changed = changed.heard(now, but=attempt.id)
+        changed = changed.with_next_seqs(now, but=attempt.id)
     return changed, decision
 
 

@@ -499,7 +499,7 @@ def test_the_other_attempt_hears_of_the_order_and_of_a_prompt_to_cancel_and_of_n
     heard = before.order.status is not after.order.status or (
         told_of_prompt and view.prompt_left(before, now) != view.prompt_left(after, now)
     )
-    told = before.attempt(other).heard(now) if heard else before.attempt(other)
+    told = before.attempt(other).with_next_seq(now) if heard else before.attempt(other)
     assert after.attempt(other) == told
 
 
