@@ -243,6 +243,6 @@ def _operators(settings: Settings) -> Finding:
         advice = f"{without} have no password: flask operators remove NAME, then add NAME"
         return Finding("operators", False, advice)
     if not number:
-        advice = "none: nobody can open /console. flask operators add NAME"
+        advice = "none, so /console cannot be opened: flask operators add NAME"
         return Finding("operators", settings.simulated, advice)
     return Finding("operators", True, f"{number} may open /console")

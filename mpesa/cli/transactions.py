@@ -3,7 +3,6 @@
 import getpass
 import json
 from datetime import datetime, timedelta
-from typing import Any
 
 import click
 from sqlalchemy import select
@@ -29,9 +28,20 @@ transactions_group = Group(
 def list_transactions(limit: int, as_json: bool) -> None:
     """Print the newest transactions, one on each line."""
     newest = select(Transaction).order_by(Transaction.created_at.desc()).limit(limit)
-    found = db.session.scalars(newest).all()
+    session = db.session()
+    found = session.scalars(newest).all()
     if as_json:
-        print_array(map(_as_json, found))
+        now = services().now()
+        accounts = [orders.account(session, each.order_id) for each in found]
+        print_array(
+            # As the webhooks tell it, and what the list says besides.
+            {
+                **snapshot.draw(account, account.attempt(each.id), now),
+                "reference": each.order.reference,
+                "needs_review": each.needs_review,
+            }
+            for each, account in zip(found, accounts, strict=True)
+        )
         return
     for each in found:
         phone = mask_msisdn(each.msisdn) if each.msisdn else "-"
@@ -41,17 +51,6 @@ def list_transactions(limit: int, as_json: bool) -> None:
             f"  {each.receipt or '-':<10}  {each.order.reference}"
             f"{'  needs review' if each.needs_review else ''}"
         )
-
-
-def _as_json(transaction: Transaction) -> dict[str, Any]:
-    """The transaction as webhooks tell it, with its reference and whether it needs a review."""
-    account = orders.account(db.session(), transaction.order_id)
-    attempt = account.attempt(transaction.id)
-    return {
-        **snapshot.draw(account, attempt, services().now()),
-        "reference": transaction.order.reference,
-        "needs_review": transaction.needs_review,
-    }
 
 
 # One id in 64 begins with a hyphen, and must not be read as an option.

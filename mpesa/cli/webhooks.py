@@ -37,7 +37,17 @@ def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
         print_array(_as_json(each, now) for each in found)
     else:
         for each in found:
-            click.echo(_as_line(each, now))
+            state = webhooks.state_of(each, now)
+            last = each.attempts[-1] if each.attempts else None
+            answer = (last.status_code or last.failure) if last else "-"
+            again = ""
+            if state is DeliveryState.WAITING and each.next_attempt_at:
+                again = f"  next {in_nairobi(each.next_attempt_at)}"
+            click.echo(
+                f"{each.id}  {in_nairobi(each.created_at)}  {each.type:<24}"
+                f"  {each.transaction_id}  {state.value:<9}"
+                f"  tries {len(each.attempts)}, last {answer}{again}"
+            )
     for line in _backlog(session, now):
         click.echo(line, err=as_json)  # for a person, apart from the array
 
@@ -137,16 +147,3 @@ def _as_json(message: WebhookMessage, now: datetime) -> dict[str, Any]:
             for each in message.attempts
         ],
     }
-
-
-def _as_line(message: WebhookMessage, now: datetime) -> str:
-    state = webhooks.state_of(message, now)
-    last = message.attempts[-1] if message.attempts else None
-    answer = (last.status_code or last.failure) if last else "-"
-    again = f"  next {in_nairobi(message.next_attempt_at)}" if message.next_attempt_at else ""
-    return (
-        f"{message.id}  {in_nairobi(message.created_at)}  {message.type:<24}"
-        f"  {message.transaction_id}  {state.value:<9}"
-        f"  tries {len(message.attempts)}, last {answer}"
-        f"{again if state is DeliveryState.WAITING else ''}"
-    )

@@ -183,8 +183,14 @@ class Connection(Socket):
                 set_timeout(silence)
         self.connected = self.upgraded = True
         self.queue.open(ws)
-        while (message := _next_message(ws)) is not None and self._handle_message(message):
-            pass
+        while True:
+            try:
+                message = ws.wait()
+            except Exception as error:  # noqa: BLE001 - each async server has its own error for this
+                log.debug("a page left (%s)", type(error).__name__)
+                break
+            if message is None or not self._handle_message(message):
+                break
         self.queue.drop()
         self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         return []
@@ -202,12 +208,8 @@ class Connection(Socket):
         self.server.sleep(0)
         try:
             self.receive(packet.Packet(encoded_packet=message))
-        except (
-            ValueError,
-            RecursionError,
-            EngineIOError,
-        ):  # breaks the protocol, or is closed by now
-            return False
+        except (ValueError, RecursionError, EngineIOError):
+            return False  # it breaks the protocol, or the connection is closed by now
         except Exception:
             log.exception("a message of a page could not be handled")
             return False
@@ -238,12 +240,3 @@ def slim(environ: dict[str, Any]) -> None:
     own = {name: each for name, each in environ.items() if name.startswith("mpesa.")}
     environ.clear()  # deleting entry by entry would leave the table as large as it was
     environ.update(kept | own)
-
-
-def _next_message(ws: Any) -> Any:
-    """The page's next message; None if it left or was silent for too long."""
-    try:
-        return ws.wait()
-    except Exception as error:  # noqa: BLE001 - each async server has its own for a page that left
-        log.debug("a page left (%s)", type(error).__name__)
-        return None

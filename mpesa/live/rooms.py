@@ -122,7 +122,10 @@ class Rooms:
         self._socketio.server.enter_room(sid, room_of(transaction_id, lang), namespace="/")
         behind = snapshot["seq"] < self._told.get(transaction_id, 0)
         if behind or self._expected.get(transaction_id) != mark:
-            snapshot = self._read_newest(transaction_id) or snapshot
+            newest = snapshot_reads.snapshot(transaction_id, self._now())
+            while newest is not None and newest["seq"] < self._told.get(transaction_id, 0):
+                newest = snapshot_reads.snapshot(transaction_id, self._now())
+            snapshot = newest or snapshot
         if not self._tell_newer(snapshot):
             self._socketio.emit("status", sentences.with_message(snapshot, lang), to=sid)
 
@@ -160,13 +163,6 @@ class Rooms:
                 announced_at=self._now(),
             )
         )
-
-    def _read_newest(self, transaction_id: str) -> Snapshot | None:
-        """The snapshot, read again if a newer one is announced meanwhile."""
-        snapshot = snapshot_reads.snapshot(transaction_id, self._now())
-        while snapshot is not None and snapshot["seq"] < self._told.get(transaction_id, 0):
-            snapshot = snapshot_reads.snapshot(transaction_id, self._now())
-        return snapshot
 
     def _langs(self, transaction_id: str) -> list[str]:
         """The languages in which pages of this worker listen to a transaction."""

@@ -15,7 +15,7 @@ def say(settings: Settings) -> None:
         lines.append(f"  Virtual phone   {settings.daraja_base_url}/   (no real money moves)")
     if is_loopback(urlsplit(settings.public_url).hostname or ""):
         lines.append("  Other devices   cannot open these: PUBLIC_URL is a loopback address")
-    # Only the key that everybody knows is ever printed.
+    # Only the development key, which is public, is ever printed.
     key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else "$API_KEY"
     lines.append(
         f"  Make an order   curl {settings.public_url}/api/orders"

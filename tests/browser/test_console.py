@@ -111,7 +111,7 @@ def test_a_wrong_password_stays_at_the_door(browser, shop):
 
     log_in(page, "wrong horse battery")
 
-    expect(page.get_by_text("do not fit together")).to_be_visible()
+    expect(page.get_by_text("do not match")).to_be_visible()
     page.context.close()
 
 

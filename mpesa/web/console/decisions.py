@@ -21,11 +21,11 @@ SENTENCES: dict[Why, Any] = {
     Why.PUSH_ANSWER_NOT_NEEDED: _l("The answer to the push is no longer needed."),
     Why.CALLBACK_SAYS_PAID: _l("The callback says that it was paid."),
     Why.CALLBACK_SAYS_FAILED: _l("The callback says that it failed."),
-    Why.CALLBACK_OF_UNKNOWN_CODE: _l("The callback has a code that nobody knows."),
+    Why.CALLBACK_OF_UNKNOWN_CODE: _l("The callback has an unknown code."),
     Why.CALLBACK_SAYS_OTHERWISE: _l(
         "The callback says that it failed, and one before it said that it was paid."
     ),
-    Why.CALLBACK_TELLS_NO_END: _l("The callback tells of no end yet."),
+    Why.CALLBACK_TELLS_NO_END: _l("The callback tells no result yet."),
     Why.CALLBACK_NOT_LISTED: _l("The callback came from an address that is not listed."),
     Why.CALLBACK_UNREADABLE: _l("The callback could not be read."),
     Why.CALLBACK_LACKS_MERCHANT_ID: _l("The callback names no MerchantRequestID."),
@@ -34,7 +34,7 @@ SENTENCES: dict[Why, Any] = {
     Why.CALLBACK_NAMES_OTHER_AMOUNT: _l("The callback says paid, with another amount."),
     Why.CALLBACK_LACKS_AMOUNT_OR_RECEIPT: _l("The callback says paid, without amount or receipt."),
     Why.CALLBACK_AFTER_FORGETTING: _l(
-        "Who paid was forgotten, and the callback tells nothing new."
+        "The payer was forgotten, and the callback tells nothing new."
     ),
     Why.FAILED_AFTER_PAID: _l("A failure came after the success."),
     Why.FAILED_AFTER_THE_END: _l("A failure came after a final failure."),
@@ -44,7 +44,7 @@ SENTENCES: dict[Why, Any] = {
     Why.QUERY_SAYS_PAID: _l("Daraja says that it was paid."),
     Why.QUERY_SAYS_FAILED: _l("Daraja says that it failed."),
     Why.QUERY_ONLY_RECORDED: _l("Daraja says that it failed, which is only recorded."),
-    Why.QUERY_TOLD_NOTHING: _l("Daraja told nothing."),
+    Why.QUERY_TOLD_NOTHING: _l("Daraja gave no answer."),
     Why.QUERY_PAID_UNNAMED: _l("Daraja says paid, and does not name this payment."),
     Why.QUERY_AGAINST_THE_AMOUNT: _l(
         "Daraja says that it was paid, and a callback told another amount."
@@ -57,7 +57,7 @@ SENTENCES: dict[Why, Any] = {
     ),
     Why.WAIT_OVER: _l("Nothing was heard in time."),
     Why.WAIT_OVER_LATE: _l("The wait ended after the result."),
-    Why.PROMPT_OVER: _l("No prompt lives this long."),
+    Why.PROMPT_OVER: _l("No prompt stays open this long."),
     Why.SILENT_TOO_LONG: _l("Nothing was heard, and only a person can find out."),
     Why.RECEIPT_NEVER_CAME: _l("The receipt never came."),
     Why.CLOCK_STEPPED: _l(
@@ -72,7 +72,7 @@ SENTENCES: dict[Why, Any] = {
     Why.OPERATOR_FOUND_MONEY: _l("An operator found the money."),
     Why.OPERATOR_FOUND_NONE: _l("An operator found no money."),
     Why.OPERATOR_NAMES_OTHER_RECEIPT: _l("The operator names another receipt."),
-    Why.OPERATOR_ASKS: _l("An operator has Daraja asked."),
+    Why.OPERATOR_ASKS: _l("An operator wants Daraja to be asked."),
     Why.OPERATOR_LOOKED: _l("An operator looked at the number."),
     Why.PAID_STAYS_PAID: _l("A payment that succeeded stays paid."),
     Why.REVIEW_SETTLED: _l("An operator settled the review."),
@@ -145,9 +145,9 @@ DOUBTS: dict[Why, Any] = {
         "The shopper typed a code from an SMS, and there is no id to ask Daraja with."
     ),
     Why.OPERATOR_ASKS: _l("There is no id to ask Daraja with."),
-    Why.CALLBACK_OF_UNKNOWN_CODE: _l("M-PESA answered with a code that nobody knows."),
+    Why.CALLBACK_OF_UNKNOWN_CODE: _l("M-PESA answered with an unknown code."),
     Why.MONEY_TWICE: _l(
-        "The order was paid already: this money came twice, and somebody gets it back."
+        "The order was paid already: this money came twice and has to be given back."
     ),
     Why.MONEY_FOR_CLOSED_ORDER: _l(
         "Money came for an order that was closed: deliver it after all, or give the money back."

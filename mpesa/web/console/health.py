@@ -130,7 +130,9 @@ def _redis(ours: Services) -> Check:
         detail = _("Results of other workers are looked up every second meanwhile.")
         return Check("Redis", Sign.WRONG, _("does not answer"), f"{found.failure}. {detail}")
     if found.listening is None:
-        return Check("Redis", Sign.WARM, _("answers"), _("Not to PUBSUB: may its user do that?"))
+        return Check(
+            "Redis", Sign.WARM, _("answers"), _("It refuses PUBSUB: check the rights of its user.")
+        )
     listen = _("%(count)d listen", count=found.listening)
     return Check("Redis", Sign.GOOD, _("answers"), listen)
 

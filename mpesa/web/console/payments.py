@@ -110,7 +110,7 @@ def search() -> Response:
     found = _address_of(typed)
     if found is None:
         flash(
-            _("Nothing was found. A receipt, a reference, an id or a whole number fits."), "refused"
+            _("Nothing was found. Type a receipt, a reference, an id or a whole number."), "refused"
         )
         found = url_for("console.transactions")
     return redirect(found, 303)
@@ -118,11 +118,13 @@ def search() -> Response:
 
 def wanted_by(query: Any) -> Wanted:
     """Read the filters from an address; parts that make no sense are ignored."""
-    reference = query.get("reference", "")
+    reference, day = query.get("reference", ""), None
+    with suppress(ValueError):
+        day = date.fromisoformat(query.get("day", ""))
     return Wanted(
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
-        day=_read_day(query.get("day", "")),
+        day=day if day and 1970 < day.year < 9999 else None,
         reference=reference if is_reference(reference) else None,
         order=_id_or_none(query.get("order")),
         line_of=_id_or_none(query.get("line_of")),
@@ -241,14 +243,6 @@ def cursor_of(text: str) -> Cursor | None:
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 16 and is_id(row_id)):
         return None
     return Cursor(_EPOCH + int(moment) * _MICROSECOND, row_id)
-
-
-def _read_day(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if 1970 < day.year < 9999 else None
 
 
 def _id_or_none(text: str | None) -> str | None:

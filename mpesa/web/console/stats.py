@@ -201,9 +201,16 @@ def _waits(session: Session, begin: datetime, end: datetime) -> dict[int, list[t
     Only pushes that Daraja took count: a refusal comes at once and says nothing about M-PESA's
     speed.
     """
-    hour, seconds = _hour(session).label("hour"), _seconds_to_result(session).label("seconds")
+    begun, settled = Transaction.created_at, Transaction.settled_at
+    seconds: ColumnElement[int]
+    if session.get_bind().dialect.name == "postgresql":
+        seconds = cast(func.floor(extract("epoch", settled - begun)), Integer)
+    else:
+        seconds = cast(func.strftime("%s", settled), Integer) - cast(
+            func.strftime("%s", begun), Integer
+        )
     found = session.execute(
-        select(hour, seconds, func.count())
+        select(_hour(session).label("hour"), seconds.label("seconds"), func.count())
         .where(
             Transaction.created_at >= begin,
             Transaction.created_at < end,
@@ -241,10 +248,3 @@ def _hour(session: Session) -> ColumnElement[int]:
     if session.get_bind().dialect.name == "postgresql":
         return cast(extract("hour", func.timezone("UTC", created)), Integer)
     return cast(func.strftime("%H", created), Integer)
-
-
-def _seconds_to_result(session: Session) -> ColumnElement[int]:
-    begin, end = Transaction.created_at, Transaction.settled_at
-    if session.get_bind().dialect.name == "postgresql":
-        return cast(func.floor(extract("epoch", end - begin)), Integer)
-    return cast(func.strftime("%s", end), Integer) - cast(func.strftime("%s", begin), Integer)

@@ -25,7 +25,7 @@ _STRANGERS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3
 # Strangers may share the address from which an operator logged in last. Operator and strangers
 # there share as many tries as one name has elsewhere, and no try from another address counts.
 _SAME_ADDRESS = Rate(50, 3600)
-# A browser in which that operator logged in before shares its tries with nobody.
+# A browser in which that operator logged in before has tries of its own.
 _SAME_BROWSER = Rate(5, 900)
 
 

@@ -38,7 +38,11 @@ def register(app: Flask, settings: Settings, style: Inline, script: Inline) -> N
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     app.config["OWN_HOSTS"] = {_bare_host(host) for host in settings.allowed_hosts}
-    policy = _policy(settings, style, script)
+    logo = settings.merchant_logo or ""
+    images = "/".join(logo.split("/")[:3]) if logo.startswith("https://") else ""
+    socket = settings.public_url.replace("http", "ws", 1)
+    policy = _POLICY.format(images=images, socket=socket, style=style.source, script=script.source)
+    policy = policy.replace(" ;", ";")  # what an empty part leaves
     app.config.update(_COMPRESSION)
     Compress(app)
 
@@ -103,11 +107,3 @@ def is_ours(app: Flask, host: str) -> bool:
 
 def _bare_host(host: str) -> str:
     return host.strip("[]").lower()
-
-
-def _policy(settings: Settings, style: Inline, script: Inline) -> str:
-    logo = settings.merchant_logo or ""
-    images = "/".join(logo.split("/")[:3]) if logo.startswith("https://") else ""
-    socket = settings.public_url.replace("http", "ws", 1)
-    policy = _POLICY.format(images=images, socket=socket, style=style.source, script=script.source)
-    return policy.replace(" ;", ";")

@@ -572,7 +572,7 @@ _SNAPSHOT_SCHEMA = _object(
         },
         "money": {**_one_of(Money), "description": "Whether money was taken."},
         "next": {**_one_of(Next), "description": "The one thing for the shopper to do."},
-        "final": {"type": "boolean", "description": "No change is expected any more."},
+        "final": {"type": "boolean", "description": "No further change is expected."},
         "can_retry": {"type": "boolean", "description": "Another push may be offered."},
         "retry_after": {
             "type": ["integer", "null"],

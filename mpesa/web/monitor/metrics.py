@@ -167,7 +167,19 @@ class _WorkerMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, those in memory first."""
         yield from _from_counters()
-        yield from _from_process(self._ours)
+        running = {"version": __version__, "python": platform.python_version()}
+        yield InfoMetricFamily("mpesa_build", "What runs: ours, and Python's version.", running)
+        sockets = len(self._ours.socketio.server.eio.sockets)
+        yield _gauge("sockets_open", "Open sockets of waiting pages at this worker.", sockets)
+        pool = db.engine.pool
+        if isinstance(pool, QueuePool):
+            in_use, most = pool.checkedout(), pool.size() + pool._max_overflow
+            yield _gauge("database_pool_in_use", "Connections of the pool in use.", in_use)
+            yield _gauge("database_pool_size", "Connections that the pool may have at most.", most)
+        pause = self._ours.access.budget.pause.total_seconds()
+        yield _gauge(
+            "query_budget_interval_seconds", "One status query may be sent in this.", pause
+        )
         redis_url = self._ours.settings.redis_url
         if redis_url is not None:
             answers = vitals.redis(redis_url).answers
@@ -209,20 +221,6 @@ def _from_counters() -> Iterator[Metric]:
     for _no_labels, value in counters.marks("daraja_clock_skew_seconds"):
         skew.add_metric([], value)
     yield skew
-
-
-def _from_process(ours: Services) -> Iterator[Metric]:
-    running = {"version": __version__, "python": platform.python_version()}
-    yield InfoMetricFamily("mpesa_build", "What runs: ours, and Python's version.", running)
-    sockets = len(ours.socketio.server.eio.sockets)
-    yield _gauge("sockets_open", "Open sockets of waiting pages at this worker.", sockets)
-    pool = db.engine.pool
-    if isinstance(pool, QueuePool):
-        yield _gauge("database_pool_in_use", "Connections of the pool in use.", pool.checkedout())
-        most = pool.size() + pool._max_overflow
-        yield _gauge("database_pool_size", "Connections that the pool may have at most.", most)
-    pause = ours.access.budget.pause.total_seconds()
-    yield _gauge("query_budget_interval_seconds", "One status query may be sent in this.", pause)
 
 
 def _from_database(ours: Services) -> Iterator[Metric]:
@@ -272,7 +270,18 @@ def _from_tables(session: Session, ours: Services) -> Iterator[Metric]:
 
     unjudged = vitals.unjudged(session, now, _LATELY)
     yield _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", unjudged)
-    yield from _webhooks(session, now)
+
+    backlog = webhooks.backlog(session, now)
+    age = backlog.age.total_seconds() if backlog.age else 0.0
+    yield _gauge("webhooks_waiting", "Webhooks that are still to be taken.", backlog.count)
+    yield _gauge("webhooks_oldest_age_seconds", "Age of the oldest of those.", age)
+    yield _gauge("webhooks_given_up", "Webhooks that an operator may send again.", backlog.given_up)
+    stopped = select(func.count()).where(WebhookEndpoint.stopped_at.is_not(None))
+    yield _gauge(
+        "webhook_endpoints_stopped",
+        "Endpoints that answered 410, and wait for an operator.",
+        session.scalar(stopped) or 0,
+    )
     session.rollback()
 
 
@@ -292,20 +301,6 @@ def _pending(session: Session, now: datetime) -> Iterator[Metric]:
         ages.add_metric([reason.value], _age(these.oldest, now))
     yield family
     yield ages
-
-
-def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
-    backlog = webhooks.backlog(session, now)
-    age = backlog.age.total_seconds() if backlog.age else 0.0
-    yield _gauge("webhooks_waiting", "Webhooks that are still to be taken.", backlog.count)
-    yield _gauge("webhooks_oldest_age_seconds", "Age of the oldest of those.", age)
-    yield _gauge("webhooks_given_up", "Webhooks that an operator may send again.", backlog.given_up)
-    stopped = select(func.count()).where(WebhookEndpoint.stopped_at.is_not(None))
-    yield _gauge(
-        "webhook_endpoints_stopped",
-        "Endpoints that answered 410, and wait for an operator.",
-        session.scalar(stopped) or 0,
-    )
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:

@@ -65,7 +65,7 @@ def checkout_page(
 ) -> Response:
     """Render the page of an order, with the error of a form that was sent to it.
 
-    A page that shows a code to scan compares the ETag to notice that somebody scanned it and paid.
+    A page that shows a code to scan compares the ETag to notice that a phone scanned it and paid.
 
     Args:
         problem: what is wrong with the form for the phone number.

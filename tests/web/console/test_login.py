@@ -293,7 +293,7 @@ def test_a_wrong_name_or_password_is_refused_in_the_same_words(app, client, name
     answer = try_login(client, name, password)
 
     assert answer.status_code == 403
-    assert "This name and password do not fit together." in answer.text
+    assert "This name and password do not match." in answer.text
     assert is_sent_to_login(client.get(LIST))
 
 
