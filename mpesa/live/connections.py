@@ -53,9 +53,9 @@ class Later:
         self._due.append((time.monotonic() + self._seconds, function, arguments))
         if not self._waits:
             self._waits = True
-            self._socketio.start_background_task(self._run)
+            self._socketio.start_background_task(self._call_due)
 
-    def _run(self) -> None:
+    def _call_due(self) -> None:
         while self._due:
             due, function, arguments = self._due.popleft()
             if (pause := due - time.monotonic()) > 0:
@@ -88,7 +88,7 @@ class Outgoing:
     def open(self, ws: Any) -> None:
         """Begin to write: the WebSocket is open now."""
         self._ws = ws
-        self._begin()
+        self._begin_writing()
 
     def put(self, each: packet.Packet | None) -> None:
         """Write a packet; None closes the connection once every packet before it is written.
@@ -101,8 +101,8 @@ class Outgoing:
                 self._waiting.append(each)
         if len(waiting) > _MOST_WAITING:
             self._waiting = None
-            self._server.start_background_task(self._end)
-        self._begin()
+            self._server.start_background_task(self._close)
+        self._begin_writing()
 
     def take_over(self, queue: Any) -> None:
         """Write the packets of Engine.IO's own queue."""
@@ -120,29 +120,29 @@ class Outgoing:
                 return
             self._server.sleep(0.01)
 
-    def _begin(self) -> None:
+    def _begin_writing(self) -> None:
         with self._turn:
             if self._writes or not self._waiting or self._ws is None:
                 return
             self._writes = True
-        self._server.start_background_task(self._write)
+        self._server.start_background_task(self._write_waiting)
 
-    def _write(self) -> None:
+    def _write_waiting(self) -> None:
         try:
             while self._waiting:
                 each = self._waiting.pop(0)
                 if each is None:
-                    self._end()
+                    self._close()
                     return
                 self._ws.send(each.encode())
         except Exception as error:  # noqa: BLE001 - each async server has its own for a page that left
             log.debug("a page left while it was written to (%s)", type(error).__name__)
-            self._end()
+            self._close()
             return
         self._writes = False
-        self._begin()  # a packet may have been added since the last look
+        self._begin_writing()  # a packet may have been added since the last look
 
-    def _end(self) -> None:
+    def _close(self) -> None:
         self._waiting = None
         self._writes = False
         if self._ws is not None:

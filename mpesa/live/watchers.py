@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError, SocketIO
@@ -86,7 +85,16 @@ class Watchers:
         manager = self._socketio.server.manager
         for sid, eio_sid in list(manager.get_participants(NAMESPACE, _ROOM)):
             environ = self._socketio.server.environ.get(eio_sid)
-            if environ is not None and not self._is_signed_in(environ):
+            if environ is None:  # it left meanwhile
+                continue
+            try:
+                # With the cookie of its handshake.
+                with self._app.request_context(environ):
+                    signed_in = self._operator() is not None
+            except SQLAlchemyError as error:
+                log.error("a session could not be looked up (%s)", type(error).__name__)
+                continue  # a failure of the database ends no session
+            if not signed_in:
                 self._socketio.emit("ended", to=sid, namespace=NAMESPACE)
                 self._socketio.server.disconnect(sid, NAMESPACE)
 
@@ -111,15 +119,6 @@ class Watchers:
                 self._socketio.sleep(_LOOK_AGAIN)
         finally:
             self._is_checking = False
-
-    def _is_signed_in(self, environ: dict[str, Any]) -> bool:
-        """Whether the cookie of a socket's handshake is still valid; also if the database fails."""
-        try:
-            with self._app.request_context(environ):
-                return self._operator() is not None
-        except SQLAlchemyError as error:
-            log.error("a session could not be looked up (%s)", type(error).__name__)
-            return True
 
     def is_watched(self) -> bool:
         """Whether any page is open at this worker."""

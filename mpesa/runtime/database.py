@@ -42,14 +42,14 @@ def connect(app: Flask, settings: Settings) -> None:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise _unreadable() from None
+        raise _unreadable_url() from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         file = Path(parsed.database).absolute()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
         except OSError as error:
-            raise _wrong(
+            raise _url_error(
                 f"{file} cannot be written ({error.strerror}). Make the folder writable, or name"
                 " another file"
             ) from None
@@ -64,7 +64,7 @@ def connect(app: Flask, settings: Settings) -> None:
     try:
         db.init_app(app)
     except ArgumentError:  # more hosts than ports, and the like
-        raise _unreadable() from None
+        raise _unreadable_url() from None
     app.teardown_appcontext(_end_session)  # the function that was added last is called first
     with app.app_context():
         guard(db.engine, REQUESTS)
@@ -101,15 +101,15 @@ def migrate() -> None:
                 # Another encoding refuses some descriptions, or counts bytes as characters.
                 encoding = connection.scalar(text("SHOW server_encoding"))
                 if encoding != "UTF8":
-                    raise _wrong(
+                    raise _url_error(
                         f"the database's encoding is {encoding}; create it WITH ENCODING 'UTF8'"
                     )
             if missing_migrations(connection):
                 command.upgrade(current_app.extensions["migrate"].migrate.get_config(), "head")
     except SQLAlchemyError as error:
-        raise _wrong(f"the database cannot be used ({reason(error, db.engine.url)})") from None
+        raise _url_error(f"the database cannot be used ({reason(error, db.engine.url)})") from None
     except CommandError as error:  # its text is `reason`'s already, see migrations/env.py
-        raise _wrong(f"the database cannot be used ({error})") from None
+        raise _url_error(f"the database cannot be used ({error})") from None
 
 
 @contextmanager
@@ -127,9 +127,9 @@ def _migration_turn(connection: Connection) -> Iterator[None]:
         connection.rollback()
 
 
-def _unreadable() -> SettingsError:
-    return _wrong("expected postgresql://user:password@host/name or sqlite:///file")
+def _unreadable_url() -> SettingsError:
+    return _url_error("expected postgresql://user:password@host/name or sqlite:///file")
 
 
-def _wrong(what: str) -> SettingsError:
+def _url_error(what: str) -> SettingsError:
     return SettingsError(f"DATABASE_URL: {what}.")

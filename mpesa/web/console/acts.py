@@ -70,7 +70,7 @@ def ask_again(transaction_id: str, act: str) -> Response:
     """Check what was typed, say what will happen, and ask for confirmation."""
     row = find(transaction_id)
     wanted, asked = _allowed_act(act, row), _asked_by_form(mark_of(row))
-    wrong = _wrong(row, wanted, asked)
+    wrong = _wrong_fields(row, wanted, asked)
     if wrong:
         return _form_page(row, wanted, asked, wrong)
     if asked.mark != mark_of(row):
@@ -85,11 +85,11 @@ def carry_out(transaction_id: str, act: str) -> Response:
     wanted, asked = ACTS.get(act), _asked_by_form("")
     if wanted is None:
         raise _no_such_act()
-    wrong = _wrong(row, wanted, asked)
+    wrong = _wrong_fields(row, wanted, asked)
     if wrong:
         return _form_page(row, wanted, asked, wrong)
     try:
-        _record(row.id, wanted, asked)
+        _record_act(row.id, wanted, asked)
     except _Stale as stale:
         return _stale_page(find(transaction_id), wanted, stale.seen)
     except _DoneBefore:
@@ -120,7 +120,7 @@ def _mark(row: Transaction | Attempt, connection: Connection) -> str:
     return f"{row.seq}.{doubt}.{connection.scalar(newest) or 0}"
 
 
-def _record(transaction_id: str, act: Act, asked: Asked) -> None:
+def _record_act(transaction_id: str, act: Act, asked: Asked) -> None:
     """Check under the order's lock that nothing was done or changed since, then record the act.
 
     Raises:
@@ -177,7 +177,7 @@ def _asked_by_form(mark: str) -> Asked:
     )
 
 
-def _wrong(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
+def _wrong_fields(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
     """What is wrong with the form, by field."""
     wrong = {}
     if wrong_reason := asked_twice.wrong_reason(asked.reason):

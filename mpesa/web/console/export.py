@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 @console.get("/transactions.csv")
 def transactions_csv() -> Response:
     """Send every push from one day in Nairobi to another, both included; without days, today's."""
-    from_, to = _day("from"), _day("to")
+    from_, to = _day_asked_for("from"), _day_asked_for("to")
     if to < from_:
         raise invalid("to", _("The last day is before the first one."))
     log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
@@ -37,7 +37,7 @@ def _csv_lines(from_: date, to: date) -> Iterator[str]:
         db.session.rollback()
 
 
-def _day(name: str) -> date:
+def _day_asked_for(name: str) -> date:
     text = request.args.get(name)
     if not text:
         return services().now().astimezone(export.NAIROBI).date()

@@ -59,9 +59,9 @@ class Tally:
         hashed = hmac.digest(self._secret, f"{scope} {key}".encode(), "sha256").hex()
         if self._redis is not None and time.monotonic() >= self._away_until:
             with suppress(RedisError, OSError):
-                return _count(self._redis, hashed, rate)
+                return _count_in(self._redis, hashed, rate)
             self._away_until = time.monotonic() + _LOOK_AGAIN
-        return _count(self._memory, hashed, rate)
+        return _count_in(self._memory, hashed, rate)
 
 
 class PushLimits:
@@ -131,7 +131,7 @@ class LoginLimits:
         return take_back
 
 
-def _count(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
+def _count_in(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
     try:
         take_back = windows.count(key, rate)
     except Full as full:

@@ -121,7 +121,7 @@ def document(settings: Settings) -> dict[str, Any]:
 # -- pieces ------------------------------------------------------------------------------------
 
 
-def _ref(name: str) -> dict[str, Any]:
+def _schema(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -151,7 +151,7 @@ def _object(
     }
 
 
-def _answer(description: str, schema: Any, **headers: dict[str, Any]) -> dict[str, Any]:
+def _json_answer(description: str, schema: Any, **headers: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": description, "content": {JSON: {"schema": schema}}}
     if headers:
         answer["headers"] = _headers(headers)
@@ -187,7 +187,7 @@ def _refusal(status: int, codes: list[Code], page: bool = False) -> dict[str, An
     }
     answer: dict[str, Any] = {
         "description": " ".join(f"`{code}`: {MEANINGS[code].title}." for code in codes),
-        "content": {PROBLEM: {"schema": {"allOf": [_ref("Problem"), narrowed]}}},
+        "content": {PROBLEM: {"schema": {"allOf": [_schema("Problem"), narrowed]}}},
     }
     if page:
         answer["content"][HTML] = {"schema": {"type": "string"}}
@@ -293,8 +293,8 @@ def _create_order(largest: int) -> dict[str, Any]:
         " fields are ignored. The same Idempotency-Key with the same fields gives the"
         " same order again, so that a request without an answer can be repeated.",
         {
-            "201": _answer("The new order, or the one that this key made.", _ref("Order"),
-                           Location=location),
+            "201": _json_answer("The new order, or the one that this key made.", _schema("Order"),
+                                Location=location),
             **_refusals("invalid_request", "unauthorized", *_BODY_REFUSALS,
                         "idempotency_mismatch", "unavailable"),
         },
@@ -310,8 +310,8 @@ _FIND_ORDERS = _route(
     "Find orders by reference, newest first",
     "Several orders may have one reference. Ask here where no webhook came.",
     {
-        "200": _answer("All of them; the list may be empty.",
-                       _object({"orders": {"type": "array", "items": _ref("Order")}})),
+        "200": _json_answer("All of them; the list may be empty.",
+                            _object({"orders": {"type": "array", "items": _schema("Order")}})),
         **_refusals("invalid_request", "unauthorized", "unavailable"),
     },
     keyed=True,
@@ -328,7 +328,7 @@ _READ_ORDER = _route(
     "`status` says whether it is paid; ship once where it is PAID. Each transaction is one"
     " push, with its result and receipt.",
     {
-        "200": _answer("The order as it is now.", _ref("Order")),
+        "200": _json_answer("The order as it is now.", _schema("Order")),
         **_refusals("invalid_request", "unauthorized", "order_not_found", "unavailable"),
     },
     keyed=True,
@@ -342,7 +342,7 @@ _CANCEL_ORDER = _route(
     "Stops new pushes. Refused while a prompt is open, since it may still be paid. Money that"
     " comes all the same makes the order PAID, and needs review.",
     {
-        "200": _answer("The cancelled order.", _ref("Order")),
+        "200": _json_answer("The cancelled order.", _schema("Order")),
         **_refusals("invalid_request", "unauthorized", "order_not_found", "attempt_open",
                     "order_paid", "unavailable"),
     },
@@ -380,9 +380,9 @@ _START_PUSH = _route(
     " no result; the result comes by `GET /check-status` or Socket.IO. With an Idempotency-Key"
     " a repeated request starts no second one.",
     {
-        "202": _answer("A push went out; the snapshot says what became of it.",
-                       _ref("Snapshot")),
-        "200": _answer("The same phone joined the open attempt.", _ref("Snapshot")),
+        "202": _json_answer("A push went out; the snapshot says what became of it.",
+                            _schema("Snapshot")),
+        "200": _json_answer("The same phone joined the open attempt.", _schema("Snapshot")),
         "303": _REDIRECT,
         **_refusals("invalid_request", "invalid_phone", "order_not_found", "order_paid",
                     "order_closed", "attempt_open", "idempotency_mismatch", "line_busy",
@@ -400,8 +400,8 @@ _READ_STATUS = _route(
     "Ask how a transaction stands",
     "What pages without a socket poll: the same snapshot that the socket brings.",
     {
-        "200": _answer("The snapshot. Ask again after `poll_after` seconds.",
-                       _ref("Snapshot"), ETag=_ETAG),
+        "200": _json_answer("The snapshot. Ask again after `poll_after` seconds.",
+                            _schema("Snapshot"), ETag=_ETAG),
         "304": {"description": "Nothing changed since the ETag in If-None-Match.",
                 "headers": _headers({"ETag": _ETAG})},
         **_refusals("invalid_request", "transaction_not_found", "unavailable"),
@@ -437,7 +437,7 @@ _SEND_SMS_CODE = _route(
     "For a shopper who has paid while the page does not know it yet. Five an hour for one"
     " transaction.",
     {
-        "202": _answer("The snapshot.", _ref("Snapshot")),
+        "202": _json_answer("The snapshot.", _schema("Snapshot")),
         "303": _REDIRECT,
         **_refusals("invalid_request", "transaction_not_found", "rate_limited",
                     *_BODY_REFUSALS, "unavailable", page=True),
@@ -476,7 +476,7 @@ _TAKE_CALLBACK = _route(
     "Daraja sends `application/json`. Anything else that arrives under a known token is kept as"
     " well, and answered 200, since a callback comes only once.",
     {
-        "200": _answer(
+        "200": _json_answer(
             "Its raw body is committed, whatever it says.",
             _object(
                 {
@@ -522,7 +522,7 @@ _READ_HEALTH = _route(
     "operations",
     "Whether the process serves",
     "Asks neither the database nor Redis.",
-    {"200": _answer("It does.", _HEALTH), **_refusals("invalid_request")},
+    {"200": _json_answer("It does.", _HEALTH), **_refusals("invalid_request")},
     parameters=[
         {"name": "nonce", "in": "query", "schema": {"type": "string"},
          "description": "32 hexadecimal digits, from `flask doctor`."},
@@ -535,7 +535,7 @@ _READ_READINESS = _route(
     "Whether the database can be written, and Redis answers",
     "What is wrong is named in `detail`.",
     {
-        "200": _answer("Ready.", _object({"status": _always("ready")})),
+        "200": _json_answer("Ready.", _object({"status": _always("ready")})),
         **_refusals("invalid_request", "unavailable"),
     },
 )
@@ -546,7 +546,7 @@ _READ_DOCUMENT = _route(
     "This document",
     "The same for people is at /docs/api.",
     {
-        "200": _answer("OpenAPI 3.1.", {"type": "object", "additionalProperties": True}),
+        "200": _json_answer("OpenAPI 3.1.", {"type": "object", "additionalProperties": True}),
         **_refusals("invalid_request"),
     },
 )
@@ -625,7 +625,7 @@ _ORDER_SCHEMA = _object(
         "needs_review": {"type": "boolean", "description": "A person has to look at it."},
         "transactions": {
             "type": "array",
-            "items": _ref("Snapshot"),
+            "items": _schema("Snapshot"),
             "description": "Its attempts, newest first.",
         },
     }
@@ -724,20 +724,20 @@ _WEBHOOKS = {
         "A transaction was paid",
         "Sent once more where the receipt comes later than the news. Ship where `order_status`"
         " is PAID, once for each `order_id`.",
-        _message_body(MessageType.SUCCEEDED, _ref("WebhookSnapshot")),
+        _message_body(MessageType.SUCCEEDED, _schema("WebhookSnapshot")),
     ),
     MessageType.FAILED.value: _message(
         "transactionFailed",
         "A transaction failed",
         "Sent once more where its `reason` or `final` changes. While `final` is false, money"
         " may still come.",
-        _message_body(MessageType.FAILED, _ref("WebhookSnapshot")),
+        _message_body(MessageType.FAILED, _schema("WebhookSnapshot")),
     ),
     MessageType.NEEDS_REVIEW.value: _message(
         "transactionNeedsReview",
         "A person has to look at a transaction",
         "Money may be at stake, and no rule decides it.",
-        _message_body(MessageType.NEEDS_REVIEW, _ref("WebhookSnapshot")),
+        _message_body(MessageType.NEEDS_REVIEW, _schema("WebhookSnapshot")),
     ),
     TEST: _message(
         "webhookTest",

@@ -38,7 +38,7 @@ _RETURN_URL_LONGEST = 2000
 @api.post("/api/orders")
 def create_order() -> Response:
     """Create an order."""
-    api_key = _authorised()
+    api_key = _check_api_key()
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
     order = make_order(new, MerchantKey(api_key, value) if value else None)
@@ -52,14 +52,14 @@ def create_order() -> Response:
 @api.get("/api/orders/<order_id>")
 def read_order(order_id: str) -> Response:
     """Answer with one order and its transactions."""
-    _authorised()
+    _check_api_key()
     return jsonify(_order_as_json(_find_order(order_id)))
 
 
 @api.get("/api/orders")
 def find_orders() -> Response:
     """Answer with the orders of a reference, newest first."""
-    _authorised()
+    _check_api_key()
     reference = request.args.get("reference")
     if not is_reference(reference):
         raise invalid("reference", _("Say which reference: ?reference=…"))
@@ -70,7 +70,7 @@ def find_orders() -> Response:
 @api.post("/api/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
     """Cancel an order; to cancel it again changes nothing."""
-    _authorised()
+    _check_api_key()
     order = _find_order(order_id)
     try:
         ours = services()
@@ -174,7 +174,7 @@ def _wrong_expiry() -> Problem:
     return invalid("expires_at", detail)
 
 
-def _authorised() -> str:
+def _check_api_key() -> str:
     """Return the API key of the request.
 
     Raises:

@@ -40,13 +40,13 @@ _SHOWN_BY_THE_PAGE = ("attempt_open", "order_paid")
 def stk_push() -> Response:
     """Start a push; JSON is answered with the snapshot, a plain form with the checkout page."""
     if request.is_json:
-        started = _start(json_object())
+        started = _start_push(json_object())
         response = jsonify(_snapshot_with_message(started.transaction_id))
         response.status_code = started.status_code
         return response
-    form = _form()
+    form = _posted_form()
     try:
-        _start(form)
+        _start_push(form)
     except Problem as problem:
         if problem.code == "order_not_found" or not is_id(form.get("order_id")):
             raise
@@ -63,7 +63,7 @@ def check_status() -> Response:
     transaction_id = request.args.get("tx_id")
     if not transaction_id:
         raise invalid("tx_id", _("Say which transaction: ?tx_id=…"))
-    snapshot, lang = _snapshot(transaction_id), sentences.chosen(request.args.get("lang"))
+    snapshot, lang = _read_snapshot(transaction_id), sentences.chosen(request.args.get("lang"))
     # Time alone changes some of these fields, and forgetting the number another one: `seq` stays.
     view = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
@@ -85,17 +85,17 @@ def sms_code() -> Response:
     A browser's form is answered with the checkout page, and so is every form with an error that
     the page can show, unless the client asks for JSON.
     """
-    fields = json_object() if request.is_json else _form()
+    fields = json_object() if request.is_json else _posted_form()
     try:
         transaction_id = _store_code(fields)
     except Problem as problem:
         shown = not (problem.code == "transaction_not_found" or problem.field == "tx_id")
         if request.is_json or wants_json() or not shown:
             raise
-        order_id = _snapshot(fields["tx_id"])["order_id"]
+        order_id = _read_snapshot(fields["tx_id"])["order_id"]
         return pages.checkout_page(order_id, code_problem=problem, code_typed=fields.get("code"))
     if not request.is_json and wants_page():
-        return redirect(pages.checkout_path(_snapshot(transaction_id)["order_id"]), 303)
+        return redirect(pages.checkout_path(_read_snapshot(transaction_id)["order_id"]), 303)
     response = jsonify(_snapshot_with_message(transaction_id))
     response.status_code = 202
     return response
@@ -109,7 +109,7 @@ def _store_code(fields: Mapping[str, Any]) -> str:
     code = find_receipt(fields.get("code"))
     if code is None:
         raise invalid("code", _("The code has ten letters and digits, like UKO1ABCDEF."))
-    _snapshot(transaction_id)
+    _read_snapshot(transaction_id)
     services().limits.check_code()
     try:
         inbox.take_code(db.session(), transaction_id, code, inbox_needs(), sender_mark())
@@ -119,7 +119,7 @@ def _store_code(fields: Mapping[str, Any]) -> str:
     return transaction_id
 
 
-def _form() -> Mapping[str, str]:
+def _posted_form() -> Mapping[str, str]:
     """The request's form.
 
     Raises:
@@ -131,7 +131,7 @@ def _form() -> Mapping[str, str]:
     return request.form
 
 
-def _start(fields: Mapping[str, Any]) -> Started:
+def _start_push(fields: Mapping[str, Any]) -> Started:
     """Check the fields and start the push.
 
     Raises:
@@ -145,7 +145,7 @@ def _start(fields: Mapping[str, Any]) -> Started:
     except InvalidPhone as refusal:
         raise invalid("phone", _phone_refused(refusal), "invalid_phone") from None
     if not is_id(order_id):
-        raise _problem(refusals.OrderNotFound())
+        raise _problem_of(refusals.OrderNotFound())
     logs.note(order_id=order_id)
     ours = services()
     needs = checkout.Needs(
@@ -159,7 +159,7 @@ def _start(fields: Mapping[str, Any]) -> Started:
     try:
         return checkout.start(db.session(), wanted, needs)
     except OrderError as refusal:
-        raise _problem(refusal) from None
+        raise _problem_of(refusal) from None
 
 
 def _phone_refused(refusal: InvalidPhone) -> str:
@@ -176,7 +176,7 @@ def _phone_refused(refusal: InvalidPhone) -> str:
             )
 
 
-def _snapshot(transaction_id: str) -> Snapshot:
+def _read_snapshot(transaction_id: str) -> Snapshot:
     found = None
     if is_id(transaction_id):
         logs.note(transaction_id=transaction_id)
@@ -189,10 +189,10 @@ def _snapshot(transaction_id: str) -> Snapshot:
 
 
 def _snapshot_with_message(transaction_id: str) -> dict[str, Any]:
-    return sentences.with_message(_snapshot(transaction_id), sentences.language())
+    return sentences.with_message(_read_snapshot(transaction_id), sentences.language())
 
 
-def _problem(refusal: OrderError) -> Problem:
+def _problem_of(refusal: OrderError) -> Problem:
     match refusal:
         case refusals.OrderNotFound():
             return Problem(404, "order_not_found", _("There is no such order."))
