@@ -3,8 +3,6 @@
 It shares nothing with the client, so that a mistake in one is not repeated in the other.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,15 +11,21 @@ if TYPE_CHECKING:
     from mpesa.simulator.simulator import Simulator
 
 
-def mount(app: Flask, socketio: Any, *, prefix: str = "/simulator", **seams: Any) -> Simulator:
-    """Add the simulator's routes and its Socket.IO namespace to an app, and return it.
+def mount(app: "Flask", socketio: Any, *, prefix: str = "/simulator", **seams: Any) -> "Simulator":
+    """Add the simulator's routes and its Socket.IO namespace to an app.
 
-    `prefix` is the path before every route, empty for none. `seams` go to `Simulator`: who asks
-    for money (`business`), times, clock, chance, and how callbacks are sent. Templates and static
-    files are the app's own folders `simulator/`.
+    Templates and static files are the app's own folders `simulator/`.
+
+    Args:
+        prefix: the path before every route; empty for none.
+        seams: arguments of `Simulator`: the business, times, clock, chance, and how callbacks are
+            sent.
+
+    Returns:
+        The simulator.
     """
     # Imported late: `python -m mpesa.simulator` runs this file before __main__ has patched the
-    # standard library, and what opens sockets must not be imported before that.
+    # standard library, and code that opens sockets must not be imported before that.
     from mpesa.simulator.mounting import add_to
 
     return add_to(app, socketio, prefix, seams)

@@ -1,7 +1,5 @@
 """`python -m mpesa.simulator --port 5001`: the simulator alone."""
 
-from __future__ import annotations
-
 from mpesa import serving  # isort: skip - patches the standard library, so it comes first
 
 import argparse
@@ -16,7 +14,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def create_app(business: str) -> Flask:
-    """Return an app that is the simulator and nothing else."""
+    """Build an app that is the simulator and nothing else.
+
+    Args:
+        business: the name that prompts and SMS show.
+    """
     app = Flask(__name__, template_folder=_ROOT / "templates", static_folder=_ROOT / "static")
     socketio = SocketIO(app, async_mode=serving.MODE.value, transports=["websocket"])
     mount(app, socketio, prefix="", business=business)
@@ -28,7 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mpesa.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     parser.add_argument("--port", type=int, default=5001, help="where to listen (%(default)s)")
-    parser.add_argument("--business", default="Duka la Mfano", help="who asks for money")
+    parser.add_argument(
+        "--business",
+        default="Duka la Mfano",
+        help="the business that prompts and SMS name (%(default)s)",
+    )
     asked = parser.parse_args()
     try:
         listener = serving.listen(asked.host, asked.port)

@@ -1,7 +1,5 @@
 """Daraja's three endpoints: token, push, query; and its words for every other path."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -10,9 +8,8 @@ from flask import Blueprint, Response, current_app, request
 from mpesa.simulator import bodies, refusals
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.outcomes import Outcome
-from mpesa.simulator.payment import Payment
 from mpesa.simulator.refusals import Blocked, RateLimited, Refusal, UnknownConsumer
-from mpesa.simulator.script import Answer, Callback, Push, Query, Script
+from mpesa.simulator.script import Answer, Callback, PushAnswer, Query, Script
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.tokens import LIFETIME
 from mpesa.simulator.validation import read_push, read_query
@@ -24,7 +21,7 @@ _FLAKY_SHARE = 0.4
 
 
 class DarajaEndpoints:
-    """The skin that speaks Daraja's HTTP."""
+    """The routes that speak Daraja's HTTP."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -46,7 +43,7 @@ class DarajaEndpoints:
 
     def token(self) -> Response:
         """GET /oauth/v1/generate."""
-        _only("GET")
+        _require_method("GET")
         authorization = request.headers.get("Authorization", "")
         if not authorization.lower().startswith("basic "):
             raise refusals.wrong_authentication()
@@ -61,7 +58,15 @@ class DarajaEndpoints:
         script = self._simulator.bank.script(asked.msisdn)
         _turn_down(script)
         payment = self._simulator.take(asked, script)
-        return self._answer_to(payment)
+        if script.push is PushAnswer.TIMEOUT:
+            self._simulator.hold(self._simulator.timing.push_hold)
+        if script.push is PushAnswer.ERROR_500:
+            raise refusals.unknown_fate()
+        if script.callback is Callback.BEFORE_RESPONSE:
+            self._simulator.hold_for_callback(payment)
+        response = _json(bodies.accepted(payment))
+        response.call_on_close(payment.acknowledge)
+        return response
 
     def query(self) -> Response:
         """POST /mpesa/stkpushquery/v1/query."""
@@ -77,14 +82,19 @@ class DarajaEndpoints:
             raise refusals.still_processing()
         if mode is Query.TOO_EARLY:
             raise refusals.invalid("CheckoutRequestID")
-        return _json(bodies.query_answer(payment, _as_told(payment, mode)))
+        outcome = payment.outcome
+        if mode is Query.PENDING:
+            outcome = None
+        elif mode is Query.WRONG_FAILED and outcome is Outcome.PAID:
+            outcome = Outcome.IGNORED
+        return _json(bodies.query_answer(payment, outcome))
 
     def root(self) -> Response:
-        """The address alone, which Daraja does not serve."""
+        """Refuse the address alone, which Daraja does not serve."""
         raise refusals.no_such_path()
 
     def elsewhere(self, rest: str) -> Response:
-        """Any other path of the API; one of the virtual phone's has another method."""
+        """Refuse every other path of the API, or another method of the virtual phone's."""
         adapter = current_app.url_map.bind("")
         endpoints = {adapter.match(request.path, method)[0] for method in _METHODS}
         raise refusals.no_such_path() if len(endpoints) == 1 else refusals.wrong_method()
@@ -95,7 +105,7 @@ class DarajaEndpoints:
         return _json(bodies.error(request_id, refusal.code, refusal.message), refusal.status)
 
     def unknown_consumer(self, _: UnknownConsumer) -> Response:
-        """Answer unknown credentials as live runs saw it: 400, text/plain, nothing in it."""
+        """Answer unknown credentials as live runs saw it: 400, text/plain, an empty body."""
         return Response("", 400, content_type="text/plain")
 
     def blocked(self, _: Blocked) -> Response:
@@ -107,7 +117,7 @@ class DarajaEndpoints:
         return _json(bodies.SPIKE_ARREST, 429)
 
     def _body(self) -> dict[str, object]:
-        _only("POST")
+        _require_method("POST")
         self._simulator.tokens.check(request.headers.get("Authorization", ""))
         if request.mimetype != "application/json":
             # Without the header the gateway reads no field at all and names the first one
@@ -121,51 +131,31 @@ class DarajaEndpoints:
             raise refusals.unreadable()
         return body
 
-    def _answer_to(self, payment: Payment) -> Response:
-        if payment.script.push is Push.TIMEOUT:
-            self._simulator.hold(self._simulator.timing.push_hold)
-        if payment.script.push is Push.ERROR_500:
-            raise refusals.unknown_fate()
-        if payment.script.callback is Callback.BEFORE_RESPONSE:
-            self._simulator.hold_for_callback(payment)
-        response = _json(bodies.accepted(payment))
-        response.call_on_close(payment.acknowledge)
-        return response
 
-
-def _only(method: str) -> None:
+def _require_method(method: str) -> None:
     if request.method != method:
         raise refusals.wrong_method()
 
 
 def _turn_down(script: Script) -> None:
-    """Raise what the line's script says, where no prompt is to reach the phone."""
+    """Refuse a push as the line's script says, before a prompt reaches the phone."""
     match script.push:
-        case Push.HTML_503:
+        case PushAnswer.HTML_503:
             raise Blocked
-        case Push.RATE_429:
+        case PushAnswer.RATE_429:
             raise RateLimited
-        case Push.REFUSED:
+        case PushAnswer.REFUSED:
             raise refusals.invalid("PhoneNumber")
-        case Push.BUSY_500:
+        case PushAnswer.BUSY_500:
             raise refusals.busy()
-        case Push.QUOTA:
+        case PushAnswer.QUOTA:
             raise refusals.over_quota()
-        case Push.DEAD_TOKEN:
+        case PushAnswer.DEAD_TOKEN:
             raise refusals.no_product()
     if script.answer == Answer.BUSY:
         raise refusals.line_locked()
 
 
-def _as_told(payment: Payment, mode: Query) -> Outcome | None:
-    """Return the outcome that a query tells, which need not be the true one."""
-    if mode is Query.PENDING:
-        return None
-    if mode is Query.WRONG_FAILED and payment.outcome is Outcome.PAID:
-        return Outcome.IGNORED
-    return payment.outcome
-
-
 def _json(body: Any, status: int = 200) -> Response:
-    """Return it in the order in which Daraja writes it, whatever the app does with its own JSON."""
+    """Answer with the fields in Daraja's order, however the app writes its own JSON."""
     return Response(json.dumps(body), status, content_type="application/json")

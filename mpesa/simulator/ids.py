@@ -1,7 +1,5 @@
 """Identifiers in the shapes that Daraja gives them today."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
 from random import Random
 from string import ascii_letters, ascii_uppercase, digits, hexdigits
@@ -16,29 +14,29 @@ _FIRST_YEAR = 2006
 
 
 def checkout_request_id(now: datetime, msisdn: str) -> str:
-    """Return `ws_CO_`, the Nairobi time of `now` to the millisecond, and the number without 254."""
+    """Make `ws_CO_`, the Nairobi time of `now` to the millisecond, and the number without 254."""
     local = now.astimezone(NAIROBI)
     return f"ws_CO_{local:%d%m%Y%H%M%S}{local.microsecond // 1000:03d}{msisdn[-9:]}"
 
 
 def merchant_request_id(chance: Random) -> str:
-    """Return four groups of hex digits and a decimal tail, like a MerchantRequestID."""
-    groups = "-".join(_some(chance, _HEX, 4) for _ in range(3))
-    return f"{groups}-{_some(chance, _HEX, 12)}{chance.randrange(1000, 10_000)}"
+    """Make four groups of hex digits and a decimal tail, like a MerchantRequestID."""
+    groups = "-".join(_drawn(chance, _HEX, 4) for _ in range(3))
+    return f"{groups}-{_drawn(chance, _HEX, 12)}{chance.randrange(1000, 10_000)}"
 
 
 def receipt_number(now: datetime, chance: Random) -> str:
-    """Return ten upper-case letters and digits: year, month and day of Nairobi, then chance."""
+    """Make ten upper-case letters and digits: year, month and day of Nairobi, then chance."""
     local = now.astimezone(NAIROBI)
     year = ascii_uppercase[(local.year - _FIRST_YEAR) % 26]
     month = ascii_uppercase[local.month - 1]
-    return year + month + _DAYS[local.day - 1] + _some(chance, ascii_uppercase + digits, 7)
+    return year + month + _DAYS[local.day - 1] + _drawn(chance, ascii_uppercase + digits, 7)
 
 
 def access_token(chance: Random) -> str:
-    """Return 28 letters and digits, the length of Daraja's tokens."""
-    return _some(chance, ascii_letters + digits, 28)
+    """Make 28 letters and digits, the length of Daraja's tokens."""
+    return _drawn(chance, ascii_letters + digits, 28)
 
 
-def _some(chance: Random, alphabet: str, length: int) -> str:
+def _drawn(chance: Random, alphabet: str, length: int) -> str:
     return "".join(chance.choices(alphabet, k=length))

@@ -1,6 +1,4 @@
-"""The SMS that a payer gets afterwards."""
-
-from __future__ import annotations
+"""The SMS that a payer gets after a payment."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +11,12 @@ from mpesa.simulator.validation import TILL
 
 @dataclass(frozen=True)
 class Message:
-    """One SMS on a line, newest last; `number` counts up over all lines."""
+    """One SMS on a line.
+
+    Attributes:
+        number: it counts up over all lines.
+        is_receipt: the SMS confirms a payment.
+    """
 
     number: int
     text: str
@@ -22,17 +25,27 @@ class Message:
 
 
 def sms_about(payment: Payment, business: str, balance: int) -> str | None:
-    """Return the SMS about a payment's ending, None where M-PESA would stay silent.
+    """Write the SMS about a payment's ending.
 
-    `balance` is the line's, in KES, after the payment.
+    Args:
+        business: the name of the merchant.
+        balance: the line's, in KES, after the payment.
+
+    Returns:
+        None where M-PESA would stay silent.
     """
     amount = f"Ksh{payment.request.amount:,}.00"
     if payment.outcome is Outcome.PAID and payment.paid_at:
         local = payment.paid_at.astimezone(NAIROBI)
+        day, hour = (
+            f"{local.day}/{local.month}/{local:%y}",
+            f"{local.hour % 12 or 12}:{local:%M %p}",
+        )
+        sent = f"sent to {business} for account {payment.request.reference}"
+        recipient = f"paid to {business}" if payment.request.kind == TILL else sent
         return (
-            f"{payment.receipt} Confirmed. {amount} {_recipient(payment, business)} "
-            f"on {_day(local)} at {_hour(local)}. New M-PESA balance is Ksh{balance:,}.00. "
-            "Transaction cost, Ksh0.00."
+            f"{payment.receipt} Confirmed. {amount} {recipient} on {day} at {hour}. "
+            f"New M-PESA balance is Ksh{balance:,}.00. Transaction cost, Ksh0.00."
         )
     if payment.outcome is Outcome.INSUFFICIENT:
         return (
@@ -42,17 +55,3 @@ def sms_about(payment: Payment, business: str, balance: int) -> str | None:
     if payment.outcome is Outcome.WRONG_PIN:
         return f"Failed. You entered a wrong PIN. {amount} was not paid to {business}."
     return None
-
-
-def _recipient(payment: Payment, business: str) -> str:
-    if payment.request.kind == TILL:
-        return f"paid to {business}"
-    return f"sent to {business} for account {payment.request.reference}"
-
-
-def _day(local: datetime) -> str:
-    return f"{local.day}/{local.month}/{local:%y}"
-
-
-def _hour(local: datetime) -> str:
-    return f"{local.hour % 12 or 12}:{local:%M %p}"

@@ -1,7 +1,5 @@
 """Puts the simulator's parts together and into an app."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +11,12 @@ from mpesa.simulator.simulator import NAMESPACE, Simulator
 
 
 def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> Simulator:
-    """Do what `mpesa.simulator.mount` promises."""
+    """Add the simulator to an app, see `mpesa.simulator.mount`."""
     simulator = Simulator(socketio, **seams)
     blueprint = Blueprint("simulator", __name__, url_prefix=prefix or None)
     DarajaEndpoints(simulator).register(blueprint)
     PhoneRoutes(simulator).register(blueprint)
     app.register_blueprint(blueprint)
-    socketio.on_event("connect", _welcome, namespace=NAMESPACE)
+    # Every client may listen: there are no secrets here, and it hears only when to look again.
+    socketio.on_event("connect", lambda auth=None: None, namespace=NAMESPACE)
     return simulator
-
-
-def _welcome(auth: object = None) -> None:
-    """Let everybody listen: there are no secrets here, and all that is sent are hints to look."""

@@ -1,6 +1,4 @@
-"""How Daraja treats the merchant, for all payers: where live reports and documents disagree."""
-
-from __future__ import annotations
+"""How Daraja treats the merchant, for all payers, where live reports and documents disagree."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,21 +9,21 @@ from mpesa.simulator.wishes import one_of
 
 
 class LivingTokens(StrEnum):
-    """Which tokens of a consumer key are good: only the newest is documented, and not proved."""
+    """The tokens of a consumer key that are valid: only the newest, by the documents; unproven."""
 
     NEWEST = "newest"
     ALL = "all"
 
 
 class CallbackWords(StrEnum):
-    """What becomes of a push whose CallBackURL has a word of Safaricom's list in path or query."""
+    """The fate of a push whose CallBackURL has a word of Safaricom's list in path or query."""
 
     TAKEN = "taken"
     REFUSED = "refused"
 
 
 class TillMismatch(StrEnum):
-    """What becomes of a Buy Goods push that comes from the PayBill's short code."""
+    """The fate of a Buy Goods push that comes from the PayBill's short code."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -39,8 +37,12 @@ class Organisation:
     callback_words: CallbackWords = CallbackWords.TAKEN
     till_mismatch: TillMismatch = TillMismatch.TAKEN
 
-    def changed(self, wanted: Mapping[str, object]) -> Organisation:
-        """Return it with the wishes met; raises InvalidField, and what is left out stays."""
+    def changed(self, wanted: Mapping[str, object]) -> "Organisation":
+        """The same with the wishes met; switches that are not named stay.
+
+        Raises:
+            InvalidField: a wish cannot be met.
+        """
         return replace(self, **wishes.read(wanted, _READERS))
 
 

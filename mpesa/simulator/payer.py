@@ -1,6 +1,4 @@
-"""What the person at the phone does, decided from the line's script."""
-
-from __future__ import annotations
+"""The acts of the person at the phone, decided by the line's script."""
 
 from collections.abc import Callable
 
@@ -12,7 +10,7 @@ Ending = Callable[[Script], Outcome]
 
 
 def typed(pin: str, amount: int) -> Ending:
-    """Return the ending of a typed PIN; the line's PIN and balance count at that moment."""
+    """Make the ending of a typed PIN, for which the line's PIN and balance at that moment count."""
 
     def ending(line: Script) -> Outcome:
         if pin != line.pin:
@@ -23,17 +21,23 @@ def typed(pin: str, amount: int) -> Ending:
 
 
 def always(outcome: Outcome) -> Ending:
-    """Return an ending that does not depend on the line."""
+    """Make an ending that does not depend on the line."""
     return lambda line: outcome
 
 
 def plan(payment: Payment, prompt_life: float, silent_life: float) -> tuple[float, Ending]:
-    """Return after how many seconds the payment ends unless somebody answers first, and how.
+    """Plan when and how a payment ends, unless a person answers first.
 
-    `prompt_life` is how long a prompt stays on the phone, in seconds, and `silent_life` how long
-    Safaricom's test number is waited for unless it is scripted to do more than ignore it. A payer
-    who is scripted to answer later than that does so all the same: payments after 87 s have been
-    seen.
+    A payer that is scripted to answer later than `prompt_life` does so all the same: payments after
+    87 s have been seen.
+
+    Args:
+        prompt_life: the seconds for which a prompt stays on the phone.
+        silent_life: the same for Safaricom's test number, unless it is scripted to do more than
+            ignore the prompt.
+
+    Returns:
+        The seconds until then, and the ending.
     """
     script = payment.script
     if payment.doomed_to is not None:

@@ -1,7 +1,5 @@
 """One payment request, from the push to its ending."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,19 +13,24 @@ LARGEST_AMOUNT = 250_000  # KES in one payment (Daraja docs, M-PESA Express FAQ)
 
 @dataclass
 class Payment:
-    """What a push set going; `outcome` is None while the prompt is open."""
+    """A payment that a push began.
+
+    Attributes:
+        doomed_to: the ending that was certain when the push came; None: the payer decides.
+        outcome: None while the prompt is open.
+        is_acknowledged: the push's answer has left.
+        is_reported: the first callback was tried.
+    """
 
     id: str
     merchant_request_id: str
     request: PushRequest
     script: Script
     created_at: datetime
-    # The ending that was certain when the push was taken, None if the payer decides.
     doomed_to: Outcome | None = None
     outcome: Outcome | None = None
     receipt: str | None = None
     paid_at: datetime | None = None
-    # Set once the push's answer has left, and once the first callback was tried.
     is_acknowledged: bool = field(default=False, compare=False)
     is_reported: bool = field(default=False, compare=False)
 
@@ -42,21 +45,21 @@ class Payment:
 
     @property
     def shows_prompt(self) -> bool:
-        """False where the phone is out of reach or Daraja stops the payment before the phone."""
+        """Whether a prompt is on the phone: Daraja sends it, and the phone can be reached."""
         stopped = self.doomed_to or self.script.result
         return stopped is None and self.script.answer != Answer.UNREACHABLE
 
 
 def doom_of(request: PushRequest) -> Outcome | None:
-    """Return the ending that the push asks for by what it says, None if it is sound."""
+    """Find the ending that the fields of a push make certain; None where they are sound."""
     if request.is_astray:
-        # Who mixes up store and till was seen to get 2029, who does so with a PayBill SFC_IC0003.
+        # A mix-up of store and till was seen to end with 2029, one with a PayBill with SFC_IC0003.
         return Outcome.WRONG_PARTY if request.kind == PAYBILL else Outcome.WRONG_TILL
     return Outcome.OVER_LIMIT if request.amount > LARGEST_AMOUNT else None
 
 
 def prompt_as_json(payment: Payment, business: str) -> dict[str, Any]:
-    """Return the open prompt as `GET /prompts` lists it."""
+    """Make the entry of an open prompt in `GET /prompts`."""
     return {
         "id": payment.id,
         "msisdn": payment.msisdn,
@@ -68,7 +71,7 @@ def prompt_as_json(payment: Payment, business: str) -> dict[str, Any]:
 
 
 def entry_as_json(payment: Payment) -> dict[str, Any]:
-    """Return a payment that moved money as `GET /ledger` lists it."""
+    """Make the entry of a payment that moved money in `GET /ledger`."""
     return {
         "receipt": payment.receipt,
         "checkout_request_id": payment.id,
@@ -80,5 +83,5 @@ def entry_as_json(payment: Payment) -> dict[str, Any]:
 
 
 def iso(moment: datetime) -> str:
-    """Return an aware time as ISO 8601 in UTC, to the second."""
+    """Write an aware time as ISO 8601 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,5 @@
 """The routes that Daraja does not have: the virtual phone, scripts, prompts and the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,7 +7,6 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
-from mpesa.simulator.messages import Message
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, always, typed
 from mpesa.simulator.payment import Payment, entry_as_json, iso, prompt_as_json
@@ -21,7 +18,7 @@ from mpesa.simulator.script import (
     Answer,
     Callback,
     Metadata,
-    Push,
+    PushAnswer,
     Query,
     Script,
     as_json,
@@ -29,14 +26,14 @@ from mpesa.simulator.script import (
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.wishes import InvalidField
 
-# Shown while no line was used yet, so that a newcomer has something to pick.
+# Shown while no line was used yet, so that a newcomer has a line to choose.
 _FIRST_LINES = ("254712345678", "254722000111", "254110345678", SILENT_LINE)
-# The line's switches that have words, as the page names them.
+# The line's switches that have words for values, with their names on the page.
 _CHOICES = {
     "answer": ("The payer", [*Answer, *RESULTS]),
     "callback": ("The callback", [*Callback]),
     "metadata": ("A success tells", [*Metadata]),
-    "push": ("The push", [*Push]),
+    "push": ("The push", [*PushAnswer]),
     "again": ("Asked again", [*Again]),
     "query": ("Status queries", [*Query]),
 }
@@ -44,7 +41,7 @@ _PAGE_POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src
 
 
 class Problem(Exception):
-    """A request that cannot be met, as RFC 9457 problem+json."""
+    """A request that cannot be met; it is answered as RFC 9457 problem+json."""
 
     def __init__(self, status: int, code: str, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -55,7 +52,7 @@ class Problem(Exception):
 
 
 class PhoneRoutes:
-    """The skin for people and for tests that script the payers."""
+    """The routes for people, and for tests that script the payers."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -91,7 +88,7 @@ class PhoneRoutes:
         return page
 
     def prompts(self) -> Response:
-        """GET /prompts?msisdn=: one line's open prompts, or everybody's."""
+        """GET /prompts?msisdn=: one line's open prompts, or those of all lines."""
         wanted = request.args.get("msisdn")
         found = self._bank.prompts(_msisdn(wanted) if wanted else None)
         return jsonify([self._prompt(payment) for payment in found])
@@ -106,7 +103,15 @@ class PhoneRoutes:
             raise Problem(
                 409, "prompt_closed", "This prompt is closed: it was answered or ran out."
             )
-        return jsonify(_result(payment))
+        outcome = payment.outcome
+        return jsonify(
+            {
+                "id": payment.id,
+                "result_code": outcome.code if outcome else None,
+                "result_desc": outcome.value.callback_text if outcome else None,
+                "receipt": payment.receipt,
+            }
+        )
 
     def lines(self) -> Response:
         """GET /lines: every line that was scripted or asked to pay."""
@@ -116,7 +121,15 @@ class PhoneRoutes:
         """GET /lines/<msisdn>: one line's script, with its open prompts and its SMS."""
         script = self._bank.script(_msisdn(msisdn))
         prompts = [self._prompt(payment) for payment in self._bank.prompts(msisdn)]
-        messages = [_message(message) for message in self._bank.messages(msisdn)]
+        messages = [
+            {
+                "number": each.number,
+                "text": each.text,
+                "is_receipt": each.is_receipt,
+                "received_at": iso(each.received_at),
+            }
+            for each in self._bank.messages(msisdn)
+        ]
         return jsonify(_line(msisdn, script) | {"prompts": prompts, "messages": messages})
 
     def rescript(self, msisdn: str) -> Response:
@@ -131,13 +144,13 @@ class PhoneRoutes:
         return jsonify(asdict(self._simulator.organisation))
 
     def reorganise(self) -> Response:
-        """PUT /organisation: change some of it; the rest stays as it was."""
+        """PUT /organisation: change some switches; the rest stays as it was."""
         with _wishes_checked():
             self._simulator.organisation = self._simulator.organisation.changed(_object())
         return self.organisation()
 
     def ledger(self) -> Response:
-        """GET /ledger: every payment that really moved money."""
+        """GET /ledger: every payment that moved money."""
         return jsonify([entry_as_json(payment) for payment in self._bank.ledger()])
 
     def reset(self) -> Response:
@@ -187,25 +200,6 @@ def _ending(body: dict[str, object], amount: int) -> Ending:
 
 def _line(msisdn: str, script: Script) -> dict[str, Any]:
     return {"msisdn": msisdn} | as_json(script)
-
-
-def _message(message: Message) -> dict[str, Any]:
-    return {
-        "number": message.number,
-        "text": message.text,
-        "is_receipt": message.is_receipt,
-        "received_at": iso(message.received_at),
-    }
-
-
-def _result(payment: Payment) -> dict[str, Any]:
-    outcome = payment.outcome
-    return {
-        "id": payment.id,
-        "result_code": outcome.code if outcome else None,
-        "result_desc": outcome.value.callback_text if outcome else None,
-        "receipt": payment.receipt,
-    }
 
 
 def _problem(problem: Problem) -> Response:

@@ -1,6 +1,4 @@
-"""Carries callbacks to the merchant over real HTTP: once, unsigned, never again if it fails."""
-
-from __future__ import annotations
+"""Callbacks to the merchant over real HTTP: sent once, unsigned, and not again after a failure."""
 
 import logging
 from collections.abc import Callable
@@ -9,15 +7,20 @@ import requests
 
 Post = Callable[[str, bytes, str], None]
 
-# Seconds to connect and to wait for the answer. Safaricom's own patience is not published;
-# about 5 s is claimed, and a slow test machine needs a little more.
+# Seconds to connect and to wait for the answer. Safaricom does not publish its own limit; about 5 s
+# is claimed, and a slow test machine needs a little more.
 _TIMEOUT = (5, 10)
 
 _log = logging.getLogger(__name__)
 
 
 def post_callback(url: str, body: bytes, shortcode: str) -> None:
-    """POST a callback with Daraja's headers; whatever the merchant answers is of no interest."""
+    """POST a callback with Daraja's headers; the merchant's answer is ignored.
+
+    Args:
+        url: the merchant's CallBackURL.
+        shortcode: the merchant's, for a header.
+    """
     headers = {
         "Content-Type": "application/json;charset=UTF-8",
         "BusinessShortCode": shortcode,
@@ -29,6 +32,6 @@ def post_callback(url: str, body: bytes, shortcode: str) -> None:
         try:
             session.post(url, body, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         except (requests.RequestException, ValueError) as problem:
-            # A host name that cannot be one ends as a ValueError of urllib3, not of requests.
-            # The URL holds the merchant's secret token, so only the kind of problem is told.
+            # An impossible host name raises a ValueError of urllib3, not of requests. The URL
+            # contains the merchant's secret token, so only the kind of problem is logged.
             _log.warning("a callback was not delivered: %s", type(problem).__name__)

@@ -1,7 +1,5 @@
 """Daraja's refusals: HTTP status, errorCode and errorMessage of each."""
 
-from __future__ import annotations
-
 
 class Refusal(Exception):
     """A request that Daraja turns down, as the body `{requestId, errorCode, errorMessage}`."""
@@ -26,44 +24,44 @@ class RateLimited(Exception):
 
 
 def invalid(field: str) -> Refusal:
-    """Return the refusal of one field, by the name that Daraja gives it."""
+    """Make the refusal of one field, by the name that Daraja gives it."""
     return Refusal(400, "400.002.02", f"Bad Request - Invalid {field}")
 
 
 def core_error(message: str) -> Refusal:
-    """Return the code that Daraja uses for half a dozen things; only its text tells them apart."""
+    """Make a refusal with the code that Daraja uses for several faults, which differ by text."""
     return Refusal(500, "500.001.1001", message)
 
 
 def line_locked() -> Refusal:
-    """Return the refusal of a push to a line that has an open prompt."""
+    """Make the refusal of a push to a line that has an open prompt."""
     return core_error(
         "Unable to lock subscriber, a transaction is already in process for the current subscriber"
     )
 
 
 def unknown_payment() -> Refusal:
-    """Return the query's answer to a CheckoutRequestID that it does not know."""
+    """Make the query's answer to a CheckoutRequestID that it does not know."""
     return core_error("The transaction does not Exist")
 
 
 def still_processing() -> Refusal:
-    """Return the query's older answer while a prompt is open, instead of ResultCode 4999."""
+    """Make the query's older answer while a prompt is open, instead of ResultCode 4999."""
     return core_error("The transaction is being processed")
 
 
 def busy() -> Refusal:
-    """Return the answer of a system that has too much to do: nothing was done."""
+    """Make the answer of a busy system, which did nothing."""
     return Refusal(500, "500.003.02", "System is busy. Please try again in few minutes.")
 
 
 def over_quota() -> Refusal:
-    """Return the answer to an app that has used up what it may ask for: nothing was done."""
+    """Make the answer to an app whose quota is used up: nothing was done."""
     return Refusal(500, "500.003.03", "Quota Violation")
 
 
 def no_product() -> Refusal:
-    """Return the answer to a token of an app that may not use this API."""
+    """Make the answer to a token of an app that may not use this API."""
     return Refusal(
         401,
         "401.003.01",
@@ -72,40 +70,40 @@ def no_product() -> Refusal:
 
 
 def wrong_authentication() -> Refusal:
-    """Return the token endpoint's answer to anything but well-formed Basic authentication."""
+    """Make the token endpoint's answer to anything but well-formed Basic authentication."""
     return Refusal(400, "400.008.01", "Invalid Authentication passed")
 
 
 def wrong_grant() -> Refusal:
-    """Return the token endpoint's answer to another grant_type than client_credentials."""
+    """Make the token endpoint's answer to another grant_type than client_credentials."""
     return Refusal(400, "400.008.02", "Invalid grant type passed")
 
 
 def no_bearer() -> Refusal:
-    """Return the answer to a call without `Authorization: Bearer …`."""
+    """Make the answer to a call without `Authorization: Bearer …`."""
     return Refusal(404, "404.001.04", "Invalid Authentication Header")
 
 
 def dead_token() -> Refusal:
-    """Return the answer to a token that was never given, has expired or was replaced."""
+    """Make the answer to a token that was never given, has expired or was replaced."""
     return Refusal(404, "404.001.03", "Invalid Access Token")
 
 
 def unreadable() -> Refusal:
-    """Return the answer to a body that is no JSON object."""
+    """Make the answer to a body that is no JSON object."""
     return Refusal(400, "400.002.05", "Invalid Request Payload")
 
 
 def wrong_method() -> Refusal:
-    """Return the answer to another HTTP method than the one of that path."""
+    """Make the answer to another HTTP method than the one of that path."""
     return Refusal(405, "405.001", "Method Not Allowed")
 
 
 def no_such_path() -> Refusal:
-    """Return the answer to a path that Daraja does not have."""
+    """Make the answer to a path that Daraja does not have."""
     return Refusal(404, "404.001.01", "Resource not found")
 
 
 def unknown_fate() -> Refusal:
-    """Return the internal error that says nothing about whether the push ran."""
+    """Make the internal error that says nothing about whether the push ran."""
     return Refusal(500, "500.003.1001", "Internal Server Error")

@@ -1,6 +1,4 @@
-"""What a line has and does: the switches that make a payer, and Daraja, behave or misbehave."""
-
-from __future__ import annotations
+"""A line's money, PIN and behaviour: switches that make a payer, and Daraja, behave or not."""
 
 import re
 from collections.abc import Mapping
@@ -17,12 +15,12 @@ MSISDN = re.compile(r"254[17][0-9]{8}")
 # Safaricom's published test number: it never answers a prompt, in the real sandbox too.
 SILENT_LINE = "254708374149"
 
-_LONGEST_WAIT = 86_400  # a day; anything longer is a slip of the keyboard
+_LONGEST_WAIT = 86_400  # a day; a longer wait is a slip of the keyboard
 _LARGEST_BALANCE = 1_000_000_000
 
 
 class Answer(StrEnum):
-    """What the payer does with a prompt."""
+    """The payer's reaction to a prompt."""
 
     MANUAL = "manual"
     PAY = "pay"
@@ -38,7 +36,7 @@ RESULTS = {f"code:{each.code}": each for each in Outcome if each is not Outcome.
 
 
 class Callback(StrEnum):
-    """What becomes of the result callback."""
+    """The fate of the result callback."""
 
     ONCE = "once"
     TWICE = "twice"
@@ -47,8 +45,8 @@ class Callback(StrEnum):
     GARBLED = "garbled"
 
 
-class Push(StrEnum):
-    """How the push request itself is answered."""
+class PushAnswer(StrEnum):
+    """The answer to the push request itself."""
 
     NORMAL = "normal"
     TIMEOUT = "timeout"
@@ -62,7 +60,7 @@ class Push(StrEnum):
 
 
 class Query(StrEnum):
-    """How a status query is answered."""
+    """The answer to a status query."""
 
     HONEST = "honest"
     PENDING = "pending"
@@ -74,7 +72,7 @@ class Query(StrEnum):
 
 
 class Metadata(StrEnum):
-    """Which of the forms seen in real success callbacks this line's have."""
+    """The form of this line's success callbacks, of those seen in real ones."""
 
     CLASSIC = "classic"
     NO_BALANCE = "no_balance"
@@ -84,7 +82,7 @@ class Metadata(StrEnum):
 
 
 class Again(StrEnum):
-    """What becomes of a push to a line that was asked to pay a moment ago."""
+    """The fate of a push to a line that was asked to pay a moment ago."""
 
     TAKEN = "taken"
     RULE_17 = "rule_17"
@@ -93,7 +91,15 @@ class Again(StrEnum):
 
 @dataclass(frozen=True)
 class Script:
-    """One line's money, PIN and behaviour; money in whole KES, times in seconds."""
+    """One line's money, PIN and behaviour.
+
+    Attributes:
+        balance: whole KES.
+        answer: one of `Answer`, or of `RESULTS`.
+        after: seconds from the push's answer to the payer's.
+        callback_after: seconds from the payment's end to its callback.
+        late_success_after: seconds from a failure's callback to a success; None: there is none.
+    """
 
     balance: int = 50_000
     pin: str = "1234"
@@ -103,7 +109,7 @@ class Script:
     after: float = 2
     callback: Callback = Callback.ONCE
     callback_after: float = 0
-    push: Push = Push.NORMAL
+    push: PushAnswer = PushAnswer.NORMAL
     query: Query = Query.HONEST
     late_success_after: float | None = None
     metadata: Metadata = Metadata.CLASSIC
@@ -111,12 +117,12 @@ class Script:
 
     @property
     def result(self) -> Outcome | None:
-        """The result that `answer` names, None where a payer decides."""
+        """The result that `answer` names; None where a payer decides."""
         return RESULTS.get(self.answer)
 
 
 def first_script(msisdn: str) -> Script:
-    """Return the script of a line that nobody has scripted yet."""
+    """Make the script of a line that was not scripted yet."""
     if msisdn != SILENT_LINE:
         return Script()
     # A query told of its end at 14 s, the callback at 26 s (nkap, sandbox runs of September 2026).
@@ -124,20 +130,21 @@ def first_script(msisdn: str) -> Script:
 
 
 def changed(script: Script, wanted: Mapping[str, object]) -> Script:
-    """Return the script with the wishes met; what is left out stays as it was.
+    """The script with the wishes met; switches that are not named stay.
 
-    Raises InvalidField for an unknown name or a value out of bounds, and then changes nothing.
+    Raises:
+        InvalidField: a name is unknown, or a value is out of bounds.
     """
     return replace(script, **wishes.read(wanted, _READERS))
 
 
 def as_json(script: Script) -> dict[str, Any]:
-    """Return the script as the JSON object that the line routes answer and take."""
+    """Make the JSON object that the routes of lines answer and accept."""
     return asdict(script)
 
 
 def _shillings(value: object) -> int:
-    # bool is an int in Python, but `true` is no amount of money.
+    # A bool is an int in Python, but `true` is no amount of money.
     if type(value) is not int or not 0 <= value <= _LARGEST_BALANCE:
         raise ValueError(f"must be a whole number of KES from 0 to {_LARGEST_BALANCE}")
     return value
@@ -158,7 +165,7 @@ def _seconds(value: object) -> float:
 
 
 def _seconds_or_off(value: object) -> float | None:
-    """Null and 0 both turn the late success off: nothing late happens after no time at all."""
+    """Seconds; null and 0 both turn the late success off."""
     return None if value is None else _seconds(value) or None
 
 
@@ -176,7 +183,7 @@ _READERS: wishes.Readers = {
     "after": _seconds,
     "callback": one_of(Callback),
     "callback_after": _seconds,
-    "push": one_of(Push),
+    "push": one_of(PushAnswer),
     "query": one_of(Query),
     "late_success_after": _seconds_or_off,
     "metadata": one_of(Metadata),

@@ -1,7 +1,5 @@
 """The simulator: takes pushes, lets payers answer, moves money and tells the merchant."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +13,7 @@ from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, plan
 from mpesa.simulator.payment import Payment
 from mpesa.simulator.postman import Post, post_callback
-from mpesa.simulator.script import Callback, Push, Script
+from mpesa.simulator.script import Callback, PushAnswer, Script
 from mpesa.simulator.tokens import Tokens
 from mpesa.simulator.validation import PushRequest
 
@@ -26,12 +24,14 @@ NAMESPACE = "/simulator"
 class Timing:
     """How long things last, in seconds.
 
-    `prompt_life`: a prompt that is left alone. `silent_life`: the same on Safaricom's test number,
-    whose query turned to 1037 between 6 and 14 s (nkap, sandbox runs of September 2026).
-    `push_hold`: a push answer that comes too late, well past the 15 to 30 s that clients wait.
-    `callback_hold`: how long a push answer waits for a callback that is to come first, below those
-    15 s. `acknowledgement`: how long a payer waits for the push answer to leave, so that results do
-    not overtake it unasked.
+    Attributes:
+        prompt_life: a prompt that is left alone.
+        silent_life: the same on Safaricom's test number, whose query turned to 1037 between 6 and
+            14 s (nkap, sandbox runs of September 2026).
+        push_hold: a push answer that comes too late, well past the 15 to 30 s that clients wait.
+        callback_hold: a push answer's wait for a callback that is to come first, below those 15 s.
+        acknowledgement: a payer's wait for the push answer to leave, so that a result does not
+            overtake it unless a script says so.
     """
 
     prompt_life: float = 60
@@ -42,7 +42,15 @@ class Timing:
 
 
 class Simulator:
-    """Daraja in a box. It owns all state; the routes are skins over it."""
+    """Daraja in a box: all of its state, which the routes read and change.
+
+    Args:
+        business: the name that prompts and SMS show.
+        timing: how long things last.
+        now: the clock, aware UTC.
+        chance: the source of ids; None: the system's.
+        post: sends a callback.
+    """
 
     def __init__(
         self,
@@ -54,7 +62,6 @@ class Simulator:
         chance: Random | None = None,
         post: Post = post_callback,
     ) -> None:
-        """`business` is who asks for money on the phone; the rest are seams for tests."""
         self.business = business
         self.timing = timing
         self.chance = chance or SystemRandom()
@@ -65,16 +72,20 @@ class Simulator:
         self._post = post
 
     def take(self, request: PushRequest, script: Script) -> Payment:
-        """Start a payment and bring the prompt to the phone; raises Refusal for a busy line."""
+        """Start a payment and bring the prompt to the phone.
+
+        Raises:
+            Refusal: the line is locked.
+        """
         payment = self.bank.open(request, script)
         comes_first = script.callback is Callback.BEFORE_RESPONSE
-        payment.is_acknowledged = comes_first or script.push is Push.TIMEOUT
+        payment.is_acknowledged = comes_first or script.push is PushAnswer.TIMEOUT
         self.announce(payment.msisdn)
         self._socketio.start_background_task(self._let_payer_act, payment)
         return payment
 
     def finish(self, payment: Payment, ending: Ending) -> bool:
-        """End an open payment and report it; False if it had ended before."""
+        """End an open payment and report it; returns False where it had ended before."""
         if not self.bank.finish(payment, ending):
             return False
         self.announce(payment.msisdn)
@@ -89,20 +100,24 @@ class Simulator:
         self.announce(None)
 
     def announce(self, msisdn: str | None) -> None:
-        """Tell open phones to look at that line again, or at all of them if None."""
+        """Tell open phones to look at a line again.
+
+        Args:
+            msisdn: the line; None: all of them.
+        """
         self._socketio.emit("changed", {"msisdn": msisdn}, namespace=NAMESPACE)
 
     def hold(self, seconds: float) -> None:
-        """Keep a caller waiting."""
+        """Keep a caller waiting for this many seconds."""
         self._socketio.sleep(seconds)
 
     def hold_for_callback(self, payment: Payment) -> None:
         """Keep the push's caller waiting until its callback was sent, or for `callback_hold`."""
-        self._until(lambda: payment.is_reported, self.timing.callback_hold)
+        self._wait_until(lambda: payment.is_reported, self.timing.callback_hold)
 
     def _let_payer_act(self, payment: Payment) -> None:
         wait, ending = plan(payment, self.timing.prompt_life, self.timing.silent_life)
-        self._until(lambda: payment.is_acknowledged, self.timing.acknowledgement)
+        self._wait_until(lambda: payment.is_acknowledged, self.timing.acknowledgement)
         self._socketio.sleep(wait)
         self.finish(payment, ending)
 
@@ -129,7 +144,7 @@ class Simulator:
         for _ in range(2 if mode is Callback.TWICE else 1):
             self._post(payment.request.callback_url, body, payment.request.shortcode)
 
-    def _until(self, is_so: Callable[[], bool], at_most: float) -> None:
+    def _wait_until(self, is_so: Callable[[], bool], at_most: float) -> None:
         step = 0.01
         for _ in range(round(at_most / step)):
             if is_so():

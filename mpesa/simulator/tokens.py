@@ -1,6 +1,4 @@
-"""Access tokens, for an hour: only a consumer key's newest one lives, unless all shall."""
-
-from __future__ import annotations
+"""Access tokens, each for an hour: only a consumer key's newest one is valid, unless all are."""
 
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -21,12 +19,17 @@ from mpesa.simulator.refusals import (
 
 LIFETIME = 3599  # seconds, as Daraja announces it
 
-# The two consumer keys that get no token: as unknown ones do, and as the firewall does it.
+# Two consumer keys get no token: the first counts as unknown, and the firewall answers the second.
 _WRONG_KEY, _BUSY_KEY = "wrong", "busy"
 
 
 class Tokens:
-    """The tokens that were given out; any consumer key and secret but two will do."""
+    """The tokens that were given out; all consumer keys are known, except two.
+
+    Args:
+        now: the clock, aware UTC.
+        chance: the source of tokens.
+    """
 
     def __init__(self, now: Callable[[], datetime], chance: Random) -> None:
         self._now = now
@@ -36,10 +39,16 @@ class Tokens:
         self._given: dict[str, list[str]] = {}
 
     def give(self, authorization: str, living: LivingTokens) -> str:
-        """Return a new token for a Basic `Authorization` header; the key's others die or live.
+        """Give a new token to a consumer key.
 
-        Raises Refusal for another scheme, UnknownConsumer for the key `wrong` and for an empty key
-        or secret, Blocked for the key `busy`.
+        Args:
+            authorization: the header, with Basic credentials.
+            living: whether the key's other tokens stay valid.
+
+        Raises:
+            Refusal: the header has another scheme, or is malformed.
+            UnknownConsumer: the key is `wrong`, or key or secret is empty.
+            Blocked: the key is `busy`.
         """
         consumer_key = _consumer_key(authorization)
         token = access_token(self._chance)
@@ -55,7 +64,11 @@ class Tokens:
         return token
 
     def check(self, authorization: str) -> None:
-        """Raise Refusal unless the `Authorization` header bears a living token."""
+        """Check the token in an `Authorization` header.
+
+        Raises:
+            Refusal: there is none, or it is not valid.
+        """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise no_bearer()
@@ -64,7 +77,7 @@ class Tokens:
             raise dead_token()
 
     def forget(self) -> None:
-        """Kill every token."""
+        """Forget every token."""
         with self._lock:
             self._expiries.clear()
             self._given.clear()

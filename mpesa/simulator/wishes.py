@@ -1,6 +1,4 @@
-"""Switches that are set by JSON objects: what is wished for, checked and named if it is wrong."""
-
-from __future__ import annotations
+"""Switches that are set by JSON objects: each wish is checked, and a wrong one is named."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -10,7 +8,11 @@ Readers = Mapping[str, Callable[[object], Any]]
 
 
 class InvalidField(ValueError):
-    """A wish that cannot be met: `field` names the culprit, the text says what is expected."""
+    """A wish that cannot be met; the text says what is expected.
+
+    Attributes:
+        field: the name of the wrong one.
+    """
 
     def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"{field}: {expected}")
@@ -18,15 +20,27 @@ class InvalidField(ValueError):
 
 
 def read(wishes: Mapping[str, object], readers: Readers) -> dict[str, Any]:
-    """Return the wishes as values; `readers` has one a switch, which raises ValueError.
+    """Read the wishes as values.
 
-    Raises InvalidField for an unknown name or a value out of bounds.
+    Args:
+        readers: one for each switch; it raises ValueError where it does not accept a wish.
+
+    Raises:
+        InvalidField: a name is unknown, or a value is out of bounds.
     """
-    return {name: _value(name, wish, readers) for name, wish in wishes.items()}
+    values = {}
+    for name, wish in wishes.items():
+        if name not in readers:
+            raise InvalidField(name, f"is not a switch; there are {', '.join(readers)}")
+        try:
+            values[name] = readers[name](wish)
+        except ValueError as problem:
+            raise InvalidField(name, str(problem)) from None
+    return values
 
 
 def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
-    """Return a reader of one of these words."""
+    """Make a reader that accepts one of these words."""
 
     def reader(value: object) -> StrEnum:
         if value not in list(words):
@@ -34,13 +48,3 @@ def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
         return words(cast(str, value))
 
     return reader
-
-
-def _value(name: str, wish: object, readers: Readers) -> Any:
-    reader = readers.get(name)
-    if reader is None:
-        raise InvalidField(name, f"is not a switch; there are {', '.join(readers)}")
-    try:
-        return reader(wish)
-    except ValueError as problem:
-        raise InvalidField(name, str(problem)) from None
