@@ -185,21 +185,16 @@ def _ask_what_rested(engine: Engine) -> None:
         if rests_since is None or time.monotonic() <= rests_since + _RESTED:
             return
         with suppress(engine.dialect.loaded_dbapi.Error):
-            if _may_write(driver):
+            usual, driver.answers_within = driver.answers_within, _PING_WITHIN
+            driver.autocommit = True
+            with driver.cursor() as cursor:
+                cursor.execute("SHOW transaction_read_only")
+                (read_only,) = cursor.fetchone()
+            driver.autocommit = False
+            driver.answers_within = usual
+            if read_only == "off":
                 return
         raise InvalidatePoolError  # the pool makes a new one, and asks no other old one
-
-
-def _may_write(driver: Any) -> bool:
-    """Ask a connection whether it is alive and may write; a standby's may not."""
-    usual, driver.answers_within = driver.answers_within, _PING_WITHIN
-    driver.autocommit = True
-    with driver.cursor() as cursor:
-        cursor.execute("SHOW transaction_read_only")
-        (read_only,) = cursor.fetchone()
-    driver.autocommit = False
-    driver.answers_within = usual
-    return bool(read_only == "off")
 
 
 @contextmanager

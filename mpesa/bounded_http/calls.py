@@ -116,9 +116,22 @@ class Call(Generic[T]):
 
     def start(self, work: Callable[["Call[T]"], T]) -> None:
         """Let `work` run in a thread of its own, which does not keep the process alive."""
+
+        def run() -> None:
+            try:
+                result = work(self)
+            except BaseException as error:  # noqa: BLE001 (it is handed on to the caller)
+                with self._lock:
+                    if not self._outcome.done():
+                        self._outcome.set_exception(error)
+            else:
+                with self._lock:
+                    if not self._outcome.done():
+                        self._outcome.set_result(result)
+
         # Its log lines are about the same request.
         within = copy_context().run
-        threading.Thread(target=within, args=(self._run, work), daemon=True).start()
+        threading.Thread(target=within, args=(run,), daemon=True).start()
 
     def outcome(self, seconds: float) -> T:
         """Wait for the end, `seconds` at most; returns the result of the work, or raises its error.
@@ -131,18 +144,6 @@ class Call(Generic[T]):
         finally:
             self.end("its time was over")
         return self._outcome.result()
-
-    def _run(self, work: Callable[["Call[T]"], T]) -> None:
-        try:
-            result = work(self)
-        except BaseException as error:  # noqa: BLE001 (it is handed on to the caller)
-            with self._lock:
-                if not self._outcome.done():
-                    self._outcome.set_exception(error)
-        else:
-            with self._lock:
-                if not self._outcome.done():
-                    self._outcome.set_result(result)
 
 
 class Calls:

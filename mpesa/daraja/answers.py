@@ -152,7 +152,12 @@ def read_token(answer: Answer) -> AccessToken:
         seconds = _text(fields.get("expires_in")) or ""
         lifetime = int(seconds) if _SECONDS.fullmatch(seconds) else 0
         return AccessToken(value, lifetime or _USUAL_LIFETIME)
-    reason = Reason.MISCONFIGURED if _refuses_credentials(answer) else Reason.SYSTEM_BUSY
+    # Daraja answers unknown credentials with a 400 that has no body at all.
+    empty_400 = answer.status == 400 and not answer.body.strip()
+    forbidden = answer.status == 403 and answer.fields is not None
+    named = answer.error_code in _REFUSED_CREDENTIALS_CODES
+    refused = empty_400 or forbidden or named or answer.status == 401
+    reason = Reason.MISCONFIGURED if refused else Reason.SYSTEM_BUSY
     raise NotSent(reason, f"no token: {answer}", answer.excerpt)
 
 
@@ -232,14 +237,6 @@ def _field_named(message: str) -> str | None:
     if named is not None:
         return named[2]
     return "a field that we do not know" if _INVALID_SOMETHING.search(message) else None
-
-
-def _refuses_credentials(answer: Answer) -> bool:
-    # Daraja answers unknown credentials with a 400 that has no body at all.
-    empty_400 = answer.status == 400 and not answer.body.strip()
-    forbidden = answer.status == 403 and answer.fields is not None
-    named = answer.error_code in _REFUSED_CREDENTIALS_CODES
-    return empty_400 or forbidden or named or answer.status == 401
 
 
 def _text(value: object) -> str | None:

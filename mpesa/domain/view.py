@@ -62,7 +62,15 @@ class Said:
 
 def prompt_left(account: Account, now: datetime) -> bool:
     """Whether a prompt of the order may still be on a phone, and be answered there."""
-    return any(_may_be_answered(each, now) for each in account.attempts)
+    for each in account.attempts:
+        if each.status is Status.PENDING:
+            may_be_answered = each.prompt_may_live(now)
+        else:
+            doubtful = each.status is Status.FAILED and _money_in_doubt(each, now)
+            may_be_answered = doubtful and now < each.prompt_end(now)
+        if may_be_answered:
+            return True
+    return False
 
 
 def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
@@ -93,13 +101,6 @@ def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
         return Said(View.FAILED, money, Next.OTHER_NUMBER)
     misconfigured = attempt.reason is Reason.MISCONFIGURED
     return Said(View.FAILED, money, Next.NONE if misconfigured else Next.RETRY)
-
-
-def _may_be_answered(attempt: Attempt, now: datetime) -> bool:
-    if attempt.status is Status.PENDING:
-        return attempt.prompt_may_live(now)
-    doubtful = attempt.status is Status.FAILED and _money_in_doubt(attempt, now)
-    return doubtful and now < attempt.prompt_end(now)
 
 
 def _money_in_doubt(failed: Attempt, now: datetime) -> bool:

@@ -79,7 +79,10 @@ class WebSocket:
                         self._transmit(CloseConnection(CloseReason.MESSAGE_TOO_BIG))
                         return None
                     if event.message_finished:
-                        return self._whole(event)
+                        whole = b"".join(self._parts)
+                        self._parts.clear()
+                        self._length = 0
+                        return whole.decode() if isinstance(event.data, str) else whole
                 elif isinstance(event, Ping | CloseConnection):
                     self._transmit(event.response())
                     if isinstance(event, CloseConnection):
@@ -102,13 +105,6 @@ class WebSocket:
         if piece:
             self._parts.append(piece.encode() if isinstance(piece, str) else piece)
             self._length += len(self._parts[-1])
-
-    def _whole(self, last: Message[Any]) -> str | bytes:
-        """Join the pieces of a message, of which this is the last."""
-        whole = b"".join(self._parts)
-        self._parts.clear()
-        self._length = 0
-        return whole.decode() if isinstance(last.data, str) else whole
 
     def _transmit(self, event: Event) -> None:
         with self._sending:

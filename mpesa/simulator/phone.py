@@ -50,6 +50,13 @@ class Problem(Exception):
         if field:
             self.members["field"] = field
 
+    def as_response(self) -> Response:
+        """Answer with the problem."""
+        response = jsonify(self.members)
+        response.status_code = self.status
+        response.content_type = "application/problem+json"
+        return response
+
 
 class PhoneRoutes:
     """The routes for people, and for tests that script the payers."""
@@ -72,7 +79,7 @@ class PhoneRoutes:
         blueprint.add_url_rule("/organisation", "reorganise", self.reorganise, methods=["PUT"])
         blueprint.add_url_rule("/ledger", "ledger", self.ledger)
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
-        blueprint.register_error_handler(Problem, _problem)
+        blueprint.register_error_handler(Problem, Problem.as_response)
 
     def phone(self) -> Response:
         """GET /: the virtual phone."""
@@ -200,10 +207,3 @@ def _ending(body: dict[str, object], amount: int) -> Ending:
 
 def _line(msisdn: str, script: Script) -> dict[str, Any]:
     return {"msisdn": msisdn} | as_json(script)
-
-
-def _problem(problem: Problem) -> Response:
-    response = jsonify(problem.members)
-    response.status_code = problem.status
-    response.content_type = "application/problem+json"
-    return response

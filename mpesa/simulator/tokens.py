@@ -50,7 +50,20 @@ class Tokens:
             UnknownConsumer: the key is `wrong`, or key or secret is empty.
             Blocked: the key is `busy`.
         """
-        consumer_key = _consumer_key(authorization)
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "basic":
+            raise wrong_authentication()
+        try:
+            decoded = b64decode(encoded.strip(), validate=True).decode()
+        except (NotBase64, UnicodeDecodeError):
+            raise wrong_authentication() from None
+        consumer_key, colon, secret = decoded.partition(":")
+        if not colon:
+            raise wrong_authentication()
+        if consumer_key == _BUSY_KEY:
+            raise Blocked
+        if not consumer_key or not secret or consumer_key == _WRONG_KEY:
+            raise UnknownConsumer
         token = access_token(self._chance)
         with self._lock:
             now, kept = self._now(), []
@@ -81,20 +94,3 @@ class Tokens:
         with self._lock:
             self._expiries.clear()
             self._given.clear()
-
-
-def _consumer_key(authorization: str) -> str:
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        raise wrong_authentication()
-    try:
-        key, colon, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (NotBase64, UnicodeDecodeError):
-        raise wrong_authentication() from None
-    if not colon:
-        raise wrong_authentication()
-    if key == _BUSY_KEY:
-        raise Blocked
-    if not key or not secret or key == _WRONG_KEY:
-        raise UnknownConsumer
-    return key

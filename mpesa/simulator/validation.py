@@ -60,15 +60,23 @@ def read_push(body: Mapping[str, object], merchant: Organisation) -> PushRequest
         Refusal: names the first field that Daraja would refuse.
     """
     _check_shape_of_credentials(body)
-    kind = _kind(body, merchant.till_mismatch)
-    amount = _amount(body)
+    shortcode, kind = _text(body, "BusinessShortCode"), body.get("TransactionType")
+    allowed = [PAYBILL, TILL] if merchant.till_mismatch is TillMismatch.TAKEN else [PAYBILL]
+    if kind not in ([TILL] if shortcode == STORE else allowed):
+        raise invalid("TransactionType")
+    amount = body.get("Amount")
+    if isinstance(amount, float) and amount.is_integer():
+        amount = int(amount)
+    shillings = _text({"Amount": amount}, "Amount")
+    if not re.fullmatch(r"[0-9]{1,12}", shillings) or int(shillings) < 1:
+        raise invalid("Amount")
     # Daraja looks at PhoneNumber before PartyA, so that a bad number is blamed on it.
     msisdn = _matching(body, "PhoneNumber", MSISDN.pattern)
     _matching(body, "PartyA", MSISDN.pattern)
     request = PushRequest(
-        shortcode=_text(body, "BusinessShortCode"),
-        kind=kind,
-        amount=amount,
+        shortcode=shortcode,
+        kind=str(kind),
+        amount=int(shillings),
         msisdn=msisdn,
         party=_matching(body, "PartyB", _PARTY),
         callback_url=_callback_url(body, merchant.callback_words),
@@ -129,26 +137,6 @@ def _words(body: Mapping[str, object], name: str, public_name: str) -> str:
     if not text:
         raise invalid(public_name)
     return text
-
-
-def _kind(body: Mapping[str, object], mismatch: TillMismatch) -> str:
-    kind = body.get("TransactionType")
-    allowed = [PAYBILL, TILL] if mismatch is TillMismatch.TAKEN else [PAYBILL]
-    if _text(body, "BusinessShortCode") == STORE:
-        allowed = [TILL]
-    if kind not in allowed:
-        raise invalid("TransactionType")
-    return str(kind)
-
-
-def _amount(body: Mapping[str, object]) -> int:
-    value = body.get("Amount")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = _text({"Amount": value}, "Amount")
-    if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < 1:
-        raise invalid("Amount")
-    return int(text)
 
 
 def _callback_url(body: Mapping[str, object], words: CallbackWords) -> str:
