@@ -46,7 +46,7 @@ class Unknown(LookupError):
 
 
 class By(StrEnum):
-    """What an order is looked up by."""
+    """The key by which an order is looked up."""
 
     ORDER = "order"
     TRANSACTION = "transaction"
@@ -100,7 +100,7 @@ class Taken:
             if each.id not in before:
                 writes.append(Write(_ADD_ATTEMPT, row))
                 continue
-            # Only what the statement names: SQLAlchemy sets whatever else it is given of the table,
+            # Only what the statement names: SQLAlchemy would set every other column it is given,
             # and where the id is set, if only to itself, SQLite looks through all rows that refer
             # to it.
             changed = {name: value for name, value in row.items() if name not in _FIXED}

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PushRequest:
-    """What a shopper asks for.
+    """A shopper's request for a push.
 
     Attributes:
         msisdn: the line that is to be asked for its PIN, as `domain.phone` writes it.
@@ -84,7 +84,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Needs:
-    """What starting a payment needs from outside.
+    """The means to start a payment.
 
     Attributes:
         access: the way to Daraja, and the time.

@@ -529,13 +529,13 @@ def _credential(name: str, text: str) -> str | None:
         refuse(
             name,
             "no quotes, blanks, control characters or letters beyond ASCII in it (docker run"
-            " --env-file keeps quotes, and copying can add what nobody sees)",
+            " --env-file keeps quotes, and copying can add invisible characters)",
         )
     return value or None
 
 
 MAKE_A_SECRET = (
-    "32 or more random characters that nobody can guess, as from"
+    "32 or more random characters that cannot be guessed, as from"
     ' `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
 )
 # 32 hexadecimal digits are 128 bits; the command above makes 43 characters. Shorter secrets were

@@ -117,14 +117,14 @@ class DatabaseToken:
             fresh = fetch()
         except BaseException:
             counters.count("token_fetches", outcome="failed")
-            self._keep(lease)
+            self._give_back(lease)
             raise
         counters.count("token_fetches", outcome="fetched")
         life = min(timedelta(seconds=fresh.expires_in), _LONGEST_LIFE)
-        self._keep(lease, token=fresh.value, expires_at=self._now() + life)
+        self._give_back(lease, token=fresh.value, expires_at=self._now() + life)
         return fresh.value
 
-    def _keep(self, lease: datetime, **values: object) -> None:
+    def _give_back(self, lease: datetime, **values: object) -> None:
         """Write and give the lease back; a lease that ran out is another process's by now."""
         still_ours = (DarajaAccess.id == self._id, DarajaAccess.fetching_until == lease)
         with self._session() as session, writing(session):

@@ -62,7 +62,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Needs:
-    """What taking in a callback needs from outside.
+    """The means to take in a callback.
 
     Attributes:
         now: the clock, aware UTC.
@@ -168,10 +168,10 @@ def take_code(
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of the callbacks that waited.
+    """The outcome for the callbacks that waited.
 
     Attributes:
-        count: how many were judged.
+        count: the number of callbacks that were judged.
         left: the evidence that could not be judged now.
     """
 

@@ -85,7 +85,7 @@ _HEARD = select(EvidenceRow.kind, EvidenceRow.body).where(
 TELLS_MERCHANT = "mpesa_tells_merchant"
 # Seconds after which PostgreSQL has ended a lost writer (`database.REQUESTS`: idle, 15 s).
 _LOST_WRITER = 16.0
-# What PostgreSQL says after `lock_timeout` (PostgreSQL docs, appendix A).
+# PostgreSQL's code after `lock_timeout` (PostgreSQL docs, appendix A).
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -124,7 +124,9 @@ def record(
         with books.taken_out(session, By.TRANSACTION, transaction_id) as taken:
             attempt = taken.account.attempt(transaction_id)
             check(taken.connection, attempt)
-            return _judge(taken, attempt, evidence, raw, now(), look_up=look_up, told=told)
+            return _decide_and_commit(
+                taken, attempt, evidence, raw, now(), look_up=look_up, told=told
+            )
 
     try:
         return judged()
@@ -167,7 +169,7 @@ def record_callback(
     try:
         with books.taken_out(session, By.TOKEN, token_hash) as taken:
             attempt = taken.account.attempt_under(token_hash)
-            return _judge(taken, attempt, evidence, raw, now())
+            return _decide_and_commit(taken, attempt, evidence, raw, now())
     except books.Unknown:
         return None
 
@@ -281,7 +283,7 @@ def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot 
     return snapshot.draw(account, account.attempt(transaction_id), now)
 
 
-def _judge(
+def _decide_and_commit(
     taken: Taken,
     attempt: Attempt,
     evidence: settlement.Evidence,
@@ -397,7 +399,7 @@ def _doubt(session: Session, holder_id: str, claimant_id: str, now: Now) -> None
         its_own = any(each and each.receipt == holder.receipt for each in named)
         raw = Raw(Kind.CLAIM, claimant_id.encode())
         if not its_own and (raw.kind.value, raw.body) not in map(tuple, heard):
-            _judge(taken, holder, settlement.ReceiptClaimed(claimant_id), raw, now())
+            _decide_and_commit(taken, holder, settlement.ReceiptClaimed(claimant_id), raw, now())
 
 
 def _changes(before: Account, after: Account, now: datetime) -> list[Change]:

@@ -48,7 +48,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times: nobody knows which zone they are in."""
+        """Refuse naive times, whose zone is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -86,7 +86,7 @@ def _only_where(condition: str) -> dict[str, Any]:
 
 
 class Order(Base):
-    """What is being paid for. The server owns the price."""
+    """An order: what a shopper pays for. The server owns the price."""
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -103,7 +103,7 @@ class Order(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     amount: Mapped[int] = mapped_column(Integer)
-    # SQLite minds no length, and cannot change a column that others point to without copying all.
+    # SQLite ignores lengths, and would have to copy the table to change a column.
     reference: Mapped[str] = mapped_column(
         String(64).with_variant(String(12), "sqlite"), index=True
     )
@@ -127,19 +127,19 @@ class Transaction(Base):
         attempt: its number within its order, from 1.
         is_open: unsettled and young enough for its prompt to be answered; a column that the
             clock clears, so that silence blocks neither order nor line for ever.
-        prompt_ends_at: when its prompt's longest life is over, 180 s after the push was answered,
-            200 s after the row until then; None for attempts from before this was kept.
+        prompt_ends_at: when its prompt's longest life is over: 180 s after the push was answered,
+            or 200 s after the row until then; None for older attempts.
         settles_order: it is the success that paid its order.
         amount_disputed: a callback told another amount, so a query's word makes it no success.
-        success_claimed: a callback said paid and was not believed; Daraja is asked whether it is.
-        failed_by_query: FAILED by the word of a query alone, which has been wrong at times.
-        next_ask_at: when Daraja is to be asked about it; None: not any more.
-        account_reference: what Daraja was given of its order's reference, as the payer's prompt
-            and M-PESA's statement show it; None on rows from before it was kept.
-        ask_urgently: something was heard that makes the question more pressing than others.
-        pushed_from: keyed hash of the sender that asked for the push, whose share pays for the
+        success_claimed: a callback said paid and was not believed; Daraja is asked about it.
+        failed_by_query: FAILED only by the word of a query, which has been wrong at times.
+        next_ask_at: when Daraja is to be asked about it; None: no question is planned.
+        account_reference: the part of its order's reference that Daraja was given, as the payer's
+            prompt and M-PESA's statement show it; None on older rows.
+        ask_urgently: a piece of evidence makes the question more pressing than others.
+        pushed_from: the keyed hash of the sender that asked for the push, whose share pays for the
             questions about it; None: not known, or forgotten.
-        urgent_for: the same of the sender whose code made it urgent; None: no stranger did.
+        urgent_for: the same of the sender whose code made it urgent; None: no stranger's did.
     """
 
     __tablename__ = "transactions"
@@ -177,7 +177,7 @@ class Transaction(Base):
         ),
         UniqueConstraint("order_id", "attempt"),
         Index("ix_transactions_created_at", "created_at"),
-        # What a person looks for and most payments never are: these cost a usual payment nothing.
+        # For pages of the console: most payments are in none of these, so they cost them nothing.
         Index(
             "ix_transactions_failed",
             "created_at",
@@ -236,7 +236,7 @@ class Transaction(Base):
 
 
 class EvidenceRow(Base):
-    """Anything that says what became of a transaction: raw, append-only."""
+    """A piece of evidence about a transaction: raw, append-only."""
 
     __tablename__ = "evidence"
     __table_args__ = (
@@ -261,7 +261,7 @@ class EvidenceRow(Base):
 
 
 class DecisionRow(Base):
-    """What was decided on a piece of evidence, and why."""
+    """The decision on a piece of evidence, and its reason."""
 
     __tablename__ = "decisions"
 
@@ -282,9 +282,9 @@ class IdempotencyKey(Base):
     """A request that must not be carried out twice, kept with the row that it made or joined.
 
     Attributes:
-        scope: the order (for a push) or the hash of the API key (for an order) it belongs to.
-        fingerprint: hash of the normalised fields; the same key with others is refused.
-        status_code: what was answered first.
+        scope: the order (for a push) or the hash of the API key (for an order) that it belongs to.
+        fingerprint: the hash of the normalised fields; the same key with others is refused.
+        status_code: of the first answer.
     """
 
     __tablename__ = "idempotency_keys"
@@ -299,12 +299,12 @@ class IdempotencyKey(Base):
 
 
 class DarajaAccess(Base):
-    """One row a consumer key: the OAuth token and the query budget that all processes share.
+    """The OAuth token and the query budget of a consumer key, which all processes share.
 
     Attributes:
-        id: hash of consumer key and base address.
-        fetching_until: somebody is fetching a new token; a lease, since they may die.
-        next_query_at: no status query may be sent before.
+        id: the hash of consumer key and base address.
+        fetching_until: until when a process may fetch a new token; a lease, since it may die.
+        next_query_at: when the next status query may be sent.
     """
 
     __tablename__ = "daraja_access"
@@ -317,11 +317,11 @@ class DarajaAccess(Base):
 
 
 class Asked(Base):
-    """A question that Daraja was asked lately, and for whom; gone after ten minutes.
+    """A question that Daraja was asked lately, with its sender; deleted after ten minutes.
 
     Attributes:
-        share: keyed hash of the sender that caused it; None: no stranger did.
-        is_old: it was about a payment that nobody is expected to wait for.
+        share: the keyed hash of the sender that caused it; None: no stranger did.
+        is_old: it was about a payment for which no shopper is expected to wait.
     """
 
     __tablename__ = "asked"
@@ -333,13 +333,13 @@ class Asked(Base):
 
 
 class Announcement(Base):
-    """What the open checkout pages at one worker were told, and when. It decides nothing.
+    """A snapshot that the open checkout pages at one worker were sent; it decides nothing.
 
     Attributes:
-        transaction_id: no foreign key, whose check would lock and rewrite the transaction's row,
-            beside a payment that is under way.
-        seq: of the snapshot that was sent; `status`, `reason`, `order_status` are that snapshot's.
-        pages: how many it was sent to.
+        transaction_id: no foreign key, whose check would lock and rewrite the transaction's row
+            while the payment is under way.
+        seq: the snapshot's; so are `status`, `reason` and `order_status`.
+        pages: the number of sockets that it was sent to.
     """
 
     __tablename__ = "announcements"
@@ -355,16 +355,16 @@ class Announcement(Base):
 
 
 class WebhookMessage(Base):
-    """What the merchant's server is told of one change, written in that change's own commit.
+    """A message for the merchant's server about one change, written in the commit of that change.
 
     Attributes:
         id: the `webhook-id`, the same for every try.
         body: the exact JSON text that is signed and sent.
         seq: the transaction's, in that commit; an older message goes first.
-        next_attempt_at: when it is to be sent; None: it is over, delivered or given up.
-        claimed_until: somebody is sending it; a lease, since they may die.
+        next_attempt_at: when it is to be sent; None: it was delivered or given up.
+        claimed_until: until when a process may send it; a lease, since it may die.
         tries: how often it was sent since it was written, or since an operator sent it again.
-        delivered_at: when the merchant's server took it.
+        delivered_at: when the merchant's server accepted it.
     """
 
     __tablename__ = "webhook_messages"
@@ -404,11 +404,11 @@ class WebhookMessage(Base):
 
 
 class WebhookAttempt(Base):
-    """One try to deliver a message, and what came of it.
+    """One try to deliver a message, and its outcome.
 
     Attributes:
-        status_code: what the merchant's server answered; None where no answer came.
-        failure: why none came, in a word; None where one came.
+        status_code: of the merchant's answer; None where no answer came.
+        failure: the reason in a word; None where an answer came.
         took_ms: milliseconds until the answer, or until it was given up.
     """
 
@@ -425,14 +425,14 @@ class WebhookAttempt(Base):
 
 
 class WebhookEndpoint(Base):
-    """How one address of the merchant's server does; all workers share it.
+    """The state of one address of the merchant's server, which all workers share.
 
     Attributes:
-        id: hash of the address, which may hold a password.
-        failures: tries in a row to which it was silent, or too busy.
-        resume_at: nothing is sent there before.
-        stopped_at: it answered 410: nothing is sent there until an operator says so.
-        delivered_at: when it last took a message.
+        id: the hash of the address, which may contain a password.
+        failures: tries in a row to which it was silent or too busy.
+        resume_at: when the next message may be sent there; None: now.
+        stopped_at: when it answered 410, after which nothing is sent until an operator says so.
+        delivered_at: when it last accepted a message.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -448,9 +448,9 @@ class Operator(Base):
     """A person who may use the console.
 
     Attributes:
-        name: lower case; what evidence of this person's acts is signed with.
+        name: in lower case; the evidence of this person's acts names it.
         password_hash: Argon2id, with its own parameters and salt.
-        last_address: where the last login came from; it is never locked out by strangers' tries.
+        last_address: of the last login; strangers' tries never lock it out.
     """
 
     __tablename__ = "operators"
@@ -463,10 +463,10 @@ class Operator(Base):
 
 
 class OperatorSession(Base):
-    """A login that has not ended; its row is the session, the cookie only names it.
+    """A login that has not ended: the row is the session, and the cookie only names it.
 
     Attributes:
-        id: hash of what the cookie holds.
+        id: the hash of the token in the cookie.
     """
 
     __tablename__ = "operator_sessions"

@@ -1,4 +1,4 @@
-"""Who may use the console: names, passwords, and logins that end."""
+"""Operators of the console: their names, passwords, and logins that end."""
 
 import re
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ def log_in(
     try:
         # An unknown name takes as long as a known one, so that the time does not tell who works
         # here.
-        _HASHER.verify(stored or _nobodys(), password[:LONGEST_PASSWORD])
+        _HASHER.verify(stored or _unknown_name_hash(), password[:LONGEST_PASSWORD])
     except (VerificationError, InvalidHashError):
         return None
     if stored is None:
@@ -171,5 +171,5 @@ def _end_logins(session: Session, name: str) -> None:
 
 
 @cache
-def _nobodys() -> str:
+def _unknown_name_hash() -> str:
     return _HASHER.hash(new_id())

@@ -28,7 +28,7 @@ _LONGEST_LIFE = timedelta(days=3653)
 
 @dataclass(frozen=True)
 class NewOrder:
-    """What a merchant asks for.
+    """An order as a merchant asks for it.
 
     Attributes:
         amount: whole shillings.

@@ -1,4 +1,4 @@
-"""What only the database knows about a piece of evidence: whose an id or a receipt is."""
+"""Facts about evidence that only the database knows: whose an id or a receipt is."""
 
 from dataclasses import replace
 

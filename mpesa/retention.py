@@ -81,7 +81,7 @@ def by_age(
     """
     before = now - age
     old = and_(Transaction.created_at < before, Transaction.updated_at < before)
-    # What came for a transaction after it was forgotten on request is blanked too, at any age.
+    # Messages that came after a transaction was forgotten on request go too, at any age.
     due = and_(or_(old, Transaction.msisdn.is_(None)), _is_known())
     done = Forgotten(left=_count(session, and_(due, not_(_settled()))))
     why = f"{Why.FORGOTTEN_BY_AGE}: {age.days}"

@@ -63,7 +63,7 @@ class InMemory:
         self._keys: dict[Rate, OrderedDict[str, deque[float]]] = {}
 
     def __len__(self) -> int:
-        """How many keys are remembered."""
+        """The number of keys that are remembered."""
         return sum(map(len, self._keys.values()))
 
     def count(self, key: str, rate: Rate) -> Callable[[], None]:

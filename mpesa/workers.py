@@ -1,4 +1,4 @@
-"""How many workers serve one database, so that a missing REDIS_URL is noticed."""
+"""The workers that serve one database, counted so that a missing REDIS_URL is noticed."""
 
 import secrets
 

@@ -620,5 +620,5 @@ def test_a_callback_passes_three_functions_of_the_ledger_until_its_commit(desk):
     finally:
         sys.setprofile(None)
 
-    assert passed == ["record_callback", "_judge", "_rows"]
+    assert passed == ["record_callback", "_decide_and_commit", "_rows"]
     assert desk.transaction(transaction).status == "SUCCESS"

@@ -1,4 +1,4 @@
-"""What Daraja's answers mean. Pure: a status and a body in, a meaning or an error out.
+"""The meaning of Daraja's answers. Pure: a status and a body in, a meaning or an error out.
 
 Only a JSON object can be a clear no. Everything else may come from a firewall, a proxy or a gateway
 that lost the real answer, so it proves nothing about what became of a push.

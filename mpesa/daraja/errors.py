@@ -1,4 +1,4 @@
-"""What can go wrong between us and Daraja.
+"""The errors of calls to Daraja.
 
 DarajaError                a message without secrets, and the first bytes of the answer
 ├── NotSent                the push or query never left: token, name look-up, connect, TLS

@@ -1,4 +1,4 @@
-"""What we ask of Daraja: the bodies of the push and of the query (Daraja docs, M-PESA Express)."""
+"""The bodies of the push and of the query (Daraja docs, M-PESA Express)."""
 
 import base64
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What Daraja's result codes mean for a payment: reason, finality, and when to try again."""
+"""The meaning of Daraja's result codes: reason, finality, and when to try again."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

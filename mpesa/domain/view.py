@@ -1,4 +1,4 @@
-"""What the page says of a transaction, decided once: its view, the money, the next step.
+"""The page's three words about a transaction, decided once: view, money, next step.
 
 The checkout page, with and without its script, polls, sockets, the merchant's API and mobile
 clients all show these three words, and none of them decides on its own.
@@ -22,7 +22,7 @@ _ANOTHER_NUMBER_HELPS = frozenset(
 
 
 class View(StrEnum):
-    """What the page shows."""
+    """The kind of page that is shown."""
 
     PHONE = "phone"
     WAITING = "waiting"
@@ -53,7 +53,7 @@ class Next(StrEnum):
 
 @dataclass(frozen=True)
 class Said:
-    """What the page says of a transaction."""
+    """The three words that a page shows of a transaction."""
 
     view: View
     money: Money

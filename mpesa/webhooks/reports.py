@@ -1,4 +1,4 @@
-"""What people and metrics read about webhooks; nothing here writes."""
+"""Reports about webhooks, for people and metrics; nothing here writes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
