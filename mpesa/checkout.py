@@ -258,10 +258,8 @@ def _under_the_lock(
             answer = Answer(started.status_code, request.order_id, started.transaction_id)
             taken.put_back(after, *idempotency.kept(taken.connection, request.key, answer, now))
             return outgoing or started
-    except IntegrityError:
-        return _read_unlocked(
-            session, request
-        )  # another one was first, on this order or on this line
+    except IntegrityError:  # another push of this order, or on this line, was first
+        return _read_unlocked(session, request)
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
