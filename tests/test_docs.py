@@ -363,7 +363,14 @@ def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
 @pytest.mark.parametrize(
     "words",
     [
-        *(script.Answer, script.Callback, script.Metadata, script.Push, script.Again, script.Query),
+        *(
+            script.Answer,
+            script.Callback,
+            script.Metadata,
+            script.PushAnswer,
+            script.Again,
+            script.Query,
+        ),
         *(LivingTokens, CallbackWords, TillMismatch),
     ],
 )
