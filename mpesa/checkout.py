@@ -38,7 +38,7 @@ from mpesa.domain.reference import account_reference
 from mpesa.domain.refusals import KeyReused, OrderNotFound, RetryLater
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
-from mpesa.idempotency import JOINED, Answer, Key
+from mpesa.idempotency import JOINED, FirstAnswer, Key
 from mpesa.ids import hash_token, new_callback_token, new_id
 from mpesa.ledger import Announce, Change, Kind, Raw
 from mpesa.queries import Question
@@ -196,7 +196,7 @@ def _noted(started: Started) -> Started:
     return started
 
 
-def _answered_before(earlier: Answer) -> Started:
+def _answered_before(earlier: FirstAnswer) -> Started:
     if earlier.transaction_id is None:
         raise KeyReused
     return Started(earlier.transaction_id, earlier.status_code)
@@ -255,7 +255,7 @@ def _under_the_lock(
                     outgoing = _Outgoing(started, push, began)
                 case _:
                     return seen
-            answer = Answer(started.status_code, request.order_id, started.transaction_id)
+            answer = FirstAnswer(started.status_code, request.order_id, started.transaction_id)
             taken.put_back(after, *idempotency.kept(taken.connection, request.key, answer, now))
             return outgoing or started
     except IntegrityError:  # another push of this order, or on this line, was first

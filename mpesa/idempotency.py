@@ -41,7 +41,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FirstAnswer:
     """The answer to a request that had a key.
 
     Attributes:
@@ -54,7 +54,7 @@ class Answer:
     transaction_id: str | None = None
 
 
-def earlier(connection: Connection, key: Key | None) -> Answer | None:
+def earlier(connection: Connection, key: Key | None) -> FirstAnswer | None:
     """Find the first answer to a key.
 
     Returns:
@@ -76,10 +76,12 @@ def earlier(connection: Connection, key: Key | None) -> Answer | None:
         return None
     if row.fingerprint != key.fingerprint or row.order_id is None:
         raise KeyReused
-    return Answer(row.status_code, row.order_id, row.transaction_id)
+    return FirstAnswer(row.status_code, row.order_id, row.transaction_id)
 
 
-def kept(connection: Connection, key: Key | None, answer: Answer, now: datetime) -> list[Write]:
+def kept(
+    connection: Connection, key: Key | None, answer: FirstAnswer, now: datetime
+) -> list[Write]:
     """Make the row that keeps a key with its answer.
 
     Of the requests that join an attempt, only the first few keys are kept. A request whose key was

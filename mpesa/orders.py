@@ -15,7 +15,7 @@ from mpesa.database import writing
 from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.refusals import AttemptOpen, EndsAtNoTime, OrderNotFound, OrderPaid
 from mpesa.domain.snapshot import seconds_left, utc_text
-from mpesa.idempotency import Answer
+from mpesa.idempotency import FirstAnswer
 from mpesa.ids import hash_token, new_id
 from mpesa.ledger import Change, Now
 from mpesa.models import Order
@@ -161,6 +161,6 @@ def _create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | N
         )
         session.add(order)
         session.flush()
-        for row in idempotency.kept(session.connection(), asked, Answer(201, order.id), now):
+        for row in idempotency.kept(session.connection(), asked, FirstAnswer(201, order.id), now):
             session.execute(row.statement, dict(row.values))
     return order

@@ -235,12 +235,13 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
             EvidenceRow.transaction_id == transaction_id,
             EvidenceRow.kind.not_in(_KEPT_KINDS),
         )
-        bodies = session.execute(
+        blanked_bodies = session.execute(
             update(EvidenceRow)
             .where(*own, func.length(EvidenceRow.body) > 0)
             .values(body=b"")
             .execution_options(synchronize_session=False)
         )
+        count = int(blanked_bodies.rowcount)  # type: ignore[attr-defined]
         session.execute(
             update(EvidenceRow)
             .where(*own)
@@ -253,7 +254,7 @@ def _forget(session: Session, transaction_id: str, order_id: str, act: _Act) -> 
         )
         _leave_evidence(session, transaction_id, by, why, now)
     session.expire_all()
-    return int(bodies.rowcount)  # type: ignore[attr-defined]
+    return count
 
 
 def _blank_webhooks(session: Session, transaction_id: str) -> None:

@@ -108,7 +108,7 @@ def serve_with(
     if _noted:  # its SystemExit was raised where Python ignores exceptions
         listener.close()
         return
-    requests = _UnderWay(app)
+    requests = _OpenRequests(app)
     stop = start(listener, requests, most, idle)
     on_ready()
     while not set(signals.recv(64)) & {signal.SIGINT, signal.SIGTERM}:
@@ -121,7 +121,7 @@ def serve_with(
         requests.wait_for_none(RECORD_IN)
 
 
-class _UnderWay:
+class _OpenRequests:
     """Counts requests that are not WebSockets, so that a stop can wait for them."""
 
     def __init__(self, app: Any) -> None:

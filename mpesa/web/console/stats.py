@@ -39,7 +39,7 @@ _LONGEST = 600
 
 
 @dataclass
-class Tally:
+class Outcomes:
     """The payments that began in some span of time, by their outcome."""
 
     paid: int = 0
@@ -109,12 +109,12 @@ class Day:
     """
 
     date: date
-    total: Tally
-    hours: Sequence[Tally]
+    total: Outcomes
+    hours: Sequence[Outcomes]
     waits: dict[int, Waits]
     all_waits: Waits | None
-    before: Tally
-    before_by_now: Tally
+    before: Outcomes
+    before_by_now: Outcomes
 
     def is_bad(self, hour: int) -> bool:
         """Whether clearly fewer payments than usual were paid in an hour, because of M-PESA."""
@@ -165,8 +165,8 @@ def read_day(session: Session, now: datetime) -> Day:
         .where(Transaction.created_at >= begin - _DAY, Transaction.created_at < end)
         .group_by("today", "by_now", "hour", Transaction.status, Transaction.reason)
     )
-    hours, total = [Tally() for _ in range(24)], Tally()
-    before, before_by_now = Tally(), Tally()
+    hours, total = [Outcomes() for _ in range(24)], Outcomes()
+    before, before_by_now = Outcomes(), Outcomes()
     for row in outcomes:
         if row.today:
             tallies = [hours[(row.hour + _AHEAD) % 24], total]

@@ -12,7 +12,7 @@ from mpesa.models import db
 from mpesa.web.console import charts, stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.charts import Column, Share, Span
-from mpesa.web.console.stats import Day, Tally
+from mpesa.web.console.stats import Day, Outcomes
 from mpesa.web.http.services import services
 
 # With fewer results, an hour's rate means too little for the line.
@@ -70,7 +70,7 @@ def today() -> str:
     )
 
 
-def reasons_of(tally: Tally) -> Sequence[ReasonShare]:
+def reasons_of(tally: Outcomes) -> Sequence[ReasonShare]:
     """Reasons of failure, the most frequent first; its bar has the full width."""
     found = tally.reasons.most_common()
     most = found[0][1] if found else 1
