@@ -20,10 +20,14 @@ from sqlalchemy import (
     Insert,
     Row,
     Update,
+    and_,
     bindparam,
+    desc,
     insert,
+    null,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import psycopg2
@@ -33,12 +37,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from mpesa import models
-from mpesa.database import writing_apart
+from mpesa.database import Query, rows_at_once, writing_apart
 from mpesa.domain.attempt import Account, Attempt, Order, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 
 _attempts = models.Transaction.__table__.c
 _orders = models.Order.__table__.c
+_keys = models.IdempotencyKey.__table__.c
 
 
 class Unknown(LookupError):
@@ -112,6 +117,45 @@ class Taken:
         write_and_commit(self.connection, [*writes, *also])
 
 
+@dataclass(frozen=True, slots=True)
+class PushQuestion:
+    """What has to be known before a push.
+
+    Attributes:
+        msisdn: the line's number, as `domain.phone` writes it.
+        scope, key: of the Idempotency-Key; None where none was sent.
+    """
+
+    order_id: str
+    msisdn: str
+    scope: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The row that was kept of an Idempotency-Key (`models.IdempotencyKey`)."""
+
+    fingerprint: str
+    status_code: int
+    order_id: str | None
+    transaction_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushFacts:
+    """What is known before a push, as it was committed last.
+
+    Attributes:
+        on_line: the attempts of other orders that are marked open on the line.
+        kept: what was answered to the same key before; None: it is new, or none was sent.
+    """
+
+    account: Account
+    on_line: tuple[Attempt, ...]
+    kept: KeptAnswer | None
+
+
 @contextmanager
 def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
     """Lock an order and read it with its attempts; what is not put back stays as it was.
@@ -128,7 +172,31 @@ def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
         OperationalError: the order stayed locked for too long or, by its token, is locked now.
     """
     with writing_apart(session) as connection:
-        yield Taken(lock_and_read(connection, by, value), connection)
+        yield Taken(account_of(lock_and_read(connection, _READS[by], {"value": value})), connection)
+
+
+@contextmanager
+def taken_out_for_push(
+    session: Session, question: PushQuestion
+) -> Iterator[tuple[Taken, PushFacts]]:
+    """Lock an order and read what has to be known before a push; else as `taken_out`."""
+    with writing_apart(session) as connection:
+        facts = _facts_of(lock_and_read(connection, _READ_FOR_PUSH, _values_of(question)))
+        yield Taken(facts.account, connection), facts
+
+
+def facts_for_push(session: Session, question: PushQuestion) -> PushFacts:
+    """Read what has to be known before a push, without a lock and in one statement.
+
+    Args:
+        session: a read that it had begun is ended, which frees its connection; it is not used.
+
+    Raises:
+        Unknown: there is no such order.
+    """
+    session.rollback()
+    engine = session.get_bind().engine
+    return _facts_of(rows_at_once(engine, _READ_FOR_PUSH.plain, _values_of(question)))
 
 
 def seen(session: Session, by: By, value: str) -> Account:
@@ -140,13 +208,13 @@ def seen(session: Session, by: By, value: str) -> Account:
     return account_of(session.execute(READ[by], {"value": value}).all())
 
 
-def open_on_line(connection: Connection, msisdn: str) -> list[Attempt]:
-    """The attempts of all orders that are marked open on a line.
-
-    Args:
-        msisdn: the line's number, as `domain.phone` writes it.
-    """
-    return [_attempt(row) for row in connection.execute(_OPEN_ON_LINE, {"msisdn": msisdn})]
+def seen_all(session: Session, order_ids: Sequence[str]) -> list[Account]:
+    """Read orders with their attempts as they are committed, in the order of their ids here."""
+    query = _OF_ORDERS.where(_orders.id.in_(order_ids))
+    rows: dict[str, list[Row[tuple[object, ...]]]] = {}
+    for row in session.execute(query):
+        rows.setdefault(row.its_id, []).append(row)
+    return [account_of(rows[each]) for each in order_ids]
 
 
 def attempts_where(session: Session, condition: ColumnElement[bool]) -> list[Attempt]:
@@ -154,20 +222,23 @@ def attempts_where(session: Session, condition: ColumnElement[bool]) -> list[Att
     return [_attempt(row) for row in session.execute(_ATTEMPTS.where(condition))]
 
 
-def lock_and_read(connection: Connection, by: By, value: str) -> Account:
-    """Begin, lock and read, in one round trip on PostgreSQL.
-
-    Raises:
-        Unknown: there is no such order.
-    """
-    values = {"value": value}
+def lock_and_read(
+    connection: Connection, read: "_Read", values: dict[str, str | None]
+) -> Sequence[Row[tuple[object, ...]]]:
+    """Begin, lock and read, in one round trip on PostgreSQL."""
     if connection.dialect.name == "postgresql":
-        return account_of(connection.exec_driver_sql(_LOCK_AND_READ[by], values).all())
-    return account_of(connection.execute(READ[by], values).all())
+        return connection.exec_driver_sql(read.locking, values).all()
+    return connection.execute(read.plain, values).all()
 
 
-def write_and_commit(connection: Connection, writes: Sequence[Write]) -> None:
-    """Write and commit, in one round trip on PostgreSQL."""
+def write_and_commit(
+    connection: Connection, writes: Sequence[Write], *, begin: bool = False
+) -> None:
+    """Write and commit, in one round trip on PostgreSQL.
+
+    Args:
+        begin: no lock was taken before, so that nothing is begun.
+    """
     if connection.dialect.name == "postgresql":
         values = {
             f"{name}_{place}": value
@@ -175,7 +246,7 @@ def write_and_commit(connection: Connection, writes: Sequence[Write]) -> None:
             for name, value in write.values.items()
         }
         in_one_piece = _in_one_piece(tuple(write.statement for write in writes))
-        connection.exec_driver_sql(in_one_piece, values)
+        connection.exec_driver_sql("BEGIN; " * begin + in_one_piece, values)
         return
     for write in writes:
         connection.execute(write.statement, dict(write.values))
@@ -193,6 +264,29 @@ def account_of(rows: Sequence[Row[tuple[object, ...]]]) -> Account:
     named = {name: getattr(rows[0], f"its_{name}") for name in _OF_ORDER}
     order = Order(**{**named, "status": OrderStatus(named["status"])})
     return Account(order, tuple(_attempt(row) for row in rows if row.id is not None))
+
+
+def _values_of(question: PushQuestion) -> dict[str, str | None]:
+    return {
+        "value": question.order_id,
+        "msisdn": question.msisdn,
+        "scope": question.scope,
+        "key": question.key,
+    }
+
+
+def _facts_of(rows: Sequence[Row[tuple[object, ...]]]) -> PushFacts:
+    """Tell the order's own rows from those of the line.
+
+    Raises:
+        Unknown: there is no such order.
+    """
+    own = [row for row in rows if row.its_id is not None]
+    account = account_of(own)
+    kept = None
+    if own[0].kept_fingerprint is not None:
+        kept = KeptAnswer(**{name: getattr(own[0], f"kept_{name}") for name in _OF_KEPT})
+    return PushFacts(account, tuple(_attempt(row) for row in rows if row.its_id is None), kept)
 
 
 def _attempt(row: Row[tuple[object, ...]]) -> Attempt:
@@ -214,6 +308,12 @@ def adding(model: type[models.Base], *names: str, **fixed: object) -> Insert:
     """
     given: dict[str, object] = {name: bindparam(name) for name in names}
     return insert(model).inline().values({**given, **fixed})
+
+
+def added(order: Order) -> Write:
+    """The row of a new order."""
+    row = {name: getattr(order, name) for name in _OF_ORDER}
+    return Write(_ADD_ORDER, {**row, "status": order.status.value})
 
 
 class _EvidenceJustAdded(FunctionElement[int]):
@@ -252,6 +352,7 @@ _FIXED = {
     "id", "order_id", "attempt", "msisdn", "amount", "account_reference", "callback_token_hash",
     "pushed_from",
 }  # fmt: skip
+_ADD_ORDER = adding(models.Order, *_OF_ORDER)
 _ADD_ATTEMPT = adding(models.Transaction, *_OF_ATTEMPT)
 _CHANGE_ATTEMPT = (
     update(models.Transaction)
@@ -264,10 +365,6 @@ _CHANGE_ORDER = (
     .values(status=bindparam("status"), updated_at=bindparam("updated_at"))
 )
 _ATTEMPTS = select(*(_attempts[name] for name in _OF_ATTEMPT))
-# As the partial index says it: SQLite does not find that in SQLAlchemy's "is_open = 1".
-_OPEN_ON_LINE = _ATTEMPTS.where(
-    _attempts.msisdn == bindparam("msisdn"), text("transactions.is_open")
-)
 _OWN_ORDER = select(_attempts.order_id)
 _WHERE: dict[By, ColumnElement[bool]] = {
     By.ORDER: _orders.id == bindparam("value"),
@@ -276,38 +373,61 @@ _WHERE: dict[By, ColumnElement[bool]] = {
     By.TOKEN: _orders.id
     == _OWN_ORDER.where(_attempts.callback_token_hash == bindparam("value")).scalar_subquery(),
 }
-READ = {
-    by: select(
-        *(_orders[name].label(f"its_{name}") for name in _OF_ORDER),
-        *(_attempts[name] for name in _OF_ATTEMPT),
-    )
+_ORDER_COLUMNS = tuple(_orders[name].label(f"its_{name}") for name in _OF_ORDER)
+_ATTEMPT_COLUMNS = tuple(_attempts[name] for name in _OF_ATTEMPT)
+_OF_ORDERS = (
+    select(*_ORDER_COLUMNS, *_ATTEMPT_COLUMNS)
     .outerjoin_from(models.Order, models.Transaction)
-    .where(_WHERE[by])
     .order_by(_attempts.attempt.desc())
-    for by in By
-}
+)
+READ = {by: _OF_ORDERS.where(_WHERE[by]) for by in By}
+_OF_KEPT = tuple(each.name for each in fields(KeptAnswer))
+_KEPT_COLUMNS = tuple(_keys[name].label(f"kept_{name}") for name in _OF_KEPT)
+# The order's rows, each with what was kept of the key; then those of the line, without an order.
+_FOR_PUSH: Query = union_all(
+    select(*_ORDER_COLUMNS, *_ATTEMPT_COLUMNS, *_KEPT_COLUMNS)
+    .outerjoin_from(models.Order, models.Transaction)
+    .outerjoin(
+        models.IdempotencyKey,
+        and_(_keys.scope == bindparam("scope"), _keys.key == bindparam("key")),
+    )
+    .where(_orders.id == bindparam("value")),
+    select(
+        *(null().label(each.name) for each in _ORDER_COLUMNS),
+        *_ATTEMPT_COLUMNS,
+        *(null().label(each.name) for each in _KEPT_COLUMNS),
+    ).where(
+        _attempts.msisdn == bindparam("msisdn"),
+        # As the partial index says it: SQLite does not find that in SQLAlchemy's "is_open = 1".
+        text("transactions.is_open"),
+        _attempts.order_id != bindparam("value"),
+    ),
+).order_by(desc("attempt"))
 
 
 def _for_the_driver(statement: ClauseElement) -> Compiled:
     return statement.compile(dialect=psycopg2.dialect())  # type: ignore[no-untyped-call]
 
 
-# Two statements to lock and to read: in one, rows that another commit changed while the lock was
-# taken would be read as they were before it.
-_LOCK_AND_READ = {
-    by: "; ".join(
-        (
-            "BEGIN",
-            str(
-                _for_the_driver(
-                    select(_orders.id).where(_WHERE[by]).with_for_update(nowait=by is By.TOKEN)
-                )
-            ),
-            str(_for_the_driver(READ[by])),
-        )
-    )
-    for by in By
-}
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One read of an order, and the text that begins, locks it and reads it on PostgreSQL.
+
+    Two statements to lock and to read: in one, rows that another commit changed while the lock was
+    taken would be read as they were before it.
+    """
+
+    plain: Query
+    locking: str
+
+
+def _locked(by: By, plain: Query) -> _Read:
+    lock = select(_orders.id).where(_WHERE[by]).with_for_update(nowait=by is By.TOKEN)
+    return _Read(plain, "; ".join(("BEGIN", *(str(_for_the_driver(e)) for e in (lock, plain)))))
+
+
+_READS = {by: _locked(by, READ[by]) for by in By}
+_READ_FOR_PUSH = _locked(By.ORDER, _FOR_PUSH)
 
 
 @cache

@@ -3,10 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -18,7 +17,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 
 from mpesa import books, counters, idempotency, ledger, logs, queries, turns
-from mpesa.books import By
+from mpesa.books import By, PushFacts, PushQuestion
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
 from mpesa.daraja_access import Access
 from mpesa.domain import settlement
@@ -38,9 +37,10 @@ from mpesa.domain.reference import account_reference
 from mpesa.domain.refusals import KeyReused, OrderNotFound, RetryLater
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
+from mpesa.domain.snapshot import Snapshot
 from mpesa.idempotency import JOINED, FirstAnswer, Key
 from mpesa.ids import hash_token, new_callback_token, new_id
-from mpesa.ledger import Announce, Change, Kind, Raw
+from mpesa.ledger import Announce, Kind, Raw, Recorded
 from mpesa.queries import Question
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,13 @@ class PushRequest:
             return None
         return Key(f"order:{self.order_id}", self.idempotency_key, self.msisdn)
 
+    @property
+    def question(self) -> PushQuestion:
+        """What has to be known before a push goes out for it."""
+        if (key := self.key) is None:
+            return PushQuestion(self.order_id, self.msisdn)
+        return PushQuestion(self.order_id, self.msisdn, key.scope, key.value)
+
 
 @dataclass(frozen=True)
 class Started:
@@ -76,10 +83,12 @@ class Started:
 
     Attributes:
         status_code: 202 where a push went out, 200 where an open one was joined.
+        snapshot: as the push left it; None: it has to be read.
     """
 
     transaction_id: str
     status_code: int
+    snapshot: Snapshot | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -120,12 +129,13 @@ def start(  # noqa: C901 - a case for each step
         OrderError: no push went out; `domain.refusals` has the reasons.
         SQLAlchemyError: the database failed.
     """
-    earlier = idempotency.earlier(session.connection(), request.key)
+    facts = _facts(session, request)
+    earlier = _answered_before(request, facts)
     if earlier is not None:
-        return _noted(_answered_before(earlier))
+        return _noted(earlier)
     if needs.clock_stepped():
         raise RetryLater(_A_TICK)
-    seen, done = _read_unlocked(session, request), Done()
+    seen, done = Seen(facts.account, facts.on_line), Done()
     for _ in range(_MOST_STEPS):
         step = next_step(seen, request.msisdn, needs.access.now(), done)
         match step:
@@ -157,8 +167,9 @@ def start(  # noqa: C901 - a case for each step
                 if isinstance(outcome, Started):
                     return _noted(outcome)
                 _noted(outcome.started)
-                needs.announce(_ask_daraja(session, outcome, needs))
-                return outcome.started
+                recorded = _ask_daraja(session, outcome, needs)
+                needs.announce(recorded.changes)
+                return replace(outcome.started, snapshot=recorded.snapshot)
     raise RetryLater(1)
 
 
@@ -178,17 +189,16 @@ class _Outgoing:
     began: float
 
 
-def _read_unlocked(session: Session, request: PushRequest) -> Seen:
+def _facts(session: Session, request: PushRequest) -> PushFacts:
     try:
-        account = books.seen(session, By.ORDER, request.order_id)
+        return books.facts_for_push(session, request.question)
     except books.Unknown:
         raise OrderNotFound from None
-    return Seen(account, _on_line(session.connection(), request))
 
 
-def _on_line(connection: Connection, request: PushRequest) -> tuple[Attempt, ...]:
-    found = books.open_on_line(connection, request.msisdn)
-    return tuple(each for each in found if each.order_id != request.order_id)
+def _read_unlocked(session: Session, request: PushRequest) -> Seen:
+    facts = _facts(session, request)
+    return Seen(facts.account, facts.on_line)
 
 
 def _noted(started: Started) -> Started:
@@ -196,7 +206,11 @@ def _noted(started: Started) -> Started:
     return started
 
 
-def _answered_before(earlier: FirstAnswer) -> Started:
+def _answered_before(request: PushRequest, facts: PushFacts) -> Started | None:
+    """What the same request was answered before; None where it is new."""
+    if request.key is None or facts.kept is None:
+        return None
+    earlier = idempotency.answered(request.key, facts.kept)
     if earlier.transaction_id is None:
         raise KeyReused
     return Started(earlier.transaction_id, earlier.status_code)
@@ -233,12 +247,12 @@ def _under_the_lock(
     token, transaction_id = new_callback_token(), new_id()
     outgoing: _Outgoing | None = None
     try:
-        with books.taken_out(session, By.ORDER, request.order_id) as taken:
-            seen = Seen(taken.account, _on_line(taken.connection, request))
+        with books.taken_out_for_push(session, request.question) as (taken, facts):
+            seen = Seen(facts.account, facts.on_line)
             now, began = needs.access.now(), time.monotonic()
-            earlier = idempotency.earlier(taken.connection, request.key)
+            earlier = _answered_before(request, facts)
             if earlier is not None:
-                return _answered_before(earlier)
+                return earlier
             match next_step(seen, request.msisdn, now, done):
                 case Join(open_one):
                     started, after = Started(open_one, JOINED), seen.account
@@ -332,8 +346,8 @@ def _with_new_attempt(
 # -- the push ----------------------------------------------------------------------------------
 
 
-def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> list[Change]:
-    """Send the push and record what came of it; returns what is to be announced.
+def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> Recorded:
+    """Send the push and record what came of it.
 
     Daraja tells the CheckoutRequestID once, and without it Daraja cannot be asked what became of
     the prompt. So a write that fails is repeated until the database takes it or has been away for
@@ -349,7 +363,7 @@ def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> list[Cha
     until = time.monotonic() + _RECORD_FOR
     while True:
         try:
-            return ledger.record(session, transaction_id, evidence, raw, needs.access.now)
+            return ledger.recorded(session, transaction_id, evidence, raw, needs.access.now)
         except _REFUSED_FOR_GOOD:
             raise
         except SQLAlchemyError:

@@ -55,6 +55,7 @@ class DatabaseToken:
         self._id = hash_token(key)
         self._now = now
         self._one_at_a_time = threading.Lock()
+        self._kept: tuple[str | None, datetime | None] = (None, None)
 
     def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
         """Return a valid token.
@@ -67,6 +68,11 @@ class DatabaseToken:
             NotSent: the database failed, so there is no token to send anything with.
             Exception: the error of `fetch`.
         """
+        # No read for each push: a token that another process's new one has killed is refused by
+        # Daraja, and comes back here as dead.
+        token, expires_at = self._kept
+        if token not in (None, dead) and self._is_valid(expires_at):
+            return token
         try:
             if (stored := self._stored(dead)) is not None:
                 return stored
@@ -85,11 +91,17 @@ class DatabaseToken:
     def _stored(self, dead: str | None) -> str | None:
         with self._session() as session:
             row = session.get(DarajaAccess, self._id)
-            if row is None or row.token in (None, dead) or row.expires_at is None:
+            if row is None or row.token in (None, dead) or not self._is_valid(row.expires_at):
                 return None
-            now = self._now()
-            valid = now + _EARLY < row.expires_at <= now + _LONGEST_LIFE + CLOCKS_DIFFER
-            return row.token if valid else None
+            self._kept = row.token, row.expires_at
+            return row.token
+
+    def _is_valid(self, expires_at: datetime | None) -> bool:
+        now = self._now()
+        return (
+            expires_at is not None
+            and now + _EARLY < expires_at <= now + _LONGEST_LIFE + CLOCKS_DIFFER
+        )
 
     def _claim(self, dead: str | None) -> datetime | None:
         """Take the lease and return its end; None: it is taken, or a new token has just come."""

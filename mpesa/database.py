@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
+from sqlalchemy import URL, CompoundSelect, Connection, Engine, Select, create_engine, event
 from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,6 +27,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from mpesa import silence
 from mpesa.silence import Silent
+
+# A statement that reads rows.
+Query = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 
@@ -250,9 +253,7 @@ def reading(session: Session) -> Iterator[Connection]:
             driver.autocommit = False
 
 
-def rows_at_once(
-    engine: Engine, query: Select[*tuple[Any, ...]], values: dict[str, Any]
-) -> Sequence[Any]:
+def rows_at_once(engine: Engine, query: Query, values: dict[str, Any]) -> Sequence[Any]:
     """Read the rows of one SELECT, on a connection of its own and outside of any transaction.
 
     On PostgreSQL the driver's cursor runs the query: SQLAlchemy's work around a short query takes
@@ -282,7 +283,7 @@ def rows_at_once(
 
 
 def _rows_by_driver(
-    pooled: PoolProxiedConnection, query: Select[*tuple[Any, ...]], values: dict[str, Any]
+    pooled: PoolProxiedConnection, query: Query, values: dict[str, Any]
 ) -> list[Any]:
     compiled, row = _compiled(query)
     driver: Any = pooled.dbapi_connection
@@ -300,7 +301,7 @@ def _rows_by_driver(
 
 
 @cache
-def _compiled(query: Select[*tuple[Any, ...]]) -> tuple[SQLCompiler, Any]:
+def _compiled(query: Query) -> tuple[SQLCompiler, Any]:
     """The text of a query for the driver, and the class of its rows."""
     names = [str(column.key) for column in query.selected_columns]
     row = namedtuple("_Row", names)  # type: ignore[misc]  # names that mypy cannot know

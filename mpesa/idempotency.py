@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
-from mpesa.books import Write, adding
+from mpesa.books import KeptAnswer, Write, adding
 from mpesa.domain.refusals import KeyReused
 from mpesa.models import IdempotencyKey
 
@@ -15,6 +15,12 @@ JOINED = 200
 # Kept keys of requests that joined one attempt: a page that lost its answer tries a few times. A
 # stranger with ever new keys could fill the disk.
 _MOST_JOINERS = 10
+_KEPT = select(
+    IdempotencyKey.fingerprint,
+    IdempotencyKey.status_code,
+    IdempotencyKey.order_id,
+    IdempotencyKey.transaction_id,
+).where(IdempotencyKey.scope == bindparam("scope"), IdempotencyKey.key == bindparam("key"))
 _ADD = adding(
     IdempotencyKey,
     "scope", "key", "fingerprint", "status_code", "order_id", "transaction_id", "created_at",
@@ -65,18 +71,19 @@ def earlier(connection: Connection, key: Key | None) -> FirstAnswer | None:
     """
     if key is None:
         return None
-    kept = select(
-        IdempotencyKey.fingerprint,
-        IdempotencyKey.status_code,
-        IdempotencyKey.order_id,
-        IdempotencyKey.transaction_id,
-    ).where(IdempotencyKey.scope == key.scope, IdempotencyKey.key == key.value)
-    row = connection.execute(kept).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != key.fingerprint or row.order_id is None:
+    row = connection.execute(_KEPT, {"scope": key.scope, "key": key.value}).one_or_none()
+    return row and answered(key, KeptAnswer(*row))
+
+
+def answered(key: Key, kept: KeptAnswer) -> FirstAnswer:
+    """The answer that was kept of a key.
+
+    Raises:
+        KeyReused: the key came before with other fields.
+    """
+    if kept.fingerprint != key.fingerprint or kept.order_id is None:
         raise KeyReused
-    return FirstAnswer(row.status_code, row.order_id, row.transaction_id)
+    return FirstAnswer(kept.status_code, kept.order_id, kept.transaction_id)
 
 
 def kept(

@@ -51,6 +51,28 @@ class Change:
     settled_after: timedelta | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a piece of evidence.
+
+    Attributes:
+        changes: to be announced by the caller.
+        account: the order with its attempts, as it was committed.
+        attempt: the one that the evidence is about.
+        at: the time of the commit.
+    """
+
+    changes: list[Change]
+    account: Account
+    attempt: Attempt
+    at: datetime
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The attempt's snapshot, as it was committed."""
+        return snapshot.draw(self.account, self.attempt, self.at)
+
+
 # Tells the waiting pages about transactions that changed.
 Announce = Callable[[Sequence[Change]], None]
 # The time, aware UTC. A change asks for it once it holds its lock: with an older time, a change
@@ -102,6 +124,18 @@ def record(
     now: Now,
     check: Check = lambda _connection, _attempt: None,
 ) -> list[Change]:
+    """Decide on a piece of evidence as `recorded` does; returns the changes."""
+    return recorded(session, transaction_id, evidence, raw, now, check).changes
+
+
+def recorded(
+    session: Session,
+    transaction_id: str,
+    evidence: settlement.Evidence,
+    raw: Raw,
+    now: Now,
+    check: Check = lambda _connection, _attempt: None,
+) -> Recorded:
     """Decide on a piece of evidence and write the decision down, in one commit.
 
     Args:
@@ -112,15 +146,12 @@ def record(
         now: the clock, asked under the order's lock.
         check: asked first, under the same lock.
 
-    Returns:
-        The changes, to be announced by the caller.
-
     Raises:
         books.Unknown: there is no such transaction.
         SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
     """
 
-    def judged(*, look_up: bool = False, told: bool = False) -> list[Change]:
+    def judged(*, look_up: bool = False, told: bool = False) -> Recorded:
         with books.taken_out(session, By.TRANSACTION, transaction_id) as taken:
             attempt = taken.account.attempt(transaction_id)
             check(taken.connection, attempt)
@@ -169,7 +200,7 @@ def record_callback(
     try:
         with books.taken_out(session, By.TOKEN, token_hash) as taken:
             attempt = taken.account.attempt_under(token_hash)
-            return _decide_and_commit(taken, attempt, evidence, raw, now())
+            return _decide_and_commit(taken, attempt, evidence, raw, now()).changes
     except books.Unknown:
         return None
 
@@ -292,7 +323,7 @@ def _decide_and_commit(
     *,
     look_up: bool = False,
     told: bool = False,
-) -> list[Change]:
+) -> Recorded:
     """Decide, and commit the account with what belongs to the decision.
 
     Args:
@@ -312,7 +343,7 @@ def _decide_and_commit(
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
     taken.put_back(after, *_rows(taken, attempt, after, decision, raw, now))
-    return _changes(before, after, now)
+    return Recorded(_changes(before, after, now), after, after.attempt(attempt.id), now)
 
 
 def _rows(

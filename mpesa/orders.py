@@ -1,7 +1,7 @@
 """Orders: create, find, cancel."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from mpesa import books, idempotency, ledger
 from mpesa.books import By
-from mpesa.database import writing
-from mpesa.domain.attempt import Account, OrderStatus
+from mpesa.database import writing_apart
+from mpesa.domain.attempt import Account, Order, OrderStatus
 from mpesa.domain.refusals import AttemptOpen, EndsAtNoTime, OrderNotFound, OrderPaid
 from mpesa.domain.snapshot import seconds_left, utc_text
 from mpesa.idempotency import FirstAnswer
 from mpesa.ids import hash_token, new_id
 from mpesa.ledger import Change, Now
-from mpesa.models import Order
+from mpesa.models import Order as OrderRow
 
 # A reference names one order, or the few that were made by repeated tries; a page is enough.
 _MOST_FOUND = 100
@@ -50,7 +50,9 @@ class MerchantKey:
     value: str
 
 
-def create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | None = None) -> Order:
+def create(
+    session: Session, new: NewOrder, now: datetime, key: MerchantKey | None = None
+) -> Account:
     """Make an order, or return the one that the same key made before.
 
     Args:
@@ -70,18 +72,6 @@ def create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | No
         return _create(session, new, now, key)  # the same key, at the same moment
 
 
-def find(session: Session, order_id: str) -> Order:
-    """Find an order by its id.
-
-    Raises:
-        OrderNotFound: there is none.
-    """
-    order = session.get(Order, order_id)
-    if order is None:
-        raise OrderNotFound
-    return order
-
-
 def account(session: Session, order_id: str) -> Account:
     """Read an order with its attempts, as they are committed.
 
@@ -94,11 +84,11 @@ def account(session: Session, order_id: str) -> Account:
         raise OrderNotFound from None
 
 
-def find_by_reference(session: Session, reference: str) -> Sequence[Order]:
+def find_by_reference(session: Session, reference: str) -> list[Account]:
     """Find the orders with a reference: the newest first, a hundred at most."""
-    statement = select(Order).where(Order.reference == reference)
-    newest = statement.order_by(Order.created_at.desc(), Order.id).limit(_MOST_FOUND)
-    return session.scalars(newest).all()
+    ids = select(OrderRow.id).where(OrderRow.reference == reference)
+    newest = ids.order_by(OrderRow.created_at.desc(), OrderRow.id).limit(_MOST_FOUND)
+    return books.seen_all(session, session.scalars(newest).all())
 
 
 def cancel(
@@ -135,32 +125,30 @@ def cancel(
         raise OrderNotFound from None
 
 
-def _create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | None) -> Order:
+def _create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | None) -> Account:
     asked = None
     if key is not None:
         expires = utc_text(new.expires_at) if new.expires_at else None
         fields = [new.amount, new.reference, new.description, new.return_url, expires]
         scope = f"api:{hash_token(key.api_key)}"
         asked = idempotency.Key(scope, key.value, json.dumps(fields))
-    with writing(session):
-        earlier = idempotency.earlier(session.connection(), asked)
-        if earlier is not None:
-            return session.get_one(Order, earlier.order_id)
-        if new.expires_at is not None and not now < new.expires_at <= now + _LONGEST_LIFE:
-            raise EndsAtNoTime
-        order = Order(
-            id=new_id(),
-            amount=new.amount,
-            reference=new.reference,
-            description=new.description,
-            return_url=new.return_url,
-            expires_at=new.expires_at,
-            status=OrderStatus.OPEN.value,
-            created_at=now,
-            updated_at=now,
-        )
-        session.add(order)
-        session.flush()
-        for row in idempotency.kept(session.connection(), asked, FirstAnswer(201, order.id), now):
-            session.execute(row.statement, dict(row.values))
-    return order
+    with writing_apart(session) as connection:
+        earlier = idempotency.earlier(connection, asked)
+        if earlier is None:
+            if new.expires_at is not None and not now < new.expires_at <= now + _LONGEST_LIFE:
+                raise EndsAtNoTime
+            order = Order(
+                id=new_id(),
+                amount=new.amount,
+                reference=new.reference,
+                description=new.description,
+                status=OrderStatus.OPEN,
+                expires_at=new.expires_at,
+                updated_at=now,
+                created_at=now,
+                return_url=new.return_url,
+            )
+            kept = idempotency.kept(connection, asked, FirstAnswer(201, order.id), now)
+            books.write_and_commit(connection, [books.added(order), *kept], begin=True)
+            return Account(order, ())
+    return account(session, earlier.order_id)

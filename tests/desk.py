@@ -46,7 +46,7 @@ class Desk:
             **{"amount": 150, "reference": "INV-1", "description": "Two coffees", **fields}
         )
         with self.sessions() as session:
-            return orders.create(session, new, self.now()).id
+            return orders.create(session, new, self.now()).order.id
 
     def cancel(self, order_id: str) -> list[str]:
         """Cancel an order; returns the transactions that hear of it."""

@@ -127,6 +127,20 @@ def test_a_token_is_kept_for_those_who_ask_later(
     assert (first, later, fetch.count) == ("token-1", "token-1", 1)
 
 
+def test_a_token_is_read_once_until_daraja_calls_it_dead(
+    tokens: DatabaseToken, sessions: Sessions, fetch: CountingFetch, clock: Clock
+) -> None:
+    first = tokens.token(fetch)
+    assert tokens.token(fetch) == first
+    other_process = DatabaseToken(sessions, KEY, clock)
+    second = other_process.token(fetch, dead=first)
+
+    assert tokens.token(fetch) == first  # not read again: the row has another one by now
+    assert tokens.token(fetch, dead=first) == second
+    assert tokens.token(fetch) == second
+    assert fetch.count == 2
+
+
 def test_a_token_is_renewed_a_minute_before_its_end(
     tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
 ) -> None:

@@ -7,9 +7,8 @@ import pytest
 from flask import Flask
 
 from mpesa import orders
-from mpesa.domain.attempt import OrderStatus
+from mpesa.domain.attempt import Order, OrderStatus
 from mpesa.domain.refusals import AttemptOpen, KeyReused, OrderNotFound, OrderPaid
-from mpesa.models import Order
 from mpesa.orders import MerchantKey, NewOrder
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk, at_once
@@ -27,12 +26,12 @@ def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
 
 def create(desk: Desk, new: NewOrder = COFFEE, key: MerchantKey | None = None) -> Order:
     with desk.sessions() as session:
-        return orders.create(session, new, desk.now(), key)
+        return orders.create(session, new, desk.now(), key).order
 
 
 def all_orders(desk: Desk, reference: str = "INV-1") -> list[str]:
     with desk.sessions() as session:
-        return [order.id for order in orders.find_by_reference(session, reference)]
+        return [each.order.id for each in orders.find_by_reference(session, reference)]
 
 
 def status(desk: Desk, order_id: str) -> OrderStatus:
@@ -75,7 +74,7 @@ def test_order_ids_cannot_be_guessed(desk: Desk) -> None:
 
 def test_an_order_that_was_never_made_is_not_found(desk: Desk) -> None:
     with desk.sessions() as session, pytest.raises(OrderNotFound):
-        orders.find(session, "nowhere")
+        orders.account(session, "nowhere")
 
 
 def test_orders_of_a_reference_come_newest_first(desk: Desk, clock: Clock) -> None:

@@ -96,7 +96,7 @@ def test_a_whole_payment_costs_this_many_statements_and_commits(
     ).get_json()
     # Twice: key, order with its attempts, line. Row and key. Then order with its attempts; row,
     # evidence and decision. Snapshot. On PostgreSQL what is written goes in one round trip.
-    assert meter.read() == ((10, 2) if _on_postgresql(database_url) else (13, 2))
+    assert meter.read() == ((5, 2) if _on_postgresql(database_url) else (8, 2))
 
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)

@@ -29,7 +29,7 @@ def create_order(with_code: bool, **fields: Any) -> None:
     try:
         with current_app.test_request_context():
             new = parse_order(fields, ours.settings)
-            order = make_order(new)
+            order = make_order(new).order
     except Problem as problem:
         option = (problem.field or "").replace("_", "-")
         raise click.BadParameter(problem.detail, param_hint=f"--{option}") from None

@@ -32,6 +32,7 @@ class Order:
         amount: whole shillings.
         status: as it was written down; its end may have passed since, see `Account.status`.
         expires_at: aware UTC; None: never.
+        return_url: where the shopper goes afterwards; None: nowhere.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Order:
     status: OrderStatus
     expires_at: datetime | None
     updated_at: datetime
+    created_at: datetime
+    return_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A browser, servers, and shoppers with pages of their own. No page may end with a script error."""
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,7 +8,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.browser.backstage import Backstage
 from tests.browser.steps import Sale, Shopper
-from tests.servers import CHROMIUM, Server, chromium, running
+from tests.servers import CHROMIUM, Server, running
 
 # Machines that run tests are slow and shared; these only bound a failure.
 PATIENCE_MS = 30_000
@@ -22,14 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-def launch(playwright: Playwright, *flags: str, whole: bool = False, **more: object) -> Browser:
-    """Start the system's Chromium with flags of its own; `whole` as `servers.chromium` takes it."""
+def launch(playwright: Playwright, *flags: str, **more: object) -> Browser:
+    """Start the system's Chromium with flags of its own."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program, "Chromium is not installed"
     # Chromium's sandbox refuses to run as root.
     return playwright.chromium.launch(
-        executable_path=chromium(whole=whole),
-        args=[*CHROMIUM, *flags],
-        chromium_sandbox=False,
-        **more,
+        executable_path=program, args=[*CHROMIUM, *flags], chromium_sandbox=False, **more
     )
 
 

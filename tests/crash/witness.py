@@ -15,11 +15,17 @@ _PASSED_ON = ("Authorization", "Content-Type", "Accept")
 
 @dataclass(frozen=True)
 class Seen:
-    """A request and its answer; `status` is None where nobody answered."""
+    """A request and its answer.
+
+    Attributes:
+        status: None where nobody answered.
+        may_have_run: False where Daraja said that its token is dead, and did nothing.
+    """
 
     path: str
     body: bytes
     status: int | None
+    may_have_run: bool = True
 
 
 class Witness:
@@ -65,7 +71,8 @@ class Witness:
             except requests.RequestException:
                 self.seen.append(Seen(path, body, None))
                 return _Answer(502, "text/plain", b"")
-        self.seen.append(Seen(path, body, answer.status_code))
+        dead = answer.status_code == 404 and b'"404.001.03"' in answer.content
+        self.seen.append(Seen(path, body, answer.status_code, may_have_run=not dead))
         kind = answer.headers.get("Content-Type", "text/plain")
         return _Answer(answer.status_code, kind, answer.content)
 

@@ -8,7 +8,7 @@ from mpesa.domain.attempt import Attempt, Order, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-_ORDER = Order("o" * 22, 150, "INV-1", "Two coffees", OrderStatus.OPEN, None, PUSHED_AT)
+_ORDER = Order("o" * 22, 150, "INV-1", "Two coffees", OrderStatus.OPEN, None, PUSHED_AT, PUSHED_AT)
 _ATTEMPT = Attempt(
     status=Status.PENDING,
     reason=Reason.AWAITING_PIN,

@@ -11,22 +11,23 @@ from flask_babel import gettext as _
 from mpesa import logs, orders
 from mpesa.config import Settings, is_loopback
 from mpesa.domain import snapshot
+from mpesa.domain.attempt import Account
 from mpesa.domain.people_text import read_line
 from mpesa.domain.reference import is_reference
 from mpesa.domain.refusals import (
     AttemptOpen,
     EndsAtNoTime,
     KeyReused,
-    OrderNotFound,
     OrderPaid,
 )
 from mpesa.domain.snapshot import utc_text
-from mpesa.ids import hash_token, is_id
-from mpesa.models import Order, db
+from mpesa.ids import hash_token
+from mpesa.models import db
 from mpesa.orders import MerchantKey, NewOrder
 from mpesa.web.http import sentences
 from mpesa.web.http.errors import Problem, invalid
 from mpesa.web.http.fields import idempotency_key, json_object
+from mpesa.web.http.lookups import find_order
 from mpesa.web.http.services import services
 
 api = Blueprint("api", __name__)
@@ -41,11 +42,11 @@ def create_order() -> Response:
     api_key = _check_api_key()
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
-    order = make_order(new, MerchantKey(api_key, value) if value else None)
-    logs.note(order_id=order.id)
-    response = jsonify(_order_as_json(order))
+    account = make_order(new, MerchantKey(api_key, value) if value else None)
+    logs.note(order_id=account.order.id)
+    response = jsonify(_order_as_json(account))
     response.status_code = 201
-    response.headers["Location"] = f"/api/orders/{order.id}"
+    response.headers["Location"] = f"/api/orders/{account.order.id}"
     return response
 
 
@@ -53,7 +54,7 @@ def create_order() -> Response:
 def read_order(order_id: str) -> Response:
     """Answer with one order and its transactions."""
     _check_api_key()
-    return jsonify(_order_as_json(_find_order(order_id)))
+    return jsonify(_order_as_json(find_order(order_id)))
 
 
 @api.get("/api/orders")
@@ -64,27 +65,27 @@ def find_orders() -> Response:
     if not is_reference(reference):
         raise invalid("reference", _("Say which reference: ?reference=…"))
     found = orders.find_by_reference(db.session(), reference)
-    return jsonify(orders=[_order_as_json(order) for order in found])
+    return jsonify(orders=[_order_as_json(each) for each in found])
 
 
 @api.post("/api/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
     """Cancel an order; to cancel it again changes nothing."""
     _check_api_key()
-    order = _find_order(order_id)
+    find_order(order_id)
     try:
         ours = services()
-        changed = orders.cancel(db.session(), order.id, ours.now, ours.watch.stepped)
+        changed = orders.cancel(db.session(), order_id, ours.now, ours.watch.stepped)
     except OrderPaid:
         raise Problem(409, "order_paid", _("This order is paid.")) from None
     except AttemptOpen:
         detail = _("A prompt of this order may still be answered. Try again in three minutes.")
         raise Problem(409, "attempt_open", detail) from None
     services().announce(changed)
-    return jsonify(_order_as_json(_find_order(order_id)))
+    return jsonify(_order_as_json(find_order(order_id)))
 
 
-def make_order(new: NewOrder, key: MerchantKey | None = None) -> Order:
+def make_order(new: NewOrder, key: MerchantKey | None = None) -> Account:
     """Create the order, or find the one that the same key created before.
 
     Raises:
@@ -189,20 +190,8 @@ def _check_api_key() -> str:
     raise Problem(401, "unauthorized", _("Send Authorization: Bearer and one of API_KEYS."))
 
 
-def _find_order(order_id: str) -> Order:
-    try:
-        if not is_id(order_id):
-            raise OrderNotFound
-        logs.note(order_id=order_id)
-        return orders.find(db.session(), order_id)
-    except OrderNotFound:
-        raise Problem(404, "order_not_found", _("There is no such order.")) from None
-
-
-def _order_as_json(order: Order) -> dict[str, Any]:
-    now, session = services().now(), db.session()
-    lang = sentences.language()
-    account = orders.account(session, order.id)
+def _order_as_json(account: Account) -> dict[str, Any]:
+    order, now, lang = account.order, services().now(), sentences.language()
     return {
         "order_id": order.id,
         "checkout_url": f"{services().settings.public_url}/checkout/{order.id}",

@@ -8,27 +8,26 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
 from flask_babel import format_datetime
-from flask_babel import gettext as _
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
-from mpesa import ledger, logs, orders
+from mpesa import ledger
 from mpesa.config import AccountType, Settings, is_loopback
 from mpesa.domain import snapshot, view
-from mpesa.domain.attempt import Account, OrderStatus
+from mpesa.domain.attempt import Account, Order, OrderStatus
 from mpesa.domain.reference import account_reference
-from mpesa.domain.refusals import OrderNotFound
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import View
 from mpesa.ids import is_id
-from mpesa.models import EvidenceRow, Order, db
+from mpesa.models import EvidenceRow, db
 from mpesa.web.http import qr, sentences
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.inline import Inline
+from mpesa.web.http.lookups import find_order
 from mpesa.web.http.services import services
 from mpesa.web.http.style import readable_on
 
@@ -74,9 +73,9 @@ def checkout_page(
     Raises:
         Problem: 404 if there is no such order.
     """
-    order = _find_order(order_id)
-    settings, now, lang = services().settings, services().now(), sentences.language()
-    account = orders.account(db.session(), order_id)
+    account = find_order(order_id)
+    order, settings, now = account.order, services().settings, services().now()
+    lang = sentences.language()
     attempt = _attempt_to_show(account, snapshot.of_account(account, now))
     other = "other" in request.args or problem is not None
     said = _page_state(account, attempt, now, other=other)
@@ -146,16 +145,6 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
             "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
             "other_lang_url": _other_language(),
         }
-
-
-def _find_order(order_id: str) -> Order:
-    try:
-        if not is_id(order_id):
-            raise OrderNotFound
-        logs.note(order_id=order_id)
-        return orders.find(db.session(), order_id)
-    except OrderNotFound:
-        raise Problem(404, "order_not_found", _("There is no such order.")) from None
 
 
 def _attempt_to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | None:

@@ -41,7 +41,8 @@ def stk_push() -> Response:
     """Start a push; JSON is answered with the snapshot, a plain form with the checkout page."""
     if request.is_json:
         started = _start_push(json_object())
-        response = jsonify(_snapshot_with_message(started.transaction_id))
+        shown = started.snapshot or _read_snapshot(started.transaction_id)
+        response = jsonify(sentences.with_message(shown, sentences.language()))
         response.status_code = started.status_code
         return response
     form = _posted_form()

@@ -59,5 +59,5 @@ def buy() -> Response:
         raise invalid("item", _("Choose one of the goods."))
     reference = f"{good.slug}-{secrets.token_hex(2)[:3]}".upper()
     new = NewOrder(good.price, reference, str(good.name))
-    order = orders.create(db.session(), new, services().now())
-    return redirect(checkout_path(order.id), 303)
+    created = orders.create(db.session(), new, services().now())
+    return redirect(checkout_path(created.order.id), 303)
