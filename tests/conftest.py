@@ -5,14 +5,12 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
 from app import create_app
@@ -22,35 +20,35 @@ from mpesa.models import db
 from mpesa.runtime import database
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.fakes import Clock, FakeDaraja
-from tests.servers import Postgres, Server, redis_server, running
+from tests.servers import Postgres, redis_server, running
+from tests.shop import Shop
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 _MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
 # Bytes. A test's database has 8 MB, and a few have a hundred; beside them is 1 GB of log at most.
 _ROOM_FOR_DATABASES = 4 << 30
 
 
-def _compile_rules_once() -> None:
+def _compile_rules_once():
     """Keep what Werkzeug makes of a rule: each application has the same, and 30 ms for them."""
     compile_builder = Rule._compile_builder
     compiled: dict[str, Callable[..., tuple[str, str]]] = {}
 
-    def kept(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+    def kept(rule, append_unknown=True):
         key = repr((rule.rule, rule._trace, rule.defaults, append_unknown))
         if key not in compiled:
             compiled[key] = compile_builder(rule, append_unknown)
         return compiled[key]
 
-    Rule._compile_builder = kept  # type: ignore[method-assign]
+    Rule._compile_builder = kept
 
 
 _compile_rules_once()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item, call):
     """With CI=true a test that is skipped fails: nobody reads what a green run left out."""
     report = yield
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
@@ -59,7 +57,7 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres():
     """One throw-away cluster for the whole run."""
     # Its socket's path must be short, and its user must be able to enter the folder. Hundreds of
     # databases are made and dropped: in memory, where there is room for the few of one moment.
@@ -72,14 +70,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
+def redis_url(tmp_path):
     """A Redis for one test."""
     with redis_server(tmp_path) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite(tmp_path_factory):
     """A migrated SQLite file to copy."""
     file = tmp_path_factory.mktemp("migrated") / "mpesa.sqlite"
     _migrate(f"sqlite:///{file}")
@@ -87,14 +85,14 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: Postgres) -> str:
+def migrated_postgres(postgres):
     """The name of a migrated database to copy."""
     address = postgres.new_database()
     _migrate(address)
     return address.rsplit("/", 1)[1]
 
 
-def _migrate(address: str) -> None:
+def _migrate(address):
     app = create_app(make_settings(DATABASE_URL=address))
     with app.app_context():
         database.migrate()
@@ -103,7 +101,7 @@ def _migrate(address: str) -> None:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request, tmp_path):
     """A database: SQLite, or by indirect parameter `postgresql`; migrated where an app uses it."""
     migrated = "make_app" in request.fixturenames
     if getattr(request, "param", "sqlite") == "sqlite":
@@ -120,23 +118,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock():
     """A clock that stands at noon in Nairobi until it is moved."""
     return Clock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
 
 
 @pytest.fixture
-def daraja() -> FakeDaraja:
+def daraja():
     """A Daraja that takes every push and remembers it."""
     return FakeDaraja()
 
 
 @pytest.fixture
-def make_app(database_url: str, clock: Clock, daraja: FakeDaraja) -> Iterator[Callable[..., Flask]]:
+def make_app(database_url, clock, daraja):
     """Make a migrated application with the fake Daraja; named arguments are settings."""
     apps: list[Flask] = []
 
-    def make(**settings: str) -> Flask:
+    def make(**settings):
         named = {"STK_PUSH_LIMIT_PER_PHONE": "", "STK_PUSH_LIMIT_PER_IP": "", **settings}
         app = create_app(
             make_settings(DATABASE_URL=database_url, **named),
@@ -160,13 +158,13 @@ def make_app(database_url: str, clock: Clock, daraja: FakeDaraja) -> Iterator[Ca
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Flask:
+def app(make_app):
     """A migrated application on the default settings."""
     return make_app()
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def client(app):
     """HTTP without a network."""
     return app.test_client()
 
@@ -174,17 +172,17 @@ def client(app: Flask) -> FlaskClient:
 class _Lines(logging.Handler):
     """Keeps what LOG_FORMAT=json would write, member by member."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(logging.INFO)
         self.setFormatter(logs.formatter(LogFormat.JSON))
         self.written: list[dict[str, str]] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record):
         self.written.append(json.loads(self.format(record)))
 
 
 @pytest.fixture
-def log_lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, str]]]:
+def log_lines(caplog):
     """The lines of our log, as they come."""
     caplog.set_level(logging.INFO, "mpesa")
     handler = _Lines()
@@ -194,17 +192,17 @@ def log_lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, str]]
 
 
 @pytest.fixture
-def session(app: Flask) -> Iterator[Session]:
+def session(app):
     """The application's database, in an application context."""
     with app.app_context():
         yield db.session()
 
 
 @pytest.fixture
-def make_order(client: FlaskClient) -> Callable[..., str]:
+def make_order(client):
     """Make an order through the API; returns its id."""
 
-    def make(**fields: object) -> str:
+    def make(**fields):
         answer = client.post("/api/orders", json=order_fields(**fields), headers=API_KEY)
         assert answer.status_code == 201, answer.text
         order_id: str = answer.get_json()["order_id"]
@@ -214,7 +212,13 @@ def make_order(client: FlaskClient) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory):
     """Our server with the simulator, as a process: real HTTP, real sockets."""
     with running(tmp_path_factory.mktemp("server")) as started:
         yield started
+
+
+@pytest.fixture
+def shop(app, clock, daraja):
+    """The middle without the web, on the application's database."""
+    return Shop(app, clock, daraja)

@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,11 +28,11 @@ WRITES_TRANSACTIONS = re.compile(
 )
 
 
-def name_of(path: Path) -> str:
+def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def imported_by(source: str) -> set[str]:
+def imported_by(source):
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -43,7 +42,7 @@ def imported_by(source: str) -> set[str]:
     return found
 
 
-def long_functions(source: str) -> Iterator[str]:
+def long_functions(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -51,13 +50,13 @@ def long_functions(source: str) -> Iterator[str]:
                 yield f"{node.name} has {length} lines"
 
 
-def state_writes(source: str) -> Iterator[str]:
+def state_writes(source):
     for node in ast.walk(ast.parse(source)):
         if any(writes(node) for writes in WAYS_TO_WRITE):
             yield f"line {getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
 
 
-def is_assignment_to_state(node: ast.AST) -> bool:
+def is_assignment_to_state(node):
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
         return node.attr in STATE_COLUMNS and may_be_a_transaction(node.value)
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
@@ -67,11 +66,11 @@ def is_assignment_to_state(node: ast.AST) -> bool:
     return False
 
 
-def may_be_a_transaction(node: ast.expr) -> bool:
+def may_be_a_transaction(node):
     return ast.unparse(node).split(".")[-1] not in NOT_A_TRANSACTION
 
 
-def is_bulk_write_of_state(node: ast.AST) -> bool:
+def is_bulk_write_of_state(node):
     """Whether it is `update(Transaction).values(status=…)` or the query's `.update({…})`."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
@@ -79,7 +78,7 @@ def is_bulk_write_of_state(node: ast.AST) -> bool:
     return writes and not (STATE_COLUMNS | {COMPUTED}).isdisjoint(columns_given_to(node))
 
 
-def columns_given_to(call: ast.Call) -> Iterator[str]:
+def columns_given_to(call):
     yield from (keyword.arg or COMPUTED for keyword in call.keywords)
     for argument in call.args:
         keys = argument.keys if isinstance(argument, ast.Dict) else [None]
@@ -88,7 +87,7 @@ def columns_given_to(call: ast.Call) -> Iterator[str]:
         )
 
 
-def is_insert_of_a_row(node: ast.AST) -> bool:
+def is_insert_of_a_row(node):
     """Whether it is `insert(Transaction)`, or makes a row for a session to add."""
     if not isinstance(node, ast.Call):
         return False
@@ -97,7 +96,7 @@ def is_insert_of_a_row(node: ast.AST) -> bool:
     return called == "Transaction" or (called == "insert" and of_transactions)
 
 
-def is_sql_that_writes(node: ast.AST) -> bool:
+def is_sql_that_writes(node):
     """Whether it is SQL as text, also in pieces, that writes rows of transactions."""
     pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
     texts = [each.value for each in pieces if isinstance(each, ast.Constant)]

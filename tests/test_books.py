@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import OperationalError
 
@@ -18,12 +17,10 @@ from mpesa.ids import hash_token
 from mpesa.ledger import Kind, claim_question
 from mpesa.models import Base, DecisionRow, EvidenceRow
 from mpesa.queries import Question, ask
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import failure_callback, success_callback
-from tests.fakes import Clock, FakeDaraja
+from tests.shop import Shop
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
 
 
@@ -32,34 +29,34 @@ class PowerCut(BaseException):
 
 
 @pytest.fixture
-def desk(make_app: Callable[..., Flask], clock: Clock, daraja: FakeDaraja) -> Desk:
-    """A desk whose merchant is told by webhook, so that all kinds of rows are written."""
+def shop(make_app, clock, daraja):
+    """A shop whose merchant is told by webhook, so that all kinds of rows are written."""
     telling = {"WEBHOOK_URL": "https://shop.example/hook", "WEBHOOK_SECRET": "whsec_" + "a" * 32}
-    return Desk(make_app(**telling), clock, daraja)
+    return Shop(make_app(**telling), clock, daraja)
 
 
-def receipt_of(desk: Desk) -> str:
+def receipt_of(shop):
     """A receipt that no earlier push has."""
-    return f"UKO{len(desk.daraja.pushes):07d}"
+    return f"UKO{len(shop.daraja.pushes):07d}"
 
 
-def paid(desk: Desk, push: int | None = None) -> tuple[int, dict[str, Any]]:
+def paid(shop, push=None):
     """A push, by default the last one, and its success."""
-    number = push or len(desk.daraja.pushes)
-    ids = (desk.daraja.checkout_id(number), desk.daraja.merchant_id(number))
+    number = push or len(shop.daraja.pushes)
+    ids = (shop.daraja.checkout_id(number), shop.daraja.merchant_id(number))
     return number, success_callback(*ids, receipt=f"UKO{number:07d}")
 
 
-def failed(desk: Desk) -> tuple[int, dict[str, Any]]:
+def failed(shop):
     """The last push, and its failure."""
-    number = len(desk.daraja.pushes)
-    ids = (desk.daraja.checkout_id(number), desk.daraja.merchant_id(number))
+    number = len(shop.daraja.pushes)
+    ids = (shop.daraja.checkout_id(number), shop.daraja.merchant_id(number))
     return number, failure_callback(*ids)
 
 
-def kept(desk: Desk) -> dict[str, Sequence[Any]]:
+def kept(shop):
     """Everything that is committed, as another connection sees it."""
-    with desk.engine.connect() as connection:
+    with shop.engine.connect() as connection:
         return {
             table.name: connection.execute(select(table).order_by(*table.primary_key)).all()
             for table in Base.metadata.sorted_tables
@@ -69,20 +66,20 @@ def kept(desk: Desk) -> dict[str, Sequence[Any]]:
 class Power:
     """Cuts power at the n-th send of a kind, and remembers what was committed right there."""
 
-    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.desk = desk
+    def __init__(self, shop, monkeypatch):
+        self.shop = shop
         self.begin(None)
         for name in SENDS:
             monkeypatch.setattr(books, name, self._around(name, getattr(books, name)))
 
-    def begin(self, cut_at: tuple[str, int, str] | None) -> None:
+    def begin(self, cut_at):
         """Count from here."""
         self.cut_at = cut_at
         self.sends = dict.fromkeys(SENDS, 0)
         self.committed: list[dict[str, Sequence[Any]]] = []
 
-    def _around(self, name: str, send: Callable[..., Any]) -> Callable[..., Any]:
-        def sent(*arguments: Any, **named: Any) -> Any:
+    def _around(self, name, send):
+        def sent(*arguments, **named):
             place = self.sends[name]
             self.sends[name] += 1
             self._reach((name, place, "before"))
@@ -92,82 +89,82 @@ class Power:
 
         return sent
 
-    def _reach(self, point: tuple[str, int, str]) -> None:
+    def _reach(self, point):
         if self.cut_at is not None and point[:2] == self.cut_at[:2]:
-            self.committed.append(kept(self.desk))
+            self.committed.append(kept(self.shop))
             if point == self.cut_at:
                 raise PowerCut
 
 
 SENDS = ("lock_and_read", "write_and_commit")
-Prepare = Callable[[Desk, str], Callable[[], object]]
+Prepare = Callable[[Shop, str], Callable[[], object]]
 
 
-def an_operators_word(desk: Desk, line: str) -> Callable[[], object]:
-    transaction = desk.attempt(line)
-    return lambda: desk.record(transaction, OperatorSaysPaid(receipt_of(desk)), Kind.OPERATOR)
+def an_operators_word(shop, line):
+    transaction = shop.attempt(line)
+    return lambda: shop.record(transaction, OperatorSaysPaid(receipt_of(shop)), Kind.OPERATOR)
 
 
-def the_end_of_a_wait(desk: Desk, line: str) -> Callable[[], object]:
-    transaction = desk.attempt(line)
-    return lambda: desk.record(transaction, WaitOver(), Kind.CLOCK)
+def the_end_of_a_wait(shop, line):
+    transaction = shop.attempt(line)
+    return lambda: shop.record(transaction, WaitOver(), Kind.CLOCK)
 
 
-def a_querys_answer(desk: Desk, line: str) -> Callable[[], object]:
-    transaction = desk.attempt(line)
-    return lambda: desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
+def a_querys_answer(shop, line):
+    transaction = shop.attempt(line)
+    return lambda: shop.record(transaction, QueryAnswered("0"), Kind.QUERY)
 
 
-def a_code(desk: Desk, line: str) -> Callable[[], object]:
-    transaction = desk.attempt(line)
-    return lambda: desk.type_code(transaction)
+def a_code(shop, line):
+    transaction = shop.attempt(line)
+    return lambda: shop.type_code(transaction)
 
 
-def a_callback(desk: Desk, line: str) -> Callable[[], object]:
-    desk.attempt(line)
-    return lambda: desk.callback(*paid(desk))
+def a_callback(shop, line):
+    shop.attempt(line)
+    return lambda: shop.callback(*paid(shop))
 
 
-def a_callback_that_other_attempts_hear_of(desk: Desk, line: str) -> Callable[[], object]:
-    order = desk.order()
-    desk.start(order, line)
-    desk.callback(*failed(desk))
-    desk.start(order, line)
-    return lambda: desk.callback(*paid(desk))
+def a_callback_that_other_attempts_hear_of(shop, line):
+    order = shop.order()
+    shop.start(order, line)
+    shop.callback(*failed(shop))
+    shop.start(order, line)
+    return lambda: shop.callback(*paid(shop))
 
 
-def a_push(desk: Desk, line: str) -> Callable[[], object]:
-    order = desk.order()
-    return lambda: desk.start(order, line, key="a")
+def a_push(shop, line):
+    order = shop.order()
+    return lambda: shop.start(order, line, key="a")
 
 
-def a_push_that_joins(desk: Desk, line: str) -> Callable[[], object]:
-    order = desk.order()
-    desk.start(order, line)
-    return lambda: desk.start(order, line, key="a")
+def a_push_that_joins(shop, line):
+    order = shop.order()
+    shop.start(order, line)
+    return lambda: shop.start(order, line, key="a")
 
 
-def a_cancellation(desk: Desk, line: str) -> Callable[[], object]:
-    order = desk.order()
-    desk.start(order, line)
-    desk.callback(*failed(desk))
-    return lambda: desk.cancel(order)
+def a_cancellation(shop, line):
+    order = shop.order()
+    shop.start(order, line)
+    shop.callback(*failed(shop))
+    return lambda: shop.cancel(order)
 
 
-def a_claimed_question(desk: Desk, line: str) -> Callable[[], object]:
-    transaction = desk.attempt(line)
-    due = desk.transaction(transaction).next_ask_at
+def a_claimed_question(shop, line):
+    transaction = shop.attempt(line)
+    due = shop.transaction(transaction).next_ask_at
     assert due is not None
 
-    def claim() -> object:
-        with desk.sessions() as session:
-            return claim_question(session, transaction, due, desk.now)
+    def claim():
+        with shop.sessions() as session:
+            return claim_question(session, transaction, due, shop.now)
 
     return claim
 
 
-def an_order(desk: Desk, _line: str) -> Callable[[], object]:
-    return desk.order
+def an_order(shop, _line):
+    return shop.order
 
 
 # What is done, and how many writes it takes.
@@ -195,49 +192,45 @@ POINTS = [
 
 
 @on_both
-def test_power_that_is_cut_around_a_send_leaves_all_of_it_or_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    power = Power(desk, monkeypatch)
+def test_power_that_is_cut_around_a_send_leaves_all_of_it_or_nothing(shop, monkeypatch):
+    power = Power(shop, monkeypatch)
     for number, (name, point) in enumerate(POINTS):
         power.begin(None)
-        act = ACTS[name][0](desk, f"2547000000{number:02d}")
+        act = ACTS[name][0](shop, f"2547000000{number:02d}")
         power.begin(point)
 
         with pytest.raises(PowerCut):
             act()
 
         # What was committed when the power was cut is all that there is, and no lock is left.
-        left = kept(desk)
+        left = kept(shop)
         assert left == power.committed[-1], (name, point)
         takes_effect = point[0] == "write_and_commit" and point[2] == "after"
         assert (left != power.committed[0]) == takes_effect, (name, point)
-        assert undecided(desk) == [], (name, point)
-        assert_no_order_is_held(desk)
+        assert undecided(shop) == [], (name, point)
+        assert_no_order_is_held(shop)
 
 
-def undecided(desk: Desk) -> Sequence[int]:
+def undecided(shop):
     """Evidence without the decision that belongs to it."""
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         alone = select(EvidenceRow.id).outerjoin(DecisionRow).where(DecisionRow.id.is_(None))
         return session.scalars(alone).all()
 
 
-def assert_no_order_is_held(desk: Desk) -> None:
-    if desk.engine.dialect.name == "postgresql":
-        with desk.engine.connect() as connection:
+def assert_no_order_is_held(shop):
+    if shop.engine.dialect.name == "postgresql":
+        with shop.engine.connect() as connection:
             connection.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
     else:
-        desk.order()  # a writer on SQLite holds all orders
+        shop.order()  # a writer on SQLite holds all orders
 
 
 @on_both
-def test_each_act_is_as_many_writes_as_power_is_cut_at(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    power = Power(desk, monkeypatch)
+def test_each_act_is_as_many_writes_as_power_is_cut_at(shop, monkeypatch):
+    power = Power(shop, monkeypatch)
     for number, (name, (prepare, writes)) in enumerate(ACTS.items()):
-        act = prepare(desk, f"2547000000{number:02d}")
+        act = prepare(shop, f"2547000000{number:02d}")
         power.begin(None)
 
         act()
@@ -248,32 +241,32 @@ def test_each_act_is_as_many_writes_as_power_is_cut_at(
 
 @on_both
 def test_a_whole_payment_needs_no_second_connection(
-    make_app: Callable[..., Flask],
-    clock: Clock,
-    daraja: FakeDaraja,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    make_app,
+    clock,
+    daraja,
+    monkeypatch,
+):
     """Who waits for one while it holds one waits for itself, where everybody does."""
     one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
     monkeypatch.setattr("mpesa.runtime.database.POOL", one)
-    desk = Desk(make_app(), clock, daraja)
-    assert desk.engine.pool.status().startswith("Pool size: 1 ")
-    order = desk.order()
+    shop = Shop(make_app(), clock, daraja)
+    assert shop.engine.pool.status().startswith("Pool size: 1 ")
+    order = shop.order()
 
-    first = desk.start(order, key="a").transaction_id
-    assert desk.start(order, key="b").transaction_id == first
-    desk.type_code(first)
+    first = shop.start(order, key="a").transaction_id
+    assert shop.start(order, key="b").transaction_id == first
+    shop.type_code(first)
     clock.pass_(seconds=61)
-    desk.tick()
+    shop.tick()
     daraja.query_answers.append("1032")
-    with desk.sessions() as session:
-        access = Access(daraja, desk.budget, clock)
+    with shop.sessions() as session:
+        access = Access(daraja, shop.budget, clock)
         ask(session, Question(first, daraja.checkout_id(1)), access)
-    second = desk.start(order, key="c").transaction_id
-    desk.callback(*paid(desk, 2))
-    desk.callback(*paid(desk, 1))
+    second = shop.start(order, key="c").transaction_id
+    shop.callback(*paid(shop, 2))
+    shop.callback(*paid(shop, 1))
 
-    rows = [desk.transaction(each) for each in (first, second)]
+    rows = [shop.transaction(each) for each in (first, second)]
     assert [each.status for each in rows] == ["SUCCESS", "SUCCESS"]
     assert [each.needs_review for each in rows] == [True, False]
 
@@ -282,92 +275,90 @@ def test_a_whole_payment_needs_no_second_connection(
 
 
 @on_both
-def test_who_takes_an_order_out_keeps_a_second_writer_waiting(desk: Desk) -> None:
-    order = desk.order()
+def test_who_takes_an_order_out_keeps_a_second_writer_waiting(shop):
+    order = shop.order()
     wait, lock = (
         ("SET lock_timeout = '10ms'", "SELECT id FROM orders FOR UPDATE")
-        if desk.engine.dialect.name == "postgresql"
+        if shop.engine.dialect.name == "postgresql"
         else ("PRAGMA busy_timeout = 10", "UPDATE orders SET amount = amount")
     )
 
     with (
-        desk.sessions() as session,
+        shop.sessions() as session,
         books.taken_out(session, By.ORDER, order),
-        desk.engine.connect() as other,
+        shop.engine.connect() as other,
     ):
         other.execute(text(wait))
         with pytest.raises(OperationalError, match="lock"):
             other.execute(text(lock))
 
 
-def test_a_commit_that_sqlite_refuses_leaves_neither_lock_nor_row(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    transaction = desk.attempt()
-    before = kept(desk)
+def test_a_commit_that_sqlite_refuses_leaves_neither_lock_nor_row(shop, monkeypatch):
+    transaction = shop.attempt()
+    before = kept(shop)
 
-    def refuse(_connection: object) -> None:
+    def refuse(_connection):
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as full:
-        full.setattr(desk.engine.dialect, "do_commit", refuse)
+        full.setattr(shop.engine.dialect, "do_commit", refuse)
         with pytest.raises(OperationalError, match="disk is full"):
-            desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
+            shop.record(transaction, QueryAnswered("0"), Kind.QUERY)
 
-    assert kept(desk) == before
-    assert_no_order_is_held(desk)
-    desk.record(transaction, QueryAnswered("0"), Kind.QUERY)
-    assert desk.transaction(transaction).status == "SUCCESS"
+    assert kept(shop) == before
+    assert_no_order_is_held(shop)
+    shop.record(transaction, QueryAnswered("0"), Kind.QUERY)
+    assert shop.transaction(transaction).status == "SUCCESS"
 
 
 @on_postgresql
-def test_what_was_taken_out_and_not_put_back_leaves_neither_lock_nor_row(desk: Desk) -> None:
-    desk.attempt()
-    token_hash = hash_token(desk.daraja.token_of(1))
+def test_what_was_taken_out_and_not_put_back_leaves_neither_lock_nor_row(shop):
+    shop.attempt()
+    token_hash = hash_token(shop.daraja.token_of(1))
 
-    with desk.sessions() as session, books.taken_out(session, By.TOKEN, token_hash):
+    with shop.sessions() as session, books.taken_out(session, By.TOKEN, token_hash):
         pass
 
-    with desk.engine.connect() as connection:
+    with shop.engine.connect() as connection:
         driver: Any = connection.connection.dbapi_connection
         assert driver.autocommit is False
         connection.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
 
 
 @on_postgresql
-def test_a_connection_that_breaks_between_reading_and_writing_is_given_up(desk: Desk) -> None:
-    transaction = desk.attempt()
-    before = kept(desk)
+def test_a_connection_that_breaks_between_reading_and_writing_is_given_up(shop):
+    transaction = shop.attempt()
+    before = kept(shop)
 
-    def break_it() -> None:
+    def break_it():
         with (
-            desk.sessions() as session,
+            shop.sessions() as session,
             books.taken_out(session, By.TRANSACTION, transaction) as taken,
         ):
             driver: Any = taken.connection.connection.dbapi_connection
-            with desk.engine.connect() as killer:
+            with shop.engine.connect() as killer:
                 killer.execute(text(f"SELECT pg_terminate_backend({driver.info.backend_pid})"))
-            changed = taken.account.attempt(transaction).with_next_seq(desk.now())
+            changed = taken.account.attempt(transaction).with_next_seq(shop.now())
             taken.put_back(taken.account.changed(changed))
 
     with pytest.raises(OperationalError):
         break_it()
 
-    assert kept(desk) == before
-    desk.callback(*paid(desk))
-    assert desk.transaction(transaction).status == "SUCCESS"
+    assert kept(shop) == before
+    shop.callback(*paid(shop))
+    assert shop.transaction(transaction).status == "SUCCESS"
 
 
 @on_both
-def test_what_never_changes_of_a_payment_is_not_written_again(desk: Desk) -> None:
-    desk.attempt()
+def test_what_never_changes_of_a_payment_is_not_written_again(shop):
+    shop.attempt()
     written: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def note(_connection, _cursor, statement, *_):
         written.extend(re.findall(r"UPDATE transactions SET (.*?) WHERE", statement, re.DOTALL))
 
-    event.listen(desk.engine, "before_cursor_execute", note)
-    desk.callback(*paid(desk))
+    event.listen(shop.engine, "before_cursor_execute", note)
+    shop.callback(*paid(shop))
 
     (columns,) = [re.findall(r"(\w+)=", each) for each in written]
     assert {"status", "receipt"} <= set(columns)
@@ -375,13 +366,13 @@ def test_what_never_changes_of_a_payment_is_not_written_again(desk: Desk) -> Non
     assert not {"id", "order_id", "msisdn", "amount", "callback_token_hash"} & set(columns)
 
 
-def test_what_nobody_knows_is_not_taken_out(desk: Desk) -> None:
-    desk.attempt()
+def test_what_nobody_knows_is_not_taken_out(shop):
+    shop.attempt()
 
     for by in By:
         with (
             pytest.raises(books.Unknown),
-            desk.sessions() as session,
+            shop.sessions() as session,
             books.taken_out(session, by, "nobody"),
         ):
             pass

@@ -30,14 +30,14 @@ AMBIGUOUS = [
 WEBHOOK = {"WEBHOOK_SECRET": f"whsec_{'c2Vj' * 10}"}
 
 
-def refusal(**environ: str) -> str:
+def refusal(**environ):
     """What a start says."""
     with pytest.raises(SettingsError) as raised:
         start(Settings.from_env(environ))
     return str(raised.value)
 
 
-def start(settings: Settings) -> None:
+def start(settings):
     with create_app(settings).app_context():
         try:
             database.migrate()
@@ -45,7 +45,7 @@ def start(settings: Settings) -> None:
             db.engine.dispose()
 
 
-def assert_says_nothing(line: str, name: str) -> None:
+def assert_says_nothing(line, name):
     assert line.startswith(f"{name}: ")
     assert "\n" not in line
     for piece in PIECES:
@@ -63,16 +63,14 @@ def assert_says_nothing(line: str, name: str) -> None:
         ("WEBHOOK_URL", "http://app:{}@127.0.0.1/hook"),
     ],
 )
-def test_a_password_that_may_be_taken_for_something_else_has_to_be_encoded(
-    name: str, address: str, password: str
-) -> None:
+def test_a_password_that_may_be_taken_for_something_else_has_to_be_encoded(name, address, password):
     line = refusal(**WEBHOOK, **{name: address.format(password)})
 
     assert ENCODE in line
     assert_says_nothing(line, name)
 
 
-def test_the_doctor_says_the_same() -> None:
+def test_the_doctor_says_the_same():
     (line,) = problems({"DATABASE_URL": "postgresql://app:zq1x@wk2v@127.0.0.1/shop"})
 
     assert ENCODE in line
@@ -91,7 +89,7 @@ def test_the_doctor_says_the_same() -> None:
         ("WEBHOOK_URL", "http://app:p%40ss@127.0.0.1/hook"),
     ],
 )
-def test_what_is_encoded_or_stands_behind_the_host_is_taken(name: str, address: str) -> None:
+def test_what_is_encoded_or_stands_behind_the_host_is_taken(name, address):
     assert problems({**WEBHOOK, name: address}) == []
 
 
@@ -112,7 +110,7 @@ def test_what_is_encoded_or_stands_behind_the_host_is_taken(name: str, address: 
         "postgresql://app@/shop?host=/zq1x/wk2v",
     ],
 )
-def test_what_the_driver_says_is_shown_without_any_part_of_the_address(address: str) -> None:
+def test_what_the_driver_says_is_shown_without_any_part_of_the_address(address):
     assert_says_nothing(refusal(DATABASE_URL=address), "DATABASE_URL")
 
 
@@ -124,14 +122,14 @@ def test_what_the_driver_says_is_shown_without_any_part_of_the_address(address: 
         (lambda url: url.rpartition("/")[0] + "/jr3y", 'database "…" does not exist'),
     ],
 )
-def test_what_the_server_says_still_tells_what_is_wrong(postgres, broken, told) -> None:
+def test_what_the_server_says_still_tells_what_is_wrong(postgres, broken, told):
     line = refusal(DATABASE_URL=broken(postgres.new_database()))
 
     assert told in line
     assert_says_nothing(line, "DATABASE_URL")
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_told():
     line = refusal(DATABASE_URL=f"postgresql://zq1x:wk2v@127.0.0.1:{free_port()}/jr3y")
 
     assert "Connection refused" in line
@@ -149,16 +147,16 @@ def test_a_server_that_is_not_there_is_told() -> None:
         "redis://[zq1x/0",
     ],
 )
-def test_a_redis_address_that_nobody_can_use_ends_the_start(address: str) -> None:
+def test_a_redis_address_that_nobody_can_use_ends_the_start(address):
     assert_says_nothing(refusal(REDIS_URL=address), "REDIS_URL")
 
 
 @pytest.mark.parametrize("address", ["http://app:zq1x", "http://[zq1x/wk2v", "http://h:zq1x/"])
-def test_a_webhook_address_that_nobody_can_use_ends_the_start(address: str) -> None:
+def test_a_webhook_address_that_nobody_can_use_ends_the_start(address):
     assert_says_nothing(refusal(**WEBHOOK, WEBHOOK_URL=address), "WEBHOOK_URL")
 
 
-def test_flask_db_upgrade_shows_no_part_either(caplog: pytest.LogCaptureFixture) -> None:
+def test_flask_db_upgrade_shows_no_part_either(caplog):
     caplog.set_level(logging.INFO)
     app = create_app(Settings.from_env({"DATABASE_URL": "postgresql://app:p@zq1x/wk2v"}))
 

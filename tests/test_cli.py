@@ -13,13 +13,11 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from flask import Flask
 
 from app import create_app
 from mpesa.config import SettingsError
 from mpesa.daraja import NotSent
 from mpesa.domain.result_codes import Reason
-from tests.desk import Desk
 from tests.factories import (
     RECEIPT,
     SECOND_PAYER_MSISDN,
@@ -27,7 +25,6 @@ from tests.factories import (
     make_settings,
     success_callback,
 )
-from tests.fakes import Clock, FakeDaraja
 from tests.servers import PATIENCE, ROOT, free_port
 
 Flask_ = Callable[..., Result]
@@ -35,40 +32,35 @@ GOOD = {"amount": "150", "reference": "INV-1", "description": "Two coffees"}
 
 
 @pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
-
-
-@pytest.fixture
-def flask(app: Flask) -> Flask_:
+def flask(app):
     """Run a command in the application."""
     return lambda *arguments: app.test_cli_runner().invoke(args=arguments)
 
 
-def create(flask: Flask_, **changed: str) -> Result:
+def create(flask, **changed):
     options = {**GOOD, **changed}
     return flask("orders", "create", *(f"--{name}={value}" for name, value in options.items()))
 
 
-def pay(desk: Desk, push: int = 1) -> None:
-    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
-    desk.callback(push, success_callback(*ids))
+def pay(shop, push=1):
+    ids = (shop.daraja.checkout_id(push), shop.daraja.merchant_id(push))
+    shop.callback(push, success_callback(*ids))
 
 
 # -- flask orders create -------------------------------------------------------------------------
 
 
-def test_creating_an_order_prints_its_checkout_address(desk: Desk, flask: Flask_) -> None:
+def test_creating_an_order_prints_its_checkout_address(shop, flask):
     result = create(flask)
 
     address = result.output.strip()
-    order = desk.order_row(address.rsplit("/", 1)[1])
+    order = shop.order_row(address.rsplit("/", 1)[1])
     assert result.exit_code == 0
     assert address == f"http://127.0.0.1:8000/checkout/{order.id}"
     assert (order.amount, order.reference, order.description) == (150, "INV-1", "Two coffees")
 
 
-def test_the_printed_address_shows_the_checkout_page(app: Flask, flask: Flask_) -> None:
+def test_the_printed_address_shows_the_checkout_page(app, flask):
     address = create(flask).output.strip()
 
     page = app.test_client().get(address)
@@ -77,14 +69,14 @@ def test_the_printed_address_shows_the_checkout_page(app: Flask, flask: Flask_) 
     assert "150" in page.text
 
 
-def test_an_order_may_have_an_end_and_a_way_back(desk: Desk, flask: Flask_, clock: Clock) -> None:
+def test_an_order_may_have_an_end_and_a_way_back(shop, flask, clock):
     until = clock() + timedelta(hours=1)
 
     result = create(
         flask, **{"expires-at": until.isoformat(), "return-url": "https://shop.example/back"}
     )
 
-    order = desk.order_row(result.output.strip().rsplit("/", 1)[1])
+    order = shop.order_row(result.output.strip().rsplit("/", 1)[1])
     assert (order.expires_at, order.return_url) == (until, "https://shop.example/back")
 
 
@@ -108,9 +100,7 @@ def test_an_order_may_have_an_end_and_a_way_back(desk: Desk, flask: Flask_, cloc
         ("expires-at", "2030-01-01T00:00:00"),
     ],
 )
-def test_a_bad_value_is_refused_by_the_name_of_its_option(
-    flask: Flask_, option: str, value: str
-) -> None:
+def test_a_bad_value_is_refused_by_the_name_of_its_option(flask, option, value):
     result = create(flask, **{option: value})
 
     assert result.exit_code == 2
@@ -118,7 +108,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(
     assert "Traceback" not in result.output
 
 
-def test_a_missing_option_is_named(flask: Flask_) -> None:
+def test_a_missing_option_is_named(flask):
     result = flask("orders", "create", "--amount=1", "--reference=A")
 
     assert result.exit_code == 2
@@ -128,11 +118,11 @@ def test_a_missing_option_is_named(flask: Flask_) -> None:
 # -- flask transactions list | show --------------------------------------------------------------
 
 
-def test_the_list_shows_the_newest_first(desk: Desk, flask: Flask_, clock: Clock) -> None:
-    first = desk.attempt(reference="INV-1")
+def test_the_list_shows_the_newest_first(shop, flask, clock):
+    first = shop.attempt(reference="INV-1")
     clock.pass_(seconds=1)
-    second = desk.attempt(SECOND_PAYER_MSISDN, reference="INV-2", amount=1500)
-    pay(desk, 1)
+    second = shop.attempt(SECOND_PAYER_MSISDN, reference="INV-2", amount=1500)
+    pay(shop, 1)
 
     newer, older = flask("transactions", "list").output.splitlines()
 
@@ -145,13 +135,11 @@ def test_the_list_shows_the_newest_first(desk: Desk, flask: Flask_, clock: Clock
     assert RECEIPT in older
 
 
-def test_the_list_as_json_has_the_snapshots_as_the_api_tells_them(
-    desk: Desk, flask: Flask_, app: Flask, clock: Clock
-) -> None:
-    first = desk.attempt(reference="INV-1")
+def test_the_list_as_json_has_the_snapshots_as_the_api_tells_them(shop, flask, app, clock):
+    first = shop.attempt(reference="INV-1")
     clock.pass_(seconds=1)
-    desk.attempt(SECOND_PAYER_MSISDN, reference="INV-2")
-    pay(desk, 1)
+    shop.attempt(SECOND_PAYER_MSISDN, reference="INV-2")
+    pay(shop, 1)
 
     newer, older = json.loads(flask("transactions", "list", "--json").output)
 
@@ -162,22 +150,22 @@ def test_the_list_as_json_has_the_snapshots_as_the_api_tells_them(
     assert (newer["status"], newer["reference"]) == ("PENDING", "INV-2")
 
 
-def test_an_empty_list_as_json_is_an_empty_array(flask: Flask_) -> None:
+def test_an_empty_list_as_json_is_an_empty_array(flask):
     for group in ("transactions", "webhooks", "operators"):
         assert json.loads(flask(group, "list", "--json").stdout) == []
 
 
-def test_the_list_says_what_a_person_must_look_at(desk: Desk, flask: Flask_) -> None:
-    desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, failure_callback(*ids, "NEW_CODE"))
+def test_the_list_says_what_a_person_must_look_at(shop, flask):
+    shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, failure_callback(*ids, "NEW_CODE"))
 
     assert "needs review" in flask("transactions", "list").output
 
 
-def test_the_list_is_as_long_as_asked(desk: Desk, flask: Flask_) -> None:
+def test_the_list_is_as_long_as_asked(shop, flask):
     for number in range(3):
-        desk.attempt(f"25470000000{number}")
+        shop.attempt(f"25470000000{number}")
 
     output = flask("transactions", "list", "--limit", "2").output
 
@@ -185,13 +173,13 @@ def test_the_list_is_as_long_as_asked(desk: Desk, flask: Flask_) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x"])
-def test_a_senseless_limit_is_refused(flask: Flask_, limit: str) -> None:
+def test_a_senseless_limit_is_refused(flask, limit):
     assert flask("transactions", "list", "--limit", limit).exit_code == 2
 
 
-def test_a_transaction_is_shown_with_its_evidence_and_why(desk: Desk, flask: Flask_) -> None:
-    transaction = desk.attempt()
-    pay(desk)
+def test_a_transaction_is_shown_with_its_evidence_and_why(shop, flask):
+    transaction = shop.attempt()
+    pay(shop)
 
     output = flask("transactions", "show", transaction).output
 
@@ -199,26 +187,26 @@ def test_a_transaction_is_shown_with_its_evidence_and_why(desk: Desk, flask: Fla
     assert "2026-11-24 12:00:00 EAT  push_answer" in output
     assert "callback" in output
     assert "196.201.212.69" in output
-    for decision in desk.decisions(transaction):
+    for decision in shop.decisions(transaction):
         assert decision.why in output
 
 
-def test_an_id_that_begins_with_a_hyphen_is_no_option(flask: Flask_) -> None:
+def test_an_id_that_begins_with_a_hyphen_is_no_option(flask):
     answer = flask("transactions", "show", "-4nobody")
 
     assert answer.output == "Error: there is no transaction -4nobody\n"
 
 
-def test_an_unknown_transaction_is_one_clear_line(flask: Flask_) -> None:
+def test_an_unknown_transaction_is_one_clear_line(flask):
     result = flask("transactions", "show", "nobody")
 
     assert result.exit_code == 1
     assert result.output == "Error: there is no transaction nobody\n"
 
 
-def test_neither_number_nor_id_nor_token_is_printed(desk: Desk, flask: Flask_) -> None:
-    transaction = desk.attempt()
-    pay(desk)
+def test_neither_number_nor_id_nor_token_is_printed(shop, flask):
+    transaction = shop.attempt()
+    pay(shop)
 
     printed = "".join(
         flask("transactions", *arguments).output
@@ -229,17 +217,15 @@ def test_neither_number_nor_id_nor_token_is_printed(desk: Desk, flask: Flask_) -
     assert r"0712\u2022\u2022\u2022678" in printed
     assert "712345678" not in printed
     assert "ws_CO" not in printed
-    assert desk.daraja.token_of(1) not in printed
-    assert desk.transaction(transaction).callback_token_hash not in printed
+    assert shop.daraja.token_of(1) not in printed
+    assert shop.transaction(transaction).callback_token_hash not in printed
 
 
-def test_a_transaction_whose_number_was_forgotten_is_still_listed(
-    desk: Desk, flask: Flask_
-) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    with desk.sessions() as session:
-        session.get_one(type(desk.transaction(transaction)), transaction).msisdn = None
+def test_a_transaction_whose_number_was_forgotten_is_still_listed(shop, flask):
+    transaction = shop.attempt()
+    pay(shop)
+    with shop.sessions() as session:
+        session.get_one(type(shop.transaction(transaction)), transaction).msisdn = None
         session.commit()
 
     results = [flask("transactions", "list"), flask("transactions", "show", transaction)]
@@ -251,27 +237,27 @@ def test_a_transaction_whose_number_was_forgotten_is_still_listed(
 # -- flask transactions reconcile ----------------------------------------------------------------
 
 
-def test_reconciling_asks_about_what_is_silent(desk: Desk, flask: Flask_, clock: Clock) -> None:
-    transaction = desk.attempt()
+def test_reconciling_asks_about_what_is_silent(shop, flask, clock):
+    transaction = shop.attempt()
     clock.pass_(seconds=20)
-    desk.daraja.query_answers.append("0")
+    shop.daraja.query_answers.append("0")
 
     result = flask("transactions", "reconcile")
 
     assert result.output == "asked about 1 of the transactions that are due\n"
-    assert desk.transaction(transaction).status == "SUCCESS"
+    assert shop.transaction(transaction).status == "SUCCESS"
 
 
 # -- flask doctor --------------------------------------------------------------------------------
 
 
-def of(result: Result, what: str) -> str:
+def of(result, what):
     """The doctor's line about one thing."""
     (line,) = [line for line in result.output.splitlines() if line[5:].startswith(what)]
     return line
 
 
-def test_the_doctor_says_what_is_well(flask: Flask_) -> None:
+def test_the_doctor_says_what_is_well(flask):
     result = flask("doctor")
 
     assert of(result, "settings").startswith("ok")
@@ -280,8 +266,8 @@ def test_the_doctor_says_what_is_well(flask: Flask_) -> None:
 
 
 def test_the_doctor_says_that_nobody_serves_at_the_public_address(
-    make_app: Callable[..., Flask],
-) -> None:
+    make_app,
+):
     app = make_app(PORT=str(free_port()))
 
     result = app.test_cli_runner().invoke(args=["doctor"])
@@ -297,10 +283,8 @@ def test_the_doctor_says_that_nobody_serves_at_the_public_address(
         (NotSent(Reason.SYSTEM_BUSY, "no connection"), "DARAJA_BASE_URL"),
     ],
 )
-def test_the_doctor_says_what_to_mend_about_daraja(
-    flask: Flask_, daraja: FakeDaraja, error: NotSent, mend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse() -> None:
+def test_the_doctor_says_what_to_mend_about_daraja(flask, daraja, error, mend, monkeypatch):
+    def refuse():
         raise error
 
     monkeypatch.setattr(daraja, "check_credentials", refuse)
@@ -312,7 +296,7 @@ def test_the_doctor_says_what_to_mend_about_daraja(
     assert mend in of(result, "daraja")
 
 
-def test_the_doctor_says_that_redis_is_gone(make_app: Callable[..., Flask]) -> None:
+def test_the_doctor_says_that_redis_is_gone(make_app):
     app = make_app(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
 
     result = app.test_cli_runner().invoke(args=["doctor"])
@@ -325,10 +309,10 @@ def test_the_doctor_says_that_redis_is_gone(make_app: Callable[..., Flask]) -> N
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def shell(tmp_path):
     """Run `flask …` as a process, with only the settings that are named."""
 
-    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments, **settings):
         named: dict[str, Any] = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": f"sqlite:///{tmp_path}/shell.sqlite",
@@ -360,8 +344,8 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     ],
 )
 def test_a_wrong_setting_ends_a_command_with_the_one_line_that_names_it(
-    shell: Callable[..., Any], arguments: list[str], settings: dict[str, str], named: str
-) -> None:
+    shell, arguments, settings, named
+):
     done = shell(*arguments, **settings)
 
     (line,) = done.stderr.splitlines()
@@ -369,7 +353,7 @@ def test_a_wrong_setting_ends_a_command_with_the_one_line_that_names_it(
     assert line.startswith(f"mpesa: {named}: ")
 
 
-def test_the_doctor_names_all_wrong_settings_at_once(shell: Callable[..., Any]) -> None:
+def test_the_doctor_names_all_wrong_settings_at_once(shell):
     done = shell("doctor", DATABASE_URL="mysql://x", PAYMENT_WAIT_SECONDS="soon")
 
     *wrong, last = done.stdout.splitlines()
@@ -382,14 +366,14 @@ def test_the_doctor_names_all_wrong_settings_at_once(shell: Callable[..., Any]) 
     assert last.startswith("The rest")
 
 
-def test_the_doctor_names_a_file_that_cannot_be_written(shell: Callable[..., Any]) -> None:
+def test_the_doctor_names_a_file_that_cannot_be_written(shell):
     done = shell("doctor", DATABASE_URL="sqlite:////proc/no/such.sqlite")
 
     assert done.returncode == 1
     assert "BAD  settings     DATABASE_URL: /proc/no/such.sqlite" in done.stdout
 
 
-def test_a_wrong_setting_is_still_an_error_to_a_program() -> None:
+def test_a_wrong_setting_is_still_an_error_to_a_program():
     with pytest.raises(SettingsError, match="DATABASE_URL"):
         create_app(make_settings(DATABASE_URL="sqlite:////proc/no/such.sqlite"))
 
@@ -403,9 +387,7 @@ def test_a_wrong_setting_is_still_an_error_to_a_program() -> None:
     ],
     ids=" ".join,
 )
-def test_a_database_that_is_not_migrated_is_one_clear_line(
-    shell: Callable[..., Any], arguments: list[str]
-) -> None:
+def test_a_database_that_is_not_migrated_is_one_clear_line(shell, arguments):
     done = shell(*arguments)
 
     assert done.returncode == 1
@@ -414,7 +396,7 @@ def test_a_database_that_is_not_migrated_is_one_clear_line(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_doctor_says_what_to_mend_when_nothing_answers(shell: Callable[..., Any]) -> None:
+def test_the_doctor_says_what_to_mend_when_nothing_answers(shell):
     port = free_port()
 
     done = shell(
@@ -429,7 +411,7 @@ def test_the_doctor_says_what_to_mend_when_nothing_answers(shell: Callable[..., 
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_the_doctor_says_that_daraja_cannot_be_reached(shell: Callable[..., Any]) -> None:
+def test_the_doctor_says_that_daraja_cannot_be_reached(shell):
     assert shell("db", "upgrade").returncode == 0
 
     done = shell("doctor", DARAJA_BASE_URL=f"http://127.0.0.1:{free_port()}")
@@ -439,7 +421,7 @@ def test_the_doctor_says_that_daraja_cannot_be_reached(shell: Callable[..., Any]
     assert "check DARAJA_BASE_URL" in done.stdout
 
 
-def test_an_order_is_made_from_a_shell(shell: Callable[..., Any]) -> None:
+def test_an_order_is_made_from_a_shell(shell):
     assert shell("db", "upgrade").returncode == 0
 
     done = shell("orders", "create", "--amount=150", "--reference=INV-1", "--description=Kahawa")
@@ -453,7 +435,7 @@ def test_an_order_is_made_from_a_shell(shell: Callable[..., Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installation(tmp_path_factory):
     """A copy of the program with a `.venv` as `make` sets it up, where `.env` may be anything."""
     folder = tmp_path_factory.mktemp("installation")
     for name in ("mpesa", "migrations", "templates", "static", "scripts"):
@@ -470,7 +452,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def save_for_windows(file: Path) -> None:
+def save_for_windows(file):
     file.write_bytes("MERCHANT_NAME=Café".encode("cp1252"))
 
 
@@ -491,8 +473,8 @@ NO_FILE = ".env: it cannot be read (Is a directory)."
     ],
 )
 def test_a_settings_file_that_cannot_be_read_is_one_line_from_every_program(
-    installation: Path, program: list[str], spoil: Callable[[Path], None], says: str
-) -> None:
+    installation, program, spoil, says
+):
     file = installation / ".env"
     spoil(file)
     try:
@@ -508,9 +490,7 @@ def test_a_settings_file_that_cannot_be_read_is_one_line_from_every_program(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
-def test_a_command_reads_a_settings_file_that_windows_wrote(
-    installation: Path, encoding: str
-) -> None:
+def test_a_command_reads_a_settings_file_that_windows_wrote(installation, encoding):
     file = installation / ".env"
     file.write_bytes("PAYMENT_WAIT_SECONDS=soon\r\n".encode(encoding))
     try:
@@ -521,7 +501,7 @@ def test_a_command_reads_a_settings_file_that_windows_wrote(
     assert done.stderr.startswith("mpesa: PAYMENT_WAIT_SECONDS: expected ")
 
 
-def in_installation(folder: Path, *program: str) -> subprocess.CompletedProcess[str]:
+def in_installation(folder, *program):
     return subprocess.run(
         [".venv/bin/python", *program], cwd=folder, env={"PATH": os.environ["PATH"]},
         capture_output=True, text=True, timeout=PATIENCE, check=False,

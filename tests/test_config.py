@@ -7,8 +7,6 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,11 +52,11 @@ PRODUCTION = {
 }
 
 
-def whsec(size: int) -> str:
+def whsec(size):
     return "whsec_" + base64.b64encode(b"k" * size).decode()
 
 
-def refusal(**named: str) -> str:
+def refusal(**named):
     """The line that refuses these settings."""
     with pytest.raises(SettingsError) as refused:
         make_settings(**named)
@@ -110,7 +108,7 @@ NAMES = sorted(name.upper() for name in DEFAULTS)
 LIMITS = ["STK_PUSH_LIMIT_PER_IP", "STK_PUSH_LIMIT_PER_PHONE"]
 
 
-def test_nothing_set_is_a_simulator_on_this_machine() -> None:
+def test_nothing_set_is_a_simulator_on_this_machine():
     assert dataclasses.asdict(make_settings()) == {
         name: dataclasses.asdict(value) if isinstance(value, Rate) else value
         for name, value in DEFAULTS.items()
@@ -119,23 +117,23 @@ def test_nothing_set_is_a_simulator_on_this_machine() -> None:
 
 @pytest.mark.parametrize("value", ["", "  ", "\t"])
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(LIMITS)))
-def test_an_empty_value_is_the_default(name: str, value: str) -> None:
+def test_an_empty_value_is_the_default(name, value):
     assert make_settings(**{name: value}) == make_settings()
 
 
 @pytest.mark.parametrize("value", ["", "  "])
 @pytest.mark.parametrize("name", LIMITS)
-def test_an_empty_limit_is_no_limit(name: str, value: str) -> None:
+def test_an_empty_limit_is_no_limit(name, value):
     settings = make_settings(**{name: value})
 
     assert getattr(settings, name.lower()) is None
 
 
-def test_settings_cannot_be_changed_later() -> None:
+def test_settings_cannot_be_changed_later():
     settings = make_settings()
 
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 # -- good values -------------------------------------------------------------------------------
@@ -222,11 +220,11 @@ GOOD: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "meant"), GOOD)
-def test_a_good_value_is_taken(name: str, value: str, meant: Any) -> None:
+def test_a_good_value_is_taken(name, value, meant):
     assert getattr(make_settings(**{name: value}), name.lower()) == meant
 
 
-def test_every_setting_is_tried_with_a_good_and_with_a_bad_value() -> None:
+def test_every_setting_is_tried_with_a_good_and_with_a_bad_value():
     tried = {name for name, _, _ in GOOD} | {"DARAJA_ACCOUNT_TYPE", "WEBHOOK_URL"}
 
     assert tried == set(NAMES)
@@ -331,7 +329,7 @@ BAD: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_value_is_refused_with_one_line_that_names_it(name: str, value: str) -> None:
+def test_a_bad_value_is_refused_with_one_line_that_names_it(name, value):
     line = refusal(**{name: value})
 
     assert line.startswith(f"{name}: expected ")
@@ -350,7 +348,7 @@ def test_a_bad_value_is_refused_with_one_line_that_names_it(name: str, value: st
         ("DARAJA_SHORTCODE", "hunter2"),
     ],
 )
-def test_a_refusal_never_shows_the_value(name: str, value: str) -> None:
+def test_a_refusal_never_shows_the_value(name, value):
     assert "hunter2" not in refusal(**{name: value})
 
 
@@ -367,7 +365,7 @@ UNSEEN = [
 
 @pytest.mark.parametrize("unseen", UNSEEN, ids=ascii)
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_what_nobody_sees_in_a_credential_is_refused(name: str, unseen: str) -> None:
+def test_what_nobody_sees_in_a_credential_is_refused(name, unseen):
     good = "174379"
     assert refusal_if_any(**{name: good}) is None
     # Around it ASCII's own blanks are no part of it, as everywhere.
@@ -381,7 +379,7 @@ def test_what_nobody_sees_in_a_credential_is_refused(name: str, unseen: str) -> 
 
 
 @pytest.mark.parametrize("second", ['"key"', "k ey", "k\u00a0ey", "\u200bkey"])
-def test_every_key_of_the_list_is_looked_at(second: str) -> None:
+def test_every_key_of_the_list_is_looked_at(second):
     assert "quotes" in refusal(API_KEYS=f"first, {second}")
 
 
@@ -401,9 +399,7 @@ PLACES = (
     st.sampled_from([{}, SANDBOX, PRODUCTION]),
 )  # fmt: skip
 @settings(deadline=None)
-def test_no_refusal_shows_a_piece_of_what_was_set(
-    name: str, place: str, secret: str, around: dict[str, str]
-) -> None:
+def test_no_refusal_shows_a_piece_of_what_was_set(name, place, secret, around):
     named = {**around, name: place.format(secret, secret)}
 
     lines = [refusal_if_any(**named) or "", *config.problems(named)]
@@ -433,20 +429,18 @@ GENERATED = {
 
 
 @pytest.mark.parametrize("guessable", GUESSABLE)
-def test_a_secret_that_can_be_guessed_is_known(guessable: str) -> None:
+def test_a_secret_that_can_be_guessed_is_known(guessable):
     assert is_guessable(guessable)
 
 
 @pytest.mark.parametrize("make", GENERATED.values(), ids=GENERATED)
-def test_what_a_generator_makes_is_taken(make: Callable[[], str]) -> None:
+def test_what_a_generator_makes_is_taken(make):
     assert [each for each in (make() for _ in range(200)) if is_guessable(each)] == []
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEYS", "METRICS_TOKEN"])
 @pytest.mark.parametrize("guessable", ["hunter2", "hunter2-hunter2-hunter2-hunter2-hunter2"])
-def test_production_does_not_start_with_a_secret_that_can_be_guessed(
-    name: str, guessable: str
-) -> None:
+def test_production_does_not_start_with_a_secret_that_can_be_guessed(name, guessable):
     line = refusal(**{**PRODUCTION, name: guessable})
 
     assert line.startswith(f"{name}: expected 32 or more random characters")
@@ -455,13 +449,13 @@ def test_production_does_not_start_with_a_secret_that_can_be_guessed(
     assert "\n" not in line
 
 
-def test_each_key_of_the_list_has_to_be_random() -> None:
+def test_each_key_of_the_list_has_to_be_random():
     assert refusal(**{**PRODUCTION, "API_KEYS": f"{OURS},weak"}).startswith("API_KEYS: ")
     assert make_settings(**{**PRODUCTION, "API_KEYS": f"{OURS},{OURS[::-1]}"}).api_keys
 
 
 @pytest.mark.parametrize("env", ["sandbox", "simulator"])
-def test_where_no_money_moves_a_weak_secret_will_do(env: str) -> None:
+def test_where_no_money_moves_a_weak_secret_will_do(env):
     named = {**SANDBOX, "DARAJA_ENV": env, "PUBLIC_URL": "https://127.0.0.1", "METRICS_TOKEN": "t"}
 
     assert make_settings(**named).metrics_token == "t"
@@ -471,7 +465,7 @@ def test_where_no_money_moves_a_weak_secret_will_do(env: str) -> None:
 
 
 @pytest.mark.parametrize("passkey", ["our-passkey", "f" * 63, "f" * 65, "g" * 64, "f" * 32])
-def test_a_passkey_of_another_form_is_doubted_and_not_shown(passkey: str) -> None:
+def test_a_passkey_of_another_form_is_doubted_and_not_shown(passkey):
     (doubt,) = config.doubts(make_settings(**{**PRODUCTION, "DARAJA_PASSKEY": passkey}))
 
     assert doubt.startswith("DARAJA_PASSKEY ")
@@ -481,7 +475,7 @@ def test_a_passkey_of_another_form_is_doubted_and_not_shown(passkey: str) -> Non
 @pytest.mark.parametrize(
     "named", [SANDBOX, {**PRODUCTION, "DARAJA_PASSKEY": "0aF9" * 16}, {"DARAJA_PASSKEY": "any"}]
 )
-def test_other_settings_are_not_doubted(named: dict[str, str]) -> None:
+def test_other_settings_are_not_doubted(named):
     assert config.doubts(make_settings(**named)) == []
 
 
@@ -501,7 +495,7 @@ WRITTEN = "# Duka la Njerĩ\r\nMERCHANT_NAME=Duka la Njerĩ\r\nDARAJA_TILL=50000
         (codecs.BOM_UTF32_BE, "utf-32-be"),
     ],
 )
-def test_a_settings_file_is_read_by_its_mark(tmp_path: Path, mark: bytes, encoding: str) -> None:
+def test_a_settings_file_is_read_by_its_mark(tmp_path, mark, encoding):
     file = tmp_path / ".env"
     file.write_bytes(mark + WRITTEN.encode(encoding))
 
@@ -521,9 +515,7 @@ def test_a_settings_file_is_read_by_its_mark(tmp_path: Path, mark: bytes, encodi
         bytes(range(256)),
     ],
 )
-def test_a_settings_file_in_another_encoding_is_refused_in_one_line(
-    tmp_path: Path, written: bytes
-) -> None:
+def test_a_settings_file_in_another_encoding_is_refused_in_one_line(tmp_path, written):
     file = tmp_path / ".env"
     file.write_bytes(written)
 
@@ -533,12 +525,12 @@ def test_a_settings_file_in_another_encoding_is_refused_in_one_line(
     assert str(refused.value) == ".env: it cannot be read as text. Save .env as UTF-8."
 
 
-def test_a_settings_file_that_is_a_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_settings_file_that_is_a_folder_is_refused_in_one_line(tmp_path):
     with pytest.raises(SettingsError, match=r"\.env: it cannot be read \(Is a directory\)\.$"):
         config.environment(tmp_path)
 
 
-def test_without_a_settings_file_the_environment_is_all(tmp_path: Path) -> None:
+def test_without_a_settings_file_the_environment_is_all(tmp_path):
     assert config.environment(tmp_path / ".env") == dict(os.environ)
 
 
@@ -546,14 +538,14 @@ def test_without_a_settings_file_the_environment_is_all(tmp_path: Path) -> None:
     st.sampled_from(NAMES), st.text(max_size=40) | st.text("[]:@#?/%.0123ab", max_size=24) | urls
 )
 @settings(deadline=None)  # a busy machine is slow now and then
-def test_whatever_is_set_is_taken_or_refused_by_name(name: str, value: str) -> None:
+def test_whatever_is_set_is_taken_or_refused_by_name(name, value):
     line = refusal_if_any(**{name: value})
 
     assert line is None or line.partition(":")[0] in NAMES
     assert line is None or "\n" not in line
 
 
-def refusal_if_any(**named: str) -> str | None:
+def refusal_if_any(**named):
     try:
         make_settings(**named)
     except SettingsError as refused:
@@ -561,7 +553,7 @@ def refusal_if_any(**named: str) -> str | None:
     return None
 
 
-def test_settings_written_out_show_no_secret() -> None:
+def test_settings_written_out_show_no_secret():
     named = {
         **PRODUCTION,
         "DATABASE_URL": "postgresql://shop:our-db-password@db/shop",
@@ -581,7 +573,7 @@ def test_settings_written_out_show_no_secret() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "shop.example.com"])  # noqa: S104
-def test_a_simulator_listens_on_loopback_only(host: str) -> None:
+def test_a_simulator_listens_on_loopback_only(host):
     line = refusal(HOST=host)
 
     assert line.startswith("HOST: ")
@@ -598,14 +590,14 @@ def test_a_simulator_listens_on_loopback_only(host: str) -> None:
         "http://2130706433",
     ],
 )
-def test_a_simulator_is_reached_on_loopback_only(address: str) -> None:
+def test_a_simulator_is_reached_on_loopback_only(address):
     line = refusal(PUBLIC_URL=address)
 
     assert line.startswith("PUBLIC_URL: ")
     assert "SIMULATOR_PUBLIC" in line
 
 
-def test_a_simulator_is_public_where_somebody_says_so() -> None:
+def test_a_simulator_is_public_where_somebody_says_so():
     settings = make_settings(
         SIMULATOR_PUBLIC="1",
         HOST="0.0.0.0",  # noqa: S104
@@ -625,7 +617,7 @@ def test_a_simulator_is_public_where_somebody_says_so() -> None:
         ("[::1]", "http://[::1]:8000"),
     ],
 )
-def test_the_own_address_follows_host_and_port(host: str, own: str) -> None:
+def test_the_own_address_follows_host_and_port(host, own):
     settings = make_settings(HOST=host, PORT="8000")
 
     assert settings.public_url == own
@@ -633,19 +625,19 @@ def test_the_own_address_follows_host_and_port(host: str, own: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
-def test_an_address_that_means_every_one_is_no_destination(host: str) -> None:
+def test_an_address_that_means_every_one_is_no_destination(host):
     settings = make_settings(HOST=host, SIMULATOR_PUBLIC="1")
 
     assert settings.public_url == "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
-def test_loopback_is_known(host: str) -> None:
+def test_loopback_is_known(host):
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "10.0.0.1", "::", "local", "127.1", "localhost.x"])  # noqa: S104
-def test_what_is_no_loopback_is_known_too(host: str) -> None:
+def test_what_is_no_loopback_is_known_too(host):
     assert not is_loopback(host)
 
 
@@ -653,11 +645,11 @@ def test_what_is_no_loopback_is_known_too(host: str) -> None:
 
 
 @pytest.mark.parametrize(("named", "simulated"), [({}, True), (SANDBOX, False)])
-def test_only_the_simulator_moves_no_money(named: dict[str, str], simulated: bool) -> None:
+def test_only_the_simulator_moves_no_money(named, simulated):
     assert make_settings(**named).simulated is simulated
 
 
-def test_the_sandbox_has_a_shortcode_and_a_passkey_of_its_own() -> None:
+def test_the_sandbox_has_a_shortcode_and_a_passkey_of_its_own():
     settings = make_settings(**SANDBOX)
 
     assert settings.daraja_base_url == "https://sandbox.safaricom.co.ke"
@@ -665,7 +657,7 @@ def test_the_sandbox_has_a_shortcode_and_a_passkey_of_its_own() -> None:
     assert settings.daraja_passkey == SANDBOX_PASSKEY
 
 
-def test_production_speaks_to_safaricom() -> None:
+def test_production_speaks_to_safaricom():
     settings = make_settings(**PRODUCTION)
 
     assert settings.daraja_base_url == "https://api.safaricom.co.ke"
@@ -675,7 +667,7 @@ def test_production_speaks_to_safaricom() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(SANDBOX) - {"DARAJA_ENV"}))
 @pytest.mark.parametrize("value", ["", " ", None])
-def test_the_sandbox_refuses_to_start_without(name: str, value: str | None) -> None:
+def test_the_sandbox_refuses_to_start_without(name, value):
     named = {**SANDBOX, name: value or ""}
     if value is None:
         del named[name]
@@ -685,7 +677,7 @@ def test_the_sandbox_refuses_to_start_without(name: str, value: str | None) -> N
 
 @pytest.mark.parametrize("name", sorted(set(PRODUCTION) - {"DARAJA_ENV"}))
 @pytest.mark.parametrize("value", ["", " ", None])
-def test_production_refuses_to_start_without(name: str, value: str | None) -> None:
+def test_production_refuses_to_start_without(name, value):
     named = {**PRODUCTION, name: value or ""}
     if value is None:
         del named[name]
@@ -699,14 +691,12 @@ LISTS = ("API_KEYS", "ALLOWED_HOSTS", "RETURN_URL_HOSTS", "CALLBACK_ALLOWED_IPS"
 @pytest.mark.parametrize("named", [{}, SANDBOX, PRODUCTION], ids=["simulator", "sandbox", "live"])
 @pytest.mark.parametrize("value", [",", " , ,, "])
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_of_separators_alone_is_refused(
-    name: str, value: str, named: dict[str, str]
-) -> None:
+def test_a_list_of_separators_alone_is_refused(name, value, named):
     assert refusal(**{**named, name: value}).startswith(f"{name}: expected ")
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_of_blanks_alone_is_empty(name: str) -> None:
+def test_a_list_of_blanks_alone_is_empty(name):
     assert getattr(make_settings(**{name: " \t"}), name.lower()) == getattr(
         make_settings(), name.lower()
     )
@@ -725,9 +715,7 @@ def test_a_list_of_blanks_alone_is_empty(name: str) -> None:
         ("WEBHOOK_URL", "http://shop.example.com/hook"),
     ],
 )
-def test_what_will_do_for_development_is_refused_elsewhere(
-    named: dict[str, str], name: str, value: str
-) -> None:
+def test_what_will_do_for_development_is_refused_elsewhere(named, name, value):
     line = refusal(**{**named, name: value})
 
     assert line.startswith(f"{name}: ")
@@ -735,14 +723,14 @@ def test_what_will_do_for_development_is_refused_elsewhere(
     assert DEVELOPMENT_SECRET_KEY not in line
 
 
-def test_any_host_may_be_listened_on_outside_the_simulator() -> None:
+def test_any_host_may_be_listened_on_outside_the_simulator():
     assert make_settings(**SANDBOX, HOST="0.0.0.0").host == "0.0.0.0"  # noqa: S104
 
 
 # -- settings that belong together -------------------------------------------------------------
 
 
-def test_a_till_needs_its_number() -> None:
+def test_a_till_needs_its_number():
     assert refusal(DARAJA_ACCOUNT_TYPE="till").startswith("DARAJA_TILL: ")
 
     settings = make_settings(DARAJA_ACCOUNT_TYPE="TILL", DARAJA_TILL="500001")
@@ -751,30 +739,30 @@ def test_a_till_needs_its_number() -> None:
     assert settings.daraja_till == "500001"
 
 
-def test_webhooks_need_a_secret() -> None:
+def test_webhooks_need_a_secret():
     line = refusal(WEBHOOK_URL="http://127.0.0.1:9000/hook")
 
     assert line.startswith("WEBHOOK_SECRET: ")
 
 
-def test_webhooks_go_to_plain_http_with_the_simulator_only() -> None:
+def test_webhooks_go_to_plain_http_with_the_simulator_only():
     settings = make_settings(WEBHOOK_URL="http://127.0.0.1:9/hook", WEBHOOK_SECRET=whsec(24))
 
     assert settings.webhook_url == "http://127.0.0.1:9/hook"
 
 
-def test_a_secret_may_be_set_before_the_webhooks_are() -> None:
+def test_a_secret_may_be_set_before_the_webhooks_are():
     assert make_settings(WEBHOOK_SECRET=whsec(24)).webhook_url is None
 
 
 @pytest.mark.parametrize("name", HOST_LISTS)
-def test_a_url_among_the_hosts_is_told_what_to_leave_out(name: str) -> None:
+def test_a_url_among_the_hosts_is_told_what_to_leave_out(name):
     line = refusal(**{name: "https://shop.example"})
 
     assert "host names, without https://, port or path" in line
 
 
-def test_allowed_hosts_replace_the_default() -> None:
+def test_allowed_hosts_replace_the_default():
     assert make_settings(ALLOWED_HOSTS="shop.test").allowed_hosts == ("shop.test",)
 
 
@@ -793,7 +781,7 @@ def test_allowed_hosts_replace_the_default() -> None:
         ("1/2days", Rate(1, 172_800)),
     ],
 )
-def test_a_rate_is_so_many_in_such_a_time(text: str, rate: Rate) -> None:
+def test_a_rate_is_so_many_in_such_a_time(text, rate):
     assert parse_rate("ANY", text) == rate
 
 
@@ -801,12 +789,12 @@ def test_a_rate_is_so_many_in_such_a_time(text: str, rate: Rate) -> None:
     "text",
     ["", "/", "5", "5/", "/minute", "-5/minute", "5.5/minute", "5/1.5minutes", "\u0665/minute"],
 )
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_what_is_no_rate_is_refused(text):
     with pytest.raises(SettingsError, match="ANY"):
         parse_rate("ANY", text)
 
 
-def test_settings_are_read_from_what_is_given_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_what_is_given_alone(monkeypatch):
     monkeypatch.setenv("PORT", "6000")
 
     assert Settings.from_env({}).port == 8000

@@ -5,51 +5,49 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mpesa.config import Rate
-from mpesa.daraja import AccessToken, NotSent
+from mpesa.daraja import NotSent
 from mpesa.daraja_access import DatabaseToken, QueryBudget
 from mpesa.database import own_sessions
 from mpesa.domain.result_codes import Reason
 from mpesa.ids import hash_token
 from mpesa.models import DarajaAccess, db
-from tests.conftest import BOTH_DATABASES
-from tests.desk import at_once
-from tests.fakes import Clock, CountingFetch
+from tests.conftest import on_both
+from tests.fakes import CountingFetch
+from tests.shop import at_once
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 CROWD = 20
 KEY = "https://daraja.example consumer-key"
 Sessions = Callable[[], Session]
 
 
 @pytest.fixture
-def sessions(app: Flask) -> Sessions:
+def sessions(app):
     with app.app_context():
         return own_sessions(db.engine)
 
 
 @pytest.fixture
-def tokens(sessions: Sessions, clock: Clock) -> DatabaseToken:
+def tokens(sessions, clock):
     return DatabaseToken(sessions, KEY, clock)
 
 
 @pytest.fixture
-def fetch() -> CountingFetch:
+def fetch():
     return CountingFetch()
 
 
-def leave_a_lease(sessions: Sessions, until: object) -> None:
+def leave_a_lease(sessions, until):
     """As a process that died while it fetched."""
     with sessions() as session:
         session.merge(DarajaAccess(id=hash_token(KEY), fetching_until=until))
         session.commit()
 
 
-def row(sessions: Sessions) -> DarajaAccess:
+def row(sessions):
     with sessions() as session:
         return session.get_one(DarajaAccess, hash_token(KEY))
 
@@ -58,9 +56,7 @@ def row(sessions: Sessions) -> DarajaAccess:
 
 
 @on_both
-def test_twenty_who_ask_at_once_cause_one_fetch(
-    tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_twenty_who_ask_at_once_cause_one_fetch(tokens, fetch):
     got = at_once([lambda: tokens.token(fetch)] * CROWD)
 
     assert got == ["token-1"] * CROWD
@@ -68,9 +64,7 @@ def test_twenty_who_ask_at_once_cause_one_fetch(
 
 
 @on_both
-def test_two_processes_that_ask_at_once_cause_one_fetch(
-    sessions: Sessions, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_two_processes_that_ask_at_once_cause_one_fetch(sessions, clock, fetch):
     processes = [DatabaseToken(sessions, KEY, clock) for _ in range(10)]
 
     got = at_once([lambda each=each: each.token(fetch) for each in processes])
@@ -80,17 +74,15 @@ def test_two_processes_that_ask_at_once_cause_one_fetch(
 
 
 @on_both
-def test_a_process_waits_for_the_fetch_of_another(
-    sessions: Sessions, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_a_process_waits_for_the_fetch_of_another(sessions, clock, fetch):
     asked, answer = threading.Event(), threading.Event()
 
-    def slow() -> AccessToken:
+    def slow():
         asked.set()
         assert answer.wait(30)
         return fetch()
 
-    def second() -> str:
+    def second():
         assert asked.wait(30)
         threading.Timer(0.1, answer.set).start()
         return DatabaseToken(sessions, KEY, clock).token(fetch)
@@ -102,13 +94,11 @@ def test_a_process_waits_for_the_fetch_of_another(
 
 
 @on_both
-def test_nothing_is_locked_while_a_token_is_fetched(
-    sessions: Sessions, tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_nothing_is_locked_while_a_token_is_fetched(sessions, tokens, clock, fetch):
     budget = QueryBudget(sessions, KEY, clock, Rate(5, 60))
     taken = []
 
-    def look() -> AccessToken:
+    def look():
         taken.append(budget.take())
         return fetch()
 
@@ -117,9 +107,7 @@ def test_nothing_is_locked_while_a_token_is_fetched(
     assert taken == [True]
 
 
-def test_a_token_is_kept_for_those_who_ask_later(
-    sessions: Sessions, tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_a_token_is_kept_for_those_who_ask_later(sessions, tokens, clock, fetch):
     first = tokens.token(fetch)
 
     later = DatabaseToken(sessions, KEY, clock).token(fetch)
@@ -127,9 +115,7 @@ def test_a_token_is_kept_for_those_who_ask_later(
     assert (first, later, fetch.count) == ("token-1", "token-1", 1)
 
 
-def test_a_token_is_read_once_until_daraja_calls_it_dead(
-    tokens: DatabaseToken, sessions: Sessions, fetch: CountingFetch, clock: Clock
-) -> None:
+def test_a_token_is_read_once_until_daraja_calls_it_dead(tokens, sessions, fetch, clock):
     first = tokens.token(fetch)
     assert tokens.token(fetch) == first
     other_process = DatabaseToken(sessions, KEY, clock)
@@ -141,9 +127,7 @@ def test_a_token_is_read_once_until_daraja_calls_it_dead(
     assert fetch.count == 2
 
 
-def test_a_token_is_renewed_a_minute_before_its_end(
-    tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_a_token_is_renewed_a_minute_before_its_end(tokens, clock, fetch):
     tokens.token(fetch)
     clock.pass_(seconds=3599 - 61)
     before = tokens.token(fetch)
@@ -154,18 +138,14 @@ def test_a_token_is_renewed_a_minute_before_its_end(
     assert (before, after, fetch.count) == ("token-1", "token-2", 2)
 
 
-def test_a_token_that_daraja_calls_dead_is_replaced(
-    tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_a_token_that_daraja_calls_dead_is_replaced(tokens, fetch):
     tokens.token(fetch)
 
     assert tokens.token(fetch, dead="token-1") == "token-2"
     assert tokens.token(fetch) == "token-2"
 
 
-def test_those_who_are_late_to_call_a_token_dead_get_the_new_one(
-    tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_those_who_are_late_to_call_a_token_dead_get_the_new_one(tokens, fetch):
     tokens.token(fetch)
     tokens.token(fetch, dead="token-1")
 
@@ -174,9 +154,7 @@ def test_those_who_are_late_to_call_a_token_dead_get_the_new_one(
 
 
 @on_both
-def test_twenty_who_call_a_token_dead_at_once_cause_one_fetch(
-    tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_twenty_who_call_a_token_dead_at_once_cause_one_fetch(tokens, fetch):
     tokens.token(fetch)
 
     got = at_once([lambda: tokens.token(fetch, dead="token-1")] * CROWD)
@@ -186,37 +164,31 @@ def test_twenty_who_call_a_token_dead_at_once_cause_one_fetch(
 
 
 @on_both
-def test_the_lease_of_a_dead_process_runs_out(
-    sessions: Sessions, tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_the_lease_of_a_dead_process_runs_out(sessions, tokens, clock, fetch):
     leave_a_lease(sessions, clock() + timedelta(seconds=21))
     clock.pass_(seconds=21)
 
     assert tokens.token(fetch) == "token-1"
 
 
-def test_a_lease_is_waited_for_until_it_runs_out(
-    sessions: Sessions, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_a_lease_is_waited_for_until_it_runs_out(sessions, clock, fetch):
     leave_a_lease(sessions, clock() + timedelta(seconds=21))
     looked_at = []
 
-    def ticking() -> object:
+    def ticking():
         clock.pass_(seconds=5)
         looked_at.append(clock())
         return clock()
 
-    token = DatabaseToken(sessions, KEY, ticking).token(fetch)  # type: ignore[arg-type]
+    token = DatabaseToken(sessions, KEY, ticking).token(fetch)
 
     assert (token, fetch.count) == ("token-1", 1)
     assert len(looked_at) > 4
 
 
 @on_both
-def test_a_fetch_that_failed_is_told_and_frees_the_lease(
-    sessions: Sessions, tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
-    def fails() -> AccessToken:
+def test_a_fetch_that_failed_is_told_and_frees_the_lease(sessions, tokens, fetch):
+    def fails():
         raise NotSent(Reason.SYSTEM_BUSY)
 
     with pytest.raises(NotSent):
@@ -226,9 +198,7 @@ def test_a_fetch_that_failed_is_told_and_frees_the_lease(
     assert tokens.token(fetch) == "token-1"
 
 
-def test_a_database_that_fails_means_that_nothing_was_sent(
-    app: Flask, sessions: Sessions, tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_a_database_that_fails_means_that_nothing_was_sent(app, sessions, tokens, fetch):
     with sessions() as session:
         session.execute(text("DROP TABLE daraja_access"))
         session.commit()
@@ -240,17 +210,13 @@ def test_a_database_that_fails_means_that_nothing_was_sent(
     assert fetch.count == 0
 
 
-def test_another_consumer_key_has_another_token(
-    sessions: Sessions, tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_another_consumer_key_has_another_token(sessions, tokens, clock, fetch):
     tokens.token(fetch)
 
     assert DatabaseToken(sessions, "another key", clock).token(fetch) == "token-2"
 
 
-def test_the_key_itself_is_not_stored(
-    sessions: Sessions, tokens: DatabaseToken, fetch: CountingFetch
-) -> None:
+def test_the_key_itself_is_not_stored(sessions, tokens, fetch):
     tokens.token(fetch)
 
     with sessions() as session:
@@ -262,9 +228,7 @@ def test_the_key_itself_is_not_stored(
 
 
 @on_both
-def test_of_twenty_who_take_from_the_budget_at_once_one_may_ask(
-    sessions: Sessions, clock: Clock
-) -> None:
+def test_of_twenty_who_take_from_the_budget_at_once_one_may_ask(sessions, clock):
     budgets = [QueryBudget(sessions, KEY, clock, Rate(5, 60)) for _ in range(CROWD)]
 
     taken = at_once([budget.take for budget in budgets])
@@ -272,7 +236,7 @@ def test_of_twenty_who_take_from_the_budget_at_once_one_may_ask(
     assert sorted(taken) == [False] * 19 + [True]
 
 
-def test_five_a_minute_is_one_every_twelve_seconds(sessions: Sessions, clock: Clock) -> None:
+def test_five_a_minute_is_one_every_twelve_seconds(sessions, clock):
     budget = QueryBudget(sessions, KEY, clock, Rate(5, 60))
     taken = []
     for _second in range(60):
@@ -282,9 +246,7 @@ def test_five_a_minute_is_one_every_twelve_seconds(sessions: Sessions, clock: Cl
     assert [second for second, took in enumerate(taken) if took] == [0, 12, 24, 36, 48]
 
 
-def test_a_budget_and_a_token_share_a_row_in_peace(
-    sessions: Sessions, tokens: DatabaseToken, clock: Clock, fetch: CountingFetch
-) -> None:
+def test_a_budget_and_a_token_share_a_row_in_peace(sessions, tokens, clock, fetch):
     budget = QueryBudget(sessions, KEY, clock, Rate(5, 60))
 
     results = (budget.take(), tokens.token(fetch), budget.take())
@@ -296,9 +258,7 @@ def test_a_budget_and_a_token_share_a_row_in_peace(
 
 
 @on_both
-def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(
-    tokens: DatabaseToken, fetch: CountingFetch, sessions: Sessions, clock: Clock
-) -> None:
+def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(tokens, fetch, sessions, clock):
     leave_a_lease(sessions, clock() + timedelta(seconds=8))
     clock.step(hours=-3)
 
@@ -307,8 +267,8 @@ def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(
 
 @on_both
 def test_a_token_of_a_clock_that_was_ahead_is_not_trusted_for_longer_than_tokens_live(
-    tokens: DatabaseToken, fetch: CountingFetch, clock: Clock
-) -> None:
+    tokens, fetch, clock
+):
     tokens.token(fetch)
     clock.step(hours=-3)
     second = tokens.token(fetch)
@@ -320,9 +280,7 @@ def test_a_token_of_a_clock_that_was_ahead_is_not_trusted_for_longer_than_tokens
 
 
 @on_both
-def test_a_token_that_claims_a_longer_life_is_kept_for_an_hour(
-    tokens: DatabaseToken, clock: Clock
-) -> None:
+def test_a_token_that_claims_a_longer_life_is_kept_for_an_hour(tokens, clock):
     fetch = CountingFetch(expires_in=86_400)
     tokens.token(fetch)
     clock.pass_(minutes=58)

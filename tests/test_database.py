@@ -207,7 +207,7 @@ def test_the_first_write_that_is_refused_gives_up_all_connections(client, engine
 
 
 def test_a_callback_that_is_refused_gives_up_all_connections(
-    client, make_order, daraja: FakeDaraja, engine, outside
+    client, make_order, daraja, engine, outside
 ):
     client.post("/stk-push", json={"order_id": make_order(), "phone": PAYER})
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
@@ -236,7 +236,7 @@ def test_a_transaction_that_may_not_write_costs_its_connection(engine):
 # -- what a session asks for ---------------------------------------------------------------------
 
 
-def shown(session: Session, name: str) -> str:
+def shown(session, name):
     return str(session.scalar(text(f"SHOW {name}")))
 
 

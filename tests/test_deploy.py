@@ -85,7 +85,7 @@ def test_compose_and_nginx_agree_on_the_workers_ports():
     assert ports == set(re.findall(r"\*settings, PORT: ([0-9]+)", compose))
 
 
-def test_the_image_has_no_test_runner() -> None:
+def test_the_image_has_no_test_runner():
     """Nor what pytest alone needs; what anything else needs stays."""
     (uninstall,) = re.findall(r" uninstall (.*?) +&& ", DOCKERFILE.replace("\\\n", ""))
     gone = {word for word in uninstall.split() if not word.startswith("-")}

@@ -5,13 +5,11 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 import pytest
-from flask import Flask
 
 from app import create_app
 from mpesa.config import Settings
@@ -44,28 +42,28 @@ SHELL = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?`]*)")
 
 
-def name_of(path: Path) -> str:
+def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def section(title: str, document: str = README) -> str:
+def section(title, document=README):
     """What stands below a heading, up to the next one."""
     after = document.split(f"\n## {title}\n", 1)[1]
     return after.split("\n## ", 1)[0]
 
 
-def rows(text: str, header: str) -> list[list[str]]:
+def rows(text, header):
     """The cells of the table whose first column has this header."""
     table = text.split(f"\n| {header} |", 1)[1].split("\n\n", 1)[0]
     lines = table.splitlines()[2:]
     return [re.split(r"\s*(?<!\\)\|\s*", line.strip("| ")) for line in lines]
 
 
-def first_words(text: str, header: str) -> list[str]:
+def first_words(text, header):
     return [row[0].strip("`") for row in rows(text, header)]
 
 
-def code_in(text: str) -> str:
+def code_in(text):
     """Code spans and shell fences, where commands stand; prose is left out."""
     fences = [match[2] for match in FENCE.finditer(text) if match[1] == "sh"]
     return "\n".join([*fences, *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))])
@@ -79,11 +77,11 @@ SETTINGS = [field.name.upper() for field in dataclasses.fields(Settings)]
 class Noted(dict[str, str]):
     """An environment that notes what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.asked: set[str] = set()
 
-    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+    def get(self, name, default=""):
         self.asked.add(name)
         return default
 
@@ -92,12 +90,12 @@ class Noted(dict[str, str]):
 CHECKED_ONLY = {"SIMULATOR_PUBLIC"}
 
 
-def examples() -> Mapping[str, str]:
+def examples():
     """`.env.example` with every line switched on."""
     return dict(re.findall(r"^#([A-Z][A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 
 
-def used_in_code() -> set[str]:
+def used_in_code():
     """Names of attributes that any module but the settings' own reads."""
     trees = [ast.parse(path.read_text()) for path in CODE if path.name != "config.py"]
     nodes = (node for tree in trees for node in ast.walk(tree))
@@ -143,13 +141,13 @@ def test_the_readme_calls_reserved_what_nothing_reads_yet_and_nothing_else():
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Flask:
+def served(tmp_path_factory):
     """An application with everything that can be switched on."""
     folder = tmp_path_factory.mktemp("docs")
     return create_app(make_settings(DATABASE_URL=f"sqlite:///{folder}/mpesa.sqlite"))
 
 
-def routes_of(app: Flask) -> dict[str, set[str]]:
+def routes_of(app):
     """Path to methods. The simulator's catch-alls only say "no such path", as Daraja does."""
     found: dict[str, set[str]] = {}
     for rule in app.url_map.iter_rules():
@@ -204,7 +202,7 @@ def test_every_static_file_in_the_readme_exists():
 # -- commands ------------------------------------------------------------------------------------
 
 
-def commands_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands_of(group, prefix=""):
     """Every command with its words, groups left out."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
@@ -259,7 +257,7 @@ def test_every_make_target_is_in_the_readme_and_no_other():
 # -- words of the API ----------------------------------------------------------------------------
 
 
-def codes_in_code() -> set[str]:
+def codes_in_code():
     """The machine words of every Problem that the web raises."""
     found = {"invalid_request"}  # what invalid() says unless told otherwise
     found |= set(errors._CODES.values())
@@ -271,7 +269,7 @@ def codes_in_code() -> set[str]:
     return found
 
 
-def constant_at(call: ast.Call, place: int | None) -> set[str]:
+def constant_at(call, place):
     if place is None or len(call.args) <= place:
         return set()
     argument = call.args[place]
@@ -416,7 +414,7 @@ def test_every_document_is_linked_from_the_readme():
     assert linked == {name_of(path) for path in (ROOT / "docs").glob("*.md")} | at_the_top
 
 
-def anchors(document: Path) -> set[str]:
+def anchors(document):
     """Headings as GitHub names them; a comment in a shell block is none."""
     text = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)

@@ -1,12 +1,10 @@
 """flask doctor: everything that is wrong at once, in the order in which one would mend it."""
 
 import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from flask import Flask
 from werkzeug.serving import make_server
 
 from mpesa import config
@@ -21,17 +19,17 @@ from tests.servers import free_port
 SECRET = "whsec_" + "QUFB" * 8
 
 
-def findings(app: Flask) -> dict[str, examination.Finding]:
+def findings(app):
     with app.app_context():
         return {each.what: each for each in examination.examine(services())}
 
 
 @pytest.fixture
-def served(make_app: Callable[..., Flask]) -> Iterator[Callable[..., Flask]]:
+def served(make_app):
     """Make an application that answers at a port of its own, where PUBLIC_URL may point."""
     servers = []
 
-    def serve(port: int, **settings: str) -> Flask:
+    def serve(port, **settings):
         app = make_app(PORT=str(port), **settings)
         server = make_server("127.0.0.1", port, app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -45,17 +43,17 @@ def served(make_app: Callable[..., Flask]) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[int], str]]:
+def answering():
     """Somebody's HTTP server that answers everything with one status; returns its address."""
     servers = []
 
-    def answer(status: int) -> str:
+    def answer(status):
         class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
+            def do_HEAD(self):
                 self.send_response(status)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_):
                 """Nobody reads it."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -72,7 +70,7 @@ def answering() -> Iterator[Callable[[int], str]]:
 # -- settings ------------------------------------------------------------------------------------
 
 
-def test_all_wrong_settings_are_told_at_once() -> None:
+def test_all_wrong_settings_are_told_at_once():
     told = examination.examine_settings(
         {"DARAJA_ENV": "production", "PORT": "x", "REDIS_URL": "http://x", "SECRET_KEY": "s"}
     )
@@ -85,13 +83,13 @@ def test_all_wrong_settings_are_told_at_once() -> None:
     ]  # fmt: skip
 
 
-def test_one_wrong_setting_that_others_lean_on_is_told_once() -> None:
+def test_one_wrong_setting_that_others_lean_on_is_told_once():
     (told,) = examination.examine_settings({"DARAJA_ENV": "nonsense"})
 
     assert told.says.startswith("DARAJA_ENV:")
 
 
-def test_settings_that_are_right_have_nothing_to_tell() -> None:
+def test_settings_that_are_right_have_nothing_to_tell():
     assert config.problems({}) == []
 
 
@@ -116,9 +114,7 @@ RANDOM = "Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2-mi"
         ("x", "y", "SECRET_KEY and API_KEYS can"),
     ],
 )
-def test_secrets_that_can_be_guessed_are_named_and_not_shown(
-    secret_key: str, api_keys: str, named: str | None
-) -> None:
+def test_secrets_that_can_be_guessed_are_named_and_not_shown(secret_key, api_keys, named):
     finding = examination.own_secrets(
         make_settings(**REAL, SECRET_KEY=secret_key, API_KEYS=api_keys)
     )
@@ -129,7 +125,7 @@ def test_secrets_that_can_be_guessed_are_named_and_not_shown(
     assert "short" not in finding.says
 
 
-def test_a_metrics_token_that_can_be_guessed_is_named_too() -> None:
+def test_a_metrics_token_that_can_be_guessed_is_named_too():
     named = {**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, "METRICS_TOKEN": "t"}
 
     finding = examination.own_secrets(make_settings(**named))
@@ -137,7 +133,7 @@ def test_a_metrics_token_that_can_be_guessed_is_named_too() -> None:
     assert finding.says.startswith("METRICS_TOKEN can be guessed")
 
 
-def test_a_passkey_of_another_form_is_named(make_app: Callable[..., Flask]) -> None:
+def test_a_passkey_of_another_form_is_named(make_app):
     port = free_port()  # nobody is asked in the internet
     app = make_app(
         **{**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, "DARAJA_PASSKEY": "hunter2hunter2",
@@ -152,9 +148,7 @@ def test_a_passkey_of_another_form_is_named(make_app: Callable[..., Flask]) -> N
 
 
 @pytest.mark.parametrize(("mode", "told"), [("eventlet", 1), ("gevent", 0)])
-def test_eventlet_in_production_is_told_in_one_line_and_calls_nothing_bad(
-    make_app: Callable[..., Flask], mode: str, told: int
-) -> None:
+def test_eventlet_in_production_is_told_in_one_line_and_calls_nothing_bad(make_app, mode, told):
     port = free_port()  # nobody is asked in the internet
     app = make_app(
         **{**REAL, "DARAJA_ENV": "production", "SECRET_KEY": RANDOM, "API_KEYS": RANDOM,
@@ -169,22 +163,20 @@ def test_eventlet_in_production_is_told_in_one_line_and_calls_nothing_bad(
     assert all(each.well and "ASYNC_MODE=gevent" in each.says for each in found)
 
 
-def test_the_simulators_public_secrets_are_no_trouble() -> None:
+def test_the_simulators_public_secrets_are_no_trouble():
     assert examination.own_secrets(make_settings()).well
 
 
 # -- PUBLIC_URL ----------------------------------------------------------------------------------
 
 
-def test_an_address_that_leads_here_is_well(served: Callable[..., Flask]) -> None:
+def test_an_address_that_leads_here_is_well(served):
     app = served(free_port())
 
     assert findings(app)["PUBLIC_URL"].well
 
 
-def test_an_address_that_leads_to_another_server_is_not(
-    served: Callable[..., Flask], make_app: Callable[..., Flask]
-) -> None:
+def test_an_address_that_leads_to_another_server_is_not(served, make_app):
     port = free_port()
     served(port, SECRET_KEY="another server's")
     ours = make_app(PORT=str(port))
@@ -195,7 +187,7 @@ def test_an_address_that_leads_to_another_server_is_not(
     assert "another server" in finding.says
 
 
-def test_nobody_learns_a_signature_of_anything_else_from_the_proof(app: Flask) -> None:
+def test_nobody_learns_a_signature_of_anything_else_from_the_proof(app):
     client = app.test_client()
 
     answers = [client.get(f"/healthz?nonce={each}").get_json() for each in ("x", "", "g" * 32)]
@@ -217,7 +209,7 @@ def test_nobody_learns_a_signature_of_anything_else_from_the_proof(app: Flask) -
         ("abc.ngrok.app", "ngrok"),
     ],
 )
-def test_a_word_in_the_address_that_daraja_refuses_is_named(host: str, word: str) -> None:
+def test_a_word_in_the_address_that_daraja_refuses_is_named(host, word):
     settings = make_settings(
         DARAJA_ENV="sandbox", PUBLIC_URL=f"https://{host}", SECRET_KEY="s", API_KEYS="k",
         DARAJA_CONSUMER_KEY="k", DARAJA_CONSUMER_SECRET="s",
@@ -233,7 +225,7 @@ def test_a_word_in_the_address_that_daraja_refuses_is_named(host: str, word: str
     ("seconds", "well", "says"),
     [(2, True, "agrees"), (-29, True, "agrees"), (95, False, "ahead"), (-95, False, "behind")],
 )
-def test_a_clock_that_differs_from_darajas_is_told(seconds: int, well: bool, says: str) -> None:
+def test_a_clock_that_differs_from_darajas_is_told(seconds, well, says):
     finding = examination.clock_finding(timedelta(seconds=seconds))
 
     assert finding.well is well
@@ -243,9 +235,7 @@ def test_a_clock_that_differs_from_darajas_is_told(seconds: int, well: bool, say
 @pytest.mark.parametrize(
     ("status", "well"), [(200, True), (401, True), (405, True), (302, False), (404, False)]
 )
-def test_the_webhooks_endpoint_is_asked_without_a_message(
-    make_app: Callable[..., Flask], answering: Callable[[int], str], status: int, well: bool
-) -> None:
+def test_the_webhooks_endpoint_is_asked_without_a_message(make_app, answering, status, well):
     app = make_app(WEBHOOK_URL=answering(status), WEBHOOK_SECRET=SECRET)
 
     finding = findings(app)["webhooks"]
@@ -254,16 +244,14 @@ def test_the_webhooks_endpoint_is_asked_without_a_message(
     assert str(status) in finding.says
 
 
-def test_an_endpoint_that_does_not_answer_is_told(make_app: Callable[..., Flask]) -> None:
+def test_an_endpoint_that_does_not_answer_is_told(make_app):
     url = f"http://127.0.0.1:{free_port()}/"
     app = make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET)
 
     assert not findings(app)["webhooks"].well
 
 
-def test_an_endpoint_that_was_stopped_is_told(
-    make_app: Callable[..., Flask], answering: Callable[[int], str], clock: Callable[[], datetime]
-) -> None:
+def test_an_endpoint_that_was_stopped_is_told(make_app, answering, clock):
     url = answering(200)
     app = make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET)
     with app.app_context():
@@ -275,7 +263,7 @@ def test_an_endpoint_that_was_stopped_is_told(
     assert "flask webhooks retry" in told[0].says
 
 
-def test_who_may_open_the_console_is_counted(app: Flask, clock: Callable[[], datetime]) -> None:
+def test_who_may_open_the_console_is_counted(app, clock):
     before = findings(app)["operators"]
     with app.app_context():
         db.session.add(Operator(name="amina", password_hash="$argon2id$", created_at=clock()))
@@ -287,7 +275,7 @@ def test_who_may_open_the_console_is_counted(app: Flask, clock: Callable[[], dat
     assert after == examination.Finding("operators", True, "1 may open /console")
 
 
-def test_an_operator_without_a_password_is_told(app: Flask, clock: Callable[[], datetime]) -> None:
+def test_an_operator_without_a_password_is_told(app, clock):
     with app.app_context():
         db.session.add(Operator(name="amina", password_hash="", created_at=clock()))
         db.session.commit()
@@ -295,7 +283,7 @@ def test_an_operator_without_a_password_is_told(app: Flask, clock: Callable[[], 
     assert not findings(app)["operators"].well
 
 
-def test_things_are_told_in_the_order_in_which_one_would_mend_them(app: Flask) -> None:
+def test_things_are_told_in_the_order_in_which_one_would_mend_them(app):
     assert list(findings(app)) == [
         "settings", "database", "redis", "daraja", "clock", "callbacks", "PUBLIC_URL", "webhooks",
         "operators",

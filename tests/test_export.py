@@ -6,42 +6,32 @@ import tracemalloc
 from datetime import UTC, date, datetime
 
 import pytest
-from flask import Flask
-from sqlalchemy.orm import Session
 
 from mpesa import export
 from mpesa.models import Order, Transaction
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.conftest import on_both
 from tests.factories import RECEIPT, success_callback
-from tests.fakes import Clock, FakeDaraja
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 DAY = date(2026, 11, 24)
 
 
-@pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
-
-
-def read(desk: Desk, from_: date = DAY, to: date = DAY, **more: bool) -> list[dict[str, str]]:
-    with desk.sessions() as session:
+def read(shop, from_=DAY, to=DAY, **more):
+    with shop.sessions() as session:
         whole = "".join(export.rows(session, from_, to, **more))
     return list(csv.DictReader(io.StringIO(whole)))
 
 
 @on_both
-def test_a_payment_is_a_line(desk: Desk) -> None:
-    transaction = desk.attempt()
-    desk.callback(1, success_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1)))
+def test_a_payment_is_a_line(shop):
+    transaction = shop.attempt()
+    shop.callback(1, success_callback(shop.daraja.checkout_id(1), shop.daraja.merchant_id(1)))
 
-    (line,) = read(desk)
+    (line,) = read(shop)
 
     assert line == {
         "created_at": "2026-11-24T12:00:00+03:00",
         "transaction_id": transaction,
-        "order_id": desk.transaction(transaction).order_id,
+        "order_id": shop.transaction(transaction).order_id,
         "reference": "INV-1",
         "description": "Two coffees",
         "amount": "150",
@@ -58,10 +48,10 @@ def test_a_payment_is_a_line(desk: Desk) -> None:
     }
 
 
-def test_a_whole_number_is_there_where_it_was_asked_for(desk: Desk) -> None:
-    desk.attempt()
+def test_a_whole_number_is_there_where_it_was_asked_for(shop):
+    shop.attempt()
 
-    (line,) = read(desk, full_phone=True)
+    (line,) = read(shop, full_phone=True)
 
     assert line["phone"] == "254712345678"
 
@@ -76,17 +66,15 @@ def test_a_whole_number_is_there_where_it_was_asked_for(desk: Desk) -> None:
         (datetime(2026, 11, 24, 21, 0, tzinfo=UTC), []),
     ],
 )
-def test_days_begin_and_end_in_nairobi(
-    desk: Desk, clock: Clock, moment: datetime, days: list[date]
-) -> None:
+def test_days_begin_and_end_in_nairobi(shop, clock, moment, days):
     clock.wait_until(moment)
-    desk.attempt()
+    shop.attempt()
 
-    assert len(read(desk)) == len(days)
+    assert len(read(shop)) == len(days)
 
 
-def test_without_payments_there_is_the_header(desk: Desk) -> None:
-    with desk.sessions() as session:
+def test_without_payments_there_is_the_header(shop):
+    with shop.sessions() as session:
         (header,) = export.rows(session, DAY, DAY)
 
     assert header.strip().split(",") == list(export.COLUMNS)
@@ -95,27 +83,27 @@ def test_without_payments_there_is_the_header(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "text", ["=1+1", "+254", "-1", "@SUM(A1)", '=HYPERLINK("http://x","y")', "\t=1"]
 )
-def test_a_cell_is_never_a_formula(text: str) -> None:
+def test_a_cell_is_never_a_formula(text):
     assert export.harmless(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["INV-1", "Two coffees", "", "a=b"])
-def test_an_ordinary_cell_stays_as_it_is(text: str) -> None:
+def test_an_ordinary_cell_stays_as_it_is(text):
     assert export.harmless(text) == text
 
 
-def test_commas_quotes_and_hostile_text_stay_in_their_cell(desk: Desk) -> None:
+def test_commas_quotes_and_hostile_text_stay_in_their_cell(shop):
     text = '=cmd|"/C calc"!A0, "x"'
-    desk.attempt(description=text, reference="-1/x")
+    shop.attempt(description=text, reference="-1/x")
 
-    (line,) = read(desk)
+    (line,) = read(shop)
 
     assert (line["description"], line["reference"]) == (f"'{text}", "'-1/x")
 
 
 @on_both
-def test_memory_does_not_grow_with_the_number_of_lines(desk: Desk) -> None:
-    with desk.sessions() as session:
+def test_memory_does_not_grow_with_the_number_of_lines(shop):
+    with shop.sessions() as session:
         _fill(session, 6000)
         lines = export.rows(session, DAY, DAY)
         for _ in range(600):
@@ -129,7 +117,7 @@ def test_memory_does_not_grow_with_the_number_of_lines(desk: Desk) -> None:
     assert most < 2_000_000
 
 
-def _fill(session: Session, number: int) -> None:
+def _fill(session, number):
     moment = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
     session.add(
         Order(id="o", amount=1, reference="R", description="d", created_at=moment,
@@ -155,8 +143,8 @@ def _fill(session: Session, number: int) -> None:
 # -- the command ---------------------------------------------------------------------------------
 
 
-def test_the_command_prints_it(desk: Desk, app: Flask) -> None:
-    transaction = desk.attempt()
+def test_the_command_prints_it(shop, app):
+    transaction = shop.attempt()
 
     done = app.test_cli_runner().invoke(
         args=["transactions", "export", "--from", "2026-11-24", "--to", "2026-11-24"]
@@ -170,7 +158,7 @@ def test_the_command_prints_it(desk: Desk, app: Flask) -> None:
 @pytest.mark.parametrize(
     "days", [("2026-11-24", "2026-11-23"), ("24.11.2026", "2026-11-24"), ("2026-11-24", "")]
 )
-def test_senseless_days_are_refused(app: Flask, days: tuple[str, str]) -> None:
+def test_senseless_days_are_refused(app, days):
     done = app.test_cli_runner().invoke(
         args=["transactions", "export", "--from", days[0], "--to", days[1]]
     )

@@ -7,22 +7,18 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import redis
-from flask import Flask
 from sqlalchemy import event
 
 from mpesa.hints import CHANNEL, Hints, listeners
 from mpesa.ledger import Change
 from mpesa.models import db
 from mpesa.web.http.services import services
-from tests.desk import Desk
 from tests.factories import success_callback
-from tests.fakes import Clock, FakeDaraja
 from tests.servers import PATIENCE, free_port, redis_server, wait_until
+from tests.shop import Shop
 
 ID = "A" * 22
 CHANGE = Change(ID, 3)
@@ -31,38 +27,38 @@ CHANGE = Change(ID, 3)
 class Ear:
     """Remembers what was heard; each is true."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._heard: queue.Queue[Change] = queue.Queue()
 
-    def __call__(self, change: Change) -> bool:
+    def __call__(self, change):
         self._heard.put(change)
         return True
 
-    def next(self) -> Change:
+    def next(self):
         return self._heard.get(timeout=PATIENCE)
 
-    def heard_nothing(self) -> bool:
+    def heard_nothing(self):
         return self._heard.empty()
 
 
-def in_background(work: Callable[[], Any]) -> threading.Thread:
+def in_background(work):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def listening(hints: Hints) -> threading.Thread:
+def listening(hints):
     """Hears until Redis goes; lies cost no time here."""
     return in_background(lambda: hints.listen(lambda _seconds: None))
 
 
 @pytest.fixture
-def ear() -> Ear:
+def ear():
     return Ear()
 
 
 @pytest.fixture
-def stranger(redis_url: str) -> redis.Redis:
+def stranger(redis_url):
     """Somebody who can publish, and should not."""
     return redis.Redis.from_url(redis_url)
 
@@ -71,7 +67,7 @@ def stranger(redis_url: str) -> redis.Redis:
 
 
 @pytest.mark.redis
-def test_what_one_worker_sends_every_worker_hears(redis_url: str) -> None:
+def test_what_one_worker_sends_every_worker_hears(redis_url):
     ears = [Ear(), Ear()]
     for each in ears:
         listening(Hints(redis_url, each))
@@ -86,9 +82,7 @@ def test_what_one_worker_sends_every_worker_hears(redis_url: str) -> None:
 
 
 @pytest.mark.redis
-def test_a_worker_hears_again_once_redis_is_back_and_says_so_once(
-    tmp_path: Any, ear: Ear, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_hears_again_once_redis_is_back_and_says_so_once(tmp_path, ear, caplog):
     caplog.set_level(logging.INFO)
     port = free_port()
     hints = Hints(f"redis://127.0.0.1:{port}/0", ear)
@@ -106,7 +100,7 @@ def test_a_worker_hears_again_once_redis_is_back_and_says_so_once(
     assert [each[:13] for each in said[:2]] == ["Redis is away", "Redis is back"]
 
 
-def test_sending_waits_for_nobody_and_keeps_only_so_much() -> None:
+def test_sending_waits_for_nobody_and_keeps_only_so_much():
     hints = Hints(f"redis://127.0.0.1:{free_port()}/0", Ear())
 
     hints.send([CHANGE] * 100_000)
@@ -115,7 +109,7 @@ def test_sending_waits_for_nobody_and_keeps_only_so_much() -> None:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[str]:
+def black_hole():
     """Takes connections and never answers, as a Redis that was stopped does."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -124,9 +118,7 @@ def black_hole() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("gone", ["refused", "silent"])
-def test_what_cannot_be_published_is_dropped_with_all_that_waits_behind_it(
-    gone: str, black_hole: str
-) -> None:
+def test_what_cannot_be_published_is_dropped_with_all_that_waits_behind_it(gone, black_hole):
     url = black_hole if gone == "silent" else f"redis://127.0.0.1:{free_port()}/0"
     hints = Hints(url, Ear())
     hints.send([CHANGE] * 10)
@@ -136,7 +128,7 @@ def test_what_cannot_be_published_is_dropped_with_all_that_waits_behind_it(
     assert hints._waiting.empty()
 
 
-def test_listening_to_a_redis_that_never_answers_ends(black_hole: str, ear: Ear) -> None:
+def test_listening_to_a_redis_that_never_answers_ends(black_hole, ear):
     thread = listening(Hints(black_hole, ear))
 
     thread.join(PATIENCE)
@@ -145,9 +137,7 @@ def test_listening_to_a_redis_that_never_answers_ends(black_hole: str, ear: Ear)
 
 
 @pytest.mark.redis
-def test_a_connection_whose_other_end_is_silent_is_given_up(
-    redis_url: str, stranger: redis.Redis, ear: Ear
-) -> None:
+def test_a_connection_whose_other_end_is_silent_is_given_up(redis_url, stranger, ear):
     thread = listening(Hints(redis_url, ear))
     wait_until(lambda: listeners(redis_url) == 1)
 
@@ -180,9 +170,7 @@ FORGED = {
 
 @pytest.mark.redis
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-def test_what_is_no_hint_is_not_heard_and_ends_nothing(
-    redis_url: str, stranger: redis.Redis, ear: Ear, forged: bytes
-) -> None:
+def test_what_is_no_hint_is_not_heard_and_ends_nothing(redis_url, stranger, ear, forged):
     listening(Hints(redis_url, ear))
     wait_until(lambda: listeners(redis_url) == 1)
 
@@ -195,16 +183,14 @@ def test_what_is_no_hint_is_not_heard_and_ends_nothing(
 
 @pytest.mark.redis
 @pytest.mark.parametrize("channel", ["socketio", "flask-socketio", f"{CHANNEL}:en"])
-def test_nobody_listens_on_any_other_channel(
-    redis_url: str, stranger: redis.Redis, ear: Ear, channel: str
-) -> None:
+def test_nobody_listens_on_any_other_channel(redis_url, stranger, ear, channel):
     listening(Hints(redis_url, ear))
     wait_until(lambda: listeners(redis_url) == 1)
 
     assert stranger.publish(channel, f"{ID} 3") == 0
 
 
-def take(hints: Hints, data: bytes, times: int) -> list[float]:
+def take(hints, data, times):
     """Let it hear so many; returns the pauses that it made."""
     pauses: list[float] = []
     for _ in range(times):
@@ -213,13 +199,13 @@ def take(hints: Hints, data: bytes, times: int) -> list[float]:
 
 
 @pytest.mark.parametrize("data", [b"garbage", f"{ID} 999999999".encode()])
-def test_whoever_sends_what_is_not_so_is_heard_ten_times_a_second_at_the_most(data: bytes) -> None:
+def test_whoever_sends_what_is_not_so_is_heard_ten_times_a_second_at_the_most(data):
     hints = Hints("redis://127.0.0.1:1/0", lambda _change: False)
 
     assert take(hints, data, times=5) == [0.1] * 5
 
 
-def test_a_flood_of_hints_leaves_time_for_requests() -> None:
+def test_a_flood_of_hints_leaves_time_for_requests():
     hints = Hints("redis://127.0.0.1:1/0", lambda _change: True)
 
     pauses = take(hints, f"{ID} 3".encode(), times=1000)
@@ -232,7 +218,7 @@ def test_a_flood_of_hints_leaves_time_for_requests() -> None:
 
 
 @pytest.fixture
-def worker(make_app: Callable[..., Flask], redis_url: str) -> Flask:
+def worker(make_app, redis_url):
     """An application that listens, and does nothing else beside its requests."""
     app = make_app(REDIS_URL=redis_url)
     with app.app_context():
@@ -244,32 +230,32 @@ def worker(make_app: Callable[..., Flask], redis_url: str) -> Flask:
 
 
 @pytest.fixture
-def elsewhere(worker: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+def elsewhere(worker, clock, daraja):
     """Another worker on the same database, which sends no hints by itself."""
-    return Desk(worker, clock, daraja)
+    return Shop(worker, clock, daraja)
 
 
 class Page:
     """A page's socket at the worker."""
 
-    def __init__(self, app: Flask, transaction_id: str) -> None:
+    def __init__(self, app, transaction_id):
         with app.app_context():
             socketio = services().socketio
         auth = {"tx_id": transaction_id, "lang": "en"}
         self._client = socketio.test_client(app, auth=auth)
         self.first = self.heard()
 
-    def heard(self) -> list[Any]:
+    def heard(self):
         """What arrived since it was last asked."""
         return [event["args"][0] for event in self._client.get_received()]
 
 
 @pytest.fixture
-def reads(worker: Flask) -> list[str]:
+def reads(worker):
     """The statements that the worker sent to its database so far."""
     statements: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+    def note(_connection, _cursor, statement, *_more):
         if statement.startswith("SELECT"):
             statements.append(statement)
 
@@ -278,12 +264,12 @@ def reads(worker: Flask) -> list[str]:
     return statements
 
 
-def pay(desk: Desk) -> None:
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, success_callback(*ids))
+def pay(shop):
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, success_callback(*ids))
 
 
-def heard_all(stranger: redis.Redis, worker: Flask, *hints: object) -> None:
+def heard_all(stranger, worker, *hints):
     """Publish these, and wait until all were heard."""
     with worker.app_context():
         ours = services().hints
@@ -298,9 +284,7 @@ def heard_all(stranger: redis.Redis, worker: Flask, *hints: object) -> None:
 
 
 @pytest.mark.redis
-def test_a_hint_makes_a_page_hear_what_the_database_says(
-    worker: Flask, elsewhere: Desk, stranger: redis.Redis
-) -> None:
+def test_a_hint_makes_a_page_hear_what_the_database_says(worker, elsewhere, stranger):
     transaction = elsewhere.attempt()
     page = Page(worker, transaction)
     pay(elsewhere)
@@ -313,9 +297,7 @@ def test_a_hint_makes_a_page_hear_what_the_database_says(
 
 @pytest.mark.redis
 @pytest.mark.parametrize("seq", [0, 1, 2, 3, 999999999])
-def test_a_hint_of_nothing_new_tells_a_page_nothing(
-    worker: Flask, elsewhere: Desk, stranger: redis.Redis, seq: int
-) -> None:
+def test_a_hint_of_nothing_new_tells_a_page_nothing(worker, elsewhere, stranger, seq):
     transaction = elsewhere.attempt()
     page = Page(worker, transaction)
 
@@ -325,9 +307,7 @@ def test_a_hint_of_nothing_new_tells_a_page_nothing(
 
 
 @pytest.mark.redis
-def test_a_forged_seq_hides_no_later_change(
-    worker: Flask, elsewhere: Desk, stranger: redis.Redis
-) -> None:
+def test_a_forged_seq_hides_no_later_change(worker, elsewhere, stranger):
     transaction = elsewhere.attempt()
     page = Page(worker, transaction)
     heard_all(stranger, worker, f"{transaction} 999999999")
@@ -340,9 +320,7 @@ def test_a_forged_seq_hides_no_later_change(
 
 
 @pytest.mark.redis
-def test_what_a_room_has_heard_or_nobody_waits_for_is_not_read(
-    worker: Flask, elsewhere: Desk, stranger: redis.Redis, reads: list[str]
-) -> None:
+def test_what_a_room_has_heard_or_nobody_waits_for_is_not_read(worker, elsewhere, stranger, reads):
     transaction, other = elsewhere.attempt(), elsewhere.attempt("254722000111")
     page = Page(worker, transaction)
     told = page.first[-1]["seq"]
@@ -355,8 +333,8 @@ def test_what_a_room_has_heard_or_nobody_waits_for_is_not_read(
 
 @pytest.mark.redis
 def test_a_hint_of_something_new_is_read_once_however_often_it_comes(
-    worker: Flask, elsewhere: Desk, stranger: redis.Redis, reads: list[str]
-) -> None:
+    worker, elsewhere, stranger, reads
+):
     transaction = elsewhere.attempt()
     page = Page(worker, transaction)
     pay(elsewhere)
@@ -370,7 +348,7 @@ def test_a_hint_of_something_new_is_read_once_however_often_it_comes(
 
 
 @pytest.mark.redis
-def test_our_own_pages_hear_before_other_workers(worker: Flask, elsewhere: Desk) -> None:
+def test_our_own_pages_hear_before_other_workers(worker, elsewhere):
     transaction = elsewhere.attempt()
     page = Page(worker, transaction)
     pay(elsewhere)
@@ -385,14 +363,12 @@ def test_our_own_pages_hear_before_other_workers(worker: Flask, elsewhere: Desk)
     assert ours.hints._waiting.get_nowait() == f"{transaction} {seq}"
 
 
-def test_without_redis_pages_of_this_worker_hear_all_the_same(
-    app: Flask, clock: Clock, daraja: FakeDaraja
-) -> None:
-    desk = Desk(app, clock, daraja)
-    transaction = desk.attempt()
+def test_without_redis_pages_of_this_worker_hear_all_the_same(app, clock, daraja):
+    shop = Shop(app, clock, daraja)
+    transaction = shop.attempt()
     page = Page(app, transaction)
-    pay(desk)
-    seq = desk.snapshot(transaction)["seq"]
+    pay(shop)
+    seq = shop.snapshot(transaction)["seq"]
 
     with app.app_context():
         services().announce([Change(transaction, seq)])

@@ -6,10 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,21 +17,21 @@ from standardwebhooks import Webhook
 from mpesa import webhooks
 from mpesa.webhooks import Answered, Endpoint
 from tests.factories import PAYER, PAYER_MSISDN
-from tests.servers import PATIENCE, ROOT, Server, free_port, listens, running, wait_until
+from tests.servers import PATIENCE, ROOT, free_port, listens, running, wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 FENCE = re.compile(r"^```(python|js|php)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def code(document: str, language: str) -> str:
+def code(document, language):
     """The one server that a document has in this language."""
     fences = FENCE.findall((ROOT / document).read_text())
     (found,) = [text for kind, text in fences if kind == language and "/hook" in text]
     return str(found)
 
 
-def program(language: str, file: Path, port: int) -> list[str]:
+def program(language, file, port):
     """How a reader starts it."""
     if language == "python":
         return [sys.executable, "-m", "flask", "--app", str(file), "run", "--port", str(port)]
@@ -50,18 +48,18 @@ class Shop:
         address: where it listens.
     """
 
-    def __init__(self, language: str, port: int) -> None:
+    def __init__(self, language, port):
         self.language = language
         self.address = f"http://127.0.0.1:{port}"
 
-    def hook(self, body: str, headers: Mapping[str, str]) -> int:
+    def hook(self, body, headers):
         """Let a webhook arrive; returns the status code."""
         answer = requests.post(
             f"{self.address}/hook", data=body, headers=dict(headers), timeout=PATIENCE
         )
         return answer.status_code
 
-    def order(self, reference: str) -> dict[str, Any]:
+    def order(self, reference):
         """What it knows of an order."""
         answer = requests.get(f"{self.address}/orders/{reference}", timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
@@ -70,7 +68,7 @@ class Shop:
 
 
 @contextmanager
-def open_shop(document: str, language: str, folder: Path, port: int, url: str) -> Iterator[Shop]:
+def open_shop(document, language, folder, port, url):
     """Start a server out of a document."""
     file = folder / {"python": "shop.py", "js": "shop.mjs", "php": "shop.php"}[language]
     file.write_text(code(document, language))
@@ -99,7 +97,7 @@ def open_shop(document: str, language: str, folder: Path, port: int, url: str) -
 UNKNOWN = json.dumps({"type": "settlement.closed", "data": {"day": "2026-11-24"}})
 
 
-def message(seq: int = 3, **changed: object) -> str:
+def message(seq=3, **changed):
     """The body of a webhook about a paid order."""
     payment = {
         "transaction_id": "t", "reference": "INV-9", "order_status": "PAID", "status": "SUCCESS",
@@ -108,9 +106,7 @@ def message(seq: int = 3, **changed: object) -> str:
     return json.dumps({"type": "transaction.succeeded", "data": payment})
 
 
-def signed(
-    body: str, message_id: str = "msg_1", late: float = 0.0, secret: str = SECRET
-) -> dict[str, str]:
+def signed(body, message_id="msg_1", late=0.0, secret=SECRET):
     """The headers of a webhook that was sent `late` seconds ago."""
     sent_at = datetime.now(UTC) - timedelta(seconds=late)
     return {
@@ -129,13 +125,13 @@ LANGUAGES = [
 
 
 @pytest.fixture(scope="module")
-def shop_port() -> int:
+def shop_port():
     """Where each shop listens in its turn."""
     return free_port()
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, shop_port: int) -> Iterator[Server]:
+def checkout(tmp_path_factory, shop_port):
     """Our server, which tells the shop of results."""
     folder = tmp_path_factory.mktemp("checkout")
     hook = f"http://127.0.0.1:{shop_port}/hook"
@@ -145,18 +141,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, shop_port: int) -> Iterat
 
 @pytest.fixture(scope="module", params=LANGUAGES)
 def shop(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    checkout: Server,
-    shop_port: int,
-) -> Iterator[Shop]:
+    request,
+    tmp_path_factory,
+    checkout,
+    shop_port,
+):
     """Each of the guide's servers."""
     folder = tmp_path_factory.mktemp(request.param)
     with open_shop("docs/integration.md", request.param, folder, shop_port, checkout.address) as it:
         yield it
 
 
-def buy(shop: Shop, reference: str) -> str:
+def buy(shop, reference):
     """Buy; returns the checkout page's address."""
     answer = requests.post(
         f"{shop.address}/buy",
@@ -168,7 +164,7 @@ def buy(shop: Shop, reference: str) -> str:
     return answer.headers["location"]
 
 
-def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop: Shop, checkout: Server) -> None:
+def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop, checkout):
     requests.put(
         checkout.url(f"/simulator/lines/{PAYER_MSISDN}"),
         json={"answer": "pay", "after": 0, "callback_after": 0},
@@ -187,11 +183,11 @@ def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop: Shop, checkout
     assert shop.order(reference) == {"status": "PAID", "by": "webhook"}
 
 
-def test_buying_the_same_twice_makes_one_order(shop: Shop) -> None:
+def test_buying_the_same_twice_makes_one_order(shop):
     assert buy(shop, "INV-2") == buy(shop, "INV-2")
 
 
-def test_a_shops_own_order_number_needs_no_shortening(shop: Shop) -> None:
+def test_a_shops_own_order_number_needs_no_shortening(shop):
     reference = f"ORD-2026-000123-{shop.language}"
 
     buy(shop, reference)
@@ -199,14 +195,14 @@ def test_a_shops_own_order_number_needs_no_shortening(shop: Shop) -> None:
     assert shop.order(reference) == {"status": "OPEN", "by": "asking"}
 
 
-def test_an_order_that_is_refused_is_told_to_the_shopper_in_words(shop: Shop) -> None:
+def test_an_order_that_is_refused_is_told_to_the_shopper_in_words(shop):
     answer = requests.post(f"{shop.address}/buy", data={"reference": "no. 7"}, timeout=PATIENCE)
 
     assert answer.status_code == 502
     assert answer.text == "This order cannot be paid just now. Please tell the shop."
 
 
-def test_an_order_that_nobody_made_is_unknown(shop: Shop) -> None:
+def test_an_order_that_nobody_made_is_unknown(shop):
     assert shop.order("INV-404") == {"status": None, "by": "asking"}
 
 
@@ -226,9 +222,7 @@ def test_an_order_that_nobody_made_is_unknown(shop: Shop) -> None:
     ids=["another signature", "no signature", "half a signature", "another id", "another time",
          "no time", "too old", "from the future", "another secret"],
 )  # fmt: skip
-def test_a_shop_believes_no_forger(
-    shop: Shop, changed: dict[str, str], late: float, secret: str
-) -> None:
+def test_a_shop_believes_no_forger(shop, changed, late, secret):
     body = message(reference="FORGED")
 
     status = shop.hook(body, {**signed(body, "msg_forged", late, secret), **changed})
@@ -237,14 +231,14 @@ def test_a_shop_believes_no_forger(
     assert shop.order("FORGED")["status"] is None
 
 
-def test_a_shop_believes_each_of_its_secrets(shop: Shop) -> None:
+def test_a_shop_believes_each_of_its_secrets(shop):
     body = message(reference="INV-3", transaction_id="t3")
 
     assert shop.hook(body, signed(body, "msg_3", secret=OLD_SECRET)) == 204
     assert shop.order("INV-3")["status"] == "PAID"
 
 
-def test_a_message_that_comes_again_or_late_changes_nothing(shop: Shop) -> None:
+def test_a_message_that_comes_again_or_late_changes_nothing(shop):
     newer = message(seq=4, reference="INV-4", transaction_id="t4")
     older = message(seq=2, reference="INV-4", transaction_id="t4", order_status="OPEN")
     headers = signed(newer, "msg_4")
@@ -259,13 +253,13 @@ def test_a_message_that_comes_again_or_late_changes_nothing(shop: Shop) -> None:
     assert shop.order("INV-4") == {"status": "PAID", "by": "webhook"}
 
 
-def test_a_shop_takes_a_type_that_it_does_not_know(shop: Shop) -> None:
+def test_a_shop_takes_a_type_that_it_does_not_know(shop):
     headers = signed(UNKNOWN, "msg_unknown")
 
     assert [shop.hook(UNKNOWN, headers), shop.hook(UNKNOWN, headers)] == [204, 204]
 
 
-def parcels(shop: Shop) -> list[str]:
+def parcels(shop):
     """The references of what it sends out."""
     answer = requests.get(f"{shop.address}/parcels", timeout=PATIENCE)
     assert answer.status_code == 200, answer.text
@@ -273,7 +267,7 @@ def parcels(shop: Shop) -> list[str]:
     return sent
 
 
-def test_a_shop_takes_a_test_message_on_demand_and_ships_nothing(shop: Shop) -> None:
+def test_a_shop_takes_a_test_message_on_demand_and_ships_nothing(shop):
     hook, before = f"{shop.address}/hook", parcels(shop)
 
     outcome = webhooks.send_test(Endpoint.at(hook, (SECRET,), lambda: datetime.now(UTC)))
@@ -282,7 +276,7 @@ def test_a_shop_takes_a_test_message_on_demand_and_ships_nothing(shop: Shop) -> 
     assert parcels(shop) == before
 
 
-def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop: Shop) -> None:
+def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop):
     sent = []
     for amount, tx in ((149, "a"), (150, "b"), (150, "c")):
         body = message(reference="INV-7", transaction_id=tx, order_id="o7", amount=amount)
@@ -295,20 +289,20 @@ def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop: Shop) -> Non
 # -- the receiver of the README ------------------------------------------------------------------
 
 
-def receiver() -> str:
+def receiver():
     return code("README.md", "python")
 
 
 def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     names: dict[str, Any] = {"__name__": "receiver"}
     exec(receiver(), names)  # noqa: S102 (a reader runs it as well)
     client = names["app"].test_client()
     newer, older = message(seq=4), message(seq=2, status="FAILED")
 
-    def hook(body: str, **headers: str) -> int:
+    def hook(body, **headers):
         return int(client.post("/hook", data=body, headers={**signed(body), **headers}).status_code)
 
     assert [hook(older), hook(newer), hook(newer), hook(older)] == [204] * 4
@@ -318,5 +312,5 @@ def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
     assert names["payments"]["t"]["status"] == "SUCCESS"
 
 
-def test_the_receiver_of_the_readme_is_as_short_as_a_reader_hopes() -> None:
+def test_the_receiver_of_the_readme_is_as_short_as_a_reader_hopes():
     assert len([line for line in receiver().splitlines() if line.strip()]) <= 16

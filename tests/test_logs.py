@@ -5,7 +5,6 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
 from types import MappingProxyType
 from typing import Any
@@ -18,13 +17,13 @@ from mpesa.config import LogFormat
 
 
 @pytest.fixture(autouse=True)
-def _about_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def _about_nothing(monkeypatch):
     """Other tests' requests were made in this very thread, and lines would be about the last."""
     monkeypatch.setattr(logs, "_about", ContextVar("about", default=MappingProxyType({})))
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
+def _logging_as_it_was():
     """set_up() changes the whole process; the next test finds it as before."""
     loggers = [logging.getLogger(name) for name in (None, "mpesa", "urllib3")]
     levels, handlers = [each.level for each in loggers], loggers[0].handlers[:]
@@ -36,21 +35,21 @@ def _logging_as_it_was() -> Iterator[None]:
         each.setLevel(level)
 
 
-def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
+def written(capsys):
     output = capsys.readouterr()
     assert output.out == ""
     return output.err.splitlines()
 
 
-def only_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def only_line(capsys):
     [line] = written(capsys)
     members: dict[str, Any] = json.loads(line)
     return members
 
 
 def test_a_json_line_names_time_level_logger_and_message(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     logs.set_up(LogFormat.JSON)
 
     logging.getLogger("mpesa.inbox").info("stored %d", 3)
@@ -63,13 +62,11 @@ def test_a_json_line_names_time_level_logger_and_message(
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))
-def test_a_line_says_what_it_is_about(
-    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_says_what_it_is_about(log_format, capsys):
     logs.set_up(log_format)
     log = logging.getLogger("mpesa")
 
-    def request() -> None:
+    def request():
         logs.begin_request("r1")
         log.info("begun")
         logs.note(order_id="o1")
@@ -91,7 +88,7 @@ def test_a_line_says_what_it_is_about(
     ]
 
 
-def fields_of(line: str, log_format: LogFormat) -> dict[str, str]:
+def fields_of(line, log_format):
     """What a line is about; that it names the version is part of it."""
     if log_format is LogFormat.JSON:
         members = json.loads(line)
@@ -102,8 +99,8 @@ def fields_of(line: str, log_format: LogFormat) -> dict[str, str]:
 
 
 def test_what_one_request_is_about_no_other_thread_says(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     logs.set_up(LogFormat.JSON)
 
     with logs.about(transaction_id="t1"):
@@ -115,8 +112,8 @@ def test_what_one_request_is_about_no_other_thread_says(
 
 
 def test_a_call_to_daraja_is_about_the_request_that_made_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     logs.set_up(LogFormat.JSON)
 
     with logs.about(transaction_id="t1"):
@@ -125,7 +122,7 @@ def test_a_call_to_daraja_is_about_the_request_that_made_it(
     assert only_line(capsys)["transaction_id"] == "t1"
 
 
-def test_a_json_entry_stays_one_line_whatever_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_entry_stays_one_line_whatever_it_says(capsys):
     logs.set_up(LogFormat.JSON)
 
     logging.getLogger("mpesa").warning('two\nlines, "quoted", \u2028 and Kiswahili: ndiyo\ud800')
@@ -133,7 +130,7 @@ def test_a_json_entry_stays_one_line_whatever_it_says(capsys: pytest.CaptureFixt
     assert only_line(capsys)["message"].startswith("two\nlines")
 
 
-def test_a_json_line_carries_the_exception(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_line_carries_the_exception(capsys):
     logs.set_up(LogFormat.JSON)
 
     try:
@@ -144,7 +141,7 @@ def test_a_json_line_carries_the_exception(capsys: pytest.CaptureFixture[str]) -
     assert "ValueError: no such thing" in only_line(capsys)["exception"]
 
 
-def test_a_console_line_can_be_read_by_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_console_line_can_be_read_by_a_person(capsys):
     logs.set_up(LogFormat.CONSOLE)
 
     logging.getLogger("mpesa.deadlines").error("late by %d s", 3)
@@ -153,7 +150,7 @@ def test_a_console_line_can_be_read_by_a_person(capsys: pytest.CaptureFixture[st
     assert line.endswith(f"ERROR   mpesa.deadlines  late by 3 s  version={__version__}")
 
 
-def test_an_exception_stands_below_its_console_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_stands_below_its_console_line(capsys):
     logs.set_up(LogFormat.CONSOLE)
 
     try:
@@ -167,9 +164,7 @@ def test_an_exception_stands_below_its_console_line(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))
-def test_libraries_speak_only_when_something_is_wrong(
-    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_libraries_speak_only_when_something_is_wrong(log_format, capsys):
     logs.set_up(log_format)
 
     logging.getLogger("sqlalchemy.engine").info("SELECT 1")
@@ -179,9 +174,7 @@ def test_libraries_speak_only_when_something_is_wrong(
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))
-def test_the_http_library_never_writes_an_address_with_a_token(
-    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_http_library_never_writes_an_address_with_a_token(log_format, capsys):
     logs.set_up(log_format)
 
     logging.getLogger("urllib3.connectionpool").debug("POST /callback/token")
@@ -190,7 +183,7 @@ def test_the_http_library_never_writes_an_address_with_a_token(
     assert written(capsys) == []
 
 
-def test_setting_up_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_setting_up_twice_writes_each_line_once(capsys):
     logs.set_up(LogFormat.CONSOLE)
     logs.set_up(LogFormat.JSON)
 

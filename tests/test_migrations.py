@@ -1,18 +1,15 @@
 """Migrations: up, down and up again on both databases, and never apart from the models."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from threading import Event, Thread
 from time import sleep
-from typing import Any
 
 import flask_migrate
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
-from sqlalchemy import Column, Connection, Index, MetaData, String, inspect, text
+from sqlalchemy import Column, Index, MetaData, String, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
@@ -20,22 +17,20 @@ from mpesa.database import MIGRATIONS, missing_migrations
 from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import UTCDateTime, db
 from mpesa.runtime import database
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk, at_once
+from tests.conftest import on_both
 from tests.factories import (
     SECOND_PAYER_MSISDN,
     failure_callback,
     make_settings,
     success_callback,
 )
-from tests.fakes import Clock, FakeDaraja
+from tests.shop import at_once
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 OURS = {table.name for table in db.metadata.sorted_tables}
 
 
 @pytest.fixture
-def bare_app(database_url: str) -> Iterator[Flask]:
+def bare_app(database_url):
     """An application whose database is empty."""
     app = create_app(make_settings(DATABASE_URL=database_url))
     with app.app_context():
@@ -44,11 +39,11 @@ def bare_app(database_url: str) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-def tables() -> set[str]:
+def tables():
     return set(inspect(db.engine).get_table_names()) - {"alembic_version"}
 
 
-def differences(connection: Connection, metadata: MetaData = db.metadata) -> list[Any]:
+def differences(connection, metadata=db.metadata):
     """What a migration would have to change, server defaults and types included."""
     options = {"compare_type": True, "compare_server_default": True}
     context = MigrationContext.configure(connection, opts=options)
@@ -56,7 +51,7 @@ def differences(connection: Connection, metadata: MetaData = db.metadata) -> lis
 
 
 @on_both
-def test_an_empty_database_gets_every_table(bare_app: Flask) -> None:
+def test_an_empty_database_gets_every_table(bare_app):
     assert tables() == set()
 
     database.migrate()
@@ -65,7 +60,7 @@ def test_an_empty_database_gets_every_table(bare_app: Flask) -> None:
 
 
 @on_both
-def test_migrations_and_models_agree(bare_app: Flask) -> None:
+def test_migrations_and_models_agree(bare_app):
     database.migrate()
 
     with db.engine.connect() as connection:
@@ -73,7 +68,7 @@ def test_migrations_and_models_agree(bare_app: Flask) -> None:
 
 
 @on_both
-def test_a_model_that_parts_from_the_migrations_is_noticed(bare_app: Flask) -> None:
+def test_a_model_that_parts_from_the_migrations_is_noticed(bare_app):
     database.migrate()
     changed = MetaData(naming_convention=db.metadata.naming_convention)
     for table in db.metadata.sorted_tables:
@@ -88,7 +83,7 @@ def test_a_model_that_parts_from_the_migrations_is_noticed(bare_app: Flask) -> N
 
 
 @on_both
-def test_checks_and_partial_indexes_are_the_models_own(bare_app: Flask) -> None:
+def test_checks_and_partial_indexes_are_the_models_own(bare_app):
     """Alembic compares neither checks nor the conditions of indexes, so they are compared here."""
     database.migrate()
     migrated = rules(db.engine)
@@ -99,7 +94,7 @@ def test_checks_and_partial_indexes_are_the_models_own(bare_app: Flask) -> None:
     assert any("is_open" in condition for condition in migrated.values())
 
 
-def rules(engine: Any) -> dict[str, str]:
+def rules(engine):
     """Check constraints and indexes by name, as the database tells them."""
     found: dict[str, str] = {}
     engine.dispose()  # SQLite's PRAGMAs tell an old connection its old schema
@@ -116,7 +111,7 @@ def rules(engine: Any) -> dict[str, str]:
 
 
 @on_both
-def test_every_migration_can_be_taken_back_and_made_again(bare_app: Flask) -> None:
+def test_every_migration_can_be_taken_back_and_made_again(bare_app):
     database.migrate()
     flask_migrate.downgrade(str(MIGRATIONS), revision="base")
     after = tables()
@@ -130,65 +125,65 @@ def test_every_migration_can_be_taken_back_and_made_again(bare_app: Flask) -> No
 
 @on_both
 def test_a_prompt_that_is_open_while_the_database_is_migrated_keeps_its_longest_life(
-    desk: Desk,
-) -> None:
-    first, paid = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
-    desk.record(paid, QueryAnswered("0"))
-    pushed_at = desk.transaction(first).created_at
-    with desk.app.app_context():
+    shop,
+):
+    first, paid = shop.attempt(), shop.attempt(SECOND_PAYER_MSISDN)
+    shop.record(paid, QueryAnswered("0"))
+    pushed_at = shop.transaction(first).created_at
+    with shop.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0004")
         database.migrate()
 
-    ends = [desk.transaction(each).prompt_ends_at for each in (first, paid)]
+    ends = [shop.transaction(each).prompt_ends_at for each in (first, paid)]
 
     assert ends == [pushed_at + timedelta(seconds=200), None]
 
 
 @on_both
-def test_another_amount_that_was_told_before_the_migration_is_still_in_doubt(desk: Desk) -> None:
-    transaction = desk.attempt()
-    callback = success_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1), amount=1)
-    desk.callback(1, callback)
-    desk.record(transaction, ReviewSettled())
-    with desk.app.app_context():
+def test_another_amount_that_was_told_before_the_migration_is_still_in_doubt(shop):
+    transaction = shop.attempt()
+    callback = success_callback(shop.daraja.checkout_id(1), shop.daraja.merchant_id(1), amount=1)
+    shop.callback(1, callback)
+    shop.record(transaction, ReviewSettled())
+    with shop.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0005")
         database.migrate()
 
-    desk.record(transaction, QueryAnswered("0"))
+    shop.record(transaction, QueryAnswered("0"))
 
-    row = desk.transaction(transaction)
+    row = shop.transaction(transaction)
     assert (row.status, row.amount_disputed, row.needs_review) == ("PENDING", True, True)
 
 
 @on_both
 def test_what_a_query_alone_called_failed_before_the_migration_is_still_in_doubt(
-    desk: Desk,
-) -> None:
-    by_query, by_callback = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    shop,
+):
+    by_query, by_callback = shop.attempt(), shop.attempt(SECOND_PAYER_MSISDN)
     for each in (by_query, by_callback):
-        desk.record(each, QueryAnswered("1032"))
-    desk.callback(2, failure_callback(desk.daraja.checkout_id(2), desk.daraja.merchant_id(2), 1032))
-    with desk.app.app_context():
+        shop.record(each, QueryAnswered("1032"))
+    shop.callback(2, failure_callback(shop.daraja.checkout_id(2), shop.daraja.merchant_id(2), 1032))
+    with shop.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0010")
         database.migrate()
 
-    money = [desk.snapshot(each)["money"] for each in (by_query, by_callback)]
+    money = [shop.snapshot(each)["money"] for each in (by_query, by_callback)]
 
     assert money == ["unknown", "not_taken"]
 
 
 @on_both
-def test_migrating_again_changes_nothing(desk: Desk) -> None:
-    order = desk.order()
+def test_migrating_again_changes_nothing(shop):
+    order = shop.order()
 
-    with desk.app.app_context():
+    with shop.app.app_context():
         database.migrate()
 
-    assert desk.order_row(order).reference == "INV-1"
+    assert shop.order_row(order).reference == "INV-1"
 
 
 @on_both
-def test_a_database_that_was_not_migrated_is_noticed(bare_app: Flask) -> None:
+def test_a_database_that_was_not_migrated_is_noticed(bare_app):
     with db.engine.connect() as connection:
         before = missing_migrations(connection)
     database.migrate()
@@ -200,12 +195,10 @@ def test_a_database_that_was_not_migrated_is_noticed(bare_app: Flask) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_workers_that_start_at_once_migrate_once(
-    database_url: str, make_bare: Callable[[], Flask]
-) -> None:
+def test_workers_that_start_at_once_migrate_once(database_url, make_bare):
     workers = [make_bare() for _ in range(4)]
 
-    def migrate(app: Flask) -> None:
+    def migrate(app):
         with app.app_context():
             database.migrate()
 
@@ -216,7 +209,7 @@ def test_workers_that_start_at_once_migrate_once(
         assert tables() == OURS
 
 
-def test_a_failed_migration_leaves_no_half_table_behind(bare_app: Flask, tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_no_half_table_behind(bare_app, tmp_path):
     with db.engine.connect() as connection:
         connection.execute(text("CREATE TABLE evidence (id INTEGER)"))
         connection.commit()
@@ -227,7 +220,7 @@ def test_a_failed_migration_leaves_no_half_table_behind(bare_app: Flask, tmp_pat
     assert tables() == {"evidence"}
 
 
-def test_migrations_name_plain_types(bare_app: Flask) -> None:
+def test_migrations_name_plain_types(bare_app):
     written = [path.read_text() for path in (MIGRATIONS / "versions").glob("*.py")]
 
     assert written
@@ -235,16 +228,11 @@ def test_migrations_name_plain_types(bare_app: Flask) -> None:
 
 
 @pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
-
-
-@pytest.fixture
-def make_bare(database_url: str) -> Iterator[Callable[[], Flask]]:
+def make_bare(database_url):
     """Make applications on one empty database, as many workers would."""
     apps: list[Flask] = []
 
-    def make() -> Flask:
+    def make():
         apps.append(create_app(make_settings(DATABASE_URL=database_url)))
         return apps[-1]
 
@@ -257,12 +245,12 @@ def make_bare(database_url: str) -> Iterator[Callable[[], Flask]]:
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_workers_that_lock_orders_before_transactions_meet_no_migration_crosswise(
-    bare_app: Flask,
-) -> None:
+    bare_app,
+):
     flask_migrate.upgrade(str(MIGRATIONS), revision="0004")
     stop, errors, engine = Event(), list[str](), db.engine
 
-    def work() -> None:
+    def work():
         while not stop.is_set():
             try:
                 with engine.begin() as connection:

@@ -1,48 +1,37 @@
 """What the tables themselves refuse, and how a write begins and ends."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import psycopg2.extensions
 import pytest
-from flask import Flask
 from sqlalchemy import bindparam, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
-from sqlalchemy.orm import Session
 
 from mpesa.database import rows_at_once, writing
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
 from mpesa.ids import new_id
 from mpesa.ledger import lock_order
 from mpesa.models import Order, Transaction
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
-from tests.fakes import Clock, FakeDaraja
+from tests.conftest import BOTH_DATABASES, on_both
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
-
-
-@pytest.fixture
-def reader(desk: Desk) -> Iterator[Session]:
+def reader(shop):
     """Another connection."""
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         yield session
 
 
-def order(**changed: Any) -> Order:
+def order(**changed):
     fields = {"amount": 150, "reference": "INV-1", "description": "x", "status": "OPEN"}
     times = {"created_at": NOON, "updated_at": NOON}
     return Order(**{"id": new_id(), **fields, **times, **changed})
 
 
-def transaction(order_id: str, **changed: Any) -> Transaction:
+def transaction(order_id, **changed):
     fields = {
         "id": new_id(),
         "order_id": order_id,
@@ -60,15 +49,15 @@ def transaction(order_id: str, **changed: Any) -> Transaction:
     return Transaction(**{**fields, **changed})
 
 
-def add(desk: Desk, *rows: Any) -> None:
+def add(shop, *rows):
     for row in rows:
-        with desk.sessions() as session, writing(session):
+        with shop.sessions() as session, writing(session):
             session.add(row)
 
 
-def two_orders(desk: Desk) -> tuple[str, str]:
+def two_orders(shop):
     first, second = order(), order()
-    add(desk, first, second)
+    add(shop, first, second)
     return first.id, second.id
 
 
@@ -76,46 +65,46 @@ def two_orders(desk: Desk) -> tuple[str, str]:
 
 
 @on_both
-def test_an_order_has_one_open_attempt(desk: Desk) -> None:
-    mine, _other = two_orders(desk)
-    add(desk, transaction(mine, is_open=True))
+def test_an_order_has_one_open_attempt(shop):
+    mine, _other = two_orders(shop)
+    add(shop, transaction(mine, is_open=True))
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(mine, attempt=2, is_open=True, msisdn="254722000111"))
+        add(shop, transaction(mine, attempt=2, is_open=True, msisdn="254722000111"))
 
 
 @on_both
-def test_a_line_has_one_open_attempt(desk: Desk) -> None:
-    mine, other = two_orders(desk)
-    add(desk, transaction(mine, is_open=True))
+def test_a_line_has_one_open_attempt(shop):
+    mine, other = two_orders(shop)
+    add(shop, transaction(mine, is_open=True))
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(other, is_open=True))
+        add(shop, transaction(other, is_open=True))
 
 
 @on_both
-def test_closed_attempts_stand_in_nobodys_way(desk: Desk) -> None:
-    mine, other = two_orders(desk)
+def test_closed_attempts_stand_in_nobodys_way(shop):
+    mine, other = two_orders(shop)
 
     add(
-        desk,
+        shop,
         transaction(mine),
         transaction(mine, attempt=2),
         transaction(other),
         transaction(mine, attempt=3, is_open=True),
     )
 
-    assert len(desk.transactions()) == 4
+    assert len(shop.transactions()) == 4
 
 
 @on_both
-def test_an_order_is_settled_once(desk: Desk) -> None:
-    mine, other = two_orders(desk)
+def test_an_order_is_settled_once(shop):
+    mine, other = two_orders(shop)
     success = {"status": "SUCCESS", "reason": "paid", "settles_order": True}
-    add(desk, transaction(mine, **success), transaction(other, **success))
+    add(shop, transaction(mine, **success), transaction(other, **success))
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(mine, attempt=2, **success))
+        add(shop, transaction(mine, attempt=2, **success))
 
 
 @on_both
@@ -128,21 +117,21 @@ def test_an_order_is_settled_once(desk: Desk) -> None:
     ],
     ids=lambda same: next(iter(same)),
 )
-def test_what_names_a_payment_names_one(desk: Desk, same: dict[str, str]) -> None:
-    mine, other = two_orders(desk)
-    add(desk, transaction(mine, **same))
+def test_what_names_a_payment_names_one(shop, same):
+    mine, other = two_orders(shop)
+    add(shop, transaction(mine, **same))
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(other, **same))
+        add(shop, transaction(other, **same))
 
 
 @on_both
-def test_attempts_of_an_order_are_numbered_apart(desk: Desk) -> None:
-    mine, _other = two_orders(desk)
-    add(desk, transaction(mine))
+def test_attempts_of_an_order_are_numbered_apart(shop):
+    mine, _other = two_orders(shop)
+    add(shop, transaction(mine))
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(mine))
+        add(shop, transaction(mine))
 
 
 # -- what must fit -------------------------------------------------------------------------------
@@ -155,18 +144,18 @@ _FITS = [
 
 
 @on_both
-def test_every_reason_fits_its_state(desk: Desk) -> None:
-    mine, _other = two_orders(desk)
+def test_every_reason_fits_its_state(shop):
+    mine, _other = two_orders(shop)
 
     add(
-        desk,
+        shop,
         *(
             transaction(mine, attempt=number, status=status, reason=reason.value)
             for number, (status, reason) in enumerate(sorted(_FITS), 1)
         ),
     )
 
-    assert len(desk.transactions()) == len(_FITS)
+    assert len(shop.transactions()) == len(_FITS)
 
 
 @on_both
@@ -185,35 +174,35 @@ def test_every_reason_fits_its_state(desk: Desk) -> None:
     ],
     ids=str,
 )
-def test_a_transaction_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
-    mine, _other = two_orders(desk)
+def test_a_transaction_that_cannot_be_is_refused(shop, wrong):
+    mine, _other = two_orders(shop)
 
     with pytest.raises(IntegrityError):
-        add(desk, transaction(**{"order_id": mine, **wrong}))
+        add(shop, transaction(**{"order_id": mine, **wrong}))
 
 
 @on_both
 @pytest.mark.parametrize("wrong", [{"amount": 0}, {"amount": -5}, {"status": "DONE"}], ids=str)
-def test_an_order_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
+def test_an_order_that_cannot_be_is_refused(shop, wrong):
     with pytest.raises(IntegrityError):
-        add(desk, order(**wrong))
+        add(shop, order(**wrong))
 
 
 # -- times ---------------------------------------------------------------------------------------
 
 
-def test_a_time_without_a_zone_is_refused(desk: Desk) -> None:
+def test_a_time_without_a_zone_is_refused(shop):
     with pytest.raises(StatementError, match="a time without a zone"):
-        add(desk, order(created_at=datetime(2026, 11, 24, 12, 0)))  # noqa: DTZ001
+        add(shop, order(created_at=datetime(2026, 11, 24, 12, 0)))  # noqa: DTZ001
 
 
 @on_both
-def test_a_time_comes_back_as_aware_utc(desk: Desk) -> None:
+def test_a_time_comes_back_as_aware_utc(shop):
     nairobi = timezone(timedelta(hours=3))
     mine = order(expires_at=datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=nairobi))
-    add(desk, mine)
+    add(shop, mine)
 
-    found = desk.order_row(mine.id)
+    found = shop.order_row(mine.id)
 
     assert found.expires_at == datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=UTC)
     assert found.expires_at is not None
@@ -221,9 +210,9 @@ def test_a_time_comes_back_as_aware_utc(desk: Desk) -> None:
 
 
 @on_both
-def test_times_are_compared_as_moments(desk: Desk, reader: Session) -> None:
+def test_times_are_compared_as_moments(shop, reader):
     mine = order(created_at=datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=3))))
-    add(desk, mine)
+    add(shop, mine)
 
     found = select(Order.id).where(Order.created_at <= NOON)
 
@@ -234,9 +223,9 @@ def test_times_are_compared_as_moments(desk: Desk, reader: Session) -> None:
 
 
 @on_both
-def test_a_write_is_seen_by_others_when_it_is_over(desk: Desk, reader: Session) -> None:
+def test_a_write_is_seen_by_others_when_it_is_over(shop, reader):
     mine = order()
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         with writing(session):
             session.add(mine)
             session.flush()
@@ -248,17 +237,17 @@ def test_a_write_is_seen_by_others_when_it_is_over(desk: Desk, reader: Session) 
 
 
 @on_both
-def test_a_write_that_fails_leaves_nothing(desk: Desk, reader: Session) -> None:
+def test_a_write_that_fails_leaves_nothing(shop, reader):
     class Stumble(BaseException):
         pass
 
-    def write_and_stumble(session: Session) -> None:
+    def write_and_stumble(session):
         with writing(session):
             session.add(order())
             session.flush()
             raise Stumble
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         with pytest.raises(Stumble):
             write_and_stumble(session)
 
@@ -267,27 +256,27 @@ def test_a_write_that_fails_leaves_nothing(desk: Desk, reader: Session) -> None:
 
 
 @on_both
-def test_a_session_with_forgotten_changes_is_not_written_with(desk: Desk) -> None:
-    def write(session: Session) -> None:
+def test_a_session_with_forgotten_changes_is_not_written_with(shop):
+    def write(session):
         with writing(session):
             pass
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         session.add(order())
 
         with pytest.raises(RuntimeError, match="uncommitted changes"):
             write(session)
 
 
-def test_a_changed_row_is_a_forgotten_change_too(desk: Desk) -> None:
+def test_a_changed_row_is_a_forgotten_change_too(shop):
     mine = order()
-    add(desk, mine)
+    add(shop, mine)
 
-    def write(session: Session) -> None:
+    def write(session):
         with writing(session):
             pass
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         session.get_one(Order, mine.id).description = "changed"
 
         with pytest.raises(RuntimeError, match="uncommitted changes"):
@@ -295,12 +284,12 @@ def test_a_changed_row_is_a_forgotten_change_too(desk: Desk) -> None:
 
 
 @on_both
-def test_a_write_ends_what_the_session_was_reading(desk: Desk) -> None:
+def test_a_write_ends_what_the_session_was_reading(shop):
     mine = order()
-    add(desk, mine)
-    with desk.sessions() as session:
+    add(shop, mine)
+    with shop.sessions() as session:
         before = session.get_one(Order, mine.id).description
-        with desk.sessions() as other, writing(other):
+        with shop.sessions() as other, writing(other):
             other.get_one(Order, mine.id).description = "changed meanwhile"
 
         with writing(session):
@@ -312,8 +301,8 @@ def test_a_write_ends_what_the_session_was_reading(desk: Desk) -> None:
 # -- SQLite --------------------------------------------------------------------------------------
 
 
-def test_sqlite_keeps_its_promises(desk: Desk) -> None:
-    with desk.engine.connect() as connection:
+def test_sqlite_keeps_its_promises(shop):
+    with shop.engine.connect() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("foreign_keys", "journal_mode", "synchronous", "busy_timeout")
@@ -328,59 +317,59 @@ def test_sqlite_keeps_its_promises(desk: Desk) -> None:
     }
 
 
-def test_every_sqlite_connection_keeps_them(desk: Desk) -> None:
-    with desk.engine.connect() as first, desk.engine.connect() as second:
+def test_every_sqlite_connection_keeps_them(shop):
+    with shop.engine.connect() as first, shop.engine.connect() as second:
         found = [each.exec_driver_sql("PRAGMA foreign_keys").scalar() for each in (first, second)]
 
     assert found == [1, 1]
 
 
-def test_a_write_takes_sqlites_lock_at_its_beginning(desk: Desk) -> None:
+def test_a_write_takes_sqlites_lock_at_its_beginning(shop):
     begun: list[str] = []
 
-    def listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
+    def listen(_c, _cursor, statement, *_):
         if statement.startswith("BEGIN"):
             begun.append(statement)
 
-    event.listen(desk.engine, "before_cursor_execute", listen)
-    with desk.sessions() as session, writing(session), desk.engine.connect() as other:
+    event.listen(shop.engine, "before_cursor_execute", listen)
+    with shop.sessions() as session, writing(session), shop.engine.connect() as other:
         other.exec_driver_sql("PRAGMA busy_timeout = 0")
         with pytest.raises(OperationalError, match="locked"):
             other.execute(text("UPDATE orders SET amount = 1"))
-    event.remove(desk.engine, "before_cursor_execute", listen)
+    event.remove(shop.engine, "before_cursor_execute", listen)
 
     assert begun[0] == "BEGIN IMMEDIATE"
 
 
-def test_reading_blocks_no_writer(desk: Desk) -> None:
+def test_reading_blocks_no_writer(shop):
     mine = order()
-    add(desk, mine)
-    with desk.sessions() as reading:
+    add(shop, mine)
+    with shop.sessions() as reading:
         reading.get_one(Order, mine.id)
 
-        add(desk, order())
+        add(shop, order())
 
         assert len(reading.scalars(select(Order.id)).all()) == 1
 
 
-def test_a_connection_that_wrote_reads_without_the_lock_afterwards(desk: Desk) -> None:
-    with desk.sessions() as session:
+def test_a_connection_that_wrote_reads_without_the_lock_afterwards(shop):
+    with shop.sessions() as session:
         with writing(session):
             session.add(order())
         session.scalars(select(Order.id)).all()
 
-        add(desk, order())
+        add(shop, order())
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_the_orders_lock_keeps_a_second_writer_waiting_on_postgresql(desk: Desk) -> None:
+def test_the_orders_lock_keeps_a_second_writer_waiting_on_postgresql(shop):
     mine = order()
-    add(desk, mine)
-    with desk.sessions() as session, writing(session):
+    add(shop, mine)
+    with shop.sessions() as session, writing(session):
         lock_order(session, mine.id)
 
-        with desk.engine.connect() as other, pytest.raises(DBAPIError, match="lock"):
+        with shop.engine.connect() as other, pytest.raises(DBAPIError, match="lock"):
             other.execute(text("SELECT id FROM orders FOR UPDATE NOWAIT"))
 
 
@@ -390,53 +379,53 @@ on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indi
 PRICES = select(Order.id, Order.amount, Order.created_at).where(Order.id == bindparam("id"))
 
 
-def begins_nothing(desk: Desk) -> object:
+def begins_nothing(shop):
     """What the driver says of the connection that the pool gives out next; sqlite3 before 3.12 is
     silent, and later says that it was left to its isolation level (-1), which is no truth value."""
-    with desk.engine.connect() as connection:
+    with shop.engine.connect() as connection:
         return getattr(connection.connection.dbapi_connection, "autocommit", None)
 
 
 @on_both
-def test_rows_read_at_once_have_names_and_leave_the_connection_as_it_was(desk: Desk) -> None:
-    with desk.sessions() as session:
-        priced = desk.order(amount=70)
-        before = begins_nothing(desk)
-        (row,) = rows_at_once(desk.engine, PRICES, {"id": priced})
-        nothing = rows_at_once(desk.engine, PRICES, {"id": "nobody"})
+def test_rows_read_at_once_have_names_and_leave_the_connection_as_it_was(shop):
+    with shop.sessions() as session:
+        priced = shop.order(amount=70)
+        before = begins_nothing(shop)
+        (row,) = rows_at_once(shop.engine, PRICES, {"id": priced})
+        nothing = rows_at_once(shop.engine, PRICES, {"id": "nobody"})
         with writing(session):
             session.get_one(Order, priced).amount = 80
 
-    assert (row.id, row.amount, row.created_at) == (priced, 70, desk.now())
+    assert (row.id, row.amount, row.created_at) == (priced, 70, shop.now())
     assert not nothing
-    assert begins_nothing(desk) == before
-    assert rows_at_once(desk.engine, PRICES, {"id": priced})[0].amount == 80
-    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert begins_nothing(shop) == before
+    assert rows_at_once(shop.engine, PRICES, {"id": priced})[0].amount == 80
+    assert shop.engine.pool.checkedout() == 0
 
 
 @on_both
-def test_a_query_may_have_values_of_its_own(desk: Desk) -> None:
-    desk.order(amount=70)
+def test_a_query_may_have_values_of_its_own(shop):
+    shop.order(amount=70)
     query = select(Order.amount).where(Order.amount < bindparam("most"), Order.status == "OPEN")
 
-    assert [each.amount for each in rows_at_once(desk.engine, query, {"most": 71})] == [70]
+    assert [each.amount for each in rows_at_once(shop.engine, query, {"most": 71})] == [70]
 
 
 @on_postgresql
-def test_a_connection_that_broke_costs_a_read_nothing(desk: Desk) -> None:
-    priced = desk.order(amount=70)
-    with desk.engine.connect() as rests:
+def test_a_connection_that_broke_costs_a_read_nothing(shop):
+    priced = shop.order(amount=70)
+    with shop.engine.connect() as rests:
         pid = rests.scalar(text("SELECT pg_backend_pid()"))
-    with create_engine(desk.engine.url).connect() as other:
+    with create_engine(shop.engine.url).connect() as other:
         other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
 
-    found = rows_at_once(desk.engine, PRICES, {"id": priced})
+    found = rows_at_once(shop.engine, PRICES, {"id": priced})
 
     assert [each.amount for each in found] == [70]
 
 
 @pytest.mark.postgres
-def test_a_database_that_is_not_there_is_asked_once_and_is_an_error_of_sqlalchemy() -> None:
+def test_a_database_that_is_not_there_is_asked_once_and_is_an_error_of_sqlalchemy():
     engine, tried = create_engine("postgresql+psycopg2://127.0.0.1:1/none"), []
     event.listen(engine, "do_connect", lambda *_: tried.append(1))
 
@@ -447,31 +436,31 @@ def test_a_database_that_is_not_there_is_asked_once_and_is_an_error_of_sqlalchem
 
 
 @on_both
-def test_a_query_that_the_database_refuses_is_an_error_of_sqlalchemy(desk: Desk) -> None:
+def test_a_query_that_the_database_refuses_is_an_error_of_sqlalchemy(shop):
     with pytest.raises(DBAPIError):
-        rows_at_once(desk.engine, select(text("nonsense")), {})
-    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        rows_at_once(shop.engine, select(text("nonsense")), {})
+    assert shop.engine.pool.checkedout() == 0
 
 
 @on_postgresql
-def test_a_read_that_is_ended_halfway_leaves_its_connection_to_nobody(desk: Desk) -> None:
+def test_a_read_that_is_ended_halfway_leaves_its_connection_to_nobody(shop):
     class Ended(BaseException):
         pass
 
     class Cursor(psycopg2.extensions.cursor):
-        def execute(self, *_: Any) -> None:
+        def execute(self, *_):
             raise Ended
 
-    def halfway(connection: Any, *_: Any) -> None:
+    def halfway(connection, *_):
         used.append(connection)
         connection.cursor_factory = Cursor
 
     used: list[Any] = []
-    desk.order()
-    event.listen(desk.engine, "checkout", halfway)
+    shop.order()
+    event.listen(shop.engine, "checkout", halfway)
     with pytest.raises(Ended):
-        rows_at_once(desk.engine, PRICES, {"id": "whatever"})
-    event.remove(desk.engine, "checkout", halfway)
+        rows_at_once(shop.engine, PRICES, {"id": "whatever"})
+    event.remove(shop.engine, "checkout", halfway)
 
     assert [each.closed for each in used] == [1]
-    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert shop.engine.pool.checkedout() == 0

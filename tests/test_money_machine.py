@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from flask import Flask
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -41,7 +40,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import event
-from werkzeug.test import TestResponse
 
 from app import create_app
 from mpesa import deadlines, inbox, outbox, reconciler
@@ -50,8 +48,8 @@ from mpesa.runtime import database
 from mpesa.web.http.services import inbox_needs, services
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.fakes import Clock
-from tests.money_books import Account, Books, accounts, broken_orders, broken_promises
-from tests.money_world import PROMPT_LIFE, Fate, Prompt, Pushed, Queries, World
+from tests.money_books import Books, accounts, broken_orders, broken_promises
+from tests.money_world import PROMPT_LIFE, Fate, Pushed, Queries, World
 
 T = TypeVar("T")
 
@@ -95,11 +93,11 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-def may_happen(weight: int, **how: Any) -> Callable[[T], T]:
+def may_happen(weight, **how):
     """Let a method of the machine happen, as often as its weight says, with drawn arguments."""
 
-    def listed(happening: T) -> T:
-        name = happening.__name__  # type: ignore[attr-defined]
+    def listed(happening):
+        name = happening.__name__
         # Made anew each time: of the same strategy twice Hypothesis takes one.
         HAPPENINGS.extend(
             st.tuples(st.just(name), st.fixed_dictionaries(how)) for _ in range(weight)
@@ -112,7 +110,7 @@ def may_happen(weight: int, **how: Any) -> Callable[[T], T]:
 class MoneyMachine(RuleBasedStateMachine):
     """One merchant, a few orders and phones, and a world that keeps its own ledger."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="mpesa-money-", dir=_memory()))
         shutil.copy(_migrated(), self.folder / "mpesa.sqlite")
@@ -133,30 +131,30 @@ class MoneyMachine(RuleBasedStateMachine):
         pay_first=st.booleans(),
         ask_first=st.booleans(),
     )
-    def begin(self, ending: str, pay_first: bool, ask_first: bool) -> None:
+    def begin(self, ending, pay_first, ask_first):
         self.ending, self.pay_first, self.ask_first = ending, pay_first, ask_first
         self._order(150, None)
         self._push(self.orders[0], PHONES[0], None)
 
     @rule(what=st.deferred(lambda: st.one_of(HAPPENINGS)))
-    def happens(self, what: tuple[str, dict[str, Any]]) -> None:
+    def happens(self, what):
         """One rule for all: of several, Hypothesis leaves out most, and most stories lack money."""
         name, how = what
         getattr(self, name)(**how)
 
     @may_happen(1)
-    def nothing(self) -> None:
+    def nothing(self):
         """What Hypothesis puts in the place of what does not matter."""
 
     @may_happen(2, amount=st.sampled_from((150, 1)), expires=st.sampled_from((None, 30, 1000)))
-    def order(self, amount: int, expires: int | None) -> None:
+    def order(self, amount, expires):
         if len(self.orders) < 6:
             self._order(amount, expires)
 
     @may_happen(
         4, which=ANY, phone=st.sampled_from((None, None, None, *PHONES)), key=KEYS, becomes=PUSHES
     )
-    def push(self, which: int, phone: str | None, key: str | None, becomes: Pushed) -> None:
+    def push(self, which, phone, key, becomes):
         """From a phone that others use too; or from a new one, when nothing stands in its way."""
         if phone is None:
             self.now.pass_(seconds=200)
@@ -165,9 +163,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self._lives_through(lambda: self._push(self._pick(self.orders, which), phone, key))
 
     @may_happen(4, which=ANY, pays=MOSTLY, told=st.integers(0, 2), zero=ZEROS, code=CODES)
-    def answer_a_prompt(
-        self, which: int, pays: bool, told: int, zero: object, code: object
-    ) -> None:
+    def answer_a_prompt(self, which, pays, told, zero, code):
         """The callback comes never, once or twice."""
         live = self._prompts(Fate.ON_THE_PHONE)
         if not live:
@@ -187,9 +183,7 @@ class MoneyMachine(RuleBasedStateMachine):
             )
 
     @may_happen(3, which=ANY, true=st.booleans(), decimal=st.booleans(), zero=ZEROS, code=CODES)
-    def tell_something_more(
-        self, which: int, true: bool, decimal: bool, zero: object, code: object
-    ) -> None:
+    def tell_something_more(self, which, true, decimal, zero, code):
         """Of money once more, or for the first time; of an end that may be none."""
         prompt = self._pick(self.world.prompts, which)
         if prompt.fate is Fate.PAID and true:
@@ -200,7 +194,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self._lives_through(lambda: self.world.tell_failure(prompt, code))
 
     @may_happen(2, which=ANY, wrong=st.sampled_from(WRONG), paid=ANY)
-    def tell_something_odd(self, which: int, wrong: object, paid: int) -> None:
+    def tell_something_odd(self, which, wrong, paid):
         prompt = self._pick(self.world.prompts, which)
         right = {"amount": prompt.amount, "receipt": prompt.receipt or "UKOFORGED1"}
         match wrong:
@@ -220,7 +214,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 self._replay(prompt, paid, wrong)
 
     @may_happen(2, which=ANY, amount=st.sampled_from((1, 151, 149.5)), pays=MOSTLY)
-    def tell_another_amount(self, which: int, amount: float, pays: bool) -> None:
+    def tell_another_amount(self, which, amount, pays):
         """Of a payment that was not told yet, or of a prompt that waits; then Daraja is asked."""
         live = self._prompts(Fate.ON_THE_PHONE)
         if not live:
@@ -240,9 +234,7 @@ class MoneyMachine(RuleBasedStateMachine):
         before=st.sampled_from((None, None, 1037, 2001)),
         mode=st.sampled_from((*[Queries.HONEST] * 3, *Queries)),
     )
-    def tell_of_money_faultily(
-        self, which: int, fault: str, before: int | None, mode: Queries
-    ) -> None:
+    def tell_of_money_faultily(self, which, fault, before, mode):
         """Never believed as it is; but once Daraja said paid, nobody may lose the receipt in it.
 
         And if Daraja does not say so, nobody may lose the claim.
@@ -264,14 +256,14 @@ class MoneyMachine(RuleBasedStateMachine):
         self.answer_questions(mode)
 
     @may_happen(3, seconds=TIMES, runs=st.booleans())
-    def let_time_pass(self, seconds: int, runs: bool) -> None:
+    def let_time_pass(self, seconds, runs):
         """What runs beside the requests has its turn, or nothing runs at all."""
         self.now.pass_(seconds=seconds)
         if runs:
             self._lives_through(self._background)
 
     @may_happen(2, hours=st.sampled_from((3, -3)), which=ANY, answered=st.booleans())
-    def the_clock_steps(self, hours: int, which: int, answered: bool) -> None:
+    def the_clock_steps(self, hours, which, answered):
         """Somebody sets it while a worker runs; a push may come before the next tick."""
         self.statements_left = None
         self._background()
@@ -281,21 +273,21 @@ class MoneyMachine(RuleBasedStateMachine):
         self._background()
 
     @may_happen(2, mode=st.sampled_from((*[Queries.HONEST] * 3, *Queries)))
-    def answer_questions(self, mode: Queries) -> None:
+    def answer_questions(self, mode):
         """From now on like that; and the first question about a push is asked after 15 seconds."""
         self.world.queries = mode
         self.now.pass_(seconds=15)
         self._lives_through(self._background)
 
     @may_happen(2, statements=st.integers(0, 20))
-    def be_killed_soon(self, statements: int) -> None:
+    def be_killed_soon(self, statements):
         """The process ends before that statement of whatever comes next."""
         self.statements_left = statements
 
     @may_happen(
         1, which=ANY, does=st.sampled_from(("poll", "poll", "type a code", "cancel", "guess"))
     )
-    def meddle(self, which: int, does: str) -> None:
+    def meddle(self, which, does):
         ids = list(self.books.transactions)
         match does:
             case "cancel":
@@ -311,7 +303,7 @@ class MoneyMachine(RuleBasedStateMachine):
     # -- what is always true ---------------------------------------------------------------------
 
     @invariant()
-    def every_promise_is_kept(self) -> None:
+    def every_promise_is_kept(self):
         self.sound = False
         found = self._accounts()
         broken = [*self.books.broken, *self.world.broken, *broken_orders(found)]
@@ -321,7 +313,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert not broken, "\n".join(broken)
         self.sound = True
 
-    def teardown(self) -> None:
+    def teardown(self):
         try:
             if self.sound:
                 self._end()
@@ -332,7 +324,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     # -- the end of the story --------------------------------------------------------------------
 
-    def _end(self) -> None:
+    def _end(self):
         self._restart()
         if self.pay_first:
             self._every_open_order_can_be_paid()
@@ -347,7 +339,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self._every_open_order_can_be_paid()
         self.every_promise_is_kept()
 
-    def _every_payment_is_told(self) -> None:
+    def _every_payment_is_told(self):
         """Honest evidence of all money at last: whatever was believed before, it is a success."""
         for prompt in list(self.world.payments.values()):
             self.world.tell_success(prompt, prompt.amount)
@@ -355,7 +347,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert each.row["status"] == "SUCCESS", "money that was told and is no success"
             assert each.row["receipt"], "a receipt that was told and not kept"
 
-    def _questions_find_the_money(self) -> None:
+    def _questions_find_the_money(self):
         """Daraja is honest from now on, and no callback ever comes."""
         self.world.queries = Queries.HONEST
         self._background()
@@ -372,7 +364,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert found or each.token not in asked_again, "nobody asked about a failure"
             assert found or each.row["needs_review"] or each.row["status"] == "FAILED"
 
-    def _silence_calls_a_person(self) -> None:
+    def _silence_calls_a_person(self):
         """Nothing is heard any more: what was not told a failure is looked at by a person."""
         self.world.queries = Queries.SILENT
         self._be_silent()
@@ -382,18 +374,18 @@ class MoneyMachine(RuleBasedStateMachine):
         unproven = [row for row in claimed if row["status"] != "SUCCESS"]
         assert all(row["needs_review"] for row in unproven), "a claim that nobody looks at"
 
-    def _be_silent(self) -> None:
+    def _be_silent(self):
         for seconds in SILENCE:
             self.now.pass_(seconds=seconds)
             while self._background():
                 self.now.pass_(seconds=12)
 
-    def _every_open_order_can_be_paid(self) -> None:
+    def _every_open_order_can_be_paid(self):
         self.world.queries, self.world.next_push = Queries.HONEST, Pushed.ACCEPTED
         for number, order_id in enumerate(self.orders):
             self._pay_as_told(order_id, f"07330000{number:02d}")
 
-    def _pay_as_told(self, order_id: str, phone: str) -> None:
+    def _pay_as_told(self, order_id, phone):
         """As a patient shopper does: waits as long as asked, tries again, pays."""
         for _try in range(6):
             if self._order_status(order_id) != "OPEN":
@@ -411,20 +403,20 @@ class MoneyMachine(RuleBasedStateMachine):
 
     # -- the application ---------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _start(self):
         self.app = _application(self.folder / "mpesa.sqlite", self.world, self.now)
         self.known: dict[str, int] = {}
         with self.app.app_context():
             event.listen(db.engine, "before_cursor_execute", self._before_statement)
             event.listen(db.engine.pool, "checkin", self.books.look)
 
-    def _stop(self) -> None:
+    def _stop(self):
         self.statements_left = None
         with self.app.app_context():
             db.session.remove()
             db.engine.dispose()
 
-    def _restart(self) -> None:
+    def _restart(self):
         """What was stored and not judged is judged as soon as the process is there again."""
         self._stop()
         self._start()
@@ -433,14 +425,14 @@ class MoneyMachine(RuleBasedStateMachine):
         left = [row for each in self._accounts() for row in each.evidence if not row["decisions"]]
         assert not left, "a callback that nobody judged"
 
-    def _before_statement(self, *_: object) -> None:
+    def _before_statement(self, *_):
         if self.statements_left == 0:
             self.statements_left = None
             raise Killed
         if self.statements_left:
             self.statements_left -= 1
 
-    def _lives_through(self, act: Callable[[], T]) -> T | None:
+    def _lives_through(self, act):
         """Do it; where the process is killed meanwhile, another one takes over."""
         self.sound = False
         try:
@@ -451,7 +443,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.sound = True
         return result
 
-    def _background(self) -> int:
+    def _background(self):
         """One turn of what runs beside the requests; returns how many questions were asked."""
         asked = 0
         with self.app.app_context():
@@ -468,7 +460,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self._the_clock_was_right()
         return asked
 
-    def _the_clock_was_right(self) -> None:
+    def _the_clock_was_right(self):
         for each in self._accounts():
             with_id = each.row["checkout_request_id"] is not None
             longest = timedelta(hours=72 if with_id else 1)
@@ -477,7 +469,7 @@ class MoneyMachine(RuleBasedStateMachine):
             over = each.age(self.now()) >= PROMPT_LIFE + LONGEST_PUSH
             assert not (over and each.row["is_open"]), "a prompt that blocks its line for ever"
 
-    def _ask(self, method: str, path: str, *, believed: bool = True, **more: Any) -> TestResponse:
+    def _ask(self, method, path, *, believed=True, **more):
         source = {"REMOTE_ADDR": LISTED if believed else UNLISTED}
         answer = self.app.test_client().open(path, method=method, environ_overrides=source, **more)
         assert 200 <= answer.status_code < 500, answer.text
@@ -485,7 +477,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     # -- what the rules do -------------------------------------------------------------------------
 
-    def _order(self, amount: int, expires: int | None) -> None:
+    def _order(self, amount, expires):
         ends = self.now() + timedelta(seconds=expires) if expires else None
         fields = order_fields(
             amount=amount,
@@ -498,7 +490,7 @@ class MoneyMachine(RuleBasedStateMachine):
         if answer is not None:
             self.orders.append(answer.get_json()["order_id"])
 
-    def _push(self, order_id: str, phone: str, key: str | None) -> TestResponse:
+    def _push(self, order_id, phone, key):
         headers = {"Idempotency-Key": key} if key else {}
         fields, before = {"order_id": order_id, "phone": phone}, len(self.world.prompts)
         answer = self._ask("POST", "/stk-push", json=fields, headers=headers)
@@ -508,21 +500,21 @@ class MoneyMachine(RuleBasedStateMachine):
             self._same_as_first(order_id, phone, key, answer)
         return answer
 
-    def _same_as_first(self, order_id: str, phone: str, key: str, answer: TestResponse) -> None:
+    def _same_as_first(self, order_id, phone, key, answer):
         got = (phone, answer.get_json()["transaction_id"], answer.status_code)
         assert self.keys.setdefault((order_id, key), got) == got, "a key with two answers"
 
-    def _poll(self, transaction_id: str) -> None:
+    def _poll(self, transaction_id):
         shown = self._ask("GET", f"/check-status?tx_id={transaction_id}").get_json()
         row = self.books.transactions[transaction_id]
         for name in ("status", "reason", "receipt", "seq"):
             assert shown[name] == row[name], f"a poll shows another {name}"
 
-    def _guess(self, token: str) -> None:
+    def _guess(self, token):
         answer = self._ask("POST", f"/callback/{token}", data=b"{}", believed=False)
         assert answer.status_code == 404
 
-    def _replay(self, prompt: Prompt, which: int, what: str) -> None:
+    def _replay(self, prompt, which, what):
         """Another payment's callback, or its receipt under our own name.
 
         Only what was heard before: whoever holds a token and Safaricom's address, and is first
@@ -539,44 +531,42 @@ class MoneyMachine(RuleBasedStateMachine):
         }
         self._tell_oddly(prompt, bodies[what]() + b"\t")
 
-    def _type_a_code(self, transaction_id: str) -> None:
+    def _type_a_code(self, transaction_id):
         self._note_oddity(transaction_id)
         self._ask("POST", "/sms-code", json={"tx_id": transaction_id, "code": "UKO1ABCDEF"})
 
-    def _knows_ids_of(self, prompt: Prompt) -> bool:
+    def _knows_ids_of(self, prompt):
         found = (each.row for each in self._accounts() if each.prompt is prompt)
         return any(row["merchant_request_id"] for row in found)
 
-    def _note_oddity(self, transaction_id: str) -> None:
+    def _note_oddity(self, transaction_id):
         for each in self._accounts():
             if each.row["id"] == transaction_id and each.prompt is not None:
                 each.prompt.odd = True
 
-    def _tell_oddly(
-        self, prompt: Prompt, body: bytes, *, believed: bool = False, source: str = LISTED
-    ) -> None:
+    def _tell_oddly(self, prompt, body, *, believed=False, source=LISTED):
         """A callback that must change nothing but the review, which it must ask for if it lies."""
         prompt.odd = True
         if not believed:
             self.world.unbelievable[prompt.token].add(body)
         self._lives_through(lambda: self._deliver(prompt, body, source))
 
-    def _deliver(self, prompt: Prompt, body: bytes, source: str = LISTED) -> None:
+    def _deliver(self, prompt, body, source=LISTED):
         answer = self._ask(
             "POST", f"/callback/{prompt.token}", data=body, believed=source == LISTED
         )
         assert answer.status_code == 200, answer.text
 
-    def _order_status(self, order_id: str) -> str:
+    def _order_status(self, order_id):
         answer = self._ask("GET", f"/api/orders/{order_id}", headers=API_KEY)
         status: str = answer.get_json()["status"]
         return status
 
-    def _accounts(self) -> list[Account]:
+    def _accounts(self):
         self.books.look()
         return accounts(self.books, self.world)
 
-    def _needless_reviews(self, account: Account) -> list[str]:
+    def _needless_reviews(self, account):
         """Nobody has to look where nothing odd was heard, or nobody would look where it counts."""
         row, prompt = account.row, account.prompt
         if prompt is None or prompt.odd or account.age(self.now()) >= timedelta(hours=1):
@@ -586,19 +576,19 @@ class MoneyMachine(RuleBasedStateMachine):
         usual = row["settles_order"] or row["status"] != "SUCCESS"
         return [f"a look at nothing: {row}"] if row["needs_review"] and usual else []
 
-    def _paid(self) -> list[Account]:
+    def _paid(self):
         return [each for each in self._accounts() if each.paid]
 
-    def _prompts(self, fate: Fate) -> list[Prompt]:
+    def _prompts(self, fate):
         return [each for each in self.world.prompts if each.fate is fate]
 
     @staticmethod
-    def _pick(among: list[T], which: int) -> T:
+    def _pick(among, which):
         """Counted from the newest."""
         return among[-1 - which % len(among)]
 
 
-def _application(file: Path, world: World | None = None, now: Clock | None = None) -> Flask:
+def _application(file, world=None, now=None):
     names = {
         "DATABASE_URL": f"sqlite:///{file}",
         "CALLBACK_ALLOWED_IPS": "196.201.212.0/24",
@@ -613,7 +603,7 @@ def _application(file: Path, world: World | None = None, now: Clock | None = Non
 
 
 @cache
-def _migrated() -> Path:
+def _migrated():
     """An empty database, made once; each story begins with a copy."""
     folder = Path(tempfile.mkdtemp(prefix="mpesa-money-", dir=_memory()))
     app = _application(folder / "mpesa.sqlite")
@@ -623,12 +613,12 @@ def _migrated() -> Path:
     return folder / "mpesa.sqlite"
 
 
-def _memory() -> str | None:
+def _memory():
     """Where files need no disk: every story writes hundreds of times."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
-def tell_stories(seed_: int, count_: int = 2) -> None:
+def tell_stories(seed_, count_=2):
     """Play some stories; the same seed tells the same ones.
 
     Hypothesis spends the first story of each run on nothing happening, and most later ones on
@@ -650,5 +640,5 @@ def tell_stories(seed_: int, count_: int = 2) -> None:
 
 # The same stories each time, so that `make test` tells of a change; `make soak` looks for new ones.
 @pytest.mark.parametrize("number", range(STORIES))
-def test_money_is_never_lost_nor_made_up(number: int) -> None:
+def test_money_is_never_lost_nor_made_up(number):
     tell_stories(number)

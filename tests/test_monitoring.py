@@ -17,7 +17,7 @@ NAME = re.compile(r"\b(?:mpesa|process)_[a-z_]+\b")
 
 
 @pytest.fixture
-def given(make_app) -> set[str]:
+def given(make_app):
     """Every sample's name in a scrape of an application that has everything."""
     app: Flask = make_app(METRICS_TOKEN="t", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     counters.mark("daraja_clock_skew_seconds", 0.0)
@@ -28,7 +28,7 @@ def given(make_app) -> set[str]:
     }
 
 
-def expressions() -> dict[str, str]:
+def expressions():
     """Where an expression stands, and the expression."""
     found = {"alerts.yml": "\n".join(re.findall(r"expr: (?:>-\n)?((?:.|\n)+?)\n +(?:for|labels):",
                                                 (RULES / "alerts.yml").read_text()))}  # fmt: skip

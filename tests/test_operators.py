@@ -5,33 +5,30 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import Result
-from flask import Flask
 from sqlalchemy import select
 
 from mpesa import operators
 from mpesa.models import Operator, db
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 
 PASSWORD = "correct horse battery"
 Flask_ = Callable[..., Result]
 
 
 @pytest.fixture
-def flask(app: Flask) -> Flask_:
+def flask(app):
     """Run a command in the application, with something on its standard input."""
     return lambda *arguments, typed="": app.test_cli_runner().invoke(args=arguments, input=typed)
 
 
-def names(app: Flask) -> list[str]:
+def names(app):
     with app.app_context():
         return list(db.session.scalars(select(Operator.name).order_by(Operator.name)))
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-def test_an_operator_is_added_with_a_password_from_standard_input(
-    app: Flask, flask: Flask_
-) -> None:
+@on_both
+def test_an_operator_is_added_with_a_password_from_standard_input(app, flask):
     result = flask("operators", "add", "Wanjiku", typed=f"{PASSWORD}\n")
 
     assert (result.exit_code, result.output) == (0, "added wanjiku\n")
@@ -41,7 +38,7 @@ def test_an_operator_is_added_with_a_password_from_standard_input(
         assert operators.log_in(session, "wanjiku", PASSWORD + " ", "192.0.2.1", now) is None
 
 
-def test_a_name_that_is_there_gets_a_new_password(app: Flask, flask: Flask_) -> None:
+def test_a_name_that_is_there_gets_a_new_password(app, flask):
     flask("operators", "add", "wanjiku", typed=PASSWORD)
 
     result = flask("operators", "add", "wanjiku", typed="another password")
@@ -63,9 +60,7 @@ def test_a_name_that_is_there_gets_a_new_password(app: Flask, flask: Flask_) -> 
         ("ŵanjiku", PASSWORD),
     ],
 )
-def test_a_name_or_password_that_cannot_be_used_adds_nobody(
-    app: Flask, flask: Flask_, name: str, typed: str
-) -> None:
+def test_a_name_or_password_that_cannot_be_used_adds_nobody(app, flask, name, typed):
     result = flask("operators", "add", name, typed=typed)
 
     assert result.exit_code == 1
@@ -73,8 +68,8 @@ def test_a_name_or_password_that_cannot_be_used_adds_nobody(
     assert names(app) == []
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-def test_an_operator_is_removed(app: Flask, flask: Flask_) -> None:
+@on_both
+def test_an_operator_is_removed(app, flask):
     for name in ("wanjiku", "otieno"):
         flask("operators", "add", name, typed=PASSWORD)
 
@@ -84,14 +79,14 @@ def test_an_operator_is_removed(app: Flask, flask: Flask_) -> None:
     assert names(app) == ["otieno"]
 
 
-def test_removing_nobody_says_so(flask: Flask_) -> None:
+def test_removing_nobody_says_so(flask):
     result = flask("operators", "remove", "nobody")
 
     assert result.exit_code == 1
     assert "there is no operator nobody" in result.output
 
 
-def test_the_list_shows_names_and_no_secret(app: Flask, flask: Flask_) -> None:
+def test_the_list_shows_names_and_no_secret(app, flask):
     flask("operators", "add", "wanjiku", typed=PASSWORD)
 
     result = flask("operators", "list")
@@ -99,7 +94,7 @@ def test_the_list_shows_names_and_no_secret(app: Flask, flask: Flask_) -> None:
     assert result.output == "wanjiku  added 2026-11-24 12:00:00 EAT  last login never\n"
 
 
-def test_the_list_as_json_has_times_as_the_api_has_them(app: Flask, flask: Flask_) -> None:
+def test_the_list_as_json_has_times_as_the_api_has_them(app, flask):
     flask("operators", "add", "wanjiku", typed=PASSWORD)
 
     told = json.loads(flask("operators", "list", "--json").output)
@@ -109,7 +104,7 @@ def test_the_list_as_json_has_times_as_the_api_has_them(app: Flask, flask: Flask
     ]
 
 
-def test_the_commands_print_no_password(flask: Flask_) -> None:
+def test_the_commands_print_no_password(flask):
     result = flask("operators", "add", "wanjiku", typed=PASSWORD)
 
     assert PASSWORD not in result.output

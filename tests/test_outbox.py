@@ -3,11 +3,10 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -19,37 +18,34 @@ from mpesa.models import Announcement, db
 from mpesa.outbox import Announced
 from mpesa.web.http import snapshot_reads
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk, ids_of
+from tests.conftest import on_both
 from tests.factories import SECOND_PAYER_MSISDN, failure_callback, success_callback
-from tests.fakes import Clock, FakeDaraja
-
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+from tests.shop import Shop, ids_of
 
 
 @pytest.fixture
-def elsewhere(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
+def elsewhere(app, clock, daraja):
     """Another process on the same database: what it announces is not heard here."""
-    return Desk(app, clock, daraja)
+    return Shop(app, clock, daraja)
 
 
-def changes(desk: Desk, since: datetime) -> list[str]:
+def changes(shop, since):
     """The transactions that one turn announces."""
     announced: list[Change] = []
-    outbox.run_once(desk.engine, since, announced.extend)
+    outbox.run_once(shop.engine, since, announced.extend)
     return ids_of(announced)
 
 
-def pay(desk: Desk, push: int = 1) -> None:
-    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
-    desk.callback(push, success_callback(*ids, receipt=f"UKO1ABCDE{push}"))
+def pay(shop, push=1):
+    ids = (shop.daraja.checkout_id(push), shop.daraja.merchant_id(push))
+    shop.callback(push, success_callback(*ids, receipt=f"UKO1ABCDE{push}"))
 
 
 # -- what is announced ---------------------------------------------------------------------------
 
 
 @on_both
-def test_a_change_of_another_process_is_announced(elsewhere: Desk, clock: Clock) -> None:
+def test_a_change_of_another_process_is_announced(elsewhere, clock):
     transaction = elsewhere.attempt()
     clock.pass_(seconds=20)
     looked_last = clock()
@@ -61,9 +57,7 @@ def test_a_change_of_another_process_is_announced(elsewhere: Desk, clock: Clock)
 
 @on_both
 @pytest.mark.parametrize("what", ["a question's answer", "a callback", "a cancellation"])
-def test_a_change_that_waited_long_for_its_lock_is_announced(
-    elsewhere: Desk, clock: Clock, what: str
-) -> None:
+def test_a_change_that_waited_long_for_its_lock_is_announced(elsewhere, clock, what):
     order = elsewhere.order()
     transaction = elsewhere.start(order).transaction_id
     changing: dict[str, Callable[[], object]] = {
@@ -89,7 +83,7 @@ def test_a_change_that_waited_long_for_its_lock_is_announced(
     assert changes(elsewhere, looked_last) == [transaction]
 
 
-def test_what_changed_before_is_left_alone(elsewhere: Desk, clock: Clock) -> None:
+def test_what_changed_before_is_left_alone(elsewhere, clock):
     elsewhere.attempt()
     pay(elsewhere)
     clock.pass_(seconds=11)
@@ -97,7 +91,7 @@ def test_what_changed_before_is_left_alone(elsewhere: Desk, clock: Clock) -> Non
     assert changes(elsewhere, clock()) == []
 
 
-def test_evidence_that_changed_nothing_announces_nothing(elsewhere: Desk, clock: Clock) -> None:
+def test_evidence_that_changed_nothing_announces_nothing(elsewhere, clock):
     elsewhere.attempt()
     pay(elsewhere)
     clock.pass_(seconds=60)
@@ -106,7 +100,7 @@ def test_evidence_that_changed_nothing_announces_nothing(elsewhere: Desk, clock:
     assert changes(elsewhere, clock()) == []
 
 
-def test_a_worker_whose_clock_is_behind_is_heard_too(elsewhere: Desk, clock: Clock) -> None:
+def test_a_worker_whose_clock_is_behind_is_heard_too(elsewhere, clock):
     transaction = elsewhere.attempt()
     pay(elsewhere)
 
@@ -114,7 +108,7 @@ def test_a_worker_whose_clock_is_behind_is_heard_too(elsewhere: Desk, clock: Clo
 
 
 @on_both
-def test_what_was_found_the_last_time_is_not_announced_again(elsewhere: Desk, clock: Clock) -> None:
+def test_what_was_found_the_last_time_is_not_announced_again(elsewhere, clock):
     first = elsewhere.attempt()
     second = elsewhere.attempt(SECOND_PAYER_MSISDN)
     known = outbox.run_once(elsewhere.engine, clock(), lambda _changes: None)
@@ -127,7 +121,7 @@ def test_what_was_found_the_last_time_is_not_announced_again(elsewhere: Desk, cl
     assert [(each.transaction_id, each.seq) for each in announced] == [(second, found[second])]
 
 
-def test_changes_are_announced_in_their_order(elsewhere: Desk, clock: Clock) -> None:
+def test_changes_are_announced_in_their_order(elsewhere, clock):
     first = elsewhere.attempt()
     second = elsewhere.attempt(SECOND_PAYER_MSISDN)
     clock.pass_(seconds=30)
@@ -138,9 +132,7 @@ def test_changes_are_announced_in_their_order(elsewhere: Desk, clock: Clock) -> 
     assert changes(elsewhere, clock()) == [second, first]
 
 
-def test_the_other_attempts_of_a_paid_order_are_announced_too(
-    elsewhere: Desk, clock: Clock
-) -> None:
+def test_the_other_attempts_of_a_paid_order_are_announced_too(elsewhere, clock):
     order = elsewhere.order()
     first = elsewhere.start(order).transaction_id
     ids = (elsewhere.daraja.checkout_id(1), elsewhere.daraja.merchant_id(1))
@@ -157,28 +149,26 @@ def test_the_other_attempts_of_a_paid_order_are_announced_too(
 
 
 @pytest.fixture
-def page(app: Flask) -> Callable[[str], Any]:
+def page(app):
     """Open a page's socket here; returns what it received since it was last asked."""
     with app.app_context():
         socketio = services().socketio
 
-    def opened(transaction_id: str) -> Callable[[], list[Any]]:
+    def opened(transaction_id):
         client = socketio.test_client(app, auth={"tx_id": transaction_id, "lang": "en"})
         return lambda: [event["args"][0] for event in client.get_received()]
 
     return opened
 
 
-def turn(app: Flask, since: datetime) -> None:
+def turn(app, since):
     """One turn of this process's outbox."""
     with app.app_context():
         outbox.run_once(db.engine, since, services().announce_here)
 
 
 @on_both
-def test_a_page_hears_of_another_processs_change_once(
-    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
-) -> None:
+def test_a_page_hears_of_another_processs_change_once(app, elsewhere, clock, page):
     received = page(elsewhere.attempt())
     received()
     pay(elsewhere)
@@ -189,9 +179,7 @@ def test_a_page_hears_of_another_processs_change_once(
     assert [each["status"] for each in received()] == ["SUCCESS"]
 
 
-def test_a_page_that_knows_it_already_hears_nothing(
-    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
-) -> None:
+def test_a_page_that_knows_it_already_hears_nothing(app, elsewhere, clock, page):
     transaction = elsewhere.attempt()
     pay(elsewhere)
     received = page(transaction)
@@ -203,9 +191,7 @@ def test_a_page_that_knows_it_already_hears_nothing(
     assert received() == []
 
 
-def test_of_two_changes_between_two_turns_a_page_hears_the_last(
-    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
-) -> None:
+def test_of_two_changes_between_two_turns_a_page_hears_the_last(app, elsewhere, clock, page):
     received = page(elsewhere.attempt())
     received()
     ids = (elsewhere.daraja.checkout_id(1), elsewhere.daraja.merchant_id(1))
@@ -219,12 +205,12 @@ def test_of_two_changes_between_two_turns_a_page_hears_the_last(
 
 @on_both
 def test_what_pages_have_heard_and_what_nobody_waits_for_is_not_read_again(
-    app: Flask,
-    elsewhere: Desk,
-    clock: Clock,
-    page: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    app,
+    elsewhere,
+    clock,
+    page,
+    monkeypatch,
+):
     page(elsewhere.attempt())
     elsewhere.attempt(SECOND_PAYER_MSISDN)
     pay(elsewhere)
@@ -237,9 +223,7 @@ def test_what_pages_have_heard_and_what_nobody_waits_for_is_not_read_again(
     assert read == []
 
 
-def test_anothers_page_hears_nothing(
-    app: Flask, elsewhere: Desk, clock: Clock, page: Callable[[str], Any]
-) -> None:
+def test_anothers_page_hears_nothing(app, elsewhere, clock, page):
     elsewhere.attempt()
     received = page(elsewhere.attempt(SECOND_PAYER_MSISDN))
     received()
@@ -253,19 +237,19 @@ def test_anothers_page_hears_nothing(
 # -- what is written down of it --------------------------------------------------------------------
 
 
-def announced(transaction_id: str, clock: Clock, count: int, most: int | None = None) -> Any:
+def announced(transaction_id, clock, count, most=None):
     """What one room was told, one `seq` after the other."""
     told = Announced(transaction_id, 0, "PENDING", "awaiting_pin", "OPEN", 1, clock())
     return deque((told._replace(seq=seq) for seq in range(1, count + 1)), most)
 
 
-def written(desk: Desk) -> list[int]:
-    with desk.sessions() as session:
+def written(shop):
+    with shop.sessions() as session:
         return [*session.scalars(select(Announcement.seq).order_by(Announcement.id))]
 
 
 @on_both
-def test_what_was_announced_is_written_down_in_its_order(elsewhere: Desk, clock: Clock) -> None:
+def test_what_was_announced_is_written_down_in_its_order(elsewhere, clock):
     waiting = announced(elsewhere.attempt(), clock, 120)
 
     with elsewhere.sessions() as session:
@@ -278,7 +262,7 @@ def test_what_was_announced_is_written_down_in_its_order(elsewhere: Desk, clock:
 
 
 @on_both
-def test_what_could_not_be_written_down_waits_in_its_order(elsewhere: Desk, clock: Clock) -> None:
+def test_what_could_not_be_written_down_waits_in_its_order(elsewhere, clock):
     waiting = announced(elsewhere.attempt(), clock, 3)
     before = list(waiting)
     waiting[1] = waiting[1]._replace(status=None)  # the database refuses
@@ -290,23 +274,23 @@ def test_what_could_not_be_written_down_waits_in_its_order(elsewhere: Desk, cloc
     assert written(elsewhere) == []
 
 
-def test_what_finds_no_room_any_more_is_the_oldest(elsewhere: Desk, clock: Clock) -> None:
+def test_what_finds_no_room_any_more_is_the_oldest(elsewhere, clock):
     transaction = elsewhere.attempt()
     waiting = announced(transaction, clock, 60, most=60)
     newer = announced(transaction, clock, 20)
 
     class Broken:
-        def __getattr__(self, _name: str) -> Any:
+        def __getattr__(self, _name):
             waiting.extend(newer)  # meanwhile
             raise OperationalError("INSERT", {}, Exception("gone"))
 
     with pytest.raises(OperationalError):
-        outbox.write_down(Broken(), waiting)  # type: ignore[arg-type]
+        outbox.write_down(Broken(), waiting)
 
     assert [each.seq for each in waiting] == [*range(21, 61), *range(1, 21)]
 
 
-def test_another_process_that_writes_is_not_waited_for(elsewhere: Desk, clock: Clock) -> None:
+def test_another_process_that_writes_is_not_waited_for(elsewhere, clock):
     waiting, sent = announced(elsewhere.attempt(), clock, 3), []
     with elsewhere.sessions() as other, writing(other), elsewhere.sessions() as session:
         event.listen(elsewhere.engine, "before_cursor_execute", lambda *args: sent.append(args[2]))

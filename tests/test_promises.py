@@ -5,32 +5,26 @@ import dataclasses
 import json
 import re
 import threading
-from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import redis
-from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from app import create_app
 from mpesa import inbox, ledger, turns
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.answers import Answer, read_push
-from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.live.admission import Rooms
 from mpesa.models import Transaction
 from mpesa.runtime import loops
 from mpesa.simulator.postman import post_callback
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk, ids_of
+from tests.conftest import on_both
 from tests.factories import (
     API_KEY,
     PAYER,
@@ -40,9 +34,8 @@ from tests.factories import (
     raw,
     success_callback,
 )
-from tests.fakes import Clock, FakeDaraja
 from tests.integration.steps import Page, started
-from tests.servers import Server
+from tests.shop import Shop, ids_of
 from tests.web.steps import problem, push, pushed, status_of
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +49,7 @@ SANDBOX = {
 }
 
 
-def new_order(client: FlaskClient) -> str:
+def new_order(client):
     answer = client.post("/api/orders", json=order_fields(), headers=API_KEY)
     order_id: str = answer.get_json()["order_id"]
     return order_id
@@ -65,27 +58,25 @@ def new_order(client: FlaskClient) -> str:
 # -- what a room is told -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-def test_what_a_room_is_told_can_be_read_by_everybody_already(
-    app: Flask, clock: Clock, daraja: FakeDaraja
-) -> None:
-    desk = Desk(app, clock, daraja)
-    desk.attempt()
+@on_both
+def test_what_a_room_is_told_can_be_read_by_everybody_already(app, clock, daraja):
+    shop = Shop(app, clock, daraja)
+    shop.attempt()
     read: list[str] = []
     needs = dataclasses.replace(
-        desk.inbox_needs(),
-        announce=lambda told: read.extend(desk.transaction(each).status for each in ids_of(told)),
+        shop.inbox_needs(),
+        announce=lambda told: read.extend(shop.transaction(each).status for each in ids_of(told)),
     )
 
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         inbox.receive(session, inbox.Arrival(daraja.token_of(1), body, "196.201.212.69"), needs)
 
     assert read == ["SUCCESS"]
 
 
 @pytest.mark.parametrize("field", ["room", "rooms", "transaction_id", "order_id"])
-def test_only_the_id_that_was_checked_chooses_the_room(server: Server, field: str) -> None:
+def test_only_the_id_that_was_checked_chooses_the_room(server, field):
     _, theirs = started(server)
     _, ours = started(server)
 
@@ -98,24 +89,22 @@ def test_only_the_id_that_was_checked_chooses_the_room(server: Server, field: st
 class Listening:
     """Stands in for the SocketIO object, with one page in the room of a transaction."""
 
-    def __init__(self, transaction_id: str) -> None:
+    def __init__(self, transaction_id):
         self.heard: list[int] = []
         self.server = self.manager = self
         self.rooms = {"/": {f"{transaction_id}:en": {}}}
 
-    def emit(self, event: str, snapshot: Snapshot, *, to: str) -> None:
+    def emit(self, event, snapshot, *, to):
         self.heard.append(snapshot["seq"])
 
 
-def test_a_room_is_told_nothing_twice_and_nothing_old(
-    app: Flask, clock: Clock, daraja: FakeDaraja
-) -> None:
-    desk = Desk(app, clock, daraja)
-    transaction_id = desk.attempt()
+def test_a_room_is_told_nothing_twice_and_nothing_old(app, clock, daraja):
+    shop = Shop(app, clock, daraja)
+    transaction_id = shop.attempt()
     page = Listening(transaction_id)
-    rooms = Rooms(page, clock)  # type: ignore[arg-type]
-    older = desk.snapshot(transaction_id)
-    desk.callback(1, success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
+    rooms = Rooms(page, clock)
+    older = shop.snapshot(transaction_id)
+    shop.callback(1, success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
 
     with app.test_request_context():
         rooms.announce([Change(transaction_id, older["seq"] + 1)] * 2)
@@ -124,38 +113,34 @@ def test_a_room_is_told_nothing_twice_and_nothing_old(
     assert page.heard == [older["seq"] + 1]
 
 
-def test_what_a_long_outage_left_unjudged_is_judged_when_it_is_over(
-    app: Flask, clock: Clock, daraja: FakeDaraja
-) -> None:
-    desk = Desk(app, clock, daraja)
-    transaction_id = desk.attempt()
+def test_what_a_long_outage_left_unjudged_is_judged_when_it_is_over(app, clock, daraja):
+    shop = Shop(app, clock, daraja)
+    transaction_id = shop.attempt()
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
     judge = loops._unjudged()
     with app.app_context():
         judge(services())
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         ledger.store(session, transaction_id, Raw(Kind.CALLBACK, body), clock)
 
     clock.pass_(hours=3)
     with app.app_context():
         judge(services())
 
-    assert desk.transaction(transaction_id).status == "SUCCESS"
+    assert shop.transaction(transaction_id).status == "SUCCESS"
 
 
-def test_a_code_typed_after_days_of_silence_is_still_asked_about(
-    app: Flask, clock: Clock, daraja: FakeDaraja
-) -> None:
-    desk = Desk(app, clock, daraja)
-    transaction_id = desk.attempt()
+def test_a_code_typed_after_days_of_silence_is_still_asked_about(app, clock, daraja):
+    shop = Shop(app, clock, daraja)
+    transaction_id = shop.attempt()
     clock.pass_(hours=73)
-    desk.tick()
-    with desk.sessions() as session:
-        inbox.take_code(session, transaction_id, "UKO1ABCDEF", desk.inbox_needs())
+    shop.tick()
+    with shop.sessions() as session:
+        inbox.take_code(session, transaction_id, "UKO1ABCDEF", shop.inbox_needs())
 
-    desk.tick()
+    shop.tick()
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         due = turns.most_urgent(session, clock())
     assert due is not None
     assert due.transaction_id == transaction_id
@@ -164,7 +149,7 @@ def test_a_code_typed_after_days_of_silence_is_still_asked_about(
 # -- limits --------------------------------------------------------------------------------------
 
 
-def test_an_address_over_its_limit_uses_up_no_line(make_app: Callable[..., Flask]) -> None:
+def test_an_address_over_its_limit_uses_up_no_line(make_app):
     settings = {"STK_PUSH_LIMIT_PER_IP": "1/minute", "STK_PUSH_LIMIT_PER_PHONE": "2/minute"}
     client = make_app(TRUSTED_PROXIES="1", **settings).test_client()
     forger, payer = ({"X-Forwarded-For": each} for each in ("198.51.100.7", "198.51.100.8"))
@@ -175,7 +160,7 @@ def test_an_address_over_its_limit_uses_up_no_line(make_app: Callable[..., Flask
     assert push(client, new_order(client), PAYER, headers=payer).status_code == 202
 
 
-def test_each_line_has_a_limit_of_its_own(make_app: Callable[..., Flask]) -> None:
+def test_each_line_has_a_limit_of_its_own(make_app):
     client = make_app(STK_PUSH_LIMIT_PER_PHONE="1/10minutes").test_client()
     pushed(client, new_order(client), PAYER)
 
@@ -183,7 +168,7 @@ def test_each_line_has_a_limit_of_its_own(make_app: Callable[..., Flask]) -> Non
 
 
 @pytest.mark.redis
-def test_redis_holds_no_phone_number(make_app: Callable[..., Flask], redis_url: str) -> None:
+def test_redis_holds_no_phone_number(make_app, redis_url):
     limit = {"STK_PUSH_LIMIT_PER_PHONE": "9/minute"}
     client = make_app(REDIS_URL=redis_url, **limit).test_client()
     pushed(client, new_order(client), PAYER)
@@ -195,9 +180,7 @@ def test_redis_holds_no_phone_number(make_app: Callable[..., Flask], redis_url: 
 
 
 @pytest.mark.redis
-def test_who_can_write_to_redis_stops_no_push(
-    make_app: Callable[..., Flask], redis_url: str
-) -> None:
+def test_who_can_write_to_redis_stops_no_push(make_app, redis_url):
     limit = {"STK_PUSH_LIMIT_PER_IP": "9/minute"}
     client = make_app(REDIS_URL=redis_url, **limit).test_client()
     pushed(client, new_order(client))
@@ -210,9 +193,7 @@ def test_who_can_write_to_redis_stops_no_push(
 
 
 @pytest.mark.redis
-def test_who_can_publish_on_redis_reaches_nobody(
-    make_app: Callable[..., Flask], redis_url: str
-) -> None:
+def test_who_can_publish_on_redis_reaches_nobody(make_app, redis_url):
     client = make_app(REDIS_URL=redis_url).test_client()
     transaction_id = pushed(client, new_order(client))["transaction_id"]
     stranger = redis.Redis.from_url(redis_url)
@@ -229,8 +210,8 @@ def test_who_can_publish_on_redis_reaches_nobody(
 # -- error texts ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-def test_sqlalchemy_adds_no_parameter_to_an_error(session: Session) -> None:
+@on_both
+def test_sqlalchemy_adds_no_parameter_to_an_error(session):
     with pytest.raises(DBAPIError) as raised:
         session.execute(text("SELECT :msisdn FROM nowhere"), {"msisdn": PAYER_MSISDN})
 
@@ -242,18 +223,18 @@ def test_sqlalchemy_adds_no_parameter_to_an_error(session: Session) -> None:
 # -- what Daraja calls its payments --------------------------------------------------------------
 
 
-def accepted(checkout_id: str) -> Answer:
+def accepted(checkout_id):
     fields = {"ResponseCode": "0", "MerchantRequestID": "m", "CheckoutRequestID": checkout_id}
     return Answer(200, json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("odd", ["w" * 65, "ws_CO_\x00", "ws_CO_\n1"], ids=repr)
-def test_an_id_that_no_column_could_hold_leaves_the_push_unconfirmed(odd: str) -> None:
+def test_an_id_that_no_column_could_hold_leaves_the_push_unconfirmed(odd):
     with pytest.raises(UnknownOutcome):
         read_push(accepted(odd))
 
 
-def test_the_longest_id_that_is_taken_fits_its_column() -> None:
+def test_the_longest_id_that_is_taken_fits_its_column():
     columns = Transaction.__table__.c
 
     taken = read_push(accepted("w" * 64)).checkout_request_id
@@ -265,24 +246,24 @@ def test_the_longest_id_that_is_taken_fits_its_column() -> None:
 # -- the simulator -------------------------------------------------------------------------------
 
 
-def test_outside_its_environment_the_simulator_is_not_there(tmp_path: Path) -> None:
+def test_outside_its_environment_the_simulator_is_not_there(tmp_path):
     app = create_app(make_settings(DATABASE_URL=f"sqlite:///{tmp_path}/x.sqlite", **SANDBOX))
 
     assert [rule for rule in app.url_map.iter_rules() if "simulator" in rule.rule] == []
     assert app.test_client().get("/simulator/", base_url=SANDBOX["PUBLIC_URL"]).status_code == 404
 
 
-def test_the_simulators_callback_follows_no_redirect() -> None:
+def test_the_simulators_callback_follows_no_redirect():
     asked: list[str] = []
 
     class Elsewhere(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+        def do_POST(self):
             asked.append(self.path)
             self.send_response(307)
             self.send_header("Location", "/inside")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_):
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
@@ -301,7 +282,7 @@ CODE = re.compile(r"`((?:mpesa|migrations|static|templates)/[\w/.]+|app\.py)(?::
 
 
 @cache
-def names_in(path: Path) -> frozenset[str]:
+def names_in(path):
     """Functions, classes and constants of a module; members with their class before them."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
@@ -311,7 +292,7 @@ def names_in(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def named_by(node: ast.stmt) -> set[str]:
+def named_by(node):
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}
     targets = node.targets if isinstance(node, ast.Assign) else []
@@ -320,20 +301,20 @@ def named_by(node: ast.stmt) -> set[str]:
     return {each.id for each in targets if isinstance(each, ast.Name)}
 
 
-def is_test(file: str, name: str) -> bool:
+def is_test(file, name):
     path = ROOT / file
     if path.suffix == ".mjs":
         return path.is_file() and f'"{name}"' in path.read_text()
     return path.is_file() and name.replace("::", ".") in names_in(path)
 
 
-def is_code(file: str, name: str) -> bool:
+def is_code(file, name):
     path = ROOT / file
     return path.exists() and (not name or name in names_in(path))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_test_that_a_document_names_exists(document: Path) -> None:
+def test_every_test_that_a_document_names_exists(document):
     named = TEST.findall(document.read_text())
 
     assert len(named) > 20
@@ -343,14 +324,14 @@ def test_every_test_that_a_document_names_exists(document: Path) -> None:
 @pytest.mark.parametrize(
     "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
 )
-def test_every_piece_of_code_that_a_document_names_exists(document: Path) -> None:
+def test_every_piece_of_code_that_a_document_names_exists(document):
     named = CODE.findall(document.read_text())
 
     assert len(named) > 20
     assert [f"{file}:{name}" for file, name in named if not is_code(file, name)] == []
 
 
-def test_every_promise_names_its_code_and_a_test() -> None:
+def test_every_promise_names_its_code_and_a_test():
     text = DOCUMENTS[0].read_text()
     promises = [line for line in text.splitlines() if re.match(r"\| [A-Z]", line)]
 
@@ -358,7 +339,7 @@ def test_every_promise_names_its_code_and_a_test() -> None:
     assert [line for line in promises if not (TEST.search(line) and CODE.search(line))] == []
 
 
-def test_every_answer_of_the_design_names_its_code_and_a_test() -> None:
+def test_every_answer_of_the_design_names_its_code_and_a_test():
     text = (ROOT / "docs" / "design.md").read_text()
     questions = [each for each in text.split("\n## ")[1:] if each.partition("\n")[0].endswith("?")]
 
@@ -366,7 +347,7 @@ def test_every_answer_of_the_design_names_its_code_and_a_test() -> None:
     assert [each for each in questions if not (TEST.search(each) and CODE.search(each))] == []
 
 
-def test_a_name_that_is_nowhere_is_noticed() -> None:
+def test_a_name_that_is_nowhere_is_noticed():
     assert not is_test("tests/test_promises.py", "test_that_nobody_wrote")
     assert not is_test("tests/test_nothing.py", "test_a_name_that_is_nowhere_is_noticed")
     assert not is_code("mpesa/ledger.py", "forget")

@@ -3,34 +3,26 @@
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 
 from mpesa import queries
-from mpesa.daraja import DarajaError, NoAnswer, NotSent, QueryAnswer, UnknownOutcome
+from mpesa.daraja import NoAnswer, NotSent, QueryAnswer, UnknownOutcome
 from mpesa.daraja_access import Access
 from mpesa.domain.result_codes import Reason
 from mpesa.queries import Question
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk, ids_of
+from tests.conftest import on_both
 from tests.factories import PAYER, SECOND_PAYER
-from tests.fakes import Clock, FakeDaraja
+from tests.fakes import FakeDaraja
+from tests.shop import ids_of
 from tests.web.steps import problem, push, pushed, status_of
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 MakeOrder = Callable[..., str]
 
 
-@pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
-
-
-def ask(desk: Desk, transaction_id: str, daraja: FakeDaraja | None = None) -> list[str]:
+def ask(shop, transaction_id, daraja=None):
     """Ask about the first push; returns the transactions that changed."""
-    question = Question(transaction_id, desk.daraja.checkout_id(1))
-    access = Access(daraja or desk.daraja, desk.budget, desk.now)
-    with desk.sessions() as session:
+    question = Question(transaction_id, shop.daraja.checkout_id(1))
+    access = Access(daraja or shop.daraja, shop.budget, shop.now)
+    with shop.sessions() as session:
         return ids_of(queries.ask(session, question, access))
 
 
@@ -38,17 +30,17 @@ def ask(desk: Desk, transaction_id: str, daraja: FakeDaraja | None = None) -> li
 
 
 @on_both
-def test_an_answer_is_kept_and_changes_the_transaction(desk: Desk, clock: Clock) -> None:
-    transaction = desk.attempt()
-    desk.daraja.query_answers.append("1032")
+def test_an_answer_is_kept_and_changes_the_transaction(shop, clock):
+    transaction = shop.attempt()
+    shop.daraja.query_answers.append("1032")
     clock.pass_(seconds=15)
 
-    changed = ask(desk, transaction)
+    changed = ask(shop, transaction)
 
-    kept = desk.evidence(transaction)[-1]
+    kept = shop.evidence(transaction)[-1]
     assert changed == [transaction]
     assert (kept.kind, kept.body) == ("query", b'{"asked": 1}')
-    assert desk.snapshot(transaction)["reason"] == "cancelled"
+    assert shop.snapshot(transaction)["reason"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -59,43 +51,41 @@ def test_an_answer_is_kept_and_changes_the_transaction(desk: Desk, clock: Clock)
         (UnknownOutcome("time was over"), b"time was over"),
     ],
 )
-def test_why_there_was_no_answer_is_kept(desk: Desk, error: DarajaError, body: bytes) -> None:
-    transaction = desk.attempt()
-    desk.daraja.query_answers.append(error)
+def test_why_there_was_no_answer_is_kept(shop, error, body):
+    transaction = shop.attempt()
+    shop.daraja.query_answers.append(error)
 
-    changed = ask(desk, transaction)
+    changed = ask(shop, transaction)
 
     assert changed == []
-    assert desk.evidence(transaction)[-1].body == body
-    assert desk.snapshot(transaction)["status"] == "PENDING"
+    assert shop.evidence(transaction)[-1].body == body
+    assert shop.snapshot(transaction)["status"] == "PENDING"
 
 
 @on_both
-def test_nothing_is_held_in_the_database_while_daraja_thinks(desk: Desk) -> None:
-    transaction = desk.attempt()
+def test_nothing_is_held_in_the_database_while_daraja_thinks(shop):
+    transaction = shop.attempt()
 
     class Slow(FakeDaraja):
-        def query(self, checkout_request_id: str, *, budget: float = 20.0) -> QueryAnswer:
-            desk.order()  # somebody else writes
+        def query(self, checkout_request_id, *, budget=20.0):
+            shop.order()  # somebody else writes
             return QueryAnswer("0", "", None, checkout_request_id, b"{}")
 
-    assert ask(desk, transaction, Slow()) == [transaction]
+    assert ask(shop, transaction, Slow()) == [transaction]
 
 
 # -- before the next prompt ------------------------------------------------------------------------
 
 
 @pytest.fixture
-def silent(client: FlaskClient, make_order: MakeOrder, clock: Clock) -> dict[str, str]:
+def silent(client, make_order, clock):
     """The snapshot of an attempt that nothing was heard of, and whose prompt is over."""
     snapshot: dict[str, str] = pushed(client, make_order())
     clock.pass_(seconds=181)
     return snapshot
 
 
-def test_money_that_daraja_knows_of_stops_the_second_prompt(
-    client: FlaskClient, silent: dict[str, str], daraja: FakeDaraja
-) -> None:
+def test_money_that_daraja_knows_of_stops_the_second_prompt(client, silent, daraja):
     daraja.query_answers.append("0")
 
     answer = push(client, silent["order_id"])
@@ -105,9 +95,7 @@ def test_money_that_daraja_knows_of_stops_the_second_prompt(
     assert status_of(client, silent["transaction_id"])["status"] == "SUCCESS"
 
 
-def test_money_that_daraja_knows_of_stops_another_phones_prompt_too(
-    client: FlaskClient, silent: dict[str, str], daraja: FakeDaraja
-) -> None:
+def test_money_that_daraja_knows_of_stops_another_phones_prompt_too(client, silent, daraja):
     daraja.query_answers.append("0")
 
     answer = push(client, silent["order_id"], SECOND_PAYER)
@@ -117,9 +105,7 @@ def test_money_that_daraja_knows_of_stops_another_phones_prompt_too(
 
 
 @pytest.mark.parametrize("code", ["1037", "1019", "17", "9999", "2028"])
-def test_a_failure_that_is_heard_only_now_makes_nobody_wait(
-    client: FlaskClient, silent: dict[str, str], daraja: FakeDaraja, code: str
-) -> None:
+def test_a_failure_that_is_heard_only_now_makes_nobody_wait(client, silent, daraja, code):
     daraja.query_answers.append(code)
 
     answer = push(client, silent["order_id"])
@@ -131,8 +117,8 @@ def test_a_failure_that_is_heard_only_now_makes_nobody_wait(
 
 @pytest.mark.parametrize("answer", ["4999", "7777", NoAnswer(), NotSent(Reason.SYSTEM_BUSY)])
 def test_no_answer_makes_nobody_wait_and_the_old_attempt_is_still_watched(
-    client: FlaskClient, silent: dict[str, str], daraja: FakeDaraja, answer: DarajaError | str
-) -> None:
+    client, silent, daraja, answer
+):
     daraja.query_answers.append(answer)
 
     started = push(client, silent["order_id"])
@@ -141,9 +127,7 @@ def test_no_answer_makes_nobody_wait_and_the_old_attempt_is_still_watched(
     assert status_of(client, silent["transaction_id"])["status"] == "PENDING"
 
 
-def test_without_a_budget_the_push_goes_on_unasked(
-    client: FlaskClient, make_order: MakeOrder, clock: Clock, daraja: FakeDaraja
-) -> None:
+def test_without_a_budget_the_push_goes_on_unasked(client, make_order, clock, daraja):
     orders = [make_order(), make_order()]
     for order, phone in zip(orders, (PAYER, SECOND_PAYER), strict=True):
         pushed(client, order, phone)
@@ -158,9 +142,7 @@ def test_without_a_budget_the_push_goes_on_unasked(
     assert daraja.queries == [daraja.checkout_id(1)]
 
 
-def test_an_attempt_that_has_no_id_is_not_asked_about(
-    client: FlaskClient, make_order: MakeOrder, clock: Clock, daraja: FakeDaraja
-) -> None:
+def test_an_attempt_that_has_no_id_is_not_asked_about(client, make_order, clock, daraja):
     daraja.answers.append(UnknownOutcome())
     order = make_order()
     pushed(client, order)
@@ -171,18 +153,18 @@ def test_an_attempt_that_has_no_id_is_not_asked_about(
     assert (answer.status_code, daraja.queries) == (202, [])
 
 
-def test_a_shopper_waits_five_seconds_for_the_answer_at_the_most(desk: Desk, clock: Clock) -> None:
+def test_a_shopper_waits_five_seconds_for_the_answer_at_the_most(shop, clock):
     patience = []
 
     class Watched(FakeDaraja):
-        def query(self, checkout_request_id: str, *, budget: float = 20.0) -> QueryAnswer:
+        def query(self, checkout_request_id, *, budget=20.0):
             patience.append(budget)
             return super().query(checkout_request_id, budget=budget)
 
-    desk.daraja = Watched()
-    order = desk.order()
-    desk.start(order)
+    shop.daraja = Watched()
+    order = shop.order()
+    shop.start(order)
     clock.pass_(seconds=181)
-    desk.start(order)
+    shop.start(order)
 
     assert patience == [5.0]

@@ -2,12 +2,9 @@
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
 
 from mpesa import ledger, retention, turns, webhooks
@@ -16,7 +13,6 @@ from mpesa.ledger import Kind, Raw
 from mpesa.models import EvidenceRow, IdempotencyKey, Transaction, WebhookMessage, db
 from mpesa.webhooks import Answered
 from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
 from tests.factories import (
     PAYER_MSISDN,
     RECEIPT,
@@ -24,274 +20,269 @@ from tests.factories import (
     failure_callback,
     success_callback,
 )
-from tests.fakes import Clock, FakeDaraja
+from tests.shop import Shop
 from tests.web.steps import status_of
 
 pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 AGE = timedelta(days=400)
 
 
-@pytest.fixture
-def desk(app: Flask, clock: Clock, daraja: FakeDaraja) -> Desk:
-    return Desk(app, clock, daraja)
+def pay(shop, push=1, receipt=RECEIPT):
+    ids = (shop.daraja.checkout_id(push), shop.daraja.merchant_id(push))
+    shop.callback(push, success_callback(*ids, receipt=receipt))
 
 
-def pay(desk: Desk, push: int = 1, receipt: str = RECEIPT) -> None:
-    ids = (desk.daraja.checkout_id(push), desk.daraja.merchant_id(push))
-    desk.callback(push, success_callback(*ids, receipt=receipt))
+def forget(shop, **more):
+    with shop.sessions() as session:
+        return retention.by_age(session, shop.now(), AGE, "cron", **more)
 
 
-def forget(desk: Desk, **more: Any) -> retention.Forgotten:
-    with desk.sessions() as session:
-        return retention.by_age(session, desk.now(), AGE, "cron", **more)
+def forget_line(shop, msisdn=PAYER_MSISDN, **more):
+    with shop.sessions() as session:
+        return retention.by_line(session, msisdn, shop.now(), "flask, amina", **more)
 
 
-def forget_line(desk: Desk, msisdn: str = PAYER_MSISDN, **more: Any) -> retention.Forgotten:
-    with desk.sessions() as session:
-        return retention.by_line(session, msisdn, desk.now(), "flask, amina", **more)
-
-
-def everything(desk: Desk) -> str:
+def everything(shop):
     """Every value of every table, as text."""
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         tables = db.metadata.sorted_tables
         rows = [session.execute(select(table)).all() for table in tables]
     values = [value for table in rows for row in table for value in row]
     return " ".join(value.decode() if isinstance(value, bytes) else str(value) for value in values)
 
 
-def test_number_ids_and_raw_messages_of_old_payments_go(desk: Desk) -> None:
-    transaction = desk.start(desk.order(), key="key-1", sender="mark-of-pusher").transaction_id
-    with desk.sessions() as session:
+def test_number_ids_and_raw_messages_of_old_payments_go(shop):
+    transaction = shop.start(shop.order(), key="key-1", sender="mark-of-pusher").transaction_id
+    with shop.sessions() as session:
         code = Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ", share="mark-of-typist")
-        ledger.record(session, transaction, CodeTyped(), code, desk.now)
-        turns.take(session, desk.budget, "mark-of-asker", desk.now(), is_old=False)
-    pay(desk)
-    desk.now.pass_(days=401)
+        ledger.record(session, transaction, CodeTyped(), code, shop.now)
+        turns.take(session, shop.budget, "mark-of-asker", shop.now(), is_old=False)
+    pay(shop)
+    shop.now.pass_(days=401)
 
-    done = forget(desk)
+    done = forget(shop)
 
-    kept = everything(desk)
+    kept = everything(shop)
     assert (done.transactions, done.messages, done.left) == (1, 3, 0)
     assert "mark-of" not in kept
     for gone in ("712345678", "ws_CO", "2654-4b64", "196.201.212.69", "UKO9ZZZZZZ", "key-1"):
         assert gone not in kept
 
 
-def test_sums_receipts_states_and_times_stay(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    before = desk.snapshot(transaction)
-    decided = [(each.status, each.reason, each.why) for each in desk.decisions(transaction)]
-    desk.now.pass_(days=401)
+def test_sums_receipts_states_and_times_stay(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    before = shop.snapshot(transaction)
+    decided = [(each.status, each.reason, each.why) for each in shop.decisions(transaction)]
+    shop.now.pass_(days=401)
 
-    forget(desk)
+    forget(shop)
 
-    after = desk.snapshot(transaction)
+    after = shop.snapshot(transaction)
     assert after == {**before, "phone": ""}
-    kept = [(each.status, each.reason, each.why) for each in desk.decisions(transaction)]
+    kept = [(each.status, each.reason, each.why) for each in shop.decisions(transaction)]
     assert kept[:-1] == decided
 
 
-def test_what_was_forgotten_says_so_by_whom_and_when(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    desk.now.pass_(days=401)
+def test_what_was_forgotten_says_so_by_whom_and_when(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    shop.now.pass_(days=401)
 
-    forget(desk)
+    forget(shop)
 
-    last = desk.evidence(transaction)[-1]
-    assert (last.kind, last.source, last.received_at) == ("forgotten", "cron", desk.now())
-    assert "forgotten_by_age: 400" in desk.decisions(transaction)[-1].why
+    last = shop.evidence(transaction)[-1]
+    assert (last.kind, last.source, last.received_at) == ("forgotten", "cron", shop.now())
+    assert "forgotten_by_age: 400" in shop.decisions(transaction)[-1].why
 
 
-def test_once_more_finds_nothing(desk: Desk) -> None:
-    desk.attempt()
-    pay(desk)
-    desk.now.pass_(days=401)
-    forget(desk)
-    rows = everything(desk)
+def test_once_more_finds_nothing(shop):
+    shop.attempt()
+    pay(shop)
+    shop.now.pass_(days=401)
+    forget(shop)
+    rows = everything(shop)
 
-    done = forget(desk)
+    done = forget(shop)
 
     assert (done.transactions, done.messages) == (0, 0)
-    assert everything(desk) == rows
+    assert everything(shop) == rows
 
 
-def test_a_dry_run_says_the_same_numbers_and_changes_nothing(desk: Desk) -> None:
-    desk.attempt()
-    pay(desk)
-    desk.now.pass_(days=401)
-    before = everything(desk)
+def test_a_dry_run_says_the_same_numbers_and_changes_nothing(shop):
+    shop.attempt()
+    pay(shop)
+    shop.now.pass_(days=401)
+    before = everything(shop)
 
-    said = forget(desk, dry_run=True)
+    said = forget(shop, dry_run=True)
 
-    assert everything(desk) == before
-    assert said == forget(desk)
+    assert everything(shop) == before
+    assert said == forget(shop)
 
 
-def test_what_is_young_stays(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    desk.now.pass_(days=399)
+def test_what_is_young_stays(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    shop.now.pass_(days=399)
 
-    assert forget(desk) == retention.Forgotten()
-    assert desk.transaction(transaction).msisdn == PAYER_MSISDN
+    assert forget(shop) == retention.Forgotten()
+    assert shop.transaction(transaction).msisdn == PAYER_MSISDN
 
 
 @pytest.mark.parametrize("case", ["pending", "needs review", "still asked about"])
-def test_what_may_still_change_or_waits_for_a_person_stays(desk: Desk, case: str) -> None:
-    transaction = desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
+def test_what_may_still_change_or_waits_for_a_person_stays(shop, case):
+    transaction = shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
     if case == "needs review":
-        desk.callback(1, failure_callback(*ids, "NEW_CODE"))
+        shop.callback(1, failure_callback(*ids, "NEW_CODE"))
     if case == "still asked about":
-        desk.callback(1, failure_callback(*ids, 1032))
-    desk.now.pass_(days=401)
+        shop.callback(1, failure_callback(*ids, 1032))
+    shop.now.pass_(days=401)
 
-    done = forget(desk)
+    done = forget(shop)
 
     assert (done.transactions, done.left) == (0, 1)
-    assert desk.transaction(transaction).msisdn == PAYER_MSISDN
+    assert shop.transaction(transaction).msisdn == PAYER_MSISDN
 
 
-def test_a_failure_that_nobody_asks_about_any_more_is_forgotten(desk: Desk) -> None:
-    transaction = desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, failure_callback(*ids, 2001))
-    desk.now.pass_(days=401)
+def test_a_failure_that_nobody_asks_about_any_more_is_forgotten(shop):
+    transaction = shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, failure_callback(*ids, 2001))
+    shop.now.pass_(days=401)
 
-    assert forget(desk).transactions == 1
-    assert desk.transaction(transaction).reason == "wrong_pin"
+    assert forget(shop).transactions == 1
+    assert shop.transaction(transaction).reason == "wrong_pin"
 
 
-def test_a_late_callback_is_kept_and_not_believed(desk: Desk) -> None:
-    transaction = desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, failure_callback(*ids, 2001))
-    desk.now.pass_(days=401)
-    forget(desk)
+def test_a_late_callback_is_kept_and_not_believed(shop):
+    transaction = shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, failure_callback(*ids, 2001))
+    shop.now.pass_(days=401)
+    forget(shop)
 
-    pay(desk)
+    pay(shop)
 
-    row = desk.transaction(transaction)
+    row = shop.transaction(transaction)
     assert (row.status, row.needs_review, row.receipt) == ("FAILED", True, None)
-    assert desk.evidence(transaction)[-1].kind == "callback"
+    assert shop.evidence(transaction)[-1].kind == "callback"
     assert row.checkout_request_id.startswith("forgotten:")
 
 
-def test_a_repeated_callback_of_a_forgotten_payment_changes_nothing(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    desk.now.pass_(days=401)
-    forget(desk)
+def test_a_repeated_callback_of_a_forgotten_payment_changes_nothing(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    shop.now.pass_(days=401)
+    forget(shop)
 
-    pay(desk)
+    pay(shop)
 
-    row = desk.transaction(transaction)
+    row = shop.transaction(transaction)
     assert (row.status, row.receipt) == ("SUCCESS", RECEIPT)
 
 
-def test_many_are_forgotten_each_with_an_id_of_its_own(desk: Desk) -> None:
+def test_many_are_forgotten_each_with_an_id_of_its_own(shop):
     for number in range(1, 6):
-        desk.attempt(f"25470000000{number}")
-        pay(desk, number, receipt=f"UKO1ABCDE{number}")
-    desk.now.pass_(days=401)
+        shop.attempt(f"25470000000{number}")
+        pay(shop, number, receipt=f"UKO1ABCDE{number}")
+    shop.now.pass_(days=401)
 
-    assert forget(desk).transactions == 5
+    assert forget(shop).transactions == 5
 
 
 # -- on request ----------------------------------------------------------------------------------
 
 
-def test_one_line_is_forgotten_on_request_and_no_other(desk: Desk) -> None:
-    own = desk.attempt()
-    pay(desk)
-    others = desk.attempt(SECOND_PAYER_MSISDN)
-    pay(desk, 2, receipt="UKO2ABCDEF")
+def test_one_line_is_forgotten_on_request_and_no_other(shop):
+    own = shop.attempt()
+    pay(shop)
+    others = shop.attempt(SECOND_PAYER_MSISDN)
+    pay(shop, 2, receipt="UKO2ABCDEF")
 
-    done = forget_line(desk)
+    done = forget_line(shop)
 
     assert done.transactions == 1
-    assert desk.transaction(own).msisdn is None
-    assert desk.transaction(others).msisdn == SECOND_PAYER_MSISDN
-    assert desk.evidence(own)[-1].source == "flask, amina"
+    assert shop.transaction(own).msisdn is None
+    assert shop.transaction(others).msisdn == SECOND_PAYER_MSISDN
+    assert shop.evidence(own)[-1].source == "flask, amina"
 
 
-def test_a_line_with_a_payment_that_may_still_change_is_refused_whole(desk: Desk) -> None:
-    paid = desk.attempt()
-    pay(desk)
-    waiting = desk.attempt()
+def test_a_line_with_a_payment_that_may_still_change_is_refused_whole(shop):
+    paid = shop.attempt()
+    pay(shop)
+    waiting = shop.attempt()
 
     with pytest.raises(retention.UnsettledLine) as refusal:
-        forget_line(desk)
+        forget_line(shop)
 
     assert refusal.value.transaction_ids == [waiting]
-    assert desk.transaction(paid).msisdn == PAYER_MSISDN
+    assert shop.transaction(paid).msisdn == PAYER_MSISDN
 
 
-def test_a_key_that_holds_the_hash_of_a_number_goes(desk: Desk) -> None:
-    desk.start(desk.order(), key="key-1")
-    pay(desk)
+def test_a_key_that_holds_the_hash_of_a_number_goes(shop):
+    shop.start(shop.order(), key="key-1")
+    pay(shop)
 
-    forget_line(desk)
+    forget_line(shop)
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
 
 
-def test_a_webhook_that_was_taken_loses_its_masked_number(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
+def test_a_webhook_that_was_taken_loses_its_masked_number(shop):
+    transaction = shop.attempt()
+    pay(shop)
     body = json.dumps({"type": "x", "data": {"phone": "0712•••678", "amount": 150}})
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         session.add(
             WebhookMessage(
                 id="w1", transaction_id=transaction, type="x", body=body, seq=2,
-                created_at=desk.now(), next_attempt_at=None, delivered_at=desk.now(),
+                created_at=shop.now(), next_attempt_at=None, delivered_at=shop.now(),
             )
         )  # fmt: skip
         session.commit()
 
-    forget_line(desk)
+    forget_line(shop)
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         told = json.loads(session.get_one(WebhookMessage, "w1").body)
     assert told["data"] == {"phone": "", "amount": 150}
 
 
 @pytest.fixture
-def telling(make_app: Callable[..., Flask], clock: Clock, daraja: FakeDaraja) -> Desk:
-    """A desk whose merchant has an endpoint; nothing is sent but by the tests."""
+def telling(make_app, clock, daraja):
+    """A shop whose merchant has an endpoint; nothing is sent but by the tests."""
     secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
-    return Desk(make_app(WEBHOOK_URL=HOOK, WEBHOOK_SECRET=secret), clock, daraja)
+    return Shop(make_app(WEBHOOK_URL=HOOK, WEBHOOK_SECRET=secret), clock, daraja)
 
 
 HOOK = "http://127.0.0.1:9/hook"
 
 
-def send(desk: Desk, *answers: int) -> None:
+def send(shop, *answers):
     """Send what is due; the merchant's server answers like this, and then 204."""
     coming = iter(answers)
     endpoint = webhooks.Endpoint(
         HOOK, ("whsec_" + base64.b64encode(b"k" * 32).decode(),),
-        lambda *_: Answered(next(coming, 204)), desk.now, lambda: 0.0,
+        lambda *_: Answered(next(coming, 204)), shop.now, lambda: 0.0,
     )  # fmt: skip
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         webhooks.run_until_idle(session, endpoint)
 
 
-def told_numbers(desk: Desk) -> list[str]:
+def told_numbers(shop):
     """The `phone` of each webhook."""
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         bodies = session.scalars(select(WebhookMessage.body)).all()
     return [json.loads(body)["data"]["phone"] for body in bodies]
 
 
 @pytest.mark.parametrize("forget_first", [forget_line, forget])
 def test_a_webhook_that_is_taken_after_the_forgetting_loses_its_number_with_the_next_run(
-    telling: Desk, forget_first: Callable[[Desk], retention.Forgotten]
-) -> None:
+    telling, forget_first
+):
     telling.attempt()
     pay(telling)
     if forget_first is forget:
@@ -308,7 +299,7 @@ def test_a_webhook_that_is_taken_after_the_forgetting_loses_its_number_with_the_
     assert forget(telling).transactions == 0
 
 
-def test_a_webhook_that_is_given_up_after_the_forgetting_loses_its_number(telling: Desk) -> None:
+def test_a_webhook_that_is_given_up_after_the_forgetting_loses_its_number(telling):
     telling.attempt()
     pay(telling)
     forget_line(telling)
@@ -321,7 +312,7 @@ def test_a_webhook_that_is_given_up_after_the_forgetting_loses_its_number(tellin
     assert told_numbers(telling) == [""]
 
 
-def test_what_is_told_of_a_forgotten_payment_is_found_once(telling: Desk) -> None:
+def test_what_is_told_of_a_forgotten_payment_is_found_once(telling):
     """It holds no number from the start."""
     transaction = telling.attempt()
     pay(telling)
@@ -337,82 +328,82 @@ def test_what_is_told_of_a_forgotten_payment_is_found_once(telling: Desk) -> Non
     assert forget(telling).transactions == 0
 
 
-def test_what_arrived_after_a_forgetting_on_request_goes_with_the_next_run(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    forget_line(desk)
-    pay(desk)
+def test_what_arrived_after_a_forgetting_on_request_goes_with_the_next_run(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    forget_line(shop)
+    pay(shop)
 
-    forget(desk)
+    forget(shop)
 
-    assert [each.body for each in desk.evidence(transaction)] == [b""] * 5
-    assert "712345678" not in everything(desk)
+    assert [each.body for each in shop.evidence(transaction)] == [b""] * 5
+    assert "712345678" not in everything(shop)
 
 
-def test_a_failure_of_these_days_keeps_its_number_for_late_money(desk: Desk) -> None:
-    transaction = desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, failure_callback(*ids, 2001))
+def test_a_failure_of_these_days_keeps_its_number_for_late_money(shop):
+    transaction = shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, failure_callback(*ids, 2001))
 
     with pytest.raises(retention.UnsettledLine):
-        forget_line(desk)
-    pay(desk)
+        forget_line(shop)
+    pay(shop)
 
-    assert desk.transaction(transaction).reason == "paid_late"
+    assert shop.transaction(transaction).reason == "paid_late"
 
 
-def test_a_callback_that_comes_again_after_all_was_forgotten_is_no_news(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    forget_line(desk)
+def test_a_callback_that_comes_again_after_all_was_forgotten_is_no_news(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    forget_line(shop)
 
-    pay(desk)
+    pay(shop)
 
-    row = desk.transaction(transaction)
+    row = shop.transaction(transaction)
     assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", RECEIPT, False)
 
 
-def test_what_arrives_after_all_was_forgotten_is_asked_by_nobody(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    forget_line(desk)
+def test_what_arrives_after_all_was_forgotten_is_asked_by_nobody(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    forget_line(shop)
 
-    desk.callback(1, {"what": "is this"})
+    shop.callback(1, {"what": "is this"})
 
-    row = desk.transaction(transaction)
+    row = shop.transaction(transaction)
     assert (row.next_ask_at, row.needs_review) == (None, True)
 
 
-def test_a_code_typed_after_the_receipt_keeps_nothing_from_being_forgotten(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
+def test_a_code_typed_after_the_receipt_keeps_nothing_from_being_forgotten(shop):
+    transaction = shop.attempt()
+    pay(shop)
     raw = Raw(Kind.SMS_CODE, b"UKO9ZZZZZZ")
-    with desk.sessions() as session:
-        ledger.record(session, transaction, CodeTyped(), raw, desk.now)
-    desk.now.pass_(days=401)
+    with shop.sessions() as session:
+        ledger.record(session, transaction, CodeTyped(), raw, shop.now)
+    shop.now.pass_(days=401)
 
-    assert forget(desk).transactions == 1
-    assert desk.transaction(transaction).next_ask_at is None
+    assert forget(shop).transactions == 1
+    assert shop.transaction(transaction).next_ask_at is None
 
 
-def test_a_callback_that_waits_for_its_judgement_is_kept_whole(desk: Desk) -> None:
-    transaction = desk.attempt()
-    ids = (desk.daraja.checkout_id(1), desk.daraja.merchant_id(1))
-    desk.callback(1, failure_callback(*ids, 2001))
-    with desk.sessions() as session:
-        ledger.store(session, transaction, Raw(Kind.CALLBACK, b"the money"), desk.now)
-    desk.now.pass_(days=401)
+def test_a_callback_that_waits_for_its_judgement_is_kept_whole(shop):
+    transaction = shop.attempt()
+    ids = (shop.daraja.checkout_id(1), shop.daraja.merchant_id(1))
+    shop.callback(1, failure_callback(*ids, 2001))
+    with shop.sessions() as session:
+        ledger.store(session, transaction, Raw(Kind.CALLBACK, b"the money"), shop.now)
+    shop.now.pass_(days=401)
 
-    assert forget(desk) == retention.Forgotten(left=1)
-    assert desk.evidence(transaction)[-1].body == b"the money"
+    assert forget(shop) == retention.Forgotten(left=1)
+    assert shop.evidence(transaction)[-1].body == b"the money"
 
 
 # -- the command, and what is shown afterwards ---------------------------------------------------
 
 
-def test_the_command_says_what_it_did_in_numbers(desk: Desk, app: Flask) -> None:
-    desk.attempt()
-    pay(desk)
+def test_the_command_says_what_it_did_in_numbers(shop, app):
+    shop.attempt()
+    pay(shop)
     flask = app.test_cli_runner().invoke
 
     would = flask(args=["transactions", "forget", "--phone", "0712 345 678", "--dry-run"])
@@ -424,8 +415,8 @@ def test_the_command_says_what_it_did_in_numbers(desk: Desk, app: Flask) -> None
     assert again.output == "forgot the payer of 0 transactions, and 0 raw messages\n"
 
 
-def test_the_command_refuses_a_line_with_an_open_attempt(desk: Desk, app: Flask) -> None:
-    desk.attempt()
+def test_the_command_refuses_a_line_with_an_open_attempt(shop, app):
+    shop.attempt()
 
     done = app.test_cli_runner().invoke(args=["transactions", "forget", "--phone", "0712345678"])
 
@@ -434,18 +425,18 @@ def test_the_command_refuses_a_line_with_an_open_attempt(desk: Desk, app: Flask)
 
 
 @pytest.mark.parametrize("phone", ["", "12", "+44 20 7946 0958"])
-def test_the_command_refuses_what_is_no_line(app: Flask, phone: str) -> None:
+def test_the_command_refuses_what_is_no_line(app, phone):
     done = app.test_cli_runner().invoke(args=["transactions", "forget", "--phone", phone])
 
     assert done.exit_code == 2
 
 
-def test_a_forgotten_payment_is_still_shown_everywhere(desk: Desk, app: Flask) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    forget_line(desk)
+def test_a_forgotten_payment_is_still_shown_everywhere(shop, app):
+    transaction = shop.attempt()
+    pay(shop)
+    forget_line(shop)
     client = app.test_client()
-    order = desk.snapshot(transaction)["order_id"]
+    order = shop.snapshot(transaction)["order_id"]
 
     pages = [client.get(f"/checkout/{order}"), client.get(f"/check-status?tx_id={transaction}")]
 
@@ -454,14 +445,12 @@ def test_a_forgotten_payment_is_still_shown_everywhere(desk: Desk, app: Flask) -
     assert RECEIPT in pages[0].text
 
 
-def test_a_client_that_keeps_the_number_is_not_told_that_nothing_changed(
-    desk: Desk, app: Flask
-) -> None:
-    transaction = desk.attempt()
-    pay(desk)
+def test_a_client_that_keeps_the_number_is_not_told_that_nothing_changed(shop, app):
+    transaction = shop.attempt()
+    pay(shop)
     address, client = f"/check-status?tx_id={transaction}", app.test_client()
     kept = client.get(address)
-    forget_line(desk)
+    forget_line(shop)
 
     asked_again = client.get(address, headers={"If-None-Match": kept.headers["ETag"]})
 
@@ -469,14 +458,14 @@ def test_a_client_that_keeps_the_number_is_not_told_that_nothing_changed(
     assert (asked_again.status_code, asked_again.get_json()["phone"]) == (200, "")
 
 
-def test_the_row_of_evidence_is_the_only_one_that_was_added(desk: Desk) -> None:
-    transaction = desk.attempt()
-    pay(desk)
-    before = len(desk.evidence(transaction))
+def test_the_row_of_evidence_is_the_only_one_that_was_added(shop):
+    transaction = shop.attempt()
+    pay(shop)
+    before = len(shop.evidence(transaction))
 
-    forget_line(desk)
+    forget_line(shop)
 
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         number = session.scalar(select(func.count()).select_from(EvidenceRow))
         assert session.scalar(select(func.count()).select_from(Transaction)) == 1
     assert number == before + 1

@@ -2,13 +2,11 @@
 
 import ast
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-from tests.seams import SEAMS, Seam, files_that_hold_them, parameters
+from tests.seams import SEAMS, files_that_hold_them, parameters
 from tests.servers import ROOT
 
 # Libraries whose classes are made for being extended by few, and whose insides are used.
@@ -28,7 +26,7 @@ def test_a_seam_is_where_the_server_looks_for_it(seam):
         pytest.fail(advice(seam, f"takes {parameters(found)} now, not {seam.takes}"))
 
 
-def advice(seam: Seam, moved: str) -> str:
+def advice(seam, moved):
     """What to do about a seam that moved."""
     return (
         f"{seam.place} {moved}. {seam.relied_on_by} needs it: {seam.why}. "
@@ -78,16 +76,16 @@ def test_nothing_of_a_watched_library_is_overridden_that_is_not_in_the_table():
 
 
 @cache
-def sources() -> list[tuple[Path, ast.Module]]:
+def sources():
     """Every file of the server's, parsed."""
     return [(path, ast.parse(path.read_text())) for path in sorted((ROOT / "mpesa").rglob("*.py"))]
 
 
-def is_private(name: str) -> bool:
+def is_private(name):
     return name.startswith("_") and not name.startswith("__")
 
 
-def defined(tree: ast.Module) -> Iterator[str]:
+def defined(tree):
     """The names that a file gives to something of its own."""
     for node in ast.walk(tree):
         match node:
@@ -99,7 +97,7 @@ def defined(tree: ast.Module) -> Iterator[str]:
                 yield name
 
 
-def extended(tree: ast.Module) -> Iterator[tuple[str, object, list[str]]]:
+def extended(tree):
     """Each watched class that is extended: its library, itself, and what its heir has instead."""
     places = dict(imported(tree))
     for node in ast.walk(tree):
@@ -122,7 +120,7 @@ def extended(tree: ast.Module) -> Iterator[tuple[str, object, list[str]]]:
                 yield library, pkgutil.resolve_name(whole), names
 
 
-def imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def imported(tree):
     """The names that a file imports, each with its full place."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

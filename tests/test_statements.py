@@ -1,20 +1,15 @@
 """What one whole payment costs the database, exactly, so that it cannot grow unnoticed."""
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import psycopg2
 import psycopg2.extensions
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from mpesa.models import db
 from tests.conftest import BOTH_DATABASES
 from tests.factories import PAYER, success_callback
-from tests.fakes import FakeDaraja
 
 pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 
@@ -22,25 +17,25 @@ pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=Tr
 class Meter:
     """Counts statements and commits since it was last read."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._counts: Counter[str] = Counter()
 
-    def statement(self, sent: str) -> None:
+    def statement(self, sent):
         """Count a round trip; its COMMIT may be sent along with it."""
         self._counts["statements"] += 1
         self._counts["commits"] += sent.rstrip().endswith("COMMIT")
 
-    def commit(self, *_: object) -> None:
+    def commit(self, *_):
         self._counts["commits"] += 1
 
-    def read(self) -> tuple[int, int]:
+    def read(self):
         """(statements, commits)"""
         counts, self._counts = self._counts, Counter()
         return counts["statements"], counts["commits"]
 
 
 @pytest.fixture
-def meter(app: Flask) -> Meter:
+def meter(app):
     """A meter on the application's database."""
     with app.app_context():
         engine = db.engine
@@ -53,26 +48,26 @@ def meter(app: Flask) -> Meter:
     return counted
 
 
-def _counting_cursors(count: Callable[[str], None]) -> Callable[..., None]:
+def _counting_cursors(count):
     """Counts below SQLAlchemy, which some statements go past."""
 
     class Cursor(psycopg2.extensions.cursor):
-        def execute(self, statement: Any, values: Any = None) -> None:
+        def execute(self, statement, values=None):
             text = statement.decode() if isinstance(statement, bytes) else statement
             if text != "SELECT 1":  # whether a connection that rested still stands
                 count(text)
             super().execute(statement, values)
 
-    def checked_out(connection: Any, *_: object) -> None:
+    def checked_out(connection, *_):
         connection.cursor_factory = Cursor
 
     return checked_out
 
 
-def _without_begin(count: Callable[[str], None]) -> Callable[..., None]:
+def _without_begin(count):
     """SQLite's BEGIN is a statement of ours as well; PostgreSQL's is the driver's."""
 
-    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+    def listen(connection, cursor, statement, *rest):
         if statement not in ("BEGIN", "BEGIN IMMEDIATE"):
             count(statement)
 
@@ -80,12 +75,12 @@ def _without_begin(count: Callable[[str], None]) -> Callable[..., None]:
 
 
 def test_a_whole_payment_costs_this_many_statements_and_commits(
-    client: FlaskClient,
-    make_order: Callable[..., str],
-    daraja: FakeDaraja,
-    meter: Meter,
-    database_url: str,
-) -> None:
+    client,
+    make_order,
+    daraja,
+    meter,
+    database_url,
+):
     order = make_order()
     meter.read()
 
@@ -109,12 +104,12 @@ def test_a_whole_payment_costs_this_many_statements_and_commits(
 
 
 def test_a_repeated_callback_changes_no_row(
-    client: FlaskClient,
-    make_order: Callable[..., str],
-    daraja: FakeDaraja,
-    meter: Meter,
-    database_url: str,
-) -> None:
+    client,
+    make_order,
+    daraja,
+    meter,
+    database_url,
+):
     client.post("/stk-push", json={"order_id": make_order(), "phone": PAYER})
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
@@ -126,5 +121,5 @@ def test_a_repeated_callback_changes_no_row(
     assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (3, 1))
 
 
-def _on_postgresql(database_url: str) -> bool:
+def _on_postgresql(database_url):
     return database_url.startswith("postgresql")

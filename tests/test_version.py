@@ -4,12 +4,10 @@ import platform
 import re
 import tomllib
 
-from flask import Flask
-
 from mpesa import __version__
 from mpesa.web.merchant.openapi import document
 from tests.factories import make_settings
-from tests.servers import ROOT, Server, running, wait_until
+from tests.servers import ROOT, running, wait_until
 
 
 def test_the_package_list_names_the_programs_version():
@@ -36,7 +34,7 @@ def test_the_openapi_document_names_it():
     assert document(make_settings())["info"]["version"] == __version__
 
 
-def test_the_health_answer_names_it(app: Flask):
+def test_the_health_answer_names_it(app):
     assert app.test_client().get("/healthz").get_json()["version"] == __version__
 
 
@@ -51,7 +49,7 @@ def test_the_metrics_name_it_beside_pythons(make_app):
     assert built.endswith("} 1.0")
 
 
-def test_the_command_prints_it_first(app: Flask):
+def test_the_command_prints_it_first(app):
     printed = app.test_cli_runner().invoke(args=["version"]).output
 
     assert printed.splitlines()[0] == f"mpesa-checkout {__version__}"
@@ -66,5 +64,5 @@ def test_a_servers_log_begins_with_it(tmp_path):
     assert f"version {__version__} starts" in first
 
 
-def first_line_of(server: Server) -> str:
+def first_line_of(server):
     return server.log.read_text().splitlines()[0]

@@ -3,7 +3,6 @@
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,38 +17,37 @@ from mpesa.models import db
 from mpesa.runtime import database
 from mpesa.vitals import Database
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.servers import Postgres, free_port, running
 from tests.web.console.steps import logged_in
 from tests.web.steps import problem, pushed
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
 TOKEN = {"METRICS_TOKEN": "t"}
 
 
-def stands(app: Flask) -> Database:
+def stands(app):
     with app.app_context():
         return vitals.database(db.engine)
 
 
-def metrics(app: Flask) -> dict[str, float]:
+def metrics(app):
     page = app.test_client().get("/metrics", headers={"Authorization": "Bearer t"}).text
     lines = [line.split() for line in page.splitlines() if line.startswith("mpesa_database_")]
     return {name: float(value) for name, value in lines}
 
 
-def findings(app: Flask) -> dict[str, examination.Finding]:
+def findings(app):
     with app.app_context():
         return {each.what: each for each in examination.examine(services())}
 
 
-def order_status(client) -> int:
+def order_status(client):
     return client.post("/api/orders", json=order_fields(), headers=API_KEY).status_code
 
 
-def only_read(app: Flask) -> None:
+def only_read(app):
     """From now on sessions may only read, as on a managed server whose disk is full."""
     with app.app_context():
         statement = (
@@ -61,10 +59,10 @@ def only_read(app: Flask) -> None:
 
 
 @pytest.fixture
-def read_only(make_app) -> Callable[..., Flask]:
+def read_only(make_app):
     """An application on PostgreSQL whose sessions may only read."""
 
-    def make(**named: str) -> Flask:
+    def make(**named):
         app: Flask = make_app(**named)
         only_read(app)
         return app
@@ -156,7 +154,7 @@ def test_every_state_but_the_good_one_says_what_to_do():
 
 
 @pytest.fixture
-def standby() -> Iterator[Postgres]:
+def standby():
     """A cluster of our own, which begins as a primary."""
     folder = Path(tempfile.mkdtemp(prefix="mpesa-pg-"))
     made = Postgres(folder).create()
@@ -166,7 +164,7 @@ def standby() -> Iterator[Postgres]:
 
 
 @pytest.mark.postgres
-def test_a_standby_is_named_and_taken_at_once_when_it_is_promoted(standby: Postgres) -> None:
+def test_a_standby_is_named_and_taken_at_once_when_it_is_promoted(standby):
     address = standby.new_database()
     app = create_app(make_settings(DATABASE_URL=address))
     with app.app_context():
@@ -191,7 +189,7 @@ def test_a_standby_is_named_and_taken_at_once_when_it_is_promoted(standby: Postg
 # -- SQLite on a full disk -----------------------------------------------------------------------
 
 
-def test_a_full_disk_under_sqlite_is_named_and_over_when_there_is_room(tmp_path) -> None:
+def test_a_full_disk_under_sqlite_is_named_and_over_when_there_is_room(tmp_path):
     with running(tmp_path, METRICS_TOKEN="t") as server:
         assert server.get("/readyz").status_code == 200
         process = server.process
@@ -215,7 +213,7 @@ def test_a_full_disk_under_sqlite_is_named_and_over_when_there_is_room(tmp_path)
         assert answer.status_code == 201
 
 
-def test_another_process_that_writes_just_now_is_nothing_wrong(app) -> None:
+def test_another_process_that_writes_just_now_is_nothing_wrong(app):
     with app.app_context(), db.engine.connect() as connection:
         writer = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         writer.execute(text("SELECT 1"))
@@ -223,7 +221,7 @@ def test_another_process_that_writes_just_now_is_nothing_wrong(app) -> None:
         assert vitals.database(db.engine) is Database.WELL
 
 
-def test_a_file_that_may_only_be_read_is_named(app) -> None:
+def test_a_file_that_may_only_be_read_is_named(app):
     with app.app_context():
         db.engine.dispose()
         with db.engine.connect() as connection:
@@ -237,14 +235,14 @@ def test_a_file_that_may_only_be_read_is_named(app) -> None:
 # -- Redis and what waits ------------------------------------------------------------------------
 
 
-def test_redis_that_is_away_is_named() -> None:
+def test_redis_that_is_away_is_named():
     seen = vitals.redis(f"redis://127.0.0.1:{free_port()}/0")
 
     assert (seen.answers, seen.listening, seen.failure) == (False, None, "ConnectionError")
 
 
 @pytest.mark.redis
-def test_redis_that_is_there_tells_who_listens(redis_url) -> None:
+def test_redis_that_is_there_tells_who_listens(redis_url):
     assert vitals.redis(redis_url) == vitals.Redis(0)
 
 

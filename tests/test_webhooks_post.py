@@ -4,15 +4,13 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mpesa.webhooks import Answered, Failure, Post, Unanswered
-from mpesa.webhooks.post import Outcome
 from tests import receiver as merchant
-from tests.receiver import Receiver, receiving
+from tests.receiver import receiving
 from tests.servers import free_port
 
 # Seconds; long enough for an answer on a busy machine, short enough to wait for.
@@ -22,16 +20,16 @@ SLACK = 1.5
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver():
     with receiving() as started:
         yield started
 
 
-def post(url: str, limit: float = LIMIT, tls: ssl.SSLContext | None = None) -> Outcome:
+def post(url, limit=LIMIT, tls=None):
     return Post(url, limit, tls)(b'{"a":1}', {"webhook-id": "msg_1"})
 
 
-def test_body_and_headers_arrive_as_they_are(receiver: Receiver) -> None:
+def test_body_and_headers_arrive_as_they_are(receiver):
     outcome = post(receiver.url)
 
     (got,) = receiver.got
@@ -39,33 +37,33 @@ def test_body_and_headers_arrive_as_they_are(receiver: Receiver) -> None:
     assert (got.path, got.body, got.headers["webhook-id"]) == ("/hook", b'{"a":1}', "msg_1")
 
 
-def test_a_query_and_a_slash_in_the_address_are_kept(receiver: Receiver) -> None:
+def test_a_query_and_a_slash_in_the_address_are_kept(receiver):
     post(f"{receiver.url}/deep/?key=1")
 
     assert receiver.got[0].path == "/hook/deep/?key=1"
 
 
-def test_a_password_in_the_address_becomes_basic_authentication(receiver: Receiver) -> None:
+def test_a_password_in_the_address_becomes_basic_authentication(receiver):
     post(receiver.url.replace("http://", "http://shop:hunter2@"))
 
     assert receiver.got[0].headers["authorization"] == "Basic c2hvcDpodW50ZXIy"
 
 
 @pytest.mark.parametrize("status", [200, 201, 299, 400, 404, 410, 429, 500, 503])
-def test_the_status_is_the_outcome(receiver: Receiver, status: int) -> None:
+def test_the_status_is_the_outcome(receiver, status):
     receiver.usual = merchant.reply(status, b"<h1>so it is</h1>", Content_Type="text/html")
 
     assert post(receiver.url) == Answered(status)
 
 
-def test_the_pause_that_is_asked_for_is_handed_on(receiver: Receiver) -> None:
+def test_the_pause_that_is_asked_for_is_handed_on(receiver):
     receiver.usual = merchant.reply(429, Retry_After="120")
 
     assert post(receiver.url) == Answered(429, "120")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
+def test_a_redirect_is_not_followed(receiver, status):
     receiver.usual = merchant.reply(status, Location=receiver.url)
 
     outcome = post(receiver.url)
@@ -75,9 +73,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
 
 
 @pytest.mark.parametrize("answer", [merchant.hang, merchant.drip])
-def test_an_answer_that_never_comes_ends_with_the_time(
-    receiver: Receiver, answer: merchant.Answer
-) -> None:
+def test_an_answer_that_never_comes_ends_with_the_time(receiver, answer):
     receiver.usual = answer
     started = time.monotonic()
 
@@ -87,7 +83,7 @@ def test_an_answer_that_never_comes_ends_with_the_time(
     assert LIMIT <= time.monotonic() - started < LIMIT + SLACK
 
 
-def test_what_dripped_for_ever_leaves_no_thread_behind(receiver: Receiver) -> None:
+def test_what_dripped_for_ever_leaves_no_thread_behind(receiver):
     receiver.usual = merchant.drip
     before = set(threading.enumerate())
 
@@ -100,29 +96,29 @@ def test_what_dripped_for_ever_leaves_no_thread_behind(receiver: Receiver) -> No
 
 
 @pytest.mark.parametrize("answer", [merchant.drip_body, merchant.flood])
-def test_a_body_without_end_is_not_waited_for(receiver: Receiver, answer: merchant.Answer) -> None:
+def test_a_body_without_end_is_not_waited_for(receiver, answer):
     receiver.usual = answer
 
     assert post(receiver.url, limit=10) == Answered(200)
 
 
 @pytest.mark.parametrize("answer", [merchant.reset, merchant.babble])
-def test_a_connection_that_breaks_is_named(receiver: Receiver, answer: merchant.Answer) -> None:
+def test_a_connection_that_breaks_is_named(receiver, answer):
     receiver.usual = answer
 
     assert post(receiver.url) == Unanswered(Failure.BROKEN)
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_a_server_that_is_not_there_is_named():
     assert post(f"http://127.0.0.1:{free_port()}/hook") == Unanswered(Failure.UNREACHABLE)
 
 
-def test_a_host_that_has_no_address_is_named() -> None:
+def test_a_host_that_has_no_address_is_named():
     assert post("http://shop.invalid/hook", 5) == Unanswered(Failure.UNREACHABLE)
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate(tmp_path_factory):
     """A certificate that no authority signed, with its key."""
     pem = tmp_path_factory.mktemp("tls") / "merchant.pem"
     command = (
@@ -135,36 +131,34 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def https(certificate: Path) -> Iterator[Receiver]:
+def https(certificate):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     with receiving(tls) as started:
         yield started
 
 
-def test_https_goes_to_whom_the_authorities_vouch_for(https: Receiver, certificate: Path) -> None:
+def test_https_goes_to_whom_the_authorities_vouch_for(https, certificate):
     trusted = ssl.create_default_context(cafile=str(certificate))
     address = https.url.replace("http:", "https:")
 
     assert post(address, 5, trusted) == Answered(204)
 
 
-def test_a_certificate_of_nobody_is_refused(https: Receiver) -> None:
+def test_a_certificate_of_nobody_is_refused(https):
     address = https.url.replace("http:", "https:")
 
     assert post(address, 5) == Unanswered(Failure.TLS_FAILED)
     assert https.got == []
 
 
-def test_https_to_a_server_without_it_is_refused(receiver: Receiver) -> None:
+def test_https_to_a_server_without_it_is_refused(receiver):
     address = receiver.url.replace("http:", "https:")
 
     assert post(address, 5) == Unanswered(Failure.TLS_FAILED)
 
 
-def test_proxies_and_passwords_of_the_environment_are_left_alone(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_proxies_and_passwords_of_the_environment_are_left_alone(receiver, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login us password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))

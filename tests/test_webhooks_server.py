@@ -3,8 +3,6 @@
 import base64
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,8 @@ from standardwebhooks import Webhook
 
 from tests import receiver as merchant
 from tests.factories import API_KEY, PAYER, PAYER_MSISDN, order_fields
-from tests.receiver import Receiver, receiving
-from tests.servers import PATIENCE, Server, running, wait_until
+from tests.receiver import receiving
+from tests.servers import PATIENCE, running, wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 # A request that waited for the merchant's server would take 15 s or more; without, far less than
@@ -24,13 +22,13 @@ AT_ONCE = 5.0
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver():
     with receiving() as started:
         yield started
 
 
 @pytest.fixture(params=["eventlet", "gevent"])
-def server(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Iterator[Server]:
+def server(request, tmp_path, receiver):
     """Our server on each async server, which tells the receiver."""
     named = {"WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": SECRET, "ASYNC_MODE": request.param}
     with running(tmp_path, **named) as started:
@@ -39,7 +37,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -
         yield started
 
 
-def pay(server: Server) -> dict[str, Any]:
+def pay(server):
     """A payer pays; returns the snapshot once it says so."""
     order = server.post("/api/orders", json=order_fields(), headers=API_KEY).json()
     pushed = server.post("/stk-push", json={"order_id": order["order_id"], "phone": PAYER}).json()
@@ -49,7 +47,7 @@ def pay(server: Server) -> dict[str, Any]:
     return snapshot
 
 
-def time_passes(server: Server, seconds: int) -> None:
+def time_passes(server, seconds):
     """Move what is waited for back; the server cannot tell that from waiting."""
     engine = create_engine(server.environment["DATABASE_URL"])
     moved = ", ".join(
@@ -61,9 +59,7 @@ def time_passes(server: Server, seconds: int) -> None:
     engine.dispose()
 
 
-def test_a_killed_server_sends_again_what_it_could_not_write_down(
-    server: Server, receiver: Receiver
-) -> None:
+def test_a_killed_server_sends_again_what_it_could_not_write_down(server, receiver):
     receiver.answers.append(merchant.hang)
     paid = pay(server)
     wait_until(lambda: receiver.got, server.why, 10)
@@ -78,9 +74,7 @@ def test_a_killed_server_sends_again_what_it_could_not_write_down(
     assert len(set(receiver.ids())) == 1
 
 
-def test_a_merchants_server_that_hangs_delays_neither_payments_nor_the_end(
-    server: Server, receiver: Receiver
-) -> None:
+def test_a_merchants_server_that_hangs_delays_neither_payments_nor_the_end(server, receiver):
     receiver.usual = merchant.hang
     started = time.monotonic()
     for _ in range(3):

@@ -1,14 +1,12 @@
 """Moving windows count what was lately, forget what is over, and give back what was taken back."""
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import redis
 
 from mpesa.config import Rate
-from mpesa.windows import Full, InMemory, InRedis, Windows
+from mpesa.windows import Full, InMemory, InRedis
 
 THREE_A_MINUTE = Rate(3, 60)
 
@@ -16,36 +14,36 @@ THREE_A_MINUTE = Rate(3, 60)
 class Seconds:
     """A clock that never steps back by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.time = 1000.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.time
 
 
 @pytest.fixture
-def seconds() -> Seconds:
+def seconds():
     return Seconds()
 
 
 @pytest.fixture
-def memory(seconds: Seconds) -> InMemory:
+def memory(seconds):
     return InMemory(seconds)
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def windows(request: pytest.FixtureRequest) -> Iterator[Windows]:
+def windows(request):
     if request.param == "memory":
         yield InMemory()
     else:
         yield InRedis(request.getfixturevalue("redis_url"))
 
 
-def calls_during(work: Callable[[], Any]) -> int:
+def calls_during(work):
     """How many functions are called, those written in C among them."""
     calls = 0
 
-    def note(_frame: Any, event: str, _argument: Any) -> None:
+    def note(_frame, event, _argument):
         nonlocal calls
         calls += event in ("call", "c_call")
 
@@ -57,9 +55,7 @@ def calls_during(work: Callable[[], Any]) -> int:
     return calls
 
 
-def test_what_is_over_is_forgotten_however_many_lines_were_ever_seen(
-    memory: InMemory, seconds: Seconds
-) -> None:
+def test_what_is_over_is_forgotten_however_many_lines_were_ever_seen(memory, seconds):
     most = 0
     for number in range(200_000):
         memory.count(f"line {number}", Rate(5, 600))
@@ -74,9 +70,7 @@ def test_what_is_over_is_forgotten_however_many_lines_were_ever_seen(
     assert len(memory) == 1
 
 
-def test_a_count_does_as_much_beside_all_the_keys_that_fit_as_beside_none(
-    memory: InMemory, seconds: Seconds
-) -> None:
+def test_a_count_does_as_much_beside_all_the_keys_that_fit_as_beside_none(memory, seconds):
     alone = calls_during(lambda: memory.count("a line", Rate(5, 60)))
     for address in range(50_000):
         memory.count(f"address {address}", Rate(30, 60))
@@ -88,9 +82,7 @@ def test_a_count_does_as_much_beside_all_the_keys_that_fit_as_beside_none(
     assert beside < alone + 40
 
 
-def test_counts_of_one_rate_are_forgotten_while_only_another_is_counted(
-    memory: InMemory, seconds: Seconds
-) -> None:
+def test_counts_of_one_rate_are_forgotten_while_only_another_is_counted(memory, seconds):
     for number in range(100):
         memory.count(f"name {number}", Rate(50, 3600))
     seconds.time += 3600
@@ -102,8 +94,8 @@ def test_counts_of_one_rate_are_forgotten_while_only_another_is_counted(
 
 
 def test_more_keys_than_fit_push_out_the_one_that_was_counted_longest_ago(
-    memory: InMemory,
-) -> None:
+    memory,
+):
     for _ in range(3):
         memory.count("early", THREE_A_MINUTE)
     for number in range(60_000):
@@ -116,7 +108,7 @@ def test_more_keys_than_fit_push_out_the_one_that_was_counted_longest_ago(
     memory.count("early", THREE_A_MINUTE)
 
 
-def test_a_window_moves(memory: InMemory, seconds: Seconds) -> None:
+def test_a_window_moves(memory, seconds):
     for _ in range(3):
         memory.count("line", THREE_A_MINUTE)
         seconds.time += 10
@@ -131,7 +123,7 @@ def test_a_window_moves(memory: InMemory, seconds: Seconds) -> None:
         memory.count("line", THREE_A_MINUTE)
 
 
-def test_what_was_refused_makes_nobody_wait_longer(memory: InMemory, seconds: Seconds) -> None:
+def test_what_was_refused_makes_nobody_wait_longer(memory, seconds):
     for _ in range(3):
         memory.count("line", THREE_A_MINUTE)
     for _ in range(59):
@@ -143,7 +135,7 @@ def test_what_was_refused_makes_nobody_wait_longer(memory: InMemory, seconds: Se
     memory.count("line", THREE_A_MINUTE)
 
 
-def test_so_many_are_counted_and_no_more(windows: Windows) -> None:
+def test_so_many_are_counted_and_no_more(windows):
     for _ in range(3):
         windows.count("line", THREE_A_MINUTE)
 
@@ -154,7 +146,7 @@ def test_so_many_are_counted_and_no_more(windows: Windows) -> None:
     windows.count("another line", THREE_A_MINUTE)
 
 
-def test_what_is_taken_back_was_never_counted(windows: Windows) -> None:
+def test_what_is_taken_back_was_never_counted(windows):
     windows.count("name", THREE_A_MINUTE)
     for _ in range(10):
         windows.count("name", THREE_A_MINUTE)()
@@ -165,7 +157,7 @@ def test_what_is_taken_back_was_never_counted(windows: Windows) -> None:
         windows.count("name", THREE_A_MINUTE)
 
 
-def test_taking_back_twice_takes_back_once(windows: Windows) -> None:
+def test_taking_back_twice_takes_back_once(windows):
     windows.count("name", Rate(1, 60))()
     take_back = windows.count("name", Rate(1, 60))
     take_back()
@@ -177,14 +169,14 @@ def test_taking_back_twice_takes_back_once(windows: Windows) -> None:
         windows.count("name", Rate(1, 60))
 
 
-def test_what_is_counted_in_memory_and_taken_back_leaves_nothing(memory: InMemory) -> None:
+def test_what_is_counted_in_memory_and_taken_back_leaves_nothing(memory):
     memory.count("name", THREE_A_MINUTE)()
 
     assert len(memory) == 0
 
 
 @pytest.mark.redis
-def test_redis_forgets_a_key_with_its_window(redis_url: str) -> None:
+def test_redis_forgets_a_key_with_its_window(redis_url):
     store = redis.Redis.from_url(redis_url)
 
     InRedis(redis_url).count("line", THREE_A_MINUTE)
@@ -194,7 +186,7 @@ def test_redis_forgets_a_key_with_its_window(redis_url: str) -> None:
 
 
 @pytest.mark.redis
-def test_what_was_counted_by_a_clock_that_was_ahead_stops_nobody(redis_url: str) -> None:
+def test_what_was_counted_by_a_clock_that_was_ahead_stops_nobody(redis_url):
     store = redis.Redis.from_url(redis_url)
     windows = InRedis(redis_url)
     for _ in range(3):

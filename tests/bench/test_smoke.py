@@ -1,7 +1,6 @@
 """The benchmark itself works: a few shoppers, all servers."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from tests.bench.daraja import stand_in
 from tests.bench.scale import Scale
 from tests.bench.scene import Scene
 from tests.bench.subjects import Rival
-from tests.servers import Postgres
 
 SCALE = replace(Scale().quick(), small=20, middle=0, large=0, payments=30)
 PARTS = ("whole", "push", "join", "settle", "settled_a_second", "pushed_p99", "paged_p99")
@@ -19,9 +17,7 @@ PARTS = ("whole", "push", "join", "settle", "settled_a_second", "pushed_p99", "p
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_both_other_servers_and_ours_on_each_async_server_yield_every_figure(
-    postgres: Postgres, tmp_path: Path
-) -> None:
+def test_both_other_servers_and_ours_on_each_async_server_yield_every_figure(postgres, tmp_path):
     measured = ratio.measure(SCALE, tmp_path, postgres)
 
     assert list(measured) == ["plain", "fast", "eventlet", "gevent"]
@@ -38,9 +34,7 @@ def test_both_other_servers_and_ours_on_each_async_server_yield_every_figure(
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_a_push_is_told_without_the_time_that_daraja_takes(
-    postgres: Postgres, tmp_path: Path
-) -> None:
+def test_a_push_is_told_without_the_time_that_daraja_takes(postgres, tmp_path):
     subject = Rival("fast", postgres.new_database())
 
     with stand_in(tmp_path) as daraja:
@@ -51,7 +45,7 @@ def test_a_push_is_told_without_the_time_that_daraja_takes(
 
 
 @pytest.mark.slow
-def test_callbacks_are_timed_over_http_and_taken_apart_in_process(tmp_path: Path) -> None:
+def test_callbacks_are_timed_over_http_and_taken_apart_in_process(tmp_path):
     address = f"sqlite:///{tmp_path}/bench.sqlite"
 
     answered = answering.measure(tmp_path, address, callbacks=3, per_second=20)
@@ -61,7 +55,7 @@ def test_callbacks_are_timed_over_http_and_taken_apart_in_process(tmp_path: Path
     assert {len(seconds) for seconds in apart.values()} == {3}
 
 
-def test_what_a_run_yields_can_be_kept_and_drawn(tmp_path: Path) -> None:
+def test_what_a_run_yields_can_be_kept_and_drawn(tmp_path):
     figures = {"waiting": 20, "whole": 0.004, "sockets": [[0, 1000], [20, 5000]]}
     measured = {name: [figures] for name in ("ours", "plain", "fast")}
     kept = plots.keep(tmp_path, "ratio", "a machine", measured)

@@ -1,14 +1,13 @@
 """A browser, servers, and shoppers with pages of their own. No page may end with a script error."""
 
 import shutil
-from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.backstage import Backstage
 from tests.browser.steps import Sale, Shopper
-from tests.servers import CHROMIUM, Server, running
+from tests.servers import CHROMIUM, running
 
 # Machines that run tests are slow and shared; these only bound a failure.
 PATIENCE_MS = 30_000
@@ -16,14 +15,14 @@ PATIENCE_MS = 30_000
 SETTINGS = {"DARAJA_QUERY_RATE": "600/minute"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """Every test of this folder needs Chromium."""
     for item in items:
         if item.path.parent.name == "browser":
             item.add_marker(pytest.mark.browser)
 
 
-def launch(playwright: Playwright, *flags: str, **more: object) -> Browser:
+def launch(playwright, *flags, **more):
     """Start the system's Chromium with flags of its own."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program, "Chromium is not installed"
@@ -34,27 +33,27 @@ def launch(playwright: Playwright, *flags: str, **more: object) -> Browser:
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
+def playwright():
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
+def browser(playwright):
     opened = launch(playwright)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory):
     with running(tmp_path_factory.mktemp("server"), **SETTINGS) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def impatient_server(tmp_path_factory):
     """A server on which a silent payment is overdue after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
     with running(folder, PAYMENT_WAIT_SECONDS="2", **SETTINGS) as started:
@@ -62,7 +61,7 @@ def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 
 
 @pytest.fixture(scope="session")
-def merchants_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def merchants_server(tmp_path_factory):
     """A server of a merchant with a light colour, a logo and a way to pay by hand."""
     face = {"MERCHANT_COLOUR": "#ffd400", "MERCHANT_LOGO": "/static/img/chai.svg"}
     folder = tmp_path_factory.mktemp("merchant")
@@ -71,11 +70,11 @@ def merchants_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 
 
 @pytest.fixture(scope="session")
-def backstage() -> Callable[[Server], Backstage]:
+def backstage():
     """What shoppers cannot see of a server: its database."""
     known: dict[str, Backstage] = {}
 
-    def behind(server: Server) -> Backstage:
+    def behind(server):
         if server.address not in known:
             known[server.address] = Backstage(server.environment["DATABASE_URL"])
         return known[server.address]
@@ -84,17 +83,17 @@ def backstage() -> Callable[[Server], Backstage]:
 
 
 @pytest.fixture
-def sale(server: Server) -> Sale:
+def sale(server):
     """An order and a line of its own."""
     return Sale(server)
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Shopper]]:
+def visit(browser):
     """Open a sale's page in a browser profile of its own; named arguments are the profile's."""
     shoppers: list[Shopper] = []
 
-    def open_page(sale: Sale, query: str = "", **profile: object) -> Shopper:
+    def open_page(sale, query="", **profile):
         shopper = Shopper(browser.new_context(**profile))
         shoppers.append(shopper)
         shopper.open(sale.url(query))

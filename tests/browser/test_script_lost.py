@@ -21,7 +21,7 @@ LATE_EVERY_MS = 30_000
 SLACK_S = 4
 
 
-def modules_of(name: str, seen: set[str]) -> set[str]:
+def modules_of(name, seen):
     """A module of the page and all that it imports."""
     seen.add(name)
     for each in re.findall(r'(?:from|import) "\./(\w+\.js)"', (SCRIPTS / name).read_text()):
@@ -43,7 +43,7 @@ def shopper(browser):
     opened.leave()
 
 
-def wait_without(shopper: Shopper, sale: Sale) -> None:
+def wait_without(shopper, sale):
     """Open the page of a payment under way, with a clock that the test can move."""
     push(sale.server, sale.order_id, sale.line)
     shopper.page.clock.install()
@@ -51,17 +51,17 @@ def wait_without(shopper: Shopper, sale: Sale) -> None:
     shopper.sees("waiting")
 
 
-def pay_meanwhile(sale: Sale) -> None:
+def pay_meanwhile(sale):
     sale.phone.answer(pin="1234")
     wait_until(lambda: sale.attempts()[0]["status"] == "SUCCESS")
 
 
-def documents(shopper: Shopper) -> int:
+def documents(shopper):
     """How often the page was loaded."""
     return sum(each.resource_type == "document" for each in shopper.requests)
 
 
-def runs(shopper: Shopper) -> bool:
+def runs(shopper):
     return shopper.page.evaluate("document.documentElement.hasAttribute('data-runs')")
 
 

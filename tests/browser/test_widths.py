@@ -15,7 +15,7 @@ from tests.servers import wait_until
 WIDTHS = range(320, 1441, 8)
 
 
-def too_wide(page) -> list[tuple[int, int]]:
+def too_wide(page):
     """The widths at which a page is wider than its window, and how wide it is then."""
     devtools = page.context.new_cdp_session(page)
     wider = []

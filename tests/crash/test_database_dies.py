@@ -3,14 +3,13 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.crash.crowd import Crowd
-from tests.crash.world import World, a_world
+from tests.crash.world import a_world
 from tests.factories import PAYER_MSISDN
 from tests.servers import Postgres
 
@@ -21,7 +20,7 @@ PAYERS = 24
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
+def cluster():
     """A cluster of our own: the others' one stays up."""
     folder = Path(tempfile.mkdtemp(prefix="mpesa-pg-"))
     made = Postgres(folder).create()
@@ -31,16 +30,14 @@ def cluster() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def standing_world(tmp_path_factory: pytest.TempPathFactory, cluster: Postgres) -> Iterator[World]:
+def standing_world(tmp_path_factory, cluster):
     """A server on that cluster; it lives through all of this."""
     folder, program = tmp_path_factory.mktemp("outages"), ("-m", "tests.crash.doomed")
     with a_world(folder, cluster, program, DARAJA_QUERY_RATE="60000/minute") as made:
         yield made
 
 
-def test_a_crowd_loses_no_shilling_to_a_database_that_loses_its_power(
-    world: World, cluster: Postgres
-) -> None:
+def test_a_crowd_loses_no_shilling_to_a_database_that_loses_its_power(world, cluster):
     seed = Random().randrange(10**6)
     print(f"seed {seed}")  # noqa: T201
     chance = Random(seed)
@@ -61,9 +58,7 @@ def test_a_crowd_loses_no_shilling_to_a_database_that_loses_its_power(
     world.check_promises()
 
 
-def test_a_page_that_waits_hears_what_was_committed_just_before_a_long_outage(
-    world: World, cluster: Postgres
-) -> None:
+def test_a_page_that_waits_hears_what_was_committed_just_before_a_long_outage(world, cluster):
     # As long as the announcer looks back, and a little more.
     world.line(PAYER_MSISDN)
     order_id = world.order("CRASH-1")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.crash.world import SOON, World
+from tests.crash.world import SOON
 from tests.factories import PAYER_MSISDN
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -20,7 +20,7 @@ PROMPT_OVER = 181
 WITHOUT_ID_TOO_LONG = 3601
 
 
-def named(points: dict[str, str]) -> pytest.MarkDecorator:
+def named(points):
     """Parametrise by point; its readable name is the key."""
     return pytest.mark.parametrize("point", points.values(), ids=points.keys())
 
@@ -28,7 +28,7 @@ def named(points: dict[str, str]) -> pytest.MarkDecorator:
 # -- POST /stk-push ------------------------------------------------------------------------------
 
 
-def started(world: World, **script: object) -> tuple[str, str]:
+def started(world, **script):
     """An order that is pushed and answered; returns its id and the transaction's."""
     world.line(PAYER_MSISDN, **script)
     order_id = world.order("CRASH-1")
@@ -37,7 +37,7 @@ def started(world: World, **script: object) -> tuple[str, str]:
     return order_id, answer.json()["transaction_id"]
 
 
-def pushed_into_death(world: World, point: str, **script: object) -> str:
+def pushed_into_death(world, point, **script):
     """An order whose push ends the server; returns the order's id."""
     world.line(PAYER_MSISDN, **script)
     order_id = world.order("CRASH-1")
@@ -47,7 +47,7 @@ def pushed_into_death(world: World, point: str, **script: object) -> str:
     return order_id
 
 
-def test_a_push_that_left_no_row_goes_out_when_it_is_asked_for_again(world: World) -> None:
+def test_a_push_that_left_no_row_goes_out_when_it_is_asked_for_again(world):
     order_id = pushed_into_death(world, "before the row")
 
     world.come_back()
@@ -69,9 +69,7 @@ def test_a_push_that_left_no_row_goes_out_when_it_is_asked_for_again(world: Worl
         "token kept, push not sent": "before asking for a push",
     }
 )
-def test_a_row_whose_push_never_went_out_blocks_its_order_for_no_longer_than_a_prompt(
-    world: World, point: str
-) -> None:
+def test_a_row_whose_push_never_went_out_blocks_its_order_for_no_longer_than_a_prompt(world, point):
     order_id = pushed_into_death(world, point)
 
     world.come_back()
@@ -99,7 +97,7 @@ PUSH_SENT = {
 
 
 @named(PUSH_SENT)
-def test_a_prompt_that_outlived_the_server_can_still_be_paid(world: World, point: str) -> None:
+def test_a_prompt_that_outlived_the_server_can_still_be_paid(world, point):
     order_id = pushed_into_death(world, point)
 
     world.come_back()
@@ -114,7 +112,7 @@ def test_a_prompt_that_outlived_the_server_can_still_be_paid(world: World, point
     world.check_promises()
 
 
-def test_a_push_without_a_recorded_answer_is_called_unconfirmed(world: World) -> None:
+def test_a_push_without_a_recorded_answer_is_called_unconfirmed(world):
     order_id = pushed_into_death(world, PUSH_SENT["push answered, answer not recorded"])
 
     world.come_back()
@@ -125,8 +123,8 @@ def test_a_push_without_a_recorded_answer_is_called_unconfirmed(world: World) ->
 
 
 def test_money_that_moved_unseen_for_a_row_without_ids_is_for_a_person_to_find(
-    world: World,
-) -> None:
+    world,
+):
     point = PUSH_SENT["push answered, answer not recorded"]
     order_id = pushed_into_death(world, point)
     world.pay(PAYER_MSISDN)
@@ -139,7 +137,7 @@ def test_money_that_moved_unseen_for_a_row_without_ids_is_for_a_person_to_find(
     world.check_promises()
 
 
-def test_money_that_moved_while_the_server_was_down_is_asked_for(world: World) -> None:
+def test_money_that_moved_while_the_server_was_down_is_asked_for(world):
     point = PUSH_SENT["answer recorded, page not answered"]
     order_id = pushed_into_death(world, point)
     world.pay(PAYER_MSISDN)
@@ -157,7 +155,7 @@ def test_money_that_moved_while_the_server_was_down_is_asked_for(world: World) -
         "refusal told, page not answered": "before answering the page",
     }
 )
-def test_a_refused_push_is_on_the_page_that_comes_back(world: World, point: str) -> None:
+def test_a_refused_push_is_on_the_page_that_comes_back(world, point):
     world.line(PAYER_MSISDN, push="refused")
     order_id = world.order("CRASH-1")
     world.arm("before asking for a push", "hold")
@@ -179,7 +177,7 @@ def test_a_refused_push_is_on_the_page_that_comes_back(world: World, point: str)
 # -- POST /callback/<token> ------------------------------------------------------------------------
 
 
-def called_back_into_death(world: World, point: str) -> tuple[str, str]:
+def called_back_into_death(world, point):
     """A payment whose callback ends the server; returns the ids of order and transaction."""
     order_id, transaction_id = started(world)
     world.watch(transaction_id).wait_for("PENDING")
@@ -190,8 +188,8 @@ def called_back_into_death(world: World, point: str) -> tuple[str, str]:
 
 
 def test_a_callback_that_was_not_stored_was_not_answered_and_its_money_is_asked_for(
-    world: World,
-) -> None:
+    world,
+):
     _, transaction_id = called_back_into_death(world, "before the judgement of a callback")
 
     world.come_back()
@@ -204,7 +202,7 @@ def test_a_callback_that_was_not_stored_was_not_answered_and_its_money_is_asked_
     world.check_promises()
 
 
-def test_a_callback_that_was_stored_is_judged_when_the_server_is_back(world: World) -> None:
+def test_a_callback_that_was_stored_is_judged_when_the_server_is_back(world):
     """It is stored alone where somebody else holds its order; else with its judgement."""
     order_id, transaction_id = started(world)
     with world.holding(order_id):
@@ -227,7 +225,7 @@ def test_a_callback_that_was_stored_is_judged_when_the_server_is_back(world: Wor
         "result told, Daraja not answered": "before answering Daraja",
     }
 )
-def test_a_committed_result_is_on_the_page_that_comes_back(world: World, point: str) -> None:
+def test_a_committed_result_is_on_the_page_that_comes_back(world, point):
     _, transaction_id = called_back_into_death(world, point)
 
     world.come_back()
@@ -238,7 +236,7 @@ def test_a_committed_result_is_on_the_page_that_comes_back(world: World, point: 
     world.check_promises()
 
 
-def test_no_page_hears_a_result_while_its_commit_is_under_way(world: World) -> None:
+def test_no_page_hears_a_result_while_its_commit_is_under_way(world):
     _, transaction_id = started(world)
     world.watch(transaction_id).wait_for("PENDING")
     world.arm("before the judgement of a callback", "hold")
@@ -261,9 +259,7 @@ def test_no_page_hears_a_result_while_its_commit_is_under_way(world: World) -> N
         "end of the wait told": "after the emit",
     }
 )
-def test_a_wait_that_ended_in_a_crash_is_overdue_and_can_still_be_paid(
-    world: World, point: str
-) -> None:
+def test_a_wait_that_ended_in_a_crash_is_overdue_and_can_still_be_paid(world, point):
     # The payer is silent, and Daraja knows nothing new.
     _, transaction_id = started(world)
     world.watch(transaction_id).wait_for("PENDING")
@@ -293,9 +289,7 @@ def test_a_wait_that_ended_in_a_crash_is_overdue_and_can_still_be_paid(
         "answer told": "after the emit",
     }
 )
-def test_a_question_that_ended_in_a_crash_is_asked_again_at_most_once(
-    world: World, point: str
-) -> None:
+def test_a_question_that_ended_in_a_crash_is_asked_again_at_most_once(world, point):
     _, transaction_id = started(world, callback="never")
     world.watch(transaction_id).wait_for("PENDING")
     world.pay(PAYER_MSISDN)

@@ -2,15 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.crash.crowd import Crowd
-from tests.crash.world import World, a_world
-from tests.servers import Postgres
+from tests.crash.world import a_world
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -21,7 +18,7 @@ ALL_THIS_TIME = 12.0
 
 
 @pytest.fixture
-def world(tmp_path: Path, postgres: Postgres) -> Iterator[World]:
+def world(tmp_path, postgres):
     """The program itself, without a launcher."""
     # The points are tried on gevent, so the other one dies here.
     mode = os.environ.get("ASYNC_MODE") or "eventlet"
@@ -31,7 +28,7 @@ def world(tmp_path: Path, postgres: Postgres) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("seed", [Random().randrange(10**6)])
-def test_a_crowd_loses_no_shilling_to_a_server_that_keeps_dying(world: World, seed: int) -> None:
+def test_a_crowd_loses_no_shilling_to_a_server_that_keeps_dying(world, seed):
     print(f"seed {seed}")  # noqa: T201  # shown where it fails; put it in the list above to see it again
     chance = Random(seed)
     crowd = Crowd(world, chance, PAYERS)

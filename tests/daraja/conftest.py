@@ -1,29 +1,28 @@
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mpesa.daraja import Daraja, Merchant, Push
-from tests.daraja.fake_daraja import FakeDaraja, running_daraja
+from tests.daraja.fake_daraja import running_daraja
 from tests.daraja.shared_token import SharedToken
 
 MERCHANT = Merchant("the-consumer-key", "the-consumer-secret", "174379", "the-passkey")
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeDaraja]:
+def fake():
     with running_daraja() as fake:
         yield fake
 
 
 @pytest.fixture
-def make_daraja(fake: FakeDaraja) -> Iterator[Callable[..., Daraja]]:
+def make_daraja(fake):
     made = []
 
-    def make(**options: object) -> Daraja:
+    def make(**options):
         base_url = options.pop("base_url", fake.base_url)
         tokens = options.pop("tokens", None) or SharedToken()
         made.append(Daraja(MERCHANT, base_url, tokens, **options))
@@ -35,24 +34,24 @@ def make_daraja(fake: FakeDaraja) -> Iterator[Callable[..., Daraja]]:
 
 
 @pytest.fixture
-def daraja(make_daraja: Callable[..., Daraja]) -> Daraja:
+def daraja(make_daraja):
     return make_daraja()
 
 
 @pytest.fixture
-def push() -> Push:
+def push():
     return Push("254712345678", 150, "INV-1", "Two loaves", "https://shop.example/callback/abc")
 
 
 @pytest.fixture
-def closed_port() -> int:
+def closed_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate(tmp_path_factory):
     pem = tmp_path_factory.mktemp("tls") / "loopback.pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -64,9 +63,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["plain", "tls"])
-def server(
-    request: pytest.FixtureRequest, certificate: Path
-) -> Iterator[tuple[FakeDaraja, ssl.SSLContext | None]]:
+def server(request, certificate):
     server_tls = client_tls = None
     if request.param == "tls":
         server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -78,8 +75,8 @@ def server(
 
 @pytest.fixture
 def peer(
-    server: tuple[FakeDaraja, ssl.SSLContext | None],
-) -> Iterator[tuple[FakeDaraja, Daraja]]:
+    server,
+):
     fake, tls = server
     daraja = Daraja(MERCHANT, fake.base_url, SharedToken(), tls=tls)
     yield fake, daraja

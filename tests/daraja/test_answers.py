@@ -24,7 +24,7 @@ SPIKE_ARREST = {
 }
 
 
-def answer(status: int, body: object) -> Answer:
+def answer(status, body):
     return Answer(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
@@ -173,7 +173,7 @@ UNCLEAR = [
 
 
 @pytest.mark.parametrize("code", ["0", 0])
-def test_an_accepted_push_has_its_ids(code: object) -> None:
+def test_an_accepted_push_has_its_ids(code):
     accepted = read_push(answer(200, {**ACCEPTED, "ResponseCode": code}))
 
     assert accepted.merchant_request_id == ACCEPTED["MerchantRequestID"]
@@ -181,7 +181,7 @@ def test_an_accepted_push_has_its_ids(code: object) -> None:
 
 
 @pytest.mark.parametrize(("status", "body", "reason"), REFUSALS)
-def test_a_clear_no_is_a_refusal(status: int, body: object, reason: Reason) -> None:
+def test_a_clear_no_is_a_refusal(status, body, reason):
     with pytest.raises(Refused) as refused:
         read_push(answer(status, body))
 
@@ -189,7 +189,7 @@ def test_a_clear_no_is_a_refusal(status: int, body: object, reason: Reason) -> N
 
 
 @pytest.mark.parametrize(("status", "body"), UNCLEAR)
-def test_whatever_is_neither_yes_nor_no_leaves_the_push_unknown(status: int, body: object) -> None:
+def test_whatever_is_neither_yes_nor_no_leaves_the_push_unknown(status, body):
     with pytest.raises(UnknownOutcome):
         read_push(answer(status, body))
 
@@ -205,21 +205,19 @@ def test_whatever_is_neither_yes_nor_no_leaves_the_push_unknown(status: int, bod
         (200, "404.001.03", False),
     ],
 )
-def test_only_the_gateways_own_words_say_that_a_token_is_dead(
-    status: int, code: str, dead: bool
-) -> None:
+def test_only_the_gateways_own_words_say_that_a_token_is_dead(status, code, dead):
     assert says_token_is_dead(answer(status, refusal(code, "Invalid Access Token"))) is dead
 
 
 @pytest.mark.parametrize("code", ["0", "1032", "4999", "2029", "SFC_IC0003", 1037])
-def test_a_query_passes_on_every_code_as_text(code: object) -> None:
+def test_a_query_passes_on_every_code_as_text(code):
     result = read_query(answer(200, {**PAID, "ResultCode": code}))
 
     assert result.result_code == str(code)
     assert result.checkout_request_id == PAID["CheckoutRequestID"]
 
 
-def test_a_query_may_leave_out_the_ids() -> None:
+def test_a_query_may_leave_out_the_ids():
     result = read_query(answer(200, {"ResponseCode": "0", "ResultCode": "1032"}))
 
     assert (result.merchant_request_id, result.checkout_request_id) == (None, None)
@@ -246,7 +244,7 @@ def test_a_query_may_leave_out_the_ids() -> None:
         (500, PAID),
     ],
 )
-def test_a_query_without_a_result_is_no_answer(status: int, body: object) -> None:
+def test_a_query_without_a_result_is_no_answer(status, body):
     with pytest.raises(NoAnswer):
         read_query(answer(status, body))
 
@@ -260,7 +258,7 @@ def test_a_query_without_a_result_is_no_answer(status: int, body: object) -> Non
         *((unreadable, 3599) for unreadable in ("soon", None, 0, -5, True, "٣٥", 35.5)),
     ],
 )
-def test_a_lifetime_is_a_number_or_text_or_the_usual_one(expires_in: object, seconds: int) -> None:
+def test_a_lifetime_is_a_number_or_text_or_the_usual_one(expires_in, seconds):
     token = read_token(answer(200, {"access_token": "abc", "expires_in": expires_in}))
 
     assert (token.value, token.expires_in) == ("abc", seconds)
@@ -286,14 +284,14 @@ def test_a_lifetime_is_a_number_or_text_or_the_usual_one(expires_in: object, sec
         (200, {"access_token": "a\r\nX: y"}, Reason.SYSTEM_BUSY),
     ],
 )
-def test_no_token_means_not_sent(status: int, body: object, reason: Reason) -> None:
+def test_no_token_means_not_sent(status, body, reason):
     with pytest.raises(NotSent) as not_sent:
         read_token(answer(status, body))
 
     assert not_sent.value.reason is reason
 
 
-def test_an_error_keeps_the_first_500_bytes_without_the_token() -> None:
+def test_an_error_keeps_the_first_500_bytes_without_the_token():
     body = b'{"access_token": "very-secret", "x": "' + b"y" * 1000
 
     with pytest.raises(NotSent) as not_sent:
@@ -303,7 +301,7 @@ def test_an_error_keeps_the_first_500_bytes_without_the_token() -> None:
     assert len(not_sent.value.body) == 500
 
 
-def test_an_error_text_has_the_code_but_nothing_that_the_answer_says() -> None:
+def test_an_error_text_has_the_code_but_nothing_that_the_answer_says():
     with pytest.raises(Refused) as refused:
         read_push(answer(400, refusal("400.002.02", "Invalid PhoneNumber 254712345678")))
 
@@ -318,21 +316,21 @@ def test_an_error_text_has_the_code_but_nothing_that_the_answer_says() -> None:
         ("Invalid bfb279f9aa9bdbcf", "(a field that we do not know)"),
     ],
 )
-def test_an_error_text_names_the_field_in_our_own_words(text: str, named: str) -> None:
+def test_an_error_text_names_the_field_in_our_own_words(text, named):
     with pytest.raises(Refused) as refused:
         read_push(answer(400, refusal("400.002.02", text)))
 
     assert str(refused.value).endswith(f"400.002.02 {named}")
 
 
-def test_an_error_code_that_is_none_is_not_repeated() -> None:
+def test_an_error_code_that_is_none_is_not_repeated():
     with pytest.raises(Refused) as refused:
         read_push(answer(400, refusal("254712345678", "no")))
 
     assert "2547" not in str(refused.value)
 
 
-def test_an_id_with_the_payers_number_is_not_shown_by_repr() -> None:
+def test_an_id_with_the_payers_number_is_not_shown_by_repr():
     shown = repr((read_push(answer(200, ACCEPTED)), read_query(answer(200, PAID))))
 
     assert "ws_CO" not in shown

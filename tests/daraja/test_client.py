@@ -1,12 +1,11 @@
 import base64
 import json
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
-from mpesa.daraja import Daraja, NoAnswer, NotSent, Push, Refused, UnknownOutcome
+from mpesa.daraja import NoAnswer, NotSent, Push, Refused, UnknownOutcome
 from mpesa.daraja.http import LARGEST_ANSWER, LONGEST_IDLE
 from mpesa.domain.result_codes import Reason
 from tests.daraja.fake_daraja import (
@@ -15,7 +14,6 @@ from tests.daraja.fake_daraja import (
     PAID,
     PUSH,
     QUERY,
-    FakeDaraja,
     raw,
     refusal,
     reply,
@@ -32,14 +30,14 @@ TOO_LARGE = json.dumps(ACCEPTED).encode() + b" " * LARGEST_ANSWER
 BUSY = reply(500, refusal("500.001.1001", "Internal Server Error"))
 
 
-def test_an_accepted_push_gives_its_ids(daraja: Daraja, push: Push) -> None:
+def test_an_accepted_push_gives_its_ids(daraja, push):
     accepted = daraja.push(push)
 
     assert accepted.checkout_request_id == ACCEPTED["CheckoutRequestID"]
     assert b"ResponseCode" in accepted.body
 
 
-def test_a_push_is_json_with_a_bearer_token(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_a_push_is_json_with_a_bearer_token(fake, daraja, push):
     daraja.push(push)
 
     (asked,) = fake.to(PUSH)
@@ -49,7 +47,7 @@ def test_a_push_is_json_with_a_bearer_token(fake: FakeDaraja, daraja: Daraja, pu
     assert asked.fields["PartyA"] == "254712345678"
 
 
-def test_the_token_is_asked_for_with_basic_credentials(fake: FakeDaraja, daraja: Daraja) -> None:
+def test_the_token_is_asked_for_with_basic_credentials(fake, daraja):
     daraja.query("ws_CO_1")
 
     (asked,) = fake.to(OAUTH)
@@ -59,17 +57,13 @@ def test_the_token_is_asked_for_with_basic_credentials(fake: FakeDaraja, daraja:
     assert asked.path.endswith("?grant_type=client_credentials")
 
 
-def test_the_clock_is_the_one_that_was_given(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja], push: Push
-) -> None:
+def test_the_clock_is_the_one_that_was_given(fake, make_daraja, push):
     make_daraja(now=lambda: datetime(2026, 1, 1, 22, 0, tzinfo=UTC)).push(push)
 
     assert fake.to(PUSH)[0].fields["Timestamp"] == "20260102010000"
 
 
-def test_the_path_of_the_base_url_is_put_before_every_path(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja]
-) -> None:
+def test_the_path_of_the_base_url_is_put_before_every_path(fake, make_daraja):
     fake.script["/simulator" + OAUTH] = [reply(200, token_number(1))]
     fake.script["/simulator" + QUERY] = [reply(200, PAID)]
 
@@ -78,16 +72,14 @@ def test_the_path_of_the_base_url_is_put_before_every_path(
     assert answer.result_code == "0"
 
 
-def test_a_reference_that_daraja_might_not_take_is_never_sent(
-    fake: FakeDaraja, daraja: Daraja
-) -> None:
+def test_a_reference_that_daraja_might_not_take_is_never_sent(fake, daraja):
     with pytest.raises(ValueError, match="reference"):
         daraja.push(Push("254712345678", 1, "one too long 1", "x", "https://shop.example/c"))
 
     assert fake.asked == []
 
 
-def test_a_clear_no_is_a_refusal(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_a_clear_no_is_a_refusal(fake, daraja, push):
     fake.script[PUSH] = [reply(500, refusal("500.001.1001", "Unable to lock subscriber"))]
 
     with pytest.raises(Refused) as refused:
@@ -98,8 +90,8 @@ def test_a_clear_no_is_a_refusal(fake: FakeDaraja, daraja: Daraja, push: Push) -
 
 @pytest.mark.parametrize(("status", "body"), DEAD)
 def test_a_push_whose_token_was_dead_is_sent_once_more_with_a_new_one(
-    fake: FakeDaraja, daraja: Daraja, push: Push, status: int, body: object
-) -> None:
+    fake, daraja, push, status, body
+):
     fake.script[PUSH] = [reply(status, body), reply(200, ACCEPTED)]
 
     accepted = daraja.push(push)
@@ -110,9 +102,7 @@ def test_a_push_whose_token_was_dead_is_sent_once_more_with_a_new_one(
 
 
 @pytest.mark.parametrize(("status", "body"), DEAD)
-def test_a_token_that_is_dead_twice_ends_the_push(
-    fake: FakeDaraja, daraja: Daraja, push: Push, status: int, body: object
-) -> None:
+def test_a_token_that_is_dead_twice_ends_the_push(fake, daraja, push, status, body):
     fake.script[PUSH] = [reply(status, body)]
 
     with pytest.raises(Refused) as refused:
@@ -122,9 +112,7 @@ def test_a_token_that_is_dead_twice_ends_the_push(
     assert len(fake.to(PUSH)) == 2
 
 
-def test_a_push_that_did_not_run_and_gets_no_new_token_was_not_sent(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_a_push_that_did_not_run_and_gets_no_new_token_was_not_sent(fake, daraja, push):
     fake.script[OAUTH] = [reply(200, token_number(1)), reply(503, b"<html>")]
     fake.script[PUSH] = [reply(*DEAD[0])]
 
@@ -134,7 +122,7 @@ def test_a_push_that_did_not_run_and_gets_no_new_token_was_not_sent(
     assert not_sent.value.reason is Reason.SYSTEM_BUSY
 
 
-def test_a_query_whose_token_was_dead_is_repeated_once(fake: FakeDaraja, daraja: Daraja) -> None:
+def test_a_query_whose_token_was_dead_is_repeated_once(fake, daraja):
     fake.script[QUERY] = [reply(*DEAD[0]), reply(200, PAID)]
 
     assert daraja.query("ws_CO_1").result_code == "0"
@@ -159,9 +147,7 @@ def test_a_query_whose_token_was_dead_is_repeated_once(fake: FakeDaraja, daraja:
         raw(b"HTTP/1.1 200 OK\r\n\r\n" + TOO_LARGE, reset=False),
     ],
 )
-def test_a_push_without_a_clear_answer_is_unknown_and_never_sent_again(
-    fake: FakeDaraja, daraja: Daraja, push: Push, step: Callable[..., None]
-) -> None:
+def test_a_push_without_a_clear_answer_is_unknown_and_never_sent_again(fake, daraja, push, step):
     fake.script[PUSH] = [step]
 
     with pytest.raises(UnknownOutcome):
@@ -172,9 +158,7 @@ def test_a_push_without_a_clear_answer_is_unknown_and_never_sent_again(
 
 
 @pytest.mark.parametrize("step", [BUSY, raw(b""), raw(b"HTTP/1.1 200 OK\r\n\r\n{", reset=False)])
-def test_a_query_that_breaks_is_no_answer_and_not_repeated(
-    fake: FakeDaraja, daraja: Daraja, step: Callable[..., None]
-) -> None:
+def test_a_query_that_breaks_is_no_answer_and_not_repeated(fake, daraja, step):
     fake.script[QUERY] = [step]
 
     with pytest.raises(NoAnswer):
@@ -184,9 +168,7 @@ def test_a_query_that_breaks_is_no_answer_and_not_repeated(
 
 
 @pytest.mark.parametrize("step", [raw(b""), reply(503, b"<html>"), reply(302, b"")])
-def test_without_a_token_nothing_is_sent(
-    fake: FakeDaraja, daraja: Daraja, push: Push, step: Callable[..., None]
-) -> None:
+def test_without_a_token_nothing_is_sent(fake, daraja, push, step):
     fake.script[OAUTH] = [step]
 
     with pytest.raises(NotSent) as not_sent:
@@ -197,7 +179,7 @@ def test_without_a_token_nothing_is_sent(
     assert len(fake.to(OAUTH)) == 1
 
 
-def test_refused_credentials_are_our_fault(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_refused_credentials_are_our_fault(fake, daraja, push):
     fake.script[OAUTH] = [reply(400, b"")]
 
     with pytest.raises(NotSent) as not_sent:
@@ -207,9 +189,7 @@ def test_refused_credentials_are_our_fault(fake: FakeDaraja, daraja: Daraja, pus
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_refused_port_means_not_sent(
-    make_daraja: Callable[..., Daraja], push: Push, closed_port: int, scheme: str
-) -> None:
+def test_a_refused_port_means_not_sent(make_daraja, push, closed_port, scheme):
     daraja = make_daraja(base_url=f"{scheme}://127.0.0.1:{closed_port}")
 
     with pytest.raises(NotSent) as not_sent:
@@ -218,23 +198,17 @@ def test_a_refused_port_means_not_sent(
     assert not_sent.value.reason is Reason.SYSTEM_BUSY
 
 
-def test_a_name_that_cannot_be_found_means_not_sent(
-    make_daraja: Callable[..., Daraja], push: Push
-) -> None:
+def test_a_name_that_cannot_be_found_means_not_sent(make_daraja, push):
     with pytest.raises(NotSent):
         make_daraja(base_url="http://no-such-host.invalid").push(push)
 
 
-def test_a_peer_without_tls_means_not_sent(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja], push: Push
-) -> None:
+def test_a_peer_without_tls_means_not_sent(fake, make_daraja, push):
     with pytest.raises(NotSent):
         make_daraja(base_url=fake.base_url.replace("http:", "https:")).push(push)
 
 
-def test_a_token_that_an_answer_repeats_is_blanked(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_a_token_that_an_answer_repeats_is_blanked(fake, daraja, push):
     secret = str(token_number(1)["access_token"])
     fake.script[PUSH] = [reply(502, f"<html>{secret}</html>".encode())]
 
@@ -245,9 +219,7 @@ def test_a_token_that_an_answer_repeats_is_blanked(
     assert secret not in str(unknown.value)
 
 
-def test_a_connection_that_was_closed_while_idle_is_replaced(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_a_connection_that_was_closed_while_idle_is_replaced(fake, daraja, push):
     fake.script[PUSH] = [reply(200, ACCEPTED, close=True), reply(200, ACCEPTED)]
     daraja.push(push)
     assert fake.hung_up.wait(5)
@@ -259,8 +231,8 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(
 
 
 def test_a_push_on_a_connection_that_dies_under_it_is_unknown_and_not_sent_again(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+    fake, daraja, push
+):
     fake.script[PUSH] = [reply(200, ACCEPTED), raw(b"")]
     daraja.push(push)
 
@@ -271,9 +243,7 @@ def test_a_push_on_a_connection_that_dies_under_it_is_unknown_and_not_sent_again
     assert len(fake.to(PUSH)) == 2
 
 
-def test_a_connection_that_was_idle_for_long_is_not_trusted(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja], push: Push
-) -> None:
+def test_a_connection_that_was_idle_for_long_is_not_trusted(fake, make_daraja, push):
     clock = [0.0]
     daraja = make_daraja(monotonic=lambda: clock[0])
     daraja.push(push)
@@ -284,9 +254,7 @@ def test_a_connection_that_was_idle_for_long_is_not_trusted(
     assert fake.to(PUSH)[0].connection != fake.to(PUSH)[1].connection
 
 
-def test_many_pushes_at_once_share_one_token_and_are_each_sent_once(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_many_pushes_at_once_share_one_token_and_are_each_sent_once(fake, daraja, push):
     accepted = []
     threads = [
         threading.Thread(target=lambda: accepted.append(daraja.push(push))) for _ in range(20)
@@ -301,13 +269,11 @@ def test_many_pushes_at_once_share_one_token_and_are_each_sent_once(
     assert (len(fake.to(OAUTH)), len(fake.to(PUSH))) == (1, 20)
 
 
-def test_good_credentials_pass_the_check(daraja: Daraja) -> None:
+def test_good_credentials_pass_the_check(daraja):
     daraja.check_credentials()
 
 
-def test_credentials_are_checked_although_a_token_is_at_hand(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja]
-) -> None:
+def test_credentials_are_checked_although_a_token_is_at_hand(fake, make_daraja):
     daraja = make_daraja()
     daraja.check_credentials()
     fake.script[OAUTH] = [reply(400, b"")]
@@ -318,9 +284,7 @@ def test_credentials_are_checked_although_a_token_is_at_hand(
     assert not_sent.value.reason is Reason.MISCONFIGURED
 
 
-def test_the_token_of_a_check_is_shared(
-    fake: FakeDaraja, make_daraja: Callable[..., Daraja], push: Push
-) -> None:
+def test_the_token_of_a_check_is_shared(fake, make_daraja, push):
     tokens = SharedToken()
     make_daraja(tokens=tokens).check_credentials()
 
@@ -330,8 +294,6 @@ def test_the_token_of_a_check_is_shared(
 
 
 @pytest.mark.parametrize("base_url", ["ftp://daraja.example", "daraja.example", "https://"])
-def test_a_base_url_that_is_none_is_refused(
-    make_daraja: Callable[..., Daraja], base_url: str
-) -> None:
+def test_a_base_url_that_is_none_is_refused(make_daraja, base_url):
     with pytest.raises(ValueError, match="base URL"):
         make_daraja(base_url=base_url)

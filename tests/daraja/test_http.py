@@ -2,30 +2,26 @@
 
 import gzip
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from mpesa import counters
-from mpesa.daraja import Daraja, Push, UnknownOutcome
+from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.http import LARGEST_ANSWER, MOST_IDLE
 from tests.daraja.fake_daraja import (
     ACCEPTED,
     OAUTH,
     PUSH,
-    FakeDaraja,
     Handler,
-    Step,
     raw,
     reply,
     token_number,
 )
 
 
-def with_header(name: str, value: str, step: Step) -> Step:
-    def answer(handler: Handler) -> None:
+def with_header(name, value, step):
+    def answer(handler):
         handler.extra_headers = {name: value}
         step(handler)
 
@@ -33,9 +29,7 @@ def with_header(name: str, value: str, step: Step) -> Step:
 
 
 @pytest.mark.parametrize("status", [413, 429, 503])
-def test_an_invitation_to_retry_is_not_followed(
-    fake: FakeDaraja, daraja: Daraja, push: Push, status: int
-) -> None:
+def test_an_invitation_to_retry_is_not_followed(fake, daraja, push, status):
     fake.script[PUSH] = [with_header("Retry-After", "0", reply(status))]
 
     with pytest.raises(UnknownOutcome):
@@ -45,9 +39,7 @@ def test_an_invitation_to_retry_is_not_followed(
 
 
 @pytest.mark.parametrize("location", ["/elsewhere", "http://[::1", "//", "gopher://x"])
-def test_a_redirect_is_an_answer_that_is_not_clear(
-    fake: FakeDaraja, daraja: Daraja, push: Push, location: str
-) -> None:
+def test_a_redirect_is_an_answer_that_is_not_clear(fake, daraja, push, location):
     fake.script[PUSH] = [with_header("Location", location, reply(302, b"moved"))]
 
     with pytest.raises(UnknownOutcome) as unknown:
@@ -57,7 +49,7 @@ def test_a_redirect_is_an_answer_that_is_not_clear(
     assert len(fake.to(PUSH)) == 1
 
 
-def test_a_cookie_is_not_kept(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_a_cookie_is_not_kept(fake, daraja, push):
     token = reply(200, token_number(1))
     fake.script[OAUTH] = [with_header("Set-Cookie", "visid=1; Path=/", token)]
 
@@ -67,13 +59,13 @@ def test_a_cookie_is_not_kept(fake: FakeDaraja, daraja: Daraja, push: Push) -> N
 
 
 def test_proxies_and_passwords_of_the_environment_are_not_taken(
-    fake: FakeDaraja,
-    make_daraja: Callable[..., Daraja],
-    push: Push,
-    closed_port: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    fake,
+    make_daraja,
+    push,
+    closed_port,
+    tmp_path,
+    monkeypatch,
+):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login root password other")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -85,15 +77,13 @@ def test_proxies_and_passwords_of_the_environment_are_not_taken(
     assert fake.to(PUSH)[0].headers["Authorization"].startswith("Bearer token-number")
 
 
-def test_no_packed_answer_is_asked_for(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_no_packed_answer_is_asked_for(fake, daraja, push):
     daraja.push(push)
 
     assert fake.to(PUSH)[0].headers["Accept-Encoding"] == "identity"
 
 
-def test_a_packed_answer_counts_as_large_as_it_unpacks(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_a_packed_answer_counts_as_large_as_it_unpacks(fake, daraja, push):
     packed = gzip.compress(b" " * (LARGEST_ANSWER + 1))
     fake.script[PUSH] = [with_header("Content-Encoding", "gzip", reply(200, packed))]
 
@@ -101,9 +91,7 @@ def test_a_packed_answer_counts_as_large_as_it_unpacks(
         daraja.push(push)
 
 
-def test_an_answer_that_is_cut_short_leaves_what_came_as_evidence(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_an_answer_that_is_cut_short_leaves_what_came_as_evidence(fake, daraja, push):
     fake.script[PUSH] = [raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<html", reset=False)]
 
     with pytest.raises(UnknownOutcome) as unknown:
@@ -112,7 +100,7 @@ def test_an_answer_that_is_cut_short_leaves_what_came_as_evidence(
     assert unknown.value.body == b"<html"
 
 
-def test_ten_connections_are_kept(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_ten_connections_are_kept(fake, daraja, push):
     at_once = MOST_IDLE + 2
     together = threading.Barrier(at_once)
     fake.script[PUSH] = [lambda handler: (together.wait(10), reply(200, ACCEPTED)(handler))]
@@ -130,9 +118,7 @@ def test_ten_connections_are_kept(fake: FakeDaraja, daraja: Daraja, push: Push) 
 
 
 @pytest.mark.parametrize("hours", [-3, 0, 3])
-def test_every_answer_tells_how_far_our_clock_is_off(
-    make_daraja: Callable[..., Daraja], push: Push, hours: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_answer_tells_how_far_our_clock_is_off(make_daraja, push, hours, monkeypatch):
     monkeypatch.setattr(counters, "_marks", {})
     ahead = timedelta(hours=hours)
     daraja = make_daraja(now=lambda: datetime.now(UTC) + ahead)
@@ -145,9 +131,7 @@ def test_every_answer_tells_how_far_our_clock_is_off(
 
 
 @pytest.mark.parametrize("date", ["yesterday", "", "Tue, 24 Nov 2026 09:00:00"])
-def test_a_date_that_says_nothing_is_passed_over(
-    fake: FakeDaraja, daraja: Daraja, push: Push, date: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_date_that_says_nothing_is_passed_over(fake, daraja, push, date, monkeypatch):
     monkeypatch.setattr(counters, "_marks", {})
     monkeypatch.setattr(Handler, "date_time_string", lambda *_: date)
 

@@ -4,7 +4,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +11,10 @@ import pytest
 
 from mpesa.bounded_http import Call, Calls, OutOfTime
 from mpesa.daraja import (
-    AccessToken,
     Daraja,
     DarajaError,
     NoAnswer,
     NotSent,
-    Push,
     Timeouts,
     UnknownOutcome,
 )
@@ -29,8 +26,6 @@ from tests.daraja.fake_daraja import (
     OAUTH,
     PUSH,
     QUERY,
-    FakeDaraja,
-    Handler,
     refusal,
     reply,
     running_daraja,
@@ -44,27 +39,27 @@ LONG_BEFORE_THE_TIMEOUTS = 8.0
 
 
 @pytest.fixture
-def no_waiting() -> Iterator[None]:
+def no_waiting():
     started = time.monotonic()
     yield
     assert time.monotonic() - started < LONG_BEFORE_THE_TIMEOUTS
 
 
 @pytest.fixture
-def mute() -> Iterator[socket.socket]:
+def mute():
     """Accepts connections, by its backlog, and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
 
-def open_files() -> int:
+def open_files():
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def in_background(call: Callable[[], object]) -> tuple[threading.Thread, list[DarajaError]]:
+def in_background(call):
     errors: list[DarajaError] = []
 
-    def work() -> None:
+    def work():
         try:
             call()
         except DarajaError as error:
@@ -77,9 +72,7 @@ def in_background(call: Callable[[], object]) -> tuple[threading.Thread, list[Da
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("manner", ["silence", "drip"])
-def test_a_push_that_gets_no_answer_in_time_is_unknown(
-    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
-) -> None:
+def test_a_push_that_gets_no_answer_in_time_is_unknown(peer, push, manner):
     fake, daraja = peer
     daraja.check_credentials()
     fake.script[PUSH] = [getattr(fake, manner)]
@@ -93,9 +86,7 @@ def test_a_push_that_gets_no_answer_in_time_is_unknown(
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("manner", ["silence", "drip"])
-def test_a_call_whose_time_is_over_hangs_up(
-    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
-) -> None:
+def test_a_call_whose_time_is_over_hangs_up(peer, push, manner):
     fake, daraja = peer
     daraja.check_credentials()
     fake.script[PUSH] = [getattr(fake, manner)]
@@ -107,13 +98,11 @@ def test_a_call_whose_time_is_over_hangs_up(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_call_whose_time_is_over_hangs_up_although_its_answer_closes_the_connection(
-    peer: tuple[FakeDaraja, Daraja], push: Push
-) -> None:
+def test_a_call_whose_time_is_over_hangs_up_although_its_answer_closes_the_connection(peer, push):
     fake, daraja = peer
     daraja.check_credentials()
 
-    def drip_without_a_length(handler: Handler) -> None:
+    def drip_without_a_length(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         fake.drip(handler)
 
@@ -126,9 +115,7 @@ def test_a_call_whose_time_is_over_hangs_up_although_its_answer_closes_the_conne
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("manner", ["silence", "drip"])
-def test_a_push_whose_token_does_not_come_in_time_is_not_sent(
-    peer: tuple[FakeDaraja, Daraja], push: Push, manner: str
-) -> None:
+def test_a_push_whose_token_does_not_come_in_time_is_not_sent(peer, push, manner):
     fake, daraja = peer
     fake.script[OAUTH] = [getattr(fake, manner)]
 
@@ -142,8 +129,8 @@ def test_a_push_whose_token_does_not_come_in_time_is_not_sent(
 
 @pytest.mark.usefixtures("no_waiting")
 def test_a_query_that_gets_no_answer_in_time_is_no_answer(
-    peer: tuple[FakeDaraja, Daraja],
-) -> None:
+    peer,
+):
     fake, daraja = peer
     daraja.check_credentials()
     fake.script[QUERY] = [fake.drip]
@@ -153,9 +140,7 @@ def test_a_query_that_gets_no_answer_in_time_is_no_answer(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_push_that_did_not_run_and_then_waits_for_a_token_too_long_was_not_sent(
-    peer: tuple[FakeDaraja, Daraja], push: Push
-) -> None:
+def test_a_push_that_did_not_run_and_then_waits_for_a_token_too_long_was_not_sent(peer, push):
     fake, daraja = peer
     fake.script[OAUTH] = [reply(200, token_number(1)), fake.silence]
     fake.script[PUSH] = [reply(404, refusal("404.001.03", "Invalid Access Token"))]
@@ -167,7 +152,7 @@ def test_a_push_that_did_not_run_and_then_waits_for_a_token_too_long_was_not_sen
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_tls_handshake_that_never_ends_means_not_sent(mute: socket.socket, push: Push) -> None:
+def test_a_tls_handshake_that_never_ends_means_not_sent(mute, push):
     daraja = Daraja(MERCHANT, f"https://127.0.0.1:{mute.getsockname()[1]}", SharedToken())
 
     with pytest.raises(NotSent) as not_sent:
@@ -177,9 +162,7 @@ def test_a_tls_handshake_that_never_ends_means_not_sent(mute: socket.socket, pus
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_call_whose_time_is_over_hangs_up_in_the_tls_handshake(
-    mute: socket.socket, push: Push
-) -> None:
+def test_a_call_whose_time_is_over_hangs_up_in_the_tls_handshake(mute, push):
     base_url = f"https://127.0.0.1:{mute.getsockname()[1]}"
     daraja = Daraja(MERCHANT, base_url, SharedToken(), timeouts=Timeouts(connect=60.0))
 
@@ -194,9 +177,7 @@ def test_a_call_whose_time_is_over_hangs_up_in_the_tls_handshake(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_certificate_that_nobody_vouches_for_means_not_sent(
-    certificate: Path, push: Push
-) -> None:
+def test_a_certificate_that_nobody_vouches_for_means_not_sent(certificate, push):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
 
@@ -208,9 +189,7 @@ def test_a_certificate_that_nobody_vouches_for_means_not_sent(
     assert fake.asked == []
 
 
-def test_nobody_is_trusted_beyond_those_who_were_named(
-    server: tuple[FakeDaraja, ssl.SSLContext | None], push: Push
-) -> None:
+def test_nobody_is_trusted_beyond_those_who_were_named(server, push):
     fake, tls = server
     trusted = tls and tls.cert_store_stats()
 
@@ -220,11 +199,11 @@ def test_nobody_is_trusted_beyond_those_who_were_named(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_token_source_that_hangs_means_not_sent(fake: FakeDaraja, push: Push) -> None:
+def test_a_token_source_that_hangs_means_not_sent(fake, push):
     released = threading.Event()
 
     class Hanging:
-        def token(self, fetch: object, *, dead: str | None = None) -> str:
+        def token(self, fetch, *, dead=None):
             released.wait(30)
             return "too-late"
 
@@ -238,11 +217,9 @@ def test_a_token_source_that_hangs_means_not_sent(fake: FakeDaraja, push: Push) 
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_push_that_did_not_run_counts_as_not_sent_while_others_fetch_its_token(
-    fake: FakeDaraja, push: Push
-) -> None:
+def test_a_push_that_did_not_run_counts_as_not_sent_while_others_fetch_its_token(fake, push):
     class RenewedByOthers:
-        def token(self, fetch: object, *, dead: str | None = None) -> str:
+        def token(self, fetch, *, dead=None):
             if dead:
                 fake.release.wait(30)
             return "a-token-of-twenty-eight-char"
@@ -256,13 +233,11 @@ def test_a_push_that_did_not_run_counts_as_not_sent_while_others_fetch_its_token
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_the_end_of_a_call_spares_a_connection_that_it_no_longer_uses(
-    fake: FakeDaraja, push: Push
-) -> None:
+def test_the_end_of_a_call_spares_a_connection_that_it_no_longer_uses(fake, push):
     fetched, ended = threading.Event(), threading.Event()
 
     class SlowToShare:
-        def token(self, fetch: Callable[[], AccessToken], *, dead: str | None = None) -> str:
+        def token(self, fetch, *, dead=None):
             if not fetched.is_set():
                 fetch()
                 fetched.set()
@@ -284,10 +259,10 @@ def test_the_end_of_a_call_spares_a_connection_that_it_no_longer_uses(
 
 
 def test_nothing_leaves_before_it_is_announced(
-    server: tuple[FakeDaraja, ssl.SSLContext | None],
-) -> None:
+    server,
+):
     class TooLate(Call[None]):
-        def about_to_send(self, *, counts: bool) -> None:
+        def about_to_send(self, *, counts):
             raise OutOfTime
 
     fake, tls = server
@@ -301,14 +276,14 @@ def test_nothing_leaves_before_it_is_announced(
 
 
 def test_a_connection_is_let_go_of_before_another_call_can_have_it(
-    server: tuple[FakeDaraja, ssl.SSLContext | None],
-) -> None:
+    server,
+):
     fake, tls = server
     transport = Transport(fake.base_url, DEFAULT_TIMEOUTS, time.monotonic, tls)
     request = Request("POST", PUSH, "Bearer x", b"{}")
 
     class SlowToLetGo(Call[None]):
-        def let_go(self) -> None:
+        def let_go(self):
             if len(fake.asked) == 1:
                 Calls(time.monotonic).run(lambda call: transport.exchange(call, request), 5)
             super().let_go()
@@ -319,16 +294,14 @@ def test_a_connection_is_let_go_of_before_another_call_can_have_it(
     assert first.connection != second.connection
 
 
-def test_without_any_time_left_nothing_is_sent(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_without_any_time_left_nothing_is_sent(fake, daraja, push):
     with pytest.raises(NotSent):
         daraja.push(push, budget=0)
 
     assert fake.asked == []
 
 
-def test_a_connection_is_used_again(peer: tuple[FakeDaraja, Daraja], push: Push) -> None:
+def test_a_connection_is_used_again(peer, push):
     fake, daraja = peer
 
     daraja.push(push)
@@ -337,9 +310,7 @@ def test_a_connection_is_used_again(peer: tuple[FakeDaraja, Daraja], push: Push)
     assert len({asked.connection for asked in fake.asked}) == 1
 
 
-def test_one_whose_time_is_over_leaves_the_others_alone(
-    peer: tuple[FakeDaraja, Daraja], push: Push
-) -> None:
+def test_one_whose_time_is_over_leaves_the_others_alone(peer, push):
     fake, daraja = peer
     daraja.check_credentials()
     fake.script[PUSH] = [fake.silence, reply(200, ACCEPTED)]
@@ -355,9 +326,7 @@ def test_one_whose_time_is_over_leaves_the_others_alone(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_cut_ends_a_sent_push_at_once_as_unknown(
-    peer: tuple[FakeDaraja, Daraja], push: Push
-) -> None:
+def test_a_cut_ends_a_sent_push_at_once_as_unknown(peer, push):
     fake, daraja = peer
     fake.script[PUSH] = [fake.silence]
     thread, errors = in_background(lambda: daraja.push(push))
@@ -370,9 +339,7 @@ def test_a_cut_ends_a_sent_push_at_once_as_unknown(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_cut_ends_a_call_that_waits_for_a_token_as_not_sent(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_a_cut_ends_a_call_that_waits_for_a_token_as_not_sent(fake, daraja, push):
     asked = threading.Event()
     fake.script[OAUTH] = [lambda handler: (asked.set(), fake.silence(handler))]
     thread, errors = in_background(lambda: daraja.push(push))
@@ -385,7 +352,7 @@ def test_a_cut_ends_a_call_that_waits_for_a_token_as_not_sent(
     assert fake.to(PUSH) == []
 
 
-def test_after_a_cut_nothing_is_sent(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_after_a_cut_nothing_is_sent(fake, daraja, push):
     daraja.cut()
 
     with pytest.raises(NotSent):
@@ -394,7 +361,7 @@ def test_after_a_cut_nothing_is_sent(fake: FakeDaraja, daraja: Daraja, push: Pus
     assert fake.asked == []
 
 
-def test_a_cut_hangs_up_idle_connections(fake: FakeDaraja, daraja: Daraja, push: Push) -> None:
+def test_a_cut_hangs_up_idle_connections(fake, daraja, push):
     daraja.push(push)
     assert not fake.hung_up.is_set()
 
@@ -403,9 +370,7 @@ def test_a_cut_hangs_up_idle_connections(fake: FakeDaraja, daraja: Daraja, push:
     assert fake.hung_up.wait(5)
 
 
-def test_no_connection_is_left_open_by_broken_calls(
-    fake: FakeDaraja, daraja: Daraja, push: Push
-) -> None:
+def test_no_connection_is_left_open_by_broken_calls(fake, daraja, push):
     daraja.check_credentials()
     fake.script[PUSH] = [reply(200, b"x" * 100_000)]
     before = open_files()

@@ -8,14 +8,14 @@ from mpesa.daraja.plain_text import transaction_desc
 
 
 @given(st.text())
-def test_any_description_becomes_one_to_thirteen_plain_characters(description: str) -> None:
+def test_any_description_becomes_one_to_thirteen_plain_characters(description):
     desc = transaction_desc(description)
 
     assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ]{0,11}[A-Za-z0-9])?", desc)
 
 
 @given(st.text())
-def test_a_plain_description_is_left_as_it_is(description: str) -> None:
+def test_a_plain_description_is_left_as_it_is(description):
     once = transaction_desc(description)
 
     assert transaction_desc(once) == once
@@ -35,5 +35,5 @@ def test_a_plain_description_is_left_as_it_is(description: str) -> None:
         ("", "Payment"),
     ],
 )
-def test_a_description_is_folded_cleaned_and_cut(description: str, desc: str) -> None:
+def test_a_description_is_folded_cleaned_and_cut(description, desc):
     assert transaction_desc(description) == desc

@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -12,14 +11,14 @@ from tests.daraja.shared_token import SharedToken
 class Clock:
     now = 1000.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.now
 
 
 class Mint:
     """Gives token-1, token-2, …; the first waits for `open`, where it is told to."""
 
-    def __init__(self, *, closed: bool = False, lifetime: int = 3599) -> None:
+    def __init__(self, *, closed=False, lifetime=3599):
         self.minted = 0
         self.lifetime = lifetime
         self.asked = threading.Event()
@@ -27,7 +26,7 @@ class Mint:
         if not closed:
             self.open.set()
 
-    def __call__(self) -> AccessToken:
+    def __call__(self):
         self.minted += 1
         number = self.minted
         self.asked.set()
@@ -35,10 +34,10 @@ class Mint:
         return AccessToken(f"token-{number}", self.lifetime)
 
 
-def in_threads(count: int, ask: Callable[[], object]) -> tuple[list[object], Callable[[], None]]:
+def in_threads(count, ask):
     outcomes: list[object] = []
 
-    def work() -> None:
+    def work():
         try:
             outcomes.append(ask())
         except (NotSent, OutOfTime) as error:
@@ -50,7 +49,7 @@ def in_threads(count: int, ask: Callable[[], object]) -> tuple[list[object], Cal
     return outcomes, lambda: [thread.join(10) for thread in threads] and None
 
 
-def test_twenty_who_ask_at_once_share_one_fetch() -> None:
+def test_twenty_who_ask_at_once_share_one_fetch():
     tokens, mint = SharedToken(), Mint(closed=True)
 
     outcomes, join = in_threads(20, lambda: tokens.token(mint))
@@ -62,7 +61,7 @@ def test_twenty_who_ask_at_once_share_one_fetch() -> None:
     assert mint.minted == 1
 
 
-def test_a_token_is_renewed_a_minute_before_its_end() -> None:
+def test_a_token_is_renewed_a_minute_before_its_end():
     clock, mint = Clock(), Mint(lifetime=3599)
     tokens = SharedToken(clock)
     tokens.token(mint)
@@ -75,7 +74,7 @@ def test_a_token_is_renewed_a_minute_before_its_end() -> None:
     assert (before, after) == ("token-1", "token-2")
 
 
-def test_a_dead_token_is_replaced() -> None:
+def test_a_dead_token_is_replaced():
     tokens, mint = SharedToken(), Mint()
     dead = tokens.token(mint)
 
@@ -83,7 +82,7 @@ def test_a_dead_token_is_replaced() -> None:
     assert tokens.token(mint) == "token-2"
 
 
-def test_a_token_that_was_replaced_meanwhile_is_not_fetched_again() -> None:
+def test_a_token_that_was_replaced_meanwhile_is_not_fetched_again():
     tokens, mint = SharedToken(), Mint()
     dead = tokens.token(mint)
     tokens.token(mint, dead=dead)
@@ -92,7 +91,7 @@ def test_a_token_that_was_replaced_meanwhile_is_not_fetched_again() -> None:
     assert mint.minted == 2
 
 
-def test_twenty_whose_token_died_share_one_fetch() -> None:
+def test_twenty_whose_token_died_share_one_fetch():
     tokens, mint = SharedToken(), Mint()
     dead = tokens.token(mint)
 
@@ -102,10 +101,10 @@ def test_twenty_whose_token_died_share_one_fetch() -> None:
     assert outcomes == ["token-2"] * 20
 
 
-def test_a_failed_fetch_is_the_failure_of_all_who_waited_for_it() -> None:
+def test_a_failed_fetch_is_the_failure_of_all_who_waited_for_it():
     tokens, mint = SharedToken(), Mint(closed=True)
 
-    def fetch() -> AccessToken:
+    def fetch():
         mint()
         raise NotSent(Reason.MISCONFIGURED)
 
@@ -117,10 +116,10 @@ def test_a_failed_fetch_is_the_failure_of_all_who_waited_for_it() -> None:
     assert [type(outcome) for outcome in outcomes] == [NotSent] * 5
 
 
-def test_a_failed_fetch_is_not_remembered() -> None:
+def test_a_failed_fetch_is_not_remembered():
     tokens, mint = SharedToken(), Mint()
 
-    def fail() -> AccessToken:
+    def fail():
         raise NotSent(Reason.SYSTEM_BUSY)
 
     with pytest.raises(NotSent):
@@ -129,10 +128,10 @@ def test_a_failed_fetch_is_not_remembered() -> None:
     assert tokens.token(mint) == "token-1"
 
 
-def test_who_waited_for_one_that_ran_out_of_time_fetches_for_itself() -> None:
+def test_who_waited_for_one_that_ran_out_of_time_fetches_for_itself():
     tokens, hurried, patient = SharedToken(), Mint(closed=True), Mint()
 
-    def run_out() -> AccessToken:
+    def run_out():
         hurried()
         raise OutOfTime
 

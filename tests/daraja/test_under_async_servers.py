@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ sys.exit(pytest.main([here, "--ignore", itself, "-q", "-x", "-p", "no:cacheprovi
 
 
 @pytest.fixture(scope="module")
-def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
+def runs():
     """The tests beside this one in processes patched by each server: side by side, as most wait."""
     started = {
         mode: subprocess.Popen(
@@ -38,9 +37,7 @@ def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_all_of_it_holds_in_a_process_patched_by_the_async_server(
-    mode: str, runs: dict[str, subprocess.Popen[str]]
-) -> None:
+def test_all_of_it_holds_in_a_process_patched_by_the_async_server(mode, runs):
     said, _ = runs[mode].communicate(timeout=240)
 
     assert runs[mode].returncode == 0, said[-6000:]

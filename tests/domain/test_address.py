@@ -56,24 +56,24 @@ NONE_AT_ALL = [
 
 
 @pytest.mark.parametrize(("written", "address"), ADDRESSES)
-def test_an_address_is_found_in_every_way_to_write_it(written: str, address: str) -> None:
+def test_an_address_is_found_in_every_way_to_write_it(written, address):
     assert read_address(written) == address
 
 
 @pytest.mark.parametrize("written", NONE_AT_ALL)
-def test_what_is_no_address_is_unknown(written: str | None) -> None:
+def test_what_is_no_address_is_unknown(written):
     assert read_address(written) == UNKNOWN
 
 
 @pytest.mark.parametrize("written", [*(each for each, _ in ADDRESSES), *NONE_AT_ALL])
-def test_an_address_that_was_read_reads_as_itself(written: str | None) -> None:
+def test_an_address_that_was_read_reads_as_itself(written):
     once = read_address(written)
 
     assert read_address(once) == once
     assert len(once) <= 45  # the longest IPv6 address in text; columns have 64
 
 
-def test_an_ipv6_network_is_one_sender_and_all_that_is_unknown_another() -> None:
+def test_an_ipv6_network_is_one_sender_and_all_that_is_unknown_another():
     assert sender_of("2001:db8:0:1::5") == sender_of("2001:db8:0:1:ffff::9") == "2001:db8:0:1::/64"
     assert sender_of("2001:db8:0:2::5") != sender_of("2001:db8:0:1::5")
     assert sender_of("2001:db8:7:2::5", ipv6_prefix=48) == "2001:db8:7::/48"

@@ -23,31 +23,31 @@ MERCHANT_ID = "2654-4b64-97ff-b827b542881d3130"
 CHECKOUT_ID = "ws_CO_241120261200000712345678"
 
 
-def with_code(code_json: str) -> bytes:
+def with_code(code_json):
     """A failure's body whose ResultCode is this JSON text."""
     text = raw(failure_callback(CHECKOUT_ID, MERCHANT_ID, "HERE")).decode()
     return text.replace('"HERE"', code_json).encode()
 
 
-def with_items(items: object) -> bytes:
+def with_items(items):
     """A success whose metadata has these items."""
     return raw(success_callback(CHECKOUT_ID, MERCHANT_ID, CallbackMetadata={"Item": items}))
 
 
-def amount_of(value: object) -> int | Decimal | None:
+def amount_of(value):
     return parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID, amount=value))).amount
 
 
 # -- what Daraja sends -------------------------------------------------------------------------
 
 
-def test_a_payment_is_read_with_its_ids_amount_and_receipt() -> None:
+def test_a_payment_is_read_with_its_ids_amount_and_receipt():
     result = parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID)))
 
     assert result == StkResult("0", MERCHANT_ID, CHECKOUT_ID, 150, RECEIPT)
 
 
-def test_a_failure_is_read_without_metadata() -> None:
+def test_a_failure_is_read_without_metadata():
     result = parse_callback(raw(failure_callback(CHECKOUT_ID, MERCHANT_ID, 1032)))
 
     assert result == StkResult("1032", MERCHANT_ID, CHECKOUT_ID)
@@ -75,7 +75,7 @@ def test_a_failure_is_read_without_metadata() -> None:
         ("-1", "-1"),
     ],
 )
-def test_a_code_is_read_as_number_or_as_text(code_json: str, code: str) -> None:
+def test_a_code_is_read_as_number_or_as_text(code_json, code):
     assert parse_callback(with_code(code_json)).code == code
 
 
@@ -109,12 +109,12 @@ def test_a_code_is_read_as_number_or_as_text(code_json: str, code: str) -> None:
         '"' + 33 * "1" + '"',
     ],
 )
-def test_what_is_no_code_is_never_0(code_json: str) -> None:
+def test_what_is_no_code_is_never_0(code_json):
     with pytest.raises(UnreadableCallback):
         parse_callback(with_code(code_json))
 
 
-def test_a_missing_code_is_never_0() -> None:
+def test_a_missing_code_is_never_0():
     body = success_callback(CHECKOUT_ID, MERCHANT_ID)
     del body["Body"]["stkCallback"]["ResultCode"]
 
@@ -149,12 +149,12 @@ def test_a_missing_code_is_never_0() -> None:
         '{"Body": {"stkCallback": {"ResultCode": 0}}}'.encode("utf-16"),
     ],
 )
-def test_a_body_that_is_no_callback_is_unreadable(body: bytes) -> None:
+def test_a_body_that_is_no_callback_is_unreadable(body):
     with pytest.raises(UnreadableCallback):
         parse_callback(body)
 
 
-def test_a_byte_order_mark_in_front_is_no_fault() -> None:
+def test_a_byte_order_mark_in_front_is_no_fault():
     body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID))
 
     assert parse_callback(b"\xef\xbb\xbf" + body) == parse_callback(body)
@@ -163,7 +163,7 @@ def test_a_byte_order_mark_in_front_is_no_fault() -> None:
 # -- what can be made out of a body that is no callback in order -------------------------------
 
 
-def described(text: str) -> str:
+def described(text):
     """A callback, as text, with something in its description."""
     body = success_callback(CHECKOUT_ID, MERCHANT_ID, ResultDesc="DESCRIBED")
     return json.dumps(body).replace("DESCRIBED", text)
@@ -185,7 +185,7 @@ ROUGH = {
 
 
 @pytest.mark.parametrize("name", ROUGH)
-def test_what_can_be_made_out_of_a_faulty_body_is_what_it_says(name: str) -> None:
+def test_what_can_be_made_out_of_a_faulty_body_is_what_it_says(name):
     with pytest.raises(UnreadableCallback):
         parse_callback(ROUGH[name])
 
@@ -212,11 +212,11 @@ def test_what_can_be_made_out_of_a_faulty_body_is_what_it_says(name: str) -> Non
     ],
     ids=range(14),
 )
-def test_of_what_is_no_callback_nothing_is_made_out(body: bytes) -> None:
+def test_of_what_is_no_callback_nothing_is_made_out(body):
     assert read_roughly(body) is None
 
 
-def test_a_few_bytes_that_unpack_to_a_gigabyte_cost_no_more_than_a_body() -> None:
+def test_a_few_bytes_that_unpack_to_a_gigabyte_cost_no_more_than_a_body():
     bomb = gzip.compress(described("x").encode() + b" " * 50_000_000)
     assert len(bomb) < 64 * 1024
 
@@ -229,12 +229,12 @@ def test_a_few_bytes_that_unpack_to_a_gigabyte_cost_no_more_than_a_body() -> Non
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_are_too_rough(body: bytes) -> None:
+def test_no_bytes_are_too_rough(body):
     read_roughly(body)
     read_roughly(gzip.compress(body))
 
 
-def test_a_body_cut_anywhere_is_unreadable() -> None:
+def test_a_body_cut_anywhere_is_unreadable():
     body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID))
 
     for length in range(len(body)):
@@ -243,12 +243,12 @@ def test_a_body_cut_anywhere_is_unreadable() -> None:
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"Body":', b'{"Body":{"stkCallback":'])
-def test_nesting_without_end_is_unreadable(opening: bytes) -> None:
+def test_nesting_without_end_is_unreadable(opening):
     with pytest.raises(UnreadableCallback):
         parse_callback(opening * 10_000)
 
 
-def test_deep_nesting_in_an_item_never_overflows() -> None:
+def test_deep_nesting_in_an_item_never_overflows():
     for depth in range(1, 1200, 7):
         nested = "[" * depth + "]" * depth
         item = f'{{"Name": "Amount", "Value": {nested}}}'
@@ -257,7 +257,7 @@ def test_deep_nesting_in_an_item_never_overflows() -> None:
         assert is_unreadable(body) or parse_callback(body).amount is None
 
 
-def is_unreadable(body: bytes) -> bool:
+def is_unreadable(body):
     try:
         parse_callback(body)
     except UnreadableCallback:
@@ -274,13 +274,13 @@ def is_unreadable(body: bytes) -> bool:
         b'{"Body": {"stkCallback": {"ResultCode": 0, "x": {"y": 1, "y": 1}}}}',
     ],
 )
-def test_a_key_that_stands_twice_makes_the_body_unreadable(body: bytes) -> None:
+def test_a_key_that_stands_twice_makes_the_body_unreadable(body):
     with pytest.raises(UnreadableCallback, match="twice"):
         parse_callback(body)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_a_number_that_json_lacks_makes_the_body_unreadable(constant: str) -> None:
+def test_a_number_that_json_lacks_makes_the_body_unreadable(constant):
     body = raw(success_callback(CHECKOUT_ID, MERCHANT_ID, amount="HERE"))
 
     with pytest.raises(UnreadableCallback):
@@ -294,7 +294,7 @@ def test_a_number_that_json_lacks_makes_the_body_unreadable(constant: str) -> No
     ("value", "shillings"),
     [(1, 1), (1.0, 1), ("1.00", 1), ("1", 1), (" 150 ", 150), (150, 150), ("1e3", 1000)],
 )
-def test_an_amount_is_read_in_every_form_that_daraja_writes(value: object, shillings: int) -> None:
+def test_an_amount_is_read_in_every_form_that_daraja_writes(value, shillings):
     assert amount_of(value) == shillings
 
 
@@ -322,12 +322,12 @@ def test_an_amount_is_read_in_every_form_that_daraja_writes(value: object, shill
         {"Value": 150},
     ],
 )
-def test_an_amount_that_is_no_number_is_none(value: object) -> None:
+def test_an_amount_that_is_no_number_is_none(value):
     assert amount_of(value) is None
 
 
 @pytest.mark.parametrize("value", [1.5, "1.50", 149.9999999999, 0, 0.0, -150, "-150", "1e-3"])
-def test_a_number_that_is_no_whole_sum_is_another_amount_than_any(value: object) -> None:
+def test_a_number_that_is_no_whole_sum_is_another_amount_than_any(value):
     amount = amount_of(value)
 
     assert isinstance(amount, Decimal)
@@ -337,7 +337,7 @@ def test_a_number_that_is_no_whole_sum_is_another_amount_than_any(value: object)
 # -- items -------------------------------------------------------------------------------------
 
 
-def test_items_are_read_by_name_whatever_their_order_and_company() -> None:
+def test_items_are_read_by_name_whatever_their_order_and_company():
     items = [
         {"Name": "PhoneNumber", "Value": "2547*****678"},
         {"Name": "Balance"},
@@ -366,14 +366,14 @@ def test_items_are_read_by_name_whatever_their_order_and_company() -> None:
         [{"name": "Amount", "value": 150}],
     ],
 )
-def test_items_without_name_or_value_tell_nothing(items: object) -> None:
+def test_items_without_name_or_value_tell_nothing(items):
     result = parse_callback(with_items(items))
 
     assert (result.code, result.amount, result.receipt) == ("0", None, None)
 
 
 @pytest.mark.parametrize("metadata", [None, 0, "x", [], {}, [{"Item": []}], True])
-def test_metadata_of_another_type_tells_nothing(metadata: object) -> None:
+def test_metadata_of_another_type_tells_nothing(metadata):
     body = success_callback(CHECKOUT_ID, MERCHANT_ID, CallbackMetadata=metadata)
 
     result = parse_callback(raw(body))
@@ -382,20 +382,20 @@ def test_metadata_of_another_type_tells_nothing(metadata: object) -> None:
 
 
 @pytest.mark.parametrize("second", [151, "x", None, [150]])
-def test_an_item_that_contradicts_itself_tells_nothing(second: object) -> None:
+def test_an_item_that_contradicts_itself_tells_nothing(second):
     items = [{"Name": "Amount", "Value": 150}, {"Name": "Amount", "Value": second}]
 
     assert parse_callback(with_items(items)).amount is None
     assert parse_callback(with_items(items[::-1])).amount is None
 
 
-def test_an_item_that_repeats_itself_is_read() -> None:
+def test_an_item_that_repeats_itself_is_read():
     item = {"Name": "Amount", "Value": 150}
 
     assert parse_callback(with_items([item, item])).amount == 150
 
 
-def test_an_item_contradicted_once_stays_so() -> None:
+def test_an_item_contradicted_once_stays_so():
     values: list[Any] = [150, 151, 150]
     items = [{"Name": "Amount", "Value": value} for value in values]
 
@@ -408,20 +408,20 @@ def test_an_item_contradicted_once_stays_so() -> None:
 @pytest.mark.parametrize(
     "value", [None, "", 0, 12345, True, [], ["x"], {}, "x" * 65, "a\nb", "a\x00b", "\ud800"]
 )
-def test_an_id_of_another_form_is_none(value: object) -> None:
-    result = parse_callback(raw(success_callback(value, value)))  # type: ignore[arg-type]
+def test_an_id_of_another_form_is_none(value):
+    result = parse_callback(raw(success_callback(value, value)))
 
     assert (result.merchant_request_id, result.checkout_request_id) == (None, None)
 
 
-def test_an_id_may_have_64_characters() -> None:
+def test_an_id_may_have_64_characters():
     longest = "x" * 64
 
     assert parse_callback(raw(success_callback(longest, longest))).checkout_request_id == longest
 
 
 @pytest.mark.parametrize("typed", [RECEIPT, RECEIPT.lower(), f"  {RECEIPT}\n", "1234567890"])
-def test_a_receipt_is_trimmed_and_upper_cased(typed: str) -> None:
+def test_a_receipt_is_trimmed_and_upper_cased(typed):
     assert parse_receipt(typed) == typed.strip().upper()
 
 
@@ -444,7 +444,7 @@ def test_a_receipt_is_trimmed_and_upper_cased(typed: str) -> None:
         "<script>10",
     ],
 )
-def test_what_is_no_receipt_is_none(value: object) -> None:
+def test_what_is_no_receipt_is_none(value):
     assert parse_receipt(value) is None
 
 
@@ -470,17 +470,17 @@ shaped = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
+def test_any_bytes_are_read_or_unreadable(body):
     assert is_unreadable(body) or parse_callback(body)
 
 
 @given(anything)
-def test_any_json_is_read_or_unreadable(document: object) -> None:
+def test_any_json_is_read_or_unreadable(document):
     assert is_unreadable(raw(document)) or parse_callback(raw(document))
 
 
 @given(shaped)
-def test_only_a_code_that_is_0_reads_as_0(callback: dict[str, Any]) -> None:
+def test_only_a_code_that_is_0_reads_as_0(callback):
     body = json.dumps({"Body": {"stkCallback": callback}}).encode()
     code = callback.get("ResultCode")
     a_number = isinstance(code, int | float) and not isinstance(code, bool)

@@ -8,14 +8,14 @@ from mpesa.domain.money import format_kes, whole_shillings
 
 
 @given(st.integers(1, 10**9 - 1))
-def test_a_sum_is_read_alike_as_number_and_as_text(shillings: int) -> None:
+def test_a_sum_is_read_alike_as_number_and_as_text(shillings):
     forms: list[object] = [shillings, float(shillings), str(shillings), f"{shillings}.00"]
 
     assert [whole_shillings(each) for each in forms] == [shillings] * 4
 
 
 @given(st.integers(0, 10**6), st.integers(1, 99))
-def test_cents_are_never_rounded_away(shillings: int, cents: int) -> None:
+def test_cents_are_never_rounded_away(shillings, cents):
     text = f"{shillings}.{cents:02}"
 
     assert whole_shillings(text) is None
@@ -23,18 +23,18 @@ def test_cents_are_never_rounded_away(shillings: int, cents: int) -> None:
 
 
 @given(st.integers(max_value=0) | st.integers(min_value=10**9))
-def test_nothing_less_and_absurd_sums_are_none(amount: int) -> None:
+def test_nothing_less_and_absurd_sums_are_none(amount):
     assert whole_shillings(amount) is None
     assert whole_shillings(str(amount)) is None
 
 
 @pytest.mark.parametrize("value", [True, False, None, [], {}, b"150", float("nan"), float("inf")])
-def test_what_is_no_sum_is_none(value: object) -> None:
+def test_what_is_no_sum_is_none(value):
     assert whole_shillings(value) is None
 
 
 @given(st.text() | st.floats() | st.integers())
-def test_whatever_comes_is_a_whole_positive_sum_or_none(value: object) -> None:
+def test_whatever_comes_is_a_whole_positive_sum_or_none(value):
     amount = whole_shillings(value)
 
     assert amount is None or (type(amount) is int and amount > 0)
@@ -43,5 +43,5 @@ def test_whatever_comes_is_a_whole_positive_sum_or_none(value: object) -> None:
 @pytest.mark.parametrize(
     ("shillings", "shown"), [(1, "KES 1"), (1500, "KES 1,500"), (250_000, "KES 250,000")]
 )
-def test_a_sum_is_shown_with_its_currency(shillings: int, shown: str) -> None:
+def test_a_sum_is_shown_with_its_currency(shillings, shown):
     assert format_kes(shillings) == shown

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, OrderStatus
+from mpesa.domain.attempt import OPEN_UNANSWERED, Account, OrderStatus
 from mpesa.domain.push_rules import (
     AskFirst,
     CloseOld,
@@ -17,7 +17,6 @@ from mpesa.domain.push_rules import (
     Refuse,
     Seen,
     SendPush,
-    Step,
     next_step,
 )
 from mpesa.domain.refusals import AttemptOpen, LineBusy, OrderClosed, OrderPaid, RetryLater
@@ -34,20 +33,20 @@ ELSEWHERE = replace(OPEN, id="elsewhere", order_id="another")
 COUNTED = Done(counted=True)
 
 
-def seen(*attempts: Attempt, on_line: tuple[Attempt, ...] = (), **order: object) -> Seen:
+def seen(*attempts, on_line=(), **order):
     return Seen(Account(known.order(**order), attempts), on_line)
 
 
-def step(seen: Seen, done: Done = COUNTED, msisdn: str = PAYER) -> Step:
+def step(seen, done=COUNTED, msisdn=PAYER):
     return next_step(seen, msisdn, NOW, done)
 
 
-def refusal(step: Step) -> object:
+def refusal(step):
     assert isinstance(step, Refuse)
     return step.refusal
 
 
-def test_the_first_push_is_counted_and_then_sent() -> None:
+def test_the_first_push_is_counted_and_then_sent():
     assert step(seen(), Done()) == Count()
     assert step(seen(), COUNTED) == SendPush()
 
@@ -60,39 +59,39 @@ def test_the_first_push_is_counted_and_then_sent() -> None:
         (OrderStatus.EXPIRED, OrderClosed),
     ],
 )
-def test_an_order_that_ended_takes_no_push(status: OrderStatus, why: type[Exception]) -> None:
+def test_an_order_that_ended_takes_no_push(status, why):
     assert isinstance(refusal(step(seen(FAILED, status=status))), why)
 
 
-def test_an_order_whose_end_has_passed_takes_no_push_though_nobody_wrote_that_down() -> None:
+def test_an_order_whose_end_has_passed_takes_no_push_though_nobody_wrote_that_down():
     assert isinstance(refusal(step(seen(expires_at=NOW))), OrderClosed)
 
 
-def test_the_same_phone_joins_the_open_prompt_and_is_not_counted() -> None:
+def test_the_same_phone_joins_the_open_prompt_and_is_not_counted():
     assert step(seen(OPEN), Done()) == Join(OPEN.id)
 
 
-def test_another_phone_waits_for_the_open_prompt() -> None:
+def test_another_phone_waits_for_the_open_prompt():
     told = refusal(step(seen(OPEN), msisdn=ANOTHER))
 
     assert told == AttemptOpen(60)
 
 
-def test_the_wait_of_the_newest_attempt_is_kept() -> None:
+def test_the_wait_of_the_newest_attempt_is_kept():
     busy = replace(FAILED, reason=Reason.LINE_BUSY, retry_at=NOW + timedelta(seconds=30))
 
     assert refusal(step(seen(busy))) == RetryLater(30)
     assert step(seen(FAILED, busy), Done()) == Count()
 
 
-def test_a_line_with_another_orders_prompt_is_busy() -> None:
+def test_a_line_with_another_orders_prompt_is_busy():
     assert refusal(step(seen(on_line=(ELSEWHERE,)))) == LineBusy(60)
 
 
 @pytest.mark.parametrize("on_line", [(), (replace(OUTLIVED, id="elsewhere"),)])
 def test_what_outlived_its_prompt_is_closed_before_anything_is_refused(
-    on_line: tuple[Attempt, ...],
-) -> None:
+    on_line,
+):
     attempts = () if on_line else (OUTLIVED,)
 
     assert step(seen(*attempts, on_line=on_line), Done()) == CloseOld(
@@ -100,7 +99,7 @@ def test_what_outlived_its_prompt_is_closed_before_anything_is_refused(
     )
 
 
-def test_daraja_is_asked_once_about_what_may_be_paid_before_the_push() -> None:
+def test_daraja_is_asked_once_about_what_may_be_paid_before_the_push():
     told_by_query = replace(FAILED, id="told", failed_by_query=True)
     told_by_query = replace(told_by_query, prompt_ends_at=NOW + timedelta(seconds=1))
     both = seen(told_by_query, SILENT)
@@ -120,11 +119,11 @@ def test_daraja_is_asked_once_about_what_may_be_paid_before_the_push() -> None:
         replace(SILENT, checkout_request_id=None),
     ],
 )
-def test_nothing_is_asked_about_what_cannot_be_paid_or_asked_about(attempt: Attempt) -> None:
+def test_nothing_is_asked_about_what_cannot_be_paid_or_asked_about(attempt):
     assert step(seen(attempt)) == SendPush()
 
 
-def attempts() -> st.SearchStrategy[Attempt]:
+def attempts():
     ends = st.none() | st.integers(-300, 300).map(lambda seconds: NOW + timedelta(seconds=seconds))
     shared = {
         "prompt_ends_at": ends,
@@ -154,8 +153,8 @@ def attempts() -> st.SearchStrategy[Attempt]:
     st.booleans(),
 )
 def test_no_push_is_sent_while_a_prompt_of_the_order_or_the_line_may_live(
-    own: list[Attempt], others: list[Attempt], status: OrderStatus, counted: bool
-) -> None:
+    own, others, status, counted
+):
     own = [replace(each, id=f"own {number}") for number, each in enumerate(own)]
     on_line = tuple(replace(each, id="elsewhere") for each in others if each.is_open)
     found = step(seen(*own, on_line=on_line, status=status), Done(counted=counted))
@@ -168,12 +167,12 @@ def test_no_push_is_sent_while_a_prompt_of_the_order_or_the_line_may_live(
         assert counted
 
 
-def waits_for_nothing(attempt: Attempt) -> bool:
+def waits_for_nothing(attempt):
     """A wait counts for failures alone, and for no longer than their rule."""
     return attempt.reason not in RULES or not RULES[attempt.reason].wait_seconds
 
 
-def test_an_end_that_lies_too_far_away_is_no_reason_to_wait_for_longer() -> None:
+def test_an_end_that_lies_too_far_away_is_no_reason_to_wait_for_longer():
     """It was written before a step back of the clock."""
     ahead = replace(OPEN, prompt_ends_at=NOW + timedelta(hours=3))
 

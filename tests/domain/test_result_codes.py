@@ -51,14 +51,14 @@ CODES = [
 UNKNOWN = ["", "00", "5", "10", "99", "1033", "2032", "2040", "7777", "e3008", "sfc_ic0003", "-1"]
 
 
-def test_the_published_table_has_every_reason_of_a_failure_once() -> None:
+def test_the_published_table_has_every_reason_of_a_failure_once():
     published = [Reason(row[0]) for row in PUBLISHED]
 
     assert len(published) == len(set(published))
     assert set(published) == FAILED_REASONS == set(RULES)
 
 
-def test_every_reason_belongs_to_one_status() -> None:
+def test_every_reason_belongs_to_one_status():
     assert set(Status) == {"PENDING", "SUCCESS", "FAILED"}
     assert {"awaiting_pin", "push_unconfirmed", "overdue"} == PENDING_REASONS
     assert {"paid", "paid_late"} == SUCCESS_REASONS
@@ -66,22 +66,22 @@ def test_every_reason_belongs_to_one_status() -> None:
 
 
 @pytest.mark.parametrize(("code", "reason"), CODES)
-def test_a_callback_gives_the_published_reason(code: str, reason: Reason) -> None:
+def test_a_callback_gives_the_published_reason(code, reason):
     assert reason_of_callback(code) is reason
 
 
 @pytest.mark.parametrize(("code", "reason"), CODES)
-def test_a_query_gives_the_published_reason(code: str, reason: Reason) -> None:
+def test_a_query_gives_the_published_reason(code, reason):
     assert reason_of_query(code, LATE) is reason
 
 
 @pytest.mark.parametrize("code", UNKNOWN)
-def test_an_unknown_code_counts_from_a_callback_and_tells_nothing_from_a_query(code: str) -> None:
+def test_an_unknown_code_counts_from_a_callback_and_tells_nothing_from_a_query(code):
     assert reason_of_callback(code) is Reason.UNKNOWN_CODE
     assert reason_of_query(code, LATE) is None
 
 
-def test_4999_is_never_a_result() -> None:
+def test_4999_is_never_a_result():
     assert reason_of_callback("4999") is None
     assert reason_of_query("4999", LATE) is None
 
@@ -97,21 +97,19 @@ def test_4999_is_never_a_result() -> None:
         (86_400, Reason.MISCONFIGURED),
     ],
 )
-def test_2029_from_a_query_counts_from_30_s_after_the_push_on(
-    seconds: float, reason: Reason | None
-) -> None:
+def test_2029_from_a_query_counts_from_30_s_after_the_push_on(seconds, reason):
     assert reason_of_query("2029", timedelta(seconds=seconds)) is reason
 
 
 @pytest.mark.parametrize("code", ["1", "1032", "1037", "SFC_IC0003"])
-def test_other_codes_from_a_query_count_at_once(code: str) -> None:
+def test_other_codes_from_a_query_count_at_once(code):
     assert reason_of_query(code, timedelta(0)) is not None
 
 
 @pytest.mark.parametrize(
     ("reason", "final", "blocks"), [(row[0], row[2], not row[5]) for row in PUBLISHED]
 )
-def test_finality_is_as_published(reason: str, final: bool, blocks: bool) -> None:
+def test_finality_is_as_published(reason, final, blocks):
     rule = RULES[Reason(reason)]
 
     assert rule.final is final
@@ -121,12 +119,12 @@ def test_finality_is_as_published(reason: str, final: bool, blocks: bool) -> Non
 @pytest.mark.parametrize(
     ("reason", "seconds", "counted_from"), [(row[0], row[3], row[4]) for row in PUBLISHED]
 )
-def test_the_wait_is_as_published(reason: str, seconds: int, counted_from: str | None) -> None:
+def test_the_wait_is_as_published(reason, seconds, counted_from):
     starts = {"push": PUSHED_AT, "failure": FAILED_AT}
     expected = starts[counted_from] + timedelta(seconds=seconds) if counted_from else None
 
     assert retry_at(Reason(reason), PUSHED_AT, FAILED_AT) == expected
 
 
-def test_a_wait_is_counted_from_the_push_or_from_the_failure() -> None:
+def test_a_wait_is_counted_from_the_push_or_from_the_failure():
     assert {each.value for each in WaitFrom} == {"push", "failure"}

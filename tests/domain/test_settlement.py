@@ -1,10 +1,9 @@
 """The whole table of decisions, cell by cell, against an expectation that is written out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -18,7 +17,7 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.settlement import Decision, decide
+from mpesa.domain.settlement import decide
 from mpesa.domain.steps import Step
 from mpesa.domain.why import Why
 from tests.domain import known
@@ -37,30 +36,28 @@ OTHER_PAYMENT = "another-transaction-id"
 
 
 def success(
-    ids: tuple[str | None, str | None] = OURS,
+    ids=OURS,
     *,
-    amount: int | Decimal | None = 150,
-    receipt: str | None = RECEIPT,
-    **more: Any,
-) -> settlement.CallbackReceived:
+    amount=150,
+    receipt=RECEIPT,
+    **more,
+):
     return settlement.CallbackReceived(StkResult("0", *ids, amount, receipt), **more)
 
 
 def unreadable(
-    ids: tuple[str | None, str | None] = OURS,
+    ids=OURS,
     *,
-    amount: int | None = 150,
-    receipt: str | None = RECEIPT,
-    code: str = "0",
-    **more: Any,
-) -> settlement.CallbackReceived:
+    amount=150,
+    receipt=RECEIPT,
+    code="0",
+    **more,
+):
     """Of which something can be made out all the same."""
     return settlement.CallbackReceived(None, rough=StkResult(code, *ids, amount, receipt), **more)
 
 
-def failure(
-    code: str, ids: tuple[str | None, str | None] = OURS, **flags: bool
-) -> settlement.CallbackReceived:
+def failure(code, ids=OURS, **flags):
     return settlement.CallbackReceived(StkResult(code, *ids), **flags)
 
 
@@ -188,7 +185,7 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
 # -- where it may find a transaction -----------------------------------------------------------
 
 
-def attempt(status: Status, reason: Reason, *, final: bool, receipt: str | None = None) -> Attempt:
+def attempt(status, reason, *, final, receipt=None):
     waits = EARLIER_WAIT if status is Status.FAILED else None
     return known.attempt(
         status=status,
@@ -200,15 +197,15 @@ def attempt(status: Status, reason: Reason, *, final: bool, receipt: str | None 
     )
 
 
-def pending(reason: Reason) -> list[Attempt]:
+def pending(reason):
     return [attempt(Status.PENDING, reason, final=False)]
 
 
-def failed(*, final: bool) -> list[Attempt]:
+def failed(*, final):
     return [attempt(Status.FAILED, each, final=final) for each in sorted(FAILED_REASONS)]
 
 
-def paid(receipt: str | None, *finals: bool) -> list[Attempt]:
+def paid(receipt, *finals):
     return [
         attempt(Status.SUCCESS, each, final=final, receipt=receipt)
         for each in sorted(SUCCESS_REASONS)
@@ -346,7 +343,7 @@ operator: settled                          | .                   | .            
 """  # noqa: E501 - a table that wraps cannot be read
 
 
-def read_table() -> dict[tuple[str, str], tuple[str, str]]:
+def read_table():
     """From (evidence, situation) to what is expected with known and with unknown ids."""
     header, *lines = (
         [cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()
@@ -378,7 +375,7 @@ class Cell:
     now: datetime
 
 
-def cells(situation: str, ids_known: bool) -> Iterator[Cell]:
+def cells(situation, ids_known):
     """A column of the table: all evidence, each on every transaction of that situation."""
     for name, entry in EVIDENCE.items():
         early = isinstance(entry, Early)
@@ -396,12 +393,12 @@ PENDING_WORDS = {
 SUCCESS_WORDS = {"paid": Reason.PAID, "late": Reason.PAID_LATE}
 
 
-def test_the_table_has_an_expectation_for_every_cell_and_no_other() -> None:
+def test_the_table_has_an_expectation_for_every_cell_and_no_other():
     assert set(EXPECTED) == {(name, at) for name in EVIDENCE for at in SITUATIONS}
     assert all(known and unknown for known, unknown in EXPECTED.values())
 
 
-def test_the_table_walks_every_kind_of_evidence_and_every_reason() -> None:
+def test_the_table_walks_every_kind_of_evidence_and_every_reason():
     kinds = {type(e.evidence if isinstance(e, Early) else e) for e in EVIDENCE.values()}
     reasons = {each.reason for attempts in SITUATIONS.values() for each in attempts}
 
@@ -410,7 +407,7 @@ def test_the_table_walks_every_kind_of_evidence_and_every_reason() -> None:
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_each_cell_of_the_table_is_decided_as_written(situation: str, ids_known: bool) -> None:
+def test_each_cell_of_the_table_is_decided_as_written(situation, ids_known):
     for cell in cells(situation, ids_known):
         word = EXPECTED[cell.name, situation][0 if ids_known else 1]
 
@@ -421,7 +418,7 @@ def test_each_cell_of_the_table_is_decided_as_written(situation: str, ids_known:
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_only_a_person_who_decided_settles_a_review(situation: str, ids_known: bool) -> None:
+def test_only_a_person_who_decided_settles_a_review(situation, ids_known):
     for cell in cells(situation, ids_known):
         decision = decide(cell.before, cell.evidence, cell.now)
 
@@ -436,11 +433,11 @@ def test_only_a_person_who_decided_settles_a_review(situation: str, ids_known: b
         assert decision.settles_review == settles, cell
 
 
-def identified(before: Attempt) -> Attempt:
+def identified(before):
     return replace(before, merchant_request_id=OURS[0], checkout_request_id=OURS[1])
 
 
-def outcome(decision: Decision) -> tuple[object, ...]:
+def outcome(decision):
     return (
         decision.status,
         decision.reason,
@@ -451,7 +448,7 @@ def outcome(decision: Decision) -> tuple[object, ...]:
     )
 
 
-def expected(word: str, before: Attempt, evidence: settlement.Evidence) -> tuple[object, ...]:
+def expected(word, before, evidence):
     review, ask = "!" in word, "?" in word
     word = word.strip("!?.")
     status, reason, final, receipt = before.status, before.reason, before.final, before.receipt
@@ -468,7 +465,7 @@ def expected(word: str, before: Attempt, evidence: settlement.Evidence) -> tuple
     return (status, reason, final, receipt, review, ask)
 
 
-def named_receipt(evidence: settlement.Evidence) -> str | None:
+def named_receipt(evidence):
     if isinstance(evidence, settlement.CallbackReceived):
         named = evidence.result or evidence.rough
         return named and named.receipt
@@ -481,9 +478,7 @@ def named_receipt(evidence: settlement.Evidence) -> str | None:
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_an_attempt_stays_open_until_it_is_settled_or_its_prompt_is_over(
-    situation: str, ids_known: bool
-) -> None:
+def test_an_attempt_stays_open_until_it_is_settled_or_its_prompt_is_over(situation, ids_known):
     for cell in cells(situation, ids_known):
         decision = decide(cell.before, cell.evidence, cell.now)
 
@@ -497,9 +492,7 @@ def test_an_attempt_stays_open_until_it_is_settled_or_its_prompt_is_over(
 
 @pytest.mark.parametrize("evidence", [success(), failure("1032"), settlement.PushAnswered(*OURS)])
 @pytest.mark.parametrize("before", pending(Reason.AWAITING_PIN) + failed(final=False))
-def test_the_first_to_name_the_ids_brings_them(
-    evidence: settlement.Evidence, before: Attempt
-) -> None:
+def test_the_first_to_name_the_ids_brings_them(evidence, before):
     decision = decide(before, evidence, NOW)
 
     assert decision.adopts == OURS
@@ -518,8 +511,8 @@ def test_the_first_to_name_the_ids_brings_them(
     ],
 )
 def test_ids_are_never_taken_from_evidence_that_is_not_believed(
-    evidence: settlement.Evidence,
-) -> None:
+    evidence,
+):
     before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
 
     decision = decide(before, evidence, NOW)
@@ -527,7 +520,7 @@ def test_ids_are_never_taken_from_evidence_that_is_not_believed(
     assert decision.adopts is None
 
 
-def test_the_push_answer_fills_in_the_id_that_a_callback_left_out() -> None:
+def test_the_push_answer_fills_in_the_id_that_a_callback_left_out():
     before = attempt(Status.SUCCESS, Reason.PAID, final=True, receipt=RECEIPT)
     half_known = replace(before, checkout_request_id=OURS[1])
 
@@ -538,7 +531,7 @@ def test_the_push_answer_fills_in_the_id_that_a_callback_left_out() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.AWAITING_PIN, Reason.OVERDUE])
-def test_a_push_answer_that_is_recorded_twice_changes_nothing(reason: Reason) -> None:
+def test_a_push_answer_that_is_recorded_twice_changes_nothing(reason):
     before = identified(attempt(Status.PENDING, reason, final=False))
 
     decision = decide(before, settlement.PushAnswered(*OURS), NOW)
@@ -552,7 +545,7 @@ def test_a_push_answer_that_is_recorded_twice_changes_nothing(reason: Reason) ->
     assert not any(acts)
 
 
-def test_a_push_answer_with_other_ids_than_the_callback_needs_review() -> None:
+def test_a_push_answer_with_other_ids_than_the_callback_needs_review():
     before = identified(attempt(Status.SUCCESS, Reason.PAID, final=True, receipt=RECEIPT))
 
     decision = decide(before, settlement.PushAnswered(*OTHERS), NOW)
@@ -561,7 +554,7 @@ def test_a_push_answer_with_other_ids_than_the_callback_needs_review() -> None:
     assert decision.adopts is None
 
 
-def test_a_callback_without_its_merchant_id_is_not_believed_and_is_no_contradiction() -> None:
+def test_a_callback_without_its_merchant_id_is_not_believed_and_is_no_contradiction():
     before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
 
     decision = decide(before, success((None, OURS[1])), NOW)
@@ -581,9 +574,7 @@ TELLS_ANOTHER_AMOUNT = {
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_only_who_is_told_another_amount_by_a_right_callback_disputes_it(
-    situation: str, ids_known: bool
-) -> None:
+def test_only_who_is_told_another_amount_by_a_right_callback_disputes_it(situation, ids_known):
     for cell in cells(situation, ids_known):
         decision = decide(cell.before, cell.evidence, cell.now)
 
@@ -593,9 +584,7 @@ def test_only_who_is_told_another_amount_by_a_right_callback_disputes_it(
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_where_the_amount_is_disputed_a_querys_success_is_only_recorded(
-    situation: str, ids_known: bool
-) -> None:
+def test_where_the_amount_is_disputed_a_querys_success_is_only_recorded(situation, ids_known):
     for cell in cells(situation, ids_known):
         usual = decide(cell.before, cell.evidence, cell.now)
 
@@ -625,8 +614,8 @@ CLAIMS_A_SUCCESS = {
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
 def test_a_success_is_claimed_where_one_is_told_that_only_an_answer_of_daraja_can_prove(
-    situation: str, ids_known: bool
-) -> None:
+    situation, ids_known
+):
     for cell in cells(situation, ids_known):
         decision = decide(cell.before, cell.evidence, cell.now)
 
@@ -648,7 +637,7 @@ TELLS_NOTHING = {
 }
 
 
-def answers_a_claim(name: str, situation: str) -> bool:
+def answers_a_claim(name, situation):
     """Whether this is another answer than "paid", after which no other may be heard of."""
     if name.startswith("query"):
         waits = name in TELLS_NOTHING and not situation.startswith("failed")
@@ -663,7 +652,7 @@ EVIDENCE_OF_A_PROMPT = {name for name in EVIDENCE if name.startswith(("push answ
 
 
 @pytest.mark.parametrize("situation", CLAIMED_IN)
-def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(situation: str) -> None:
+def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(situation):
     for cell in cells(situation, ids_known=True):
         usual = decide(cell.before, cell.evidence, cell.now)
 
@@ -681,9 +670,7 @@ def test_a_claim_of_success_ends_with_proof_of_it_or_with_a_person(situation: st
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
-def test_a_receipt_is_contested_by_what_would_be_believed_but_for_it(
-    situation: str, ids_known: bool
-) -> None:
+def test_a_receipt_is_contested_by_what_would_be_believed_but_for_it(situation, ids_known):
     for cell in cells(situation, ids_known):
         decision = decide(cell.before, cell.evidence, cell.now)
 
@@ -718,9 +705,7 @@ WAITS = {
 
 
 @pytest.mark.parametrize(("code", "wait"), WAITS.items())
-def test_a_failure_says_from_when_on_the_next_push_may_go_out(
-    code: str, wait: tuple[str, int] | None
-) -> None:
+def test_a_failure_says_from_when_on_the_next_push_may_go_out(code, wait):
     before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
 
     decision = decide(before, failure(code), NOW)
@@ -737,7 +722,7 @@ def test_a_failure_says_from_when_on_the_next_push_may_go_out(
         (Reason.MISCONFIGURED, ("F", 600)),
     ],
 )
-def test_a_push_that_failed_says_so_too(reason: Reason, wait: tuple[str, int] | None) -> None:
+def test_a_push_that_failed_says_so_too(reason, wait):
     before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
 
     decision = decide(before, settlement.PushFailed(reason), NOW)
@@ -745,14 +730,14 @@ def test_a_push_that_failed_says_so_too(reason: Reason, wait: tuple[str, int] | 
     assert decision.retry_at == moment(wait)
 
 
-def moment(wait: tuple[str, int] | None) -> datetime | None:
+def moment(wait):
     if wait is None:
         return None
     start = PUSHED_AT if wait[0] == "P" else NOW
     return start + timedelta(seconds=wait[1])
 
 
-def test_an_operator_who_found_no_money_has_the_next_push_wait_for_the_prompt() -> None:
+def test_an_operator_who_found_no_money_has_the_next_push_wait_for_the_prompt():
     before = identified(attempt(Status.PENDING, Reason.OVERDUE, final=False))
 
     decision = decide(before, settlement.OperatorSaysNotPaid(), NOW)
@@ -760,7 +745,7 @@ def test_an_operator_who_found_no_money_has_the_next_push_wait_for_the_prompt() 
     assert decision.retry_at == PUSHED_AT + timedelta(seconds=180)
 
 
-def test_a_failure_told_twice_is_waited_for_once() -> None:
+def test_a_failure_told_twice_is_waited_for_once():
     told = identified(attempt(Status.FAILED, Reason.SYSTEM_BUSY, final=False))
 
     decision = decide(told, failure("9999"), NOW + timedelta(seconds=30))
@@ -768,7 +753,7 @@ def test_a_failure_told_twice_is_waited_for_once() -> None:
     assert decision.retry_at == EARLIER_WAIT
 
 
-def test_another_failure_is_waited_for_anew() -> None:
+def test_another_failure_is_waited_for_anew():
     told = identified(attempt(Status.FAILED, Reason.CANCELLED, final=False))
 
     decision = decide(told, failure("9999"), NOW)
@@ -776,7 +761,7 @@ def test_another_failure_is_waited_for_anew() -> None:
     assert decision.retry_at == NOW + timedelta(seconds=60)
 
 
-def test_a_failure_found_for_an_impatient_shopper_sets_no_wait() -> None:
+def test_a_failure_found_for_an_impatient_shopper_sets_no_wait():
     before = identified(attempt(Status.PENDING, Reason.OVERDUE, final=False))
 
     decision = decide(before, settlement.QueryAnswered("1037", sets_wait=False), NOW)
@@ -785,7 +770,7 @@ def test_a_failure_found_for_an_impatient_shopper_sets_no_wait() -> None:
 
 
 @pytest.mark.parametrize("name", ["success", "query 0", "operator: paid"])
-def test_late_money_ends_the_wait_for_another_push(name: str) -> None:
+def test_late_money_ends_the_wait_for_another_push(name):
     entry = EVIDENCE[name]
     assert not isinstance(entry, Early)
     before = identified(attempt(Status.FAILED, Reason.UNREACHABLE, final=False))
@@ -796,7 +781,7 @@ def test_late_money_ends_the_wait_for_another_push(name: str) -> None:
 
 
 @pytest.mark.parametrize("word", [".", "!", "?", "?!"])
-def test_what_changes_nothing_leaves_the_wait_as_it_was(word: str) -> None:
+def test_what_changes_nothing_leaves_the_wait_as_it_was(word):
     unchanged = [name for (name, at), words in EXPECTED.items() if at == "failed" and word in words]
     before = identified(attempt(Status.FAILED, Reason.UNREACHABLE, final=False))
 
@@ -811,7 +796,7 @@ def test_what_changes_nothing_leaves_the_wait_as_it_was(word: str) -> None:
 NO_IDS = {"merchant_request_id": None, "checkout_request_id": None}
 
 
-def test_a_query_is_believed_about_2029_from_30_s_after_the_push_on() -> None:
+def test_a_query_is_believed_about_2029_from_30_s_after_the_push_on():
     before = identified(attempt(Status.PENDING, Reason.AWAITING_PIN, final=False))
 
     decision = decide(before, settlement.QueryAnswered("2029"), PUSHED_AT + timedelta(seconds=30))
@@ -820,13 +805,13 @@ def test_a_query_is_believed_about_2029_from_30_s_after_the_push_on() -> None:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_after_too_long_a_silence_the_next_question_is_planned_anew(situation: str) -> None:
+def test_after_too_long_a_silence_the_next_question_is_planned_anew(situation):
     for before in SITUATIONS[situation]:
         assert decide(before, settlement.SilenceTooLong(), NOW).replan
 
 
-def test_something_that_is_no_evidence_is_refused() -> None:
+def test_something_that_is_no_evidence_is_refused():
     before = attempt(Status.PENDING, Reason.AWAITING_PIN, final=False)
 
     with pytest.raises(AssertionError, match="paid, trust me"):
-        decide(before, "paid, trust me", NOW)  # type: ignore[arg-type]
+        decide(before, "paid, trust me", NOW)

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mpesa.domain import settlement, view
-from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, OrderStatus
+from mpesa.domain.attempt import OPEN_UNANSWERED, Account, OrderStatus
 from mpesa.domain.callback import StkResult
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
@@ -19,8 +19,8 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.settlement import Decision, decide
-from mpesa.domain.snapshot import Snapshot, draw
+from mpesa.domain.settlement import decide
+from mpesa.domain.snapshot import draw
 from tests.domain import known
 
 PUSHED_AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -40,10 +40,10 @@ holders = st.sampled_from([None, "another-transaction-id"])
 
 
 def callbacks(
-    named: st.SearchStrategy[tuple[str | None, str | None]],
-    code: st.SearchStrategy[str] = codes,
-    unreadable: st.SearchStrategy[None] = st.none(),  # noqa: B008 - strategies never change
-) -> st.SearchStrategy[settlement.CallbackReceived]:
+    named,
+    code=codes,
+    unreadable=st.none(),  # noqa: B008 - strategies never change
+):
     results = st.builds(
         lambda code, pair, amount, receipt: StkResult(code, *pair, amount, receipt),
         code,
@@ -105,32 +105,32 @@ with_our_ids = other | our_words
 history = st.lists(st.tuples(anything, moments), max_size=8)
 
 
-def after(attempt: Attempt, decision: Decision, now: datetime = PUSHED_AT) -> Attempt:
+def after(attempt, decision, now=PUSHED_AT):
     """The attempt as the decision leaves it, in an order of its own."""
     account, _ = settlement.apply(Account(known.order(), (attempt,)), attempt, decision, now)
     return account.attempts[0]
 
 
-def in_substance(attempt: Attempt) -> Attempt:
+def in_substance(attempt):
     """Without what tells when something was heard, and when Daraja is asked next."""
     return replace(attempt, seq=0, updated_at=PUSHED_AT, next_ask_at=None, ask_urgently=False)
 
 
-def lived(events: list[tuple[settlement.Evidence, datetime]]) -> Attempt:
+def lived(events):
     attempt = NEW
     for evidence, now in events:
         attempt = after(attempt, decide(attempt, evidence, now), now)
     return attempt
 
 
-def agree(result: StkResult, attempt: Attempt) -> bool:
+def agree(result, attempt):
     """Whether a callback names the attempt's ids, as far as they are known."""
     named = (result.merchant_request_id, result.checkout_request_id)
     known = (attempt.merchant_request_id, attempt.checkout_request_id)
     return all(ours in (None, theirs) for ours, theirs in zip(known, named, strict=True))
 
 
-def believable(evidence: settlement.Evidence, attempt: Attempt) -> bool:
+def believable(evidence, attempt):
     """Design: a callback with our ids, amount and a new receipt; a query's 0; an operator.
 
     But no query's 0 where a right callback told another amount.
@@ -147,7 +147,7 @@ def believable(evidence: settlement.Evidence, attempt: Attempt) -> bool:
     return bool(fits and (result.code, result.amount) == ("0", 150) and result.receipt)
 
 
-def tells_another_amount(evidence: settlement.Evidence) -> bool:
+def tells_another_amount(evidence):
     """A right callback, were it not for its amount."""
     if not isinstance(evidence, settlement.CallbackReceived) or not evidence.listed:
         return False
@@ -157,10 +157,10 @@ def tells_another_amount(evidence: settlement.Evidence) -> bool:
 
 @given(history, anything, moments)
 def test_a_success_never_leaves(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-) -> None:
+    past,
+    evidence,
+    now,
+):
     before = lived(past)
     word = settlement.OperatorSaysPaid(RECEIPTS[0]) if before.amount_disputed else QUERY_PAID
     paid = after(before, decide(before, word, now))
@@ -174,10 +174,10 @@ def test_a_success_never_leaves(
 
 @given(history, anything, moments)
 def test_money_is_never_dropped_and_never_made_up(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-) -> None:
+    past,
+    evidence,
+    now,
+):
     before = lived(past)
 
     decision = decide(before, evidence, now)
@@ -186,17 +186,13 @@ def test_money_is_never_dropped_and_never_made_up(
     assert (decision.status is Status.SUCCESS) == (was_paid or believable(evidence, before))
 
 
-def in_two_orders(
-    events: st.SearchStrategy[settlement.Evidence], *always: st.SearchStrategy[settlement.Evidence]
-) -> st.SearchStrategy[tuple[list[settlement.Evidence], list[settlement.Evidence]]]:
+def in_two_orders(events, *always):
     """The same evidence twice; the second time ordered by what was drawn beside each piece."""
 
-    def numbered(each: st.SearchStrategy[settlement.Evidence]) -> st.SearchStrategy[Numbered]:
+    def numbered(each):
         return st.tuples(each, st.integers(0, 6))
 
-    def both(
-        sure: tuple[Numbered, ...], more: list[Numbered]
-    ) -> tuple[list[settlement.Evidence], list[settlement.Evidence]]:
+    def both(sure, more):
         drawn = [*sure, *more]
         by_number = sorted(drawn, key=itemgetter(1))
         return [each for each, _ in drawn], [each for each, _ in by_number]
@@ -208,8 +204,8 @@ def in_two_orders(
 @given(in_two_orders(with_our_ids))
 @settings(max_examples=300)
 def test_the_order_of_arrival_does_not_decide_about_success(
-    both: tuple[list[settlement.Evidence], list[settlement.Evidence]],
-) -> None:
+    both,
+):
     # A query's word counts while nothing contradicts it, so there the order does decide.
     assume(not any(map(tells_another_amount, both[0])))
     now = PUSHED_AT + timedelta(seconds=45)
@@ -233,8 +229,8 @@ another_amount = st.builds(
 @given(in_two_orders(no_query | our_words, another_amount))
 @settings(max_examples=300)
 def test_nor_does_it_where_a_callback_tells_another_amount_and_no_query_says_paid(
-    both: tuple[list[settlement.Evidence], list[settlement.Evidence]],
-) -> None:
+    both,
+):
     now = PUSHED_AT + timedelta(seconds=45)
 
     ends = [lived([(each, now) for each in events]) for events in both]
@@ -244,11 +240,11 @@ def test_nor_does_it_where_a_callback_tells_another_amount_and_no_query_says_pai
 
 @given(st.lists(st.tuples(silence, moments), max_size=3), another_amount, history, moments)
 def test_what_a_callback_said_of_another_amount_no_query_overrules(
-    past: list[tuple[settlement.Evidence, datetime]],
-    callback: settlement.CallbackReceived,
-    later: list[tuple[settlement.Evidence, datetime]],
-    now: datetime,
-) -> None:
+    past,
+    callback,
+    later,
+    now,
+):
     known = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
     disputed = after(known, decide(known, callback, now))
 
@@ -262,9 +258,9 @@ def test_what_a_callback_said_of_another_amount_no_query_overrules(
 
 @given(history, st.lists(st.tuples(another_amount, moments), max_size=3))
 def test_another_amount_that_is_told_later_takes_no_success_away(
-    past: list[tuple[settlement.Evidence, datetime]],
-    later: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    past,
+    later,
+):
     past = [*past, (settlement.OperatorSaysPaid(RECEIPTS[0]), PUSHED_AT)]
     before, end = lived(past), lived([*past, *later])
 
@@ -276,11 +272,11 @@ def test_another_amount_that_is_told_later_takes_no_success_away(
 
 @given(history, anything, moments, st.integers(0, 3600))
 def test_the_same_evidence_twice_changes_nothing_the_second_time(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-    later: int,
-) -> None:
+    past,
+    evidence,
+    now,
+    later,
+):
     # A query that comes again may be believed the second time: only its age told against it.
     assume(not (isinstance(evidence, settlement.QueryAnswered) and evidence.code == "2029"))
     first = lived(past)
@@ -293,10 +289,10 @@ def test_the_same_evidence_twice_changes_nothing_the_second_time(
 
 @given(history, anything, moments)
 def test_a_final_failure_changes_by_money_or_by_a_person_only(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-) -> None:
+    past,
+    evidence,
+    now,
+):
     before = lived([(settlement.PushFailed(Reason.PUSH_REFUSED), PUSHED_AT), *past])
     assume(before.status is Status.FAILED and before.final)
 
@@ -310,18 +306,18 @@ def test_a_final_failure_changes_by_money_or_by_a_person_only(
 
 @given(history, st.lists(st.tuples(silence, moments), min_size=1))
 def test_silence_is_never_a_failure_nor_a_success(
-    past: list[tuple[settlement.Evidence, datetime]],
-    quiet: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    past,
+    quiet,
+):
     assert lived([*past, *quiet]).status is lived(past).status
 
 
 @given(history, readable(ids, st.just("0")), moments)
 def test_code_0_that_is_not_believed_needs_review(
-    past: list[tuple[settlement.Evidence, datetime]],
-    callback: settlement.CallbackReceived,
-    now: datetime,
-) -> None:
+    past,
+    callback,
+    now,
+):
     before = lived(past)
     assume(not believable(callback, before))
 
@@ -333,7 +329,7 @@ def test_code_0_that_is_not_believed_needs_review(
         assert decision.ask_now
 
 
-def lacks_only_its_merchant_id(callback: settlement.CallbackReceived, attempt: Attempt) -> bool:
+def lacks_only_its_merchant_id(callback, attempt):
     if callback.result is None or callback.result.merchant_request_id is not None:
         return False
     named = replace(callback.result, merchant_request_id=attempt.merchant_request_id)
@@ -342,11 +338,11 @@ def lacks_only_its_merchant_id(callback: settlement.CallbackReceived, attempt: A
 
 @given(history, callbacks(ids, st.just("0")), moments, st.lists(st.tuples(anything, moments)))
 def test_code_0_that_daraja_was_asked_about_is_proven_or_waits_or_is_given_to_a_person(
-    past: list[tuple[settlement.Evidence, datetime]],
-    callback: settlement.CallbackReceived,
-    now: datetime,
-    later: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    past,
+    callback,
+    now,
+    later,
+):
     attempt = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
     assume(callback.result is not None or callback.rough is not None)
     looked_at = proven = False
@@ -362,10 +358,10 @@ def test_code_0_that_daraja_was_asked_about_is_proven_or_waits_or_is_given_to_a_
 
 @given(history, readable(st.sampled_from([OTHERS, (None, None), (OURS[0], None)])), moments)
 def test_ids_that_disagree_need_review(
-    past: list[tuple[settlement.Evidence, datetime]],
-    callback: settlement.CallbackReceived,
-    now: datetime,
-) -> None:
+    past,
+    callback,
+    now,
+):
     before = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
 
     decision = decide(before, callback, now)
@@ -376,10 +372,10 @@ def test_ids_that_disagree_need_review(
 
 @given(history, anything, moments)
 def test_an_unknown_code_needs_review(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-) -> None:
+    past,
+    evidence,
+    now,
+):
     before = lived(past)
 
     decision = decide(before, evidence, now)
@@ -390,10 +386,10 @@ def test_an_unknown_code_needs_review(
 
 @given(history, anything, moments)
 def test_who_cannot_be_asked_about_is_given_to_a_person(
-    past: list[tuple[settlement.Evidence, datetime]],
-    evidence: settlement.Evidence,
-    now: datetime,
-) -> None:
+    past,
+    evidence,
+    now,
+):
     before = lived(past)
 
     decision = decide(before, evidence, now)
@@ -405,8 +401,8 @@ def test_who_cannot_be_asked_about_is_given_to_a_person(
 
 @given(history)
 def test_status_reason_and_finality_always_fit_each_other(
-    past: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    past,
+):
     end = lived(past)
 
     fitting = {
@@ -423,15 +419,15 @@ def test_status_reason_and_finality_always_fit_each_other(
 
 @given(st.lists(st.tuples(st.builds(settlement.QueryAnswered, codes), moments)))
 def test_what_is_known_from_queries_alone_is_never_final(
-    answers: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    answers,
+):
     assert not lived(answers).final
 
 
 @given(history)
 def test_ids_once_known_never_change(
-    past: list[tuple[settlement.Evidence, datetime]],
-) -> None:
+    past,
+):
     known = lived([(settlement.PushAnswered(*OURS), PUSHED_AT), *past])
 
     assert (known.merchant_request_id, known.checkout_request_id) == OURS
@@ -447,15 +443,13 @@ TWICE = Account(
 of_either = st.tuples(st.sampled_from([FIRST, SECOND]), anything, moments)
 
 
-def apply_one(
-    account: Account, event: tuple[str, settlement.Evidence, datetime]
-) -> tuple[Account, Decision]:
+def apply_one(account, event):
     which, evidence, now = event
     attempt = account.attempt(which)
     return settlement.apply(account, attempt, decide(attempt, evidence, now), now)
 
 
-def lived_by_both(events: list[tuple[str, settlement.Evidence, datetime]]) -> Account:
+def lived_by_both(events):
     account = TWICE
     for event in events:
         account, _ = apply_one(account, event)
@@ -464,8 +458,8 @@ def lived_by_both(events: list[tuple[str, settlement.Evidence, datetime]]) -> Ac
 
 @given(st.lists(of_either, max_size=8))
 def test_an_order_is_paid_by_one_success_and_every_other_one_is_for_a_person(
-    events: list[tuple[str, settlement.Evidence, datetime]],
-) -> None:
+    events,
+):
     end = TWICE
     for event in events:
         before = end
@@ -485,9 +479,9 @@ def test_an_order_is_paid_by_one_success_and_every_other_one_is_for_a_person(
 
 @given(st.lists(of_either, max_size=5), of_either)
 def test_the_other_attempt_hears_of_the_order_and_of_a_prompt_to_cancel_and_of_nothing_else(
-    past: list[tuple[str, settlement.Evidence, datetime]],
-    event: tuple[str, settlement.Evidence, datetime],
-) -> None:
+    past,
+    event,
+):
     before = lived_by_both(past)
     which, _, now = event
     other = FIRST if which == SECOND else SECOND
@@ -505,9 +499,9 @@ def test_the_other_attempt_hears_of_the_order_and_of_a_prompt_to_cancel_and_of_n
 
 @given(st.lists(of_either, max_size=5), of_either)
 def test_a_snapshot_that_shows_something_else_has_the_next_seq(
-    past: list[tuple[str, settlement.Evidence, datetime]],
-    event: tuple[str, settlement.Evidence, datetime],
-) -> None:
+    past,
+    event,
+):
     before = lived_by_both(past)
     which, evidence, now = event
     # A push is answered long before this; its answer only moves the end of what is shown already.
@@ -525,16 +519,16 @@ def test_a_snapshot_that_shows_something_else_has_the_next_seq(
         assert became.updated_at == was.updated_at
 
 
-def shown(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
+def shown(account, attempt, now):
     """What a snapshot shows, but for its number and the time of the change."""
-    return {**draw(account, attempt, now), "seq": 0, "updated_at": ""}  # type: ignore[typeddict-item]
+    return {**draw(account, attempt, now), "seq": 0, "updated_at": ""}
 
 
 @given(st.lists(of_either, max_size=5), of_either)
 def test_only_a_person_takes_a_review_away(
-    past: list[tuple[str, settlement.Evidence, datetime]],
-    event: tuple[str, settlement.Evidence, datetime],
-) -> None:
+    past,
+    event,
+):
     before = lived_by_both(past)
     which, evidence, _ = event
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.attempt import OPEN_FOR, Account, Attempt, OrderStatus
+from mpesa.domain.attempt import OPEN_FOR, Account, OrderStatus
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.snapshot import Retry, draw, may_retry, poll_after, seconds_left, utc_text
 from tests.domain.known import attempt, order
@@ -16,14 +16,12 @@ NOW = PUSHED_AT + timedelta(seconds=45)
 WAITING = attempt(updated_at=PUSHED_AT + timedelta(seconds=1), seq=2)
 
 
-def newest(
-    reason: Reason, *, status: Status = Status.FAILED, wait: timedelta | None = None
-) -> Attempt:
+def newest(reason, *, status=Status.FAILED, wait=None):
     retry_at = NOW + wait if wait is not None else None
     return attempt(status=status, reason=reason, is_open=False, retry_at=retry_at)
 
 
-def retry_after(attempt: Attempt) -> Retry:
+def retry_after(attempt):
     return may_retry(order_open=True, attempt_open=False, newest=attempt, now=NOW)
 
 
@@ -31,20 +29,20 @@ def retry_after(attempt: Attempt) -> Retry:
 
 
 @pytest.mark.parametrize("reason", sorted(FAILED_REASONS))
-def test_a_failure_without_a_wait_offers_another_push_at_once(reason: Reason) -> None:
+def test_a_failure_without_a_wait_offers_another_push_at_once(reason):
     assert retry_after(newest(reason)) == Retry(allowed=True, after=None)
 
 
 @pytest.mark.parametrize(
     "reason", sorted(reason for reason, rule in RULES.items() if 30 <= rule.wait_seconds < 600)
 )
-def test_a_wait_is_counted_down_beside_the_offer(reason: Reason) -> None:
+def test_a_wait_is_counted_down_beside_the_offer(reason):
     attempt = newest(reason, wait=timedelta(seconds=30))
 
     assert retry_after(attempt) == Retry(allowed=True, after=30)
 
 
-def test_a_shop_that_is_misconfigured_offers_nothing_until_its_wait_is_over() -> None:
+def test_a_shop_that_is_misconfigured_offers_nothing_until_its_wait_is_over():
     waiting = newest(Reason.MISCONFIGURED, wait=timedelta(seconds=600))
     over = newest(Reason.MISCONFIGURED, wait=timedelta(0))
 
@@ -53,7 +51,7 @@ def test_a_shop_that_is_misconfigured_offers_nothing_until_its_wait_is_over() ->
 
 
 @pytest.mark.parametrize("reason", [Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE])
-def test_silence_offers_another_push_at_once_when_no_prompt_can_be_open(reason: Reason) -> None:
+def test_silence_offers_another_push_at_once_when_no_prompt_can_be_open(reason):
     attempt = newest(reason, status=Status.PENDING)
 
     assert retry_after(attempt) == Retry(allowed=True, after=None)
@@ -61,9 +59,7 @@ def test_silence_offers_another_push_at_once_when_no_prompt_can_be_open(reason: 
 
 @pytest.mark.parametrize(("order_open", "attempt_open"), [(False, False), (True, True)])
 @pytest.mark.parametrize("wait", [None, timedelta(seconds=30)])
-def test_a_closed_order_and_an_open_attempt_offer_nothing(
-    order_open: bool, attempt_open: bool, wait: timedelta | None
-) -> None:
+def test_a_closed_order_and_an_open_attempt_offer_nothing(order_open, attempt_open, wait):
     attempt = newest(Reason.LINE_BUSY, wait=wait)
 
     retry = may_retry(order_open=order_open, attempt_open=attempt_open, newest=attempt, now=NOW)
@@ -72,7 +68,7 @@ def test_a_closed_order_and_an_open_attempt_offer_nothing(
 
 
 @pytest.mark.parametrize("reason", [Reason.PAID, Reason.PAID_LATE])
-def test_a_payment_offers_nothing(reason: Reason) -> None:
+def test_a_payment_offers_nothing(reason):
     assert not retry_after(newest(reason, status=Status.SUCCESS)).allowed
 
 
@@ -86,11 +82,11 @@ def test_a_payment_offers_nothing(reason: Reason) -> None:
         (timedelta(seconds=-1), None),
     ],
 )
-def test_a_wait_is_told_in_whole_seconds_rounded_up(left: timedelta, seconds: int | None) -> None:
+def test_a_wait_is_told_in_whole_seconds_rounded_up(left, seconds):
     assert seconds_left(NOW + left, NOW) == seconds
 
 
-def test_no_wait_leaves_no_seconds() -> None:
+def test_no_wait_leaves_no_seconds():
     assert seconds_left(None, NOW) is None
 
 
@@ -108,9 +104,7 @@ def test_no_wait_leaves_no_seconds() -> None:
         (timedelta(days=-1), True, OrderStatus.OPEN),
     ],
 )
-def test_an_order_expires_unless_a_prompt_may_still_be_answered(
-    expires_in: timedelta | None, attempt_open: bool, status: OrderStatus
-) -> None:
+def test_an_order_expires_unless_a_prompt_may_still_be_answered(expires_in, attempt_open, status):
     expires_at = NOW + expires_in if expires_in is not None else None
     account = Account(order(expires_at=expires_at), (attempt(is_open=attempt_open),))
 
@@ -119,20 +113,20 @@ def test_an_order_expires_unless_a_prompt_may_still_be_answered(
 
 @pytest.mark.parametrize("stored", [OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED])
 @pytest.mark.parametrize("attempt_open", [True, False])
-def test_an_order_that_ended_does_not_expire(stored: OrderStatus, attempt_open: bool) -> None:
+def test_an_order_that_ended_does_not_expire(stored, attempt_open):
     ended = order(status=stored, expires_at=NOW - timedelta(days=1))
 
     assert Account(ended, (attempt(is_open=attempt_open),)).status(NOW) is stored
 
 
-def test_an_order_that_nobody_tried_to_pay_expires() -> None:
+def test_an_order_that_nobody_tried_to_pay_expires():
     assert Account(order(expires_at=NOW), ()).status(NOW) is OrderStatus.EXPIRED
 
 
 # -- what is shown -------------------------------------------------------------------------------
 
 
-def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
+def test_the_snapshot_has_the_published_fields_in_their_order():
     snapshot = draw(Account(order(), (WAITING,)), WAITING, NOW)
 
     assert list(snapshot.items()) == [
@@ -158,7 +152,7 @@ def test_the_snapshot_has_the_published_fields_in_their_order() -> None:
     ]
 
 
-def test_the_snapshot_holds_plain_values_that_json_can_write() -> None:
+def test_the_snapshot_holds_plain_values_that_json_can_write():
     failed = newest(Reason.LINE_BUSY, wait=timedelta(seconds=7))
 
     snapshot = draw(Account(order(), (failed,)), failed, NOW)
@@ -167,13 +161,13 @@ def test_the_snapshot_holds_plain_values_that_json_can_write() -> None:
     assert (snapshot["can_retry"], snapshot["retry_after"]) == (True, 7)
 
 
-def test_a_forgotten_phone_number_leaves_an_empty_one() -> None:
+def test_a_forgotten_phone_number_leaves_an_empty_one():
     forgotten = attempt(msisdn=None)
 
     assert draw(Account(order(), (forgotten,)), forgotten, NOW)["phone"] == ""
 
 
-def test_the_phone_number_is_never_shown_whole() -> None:
+def test_the_phone_number_is_never_shown_whole():
     snapshot = draw(Account(order(), (WAITING,)), WAITING, NOW)
 
     assert "712345678" not in str(snapshot)
@@ -187,7 +181,7 @@ def test_the_phone_number_is_never_shown_whole() -> None:
         datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=3))),
     ],
 )
-def test_a_time_is_told_in_utc_and_whole_seconds(moment: datetime) -> None:
+def test_a_time_is_told_in_utc_and_whole_seconds(moment):
     assert utc_text(moment) == "2026-11-24T09:00:00Z"
 
 
@@ -199,13 +193,11 @@ def test_a_time_is_told_in_utc_and_whole_seconds(moment: datetime) -> None:
     st.booleans(),
     st.booleans(),
 )
-def test_a_client_polls_every_few_seconds_and_never_without_a_pause(
-    status: Status, final: bool, prompt_lives: bool
-) -> None:
+def test_a_client_polls_every_few_seconds_and_never_without_a_pause(status, final, prompt_lives):
     assert 1 <= poll_after(status, final=final, prompt_lives=prompt_lives) <= 60
 
 
-def test_a_client_polls_less_when_less_is_to_be_expected() -> None:
+def test_a_client_polls_less_when_less_is_to_be_expected():
     young = poll_after(Status.PENDING, final=False, prompt_lives=True)
     silent = poll_after(Status.PENDING, final=False, prompt_lives=False)
     over = poll_after(Status.FAILED, final=True, prompt_lives=False)
@@ -213,5 +205,5 @@ def test_a_client_polls_less_when_less_is_to_be_expected() -> None:
     assert young < silent < over
 
 
-def test_a_prompt_lives_three_minutes_at_most() -> None:
+def test_a_prompt_lives_three_minutes_at_most():
     assert timedelta(seconds=180) == OPEN_FOR

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpesa.domain import settlement
-from mpesa.domain.attempt import OPEN_UNANSWERED, Attempt, Times
+from mpesa.domain.attempt import OPEN_UNANSWERED, Times
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import decide
@@ -27,7 +27,7 @@ BEGUN = Times(
 )
 
 
-def named(told: Times, reason: Reason = Reason.AWAITING_PIN) -> Attempt:
+def named(told, reason=Reason.AWAITING_PIN):
     """An attempt with these times that Daraja can be asked about."""
     status = Status.FAILED if reason in FAILED_REASONS else Status.PENDING
     times = {each.name: getattr(told, each.name) for each in fields(Times)}
@@ -44,9 +44,7 @@ reasons = st.sampled_from(sorted(FAILED_REASONS))
 
 
 @given(times, back, reasons)
-def test_nothing_lies_further_in_the_future_than_its_rule(
-    told: Times, by: timedelta, reason: Reason
-) -> None:
+def test_nothing_lies_further_in_the_future_than_its_rule(told, by, reason):
     kept = within_their_rules(named(told, reason), NOW, by)
 
     latest = NOW + CLOCKS_DIFFER
@@ -56,34 +54,32 @@ def test_nothing_lies_further_in_the_future_than_its_rule(
     assert (kept.settled_at or NOW) <= latest
     assert (kept.retry_at or NOW) <= latest + wait
     assert (kept.prompt_ends_at or NOW) <= latest + OPEN_UNANSWERED
-    assert kept.next_ask_at is None or kept.next_ask_at <= told.next_ask_at  # type: ignore[operator]
+    assert kept.next_ask_at is None or kept.next_ask_at <= told.next_ask_at
 
 
 @given(times, back, reasons)
-def test_what_was_put_right_is_right(told: Times, by: timedelta, reason: Reason) -> None:
+def test_what_was_put_right_is_right(told, by, reason):
     once = within_their_rules(named(told, reason), NOW, by)
 
     assert within_their_rules(named(once, reason), NOW, by) == once
 
 
 @given(st.integers(0, 170))
-def test_times_of_a_right_clock_stay_as_they_are(seconds: int) -> None:
+def test_times_of_a_right_clock_stay_as_they_are(seconds):
     later = NOW + timedelta(seconds=seconds)
     plan = replace(BEGUN, next_ask_at=None)
 
     assert within_their_rules(named(plan), later, timedelta(0)) == plan
 
 
-def move(
-    times: Times, by: timedelta, seen: Times | None = BEGUN, after: float = 60, wait: float = 0
-) -> Times | None:
+def move(times, by, seen=BEGUN, after=60, wait=0):
     """What becomes of times where a worker notices a step so many seconds after BEGUN."""
     passed = timedelta(seconds=1)
     noticed = NOW + timedelta(seconds=after) + by
     return stepped(times, seen, Step(by, passed, noticed), noticed, timedelta(seconds=wait))
 
 
-def test_a_step_that_was_measured_takes_all_times_along() -> None:
+def test_a_step_that_was_measured_takes_all_times_along():
     moved = move(BEGUN, HOURS)
 
     assert moved is not None
@@ -92,14 +88,14 @@ def test_a_step_that_was_measured_takes_all_times_along() -> None:
     assert moved.next_ask_at == NOW + HOURS + FIRST_QUESTION
 
 
-def test_what_another_worker_put_right_is_left_alone() -> None:
+def test_what_another_worker_put_right_is_left_alone():
     moved = move(BEGUN, -HOURS)
 
     assert moved is not None
     assert move(moved, -HOURS) is None
 
 
-def test_what_was_begun_since_the_look_is_put_right_once() -> None:
+def test_what_was_begun_since_the_look_is_put_right_once():
     moved = move(BEGUN, -HOURS, seen=None, after=0.5)
 
     assert moved is not None
@@ -109,9 +105,7 @@ def test_what_was_begun_since_the_look_is_put_right_once() -> None:
 
 @pytest.mark.parametrize("by", [HOURS, -HOURS])
 @pytest.mark.parametrize("by_the_new_clock", [True, False])
-def test_an_end_that_was_told_around_the_step_lies_one_life_after_it(
-    by: timedelta, *, by_the_new_clock: bool
-) -> None:
+def test_an_end_that_was_told_around_the_step_lies_one_life_after_it(by, *, by_the_new_clock):
     told = NOW + timedelta(seconds=59.5) + (by if by_the_new_clock else timedelta(0))
     answered = replace(BEGUN, prompt_ends_at=told + timedelta(seconds=180))
 
@@ -124,9 +118,7 @@ def test_an_end_that_was_told_around_the_step_lies_one_life_after_it(
 
 @pytest.mark.parametrize("by", [HOURS, -HOURS])
 @pytest.mark.parametrize("by_the_new_clock", [True, False])
-def test_a_failure_that_was_told_around_the_step_waits_from_then(
-    by: timedelta, *, by_the_new_clock: bool
-) -> None:
+def test_a_failure_that_was_told_around_the_step_waits_from_then(by, *, by_the_new_clock):
     told = NOW + timedelta(seconds=59.5) + (by if by_the_new_clock else timedelta(0))
     failed = replace(BEGUN, settled_at=told, retry_at=told + timedelta(seconds=60))
 
@@ -141,7 +133,7 @@ def test_a_failure_that_was_told_around_the_step_waits_from_then(
 
 
 @given(st.integers(-400, 400), st.integers(1, 180))
-def test_an_end_of_unknown_clock_is_never_before_its_time(by: int, left: int) -> None:
+def test_an_end_of_unknown_clock_is_never_before_its_time(by, left):
     """By whichever clock it was told, no prompt is let go early, nor kept beyond one life."""
     step = timedelta(seconds=by)
     noticed = NOW + timedelta(seconds=60) + step
@@ -156,7 +148,7 @@ def test_an_end_of_unknown_clock_is_never_before_its_time(by: int, left: int) ->
 
 
 @pytest.mark.parametrize("by", [-HOURS, timedelta(0)])
-def test_a_step_decides_nothing_about_money(by: timedelta) -> None:
+def test_a_step_decides_nothing_about_money(by):
     begun = named(BEGUN)
 
     decision = decide(begun, settlement.TimesAhead(by), NOW - HOURS)
@@ -178,9 +170,7 @@ def test_a_step_decides_nothing_about_money(by: timedelta) -> None:
         (3600, 0, 1.5, -3598.5),
     ],
 )
-def test_a_servers_date_shows_a_skew_only_where_no_delay_explains_it(
-    theirs: float, sent: float, got: float, by: float
-) -> None:
+def test_a_servers_date_shows_a_skew_only_where_no_delay_explains_it(theirs, sent, got, by):
     at = [NOW + timedelta(seconds=each) for each in (theirs, sent, got)]
 
     assert skew(*at) == timedelta(seconds=by)

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from mpesa.domain.attempt import Account, Attempt, OrderStatus
+from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
     PENDING_REASONS,
@@ -14,7 +14,7 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.view import Money, Next, Said, View, prompt_left, say
+from mpesa.domain.view import Money, Next, View, prompt_left, say
 from tests.domain import known
 
 NOW = known.PUSHED_AT + timedelta(seconds=45)
@@ -30,12 +30,12 @@ SETTLED_BY_CALLBACK = sorted(FAILED_REASONS - {Reason.UNKNOWN_CODE})
 
 
 def standing(
-    reason: str,
+    reason,
     *,
-    within_prompt_life: bool = True,
-    final: bool | None = None,
-    **changed: bool,
-) -> Attempt:
+    within_prompt_life=True,
+    final=None,
+    **changed,
+):
     """An attempt with that reason, soon after its push."""
     why = Reason(reason)
     pending, failed = why in PENDING_REASONS, why in FAILED_REASONS
@@ -46,17 +46,17 @@ def standing(
     return known.attempt(status=status, reason=why, prompt_ends_at=ends, **fields)
 
 
-def account(order: str, *attempts: Attempt | None) -> Account:
+def account(order, *attempts):
     stored = known.order(status=OrderStatus(order))
     return Account(stored, tuple(each for each in attempts if each is not None))
 
 
-def told(attempt: Attempt | None, order: str = "OPEN", *others: Attempt) -> tuple:
+def told(attempt, order="OPEN", *others):
     said = say(account(order, attempt, *others), attempt, NOW)
     return said.view, said.money, said.next
 
 
-def every_attempt() -> list[Attempt]:
+def every_attempt():
     """Whatever the columns of a row may hold together, and some that they may not."""
     flags = [(True, False)] * 4
     return [
@@ -65,7 +65,7 @@ def every_attempt() -> list[Attempt]:
     ]
 
 
-def every_say() -> list[tuple[OrderStatus, Attempt, Said]]:
+def every_say():
     return [
         (order, attempt, say(account(order, attempt, *others), attempt, NOW))
         for order, attempt, others in product(OrderStatus, every_attempt(), ((), (ON_A_PHONE,)))
@@ -76,7 +76,7 @@ def every_say() -> list[tuple[OrderStatus, Attempt, Said]]:
 
 
 @pytest.mark.parametrize("reason", [each.value for each in Reason])
-def test_an_attempt_of_a_paid_order_is_paid_whatever_became_of_it(reason: str) -> None:
+def test_an_attempt_of_a_paid_order_is_paid_whatever_became_of_it(reason):
     attempt = standing(reason, is_open=False, within_prompt_life=False)
 
     assert told(attempt, "PAID") == ("paid", "taken", "none")
@@ -85,8 +85,8 @@ def test_an_attempt_of_a_paid_order_is_paid_whatever_became_of_it(reason: str) -
 
 @pytest.mark.parametrize("order", ["CANCELLED", "EXPIRED"])
 def test_an_order_that_ended_is_closed_and_money_is_in_doubt_while_an_attempt_is_pending(
-    order: str,
-) -> None:
+    order,
+):
     assert told(None, order) == ("closed", "not_taken", "none")
     assert told(standing("wrong_pin"), order) == ("closed", "not_taken", "none")
     assert told(standing("overdue", is_open=False), order) == (
@@ -96,32 +96,32 @@ def test_an_order_that_ended_is_closed_and_money_is_in_doubt_while_an_attempt_is
     )
 
 
-def test_an_open_prompt_is_waited_for() -> None:
+def test_an_open_prompt_is_waited_for():
     assert told(standing("awaiting_pin")) == ("waiting", "unknown", "enter_pin")
     assert told(standing("push_unconfirmed")) == ("waiting", "unknown", "wait")
 
 
 @pytest.mark.parametrize("reason", [each.value for each in PENDING_REASONS])
-def test_a_silent_attempt_is_being_checked(reason: str) -> None:
+def test_a_silent_attempt_is_being_checked(reason):
     assert told(standing(reason, is_open=False)) == ("checking", "unknown", "wait")
     assert told(standing("overdue")) == ("checking", "unknown", "wait")
 
 
 @pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
-def test_what_failed_took_no_money_and_its_reason_says_what_is_next(reason: str) -> None:
+def test_what_failed_took_no_money_and_its_reason_says_what_is_next(reason):
     attempt = standing(reason, within_prompt_life=False)
 
     assert told(attempt) == ("failed", "not_taken", BY_REASON[reason])
 
 
 @pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
-def test_money_is_in_doubt_where_a_query_alone_told_of_the_failure(reason: str) -> None:
+def test_money_is_in_doubt_where_a_query_alone_told_of_the_failure(reason):
     attempt = standing(reason, final=False, within_prompt_life=False, failed_by_query=True)
 
     assert told(attempt) == ("failed", "unknown", BY_REASON[reason])
 
 
-def test_money_is_in_doubt_after_a_code_that_nobody_knows() -> None:
+def test_money_is_in_doubt_after_a_code_that_nobody_knows():
     assert told(standing("unknown_code", within_prompt_life=False)) == (
         "failed",
         "unknown",
@@ -131,8 +131,8 @@ def test_money_is_in_doubt_after_a_code_that_nobody_knows() -> None:
 
 @pytest.mark.parametrize("reason", SETTLED_BY_CALLBACK)
 def test_money_is_in_doubt_while_the_prompt_of_some_failures_can_still_be_answered(
-    reason: str,
-) -> None:
+    reason,
+):
     _view, money, _next = told(standing(reason, final=False))
     _view, surely, _next = told(standing(reason, final=True))
 
@@ -140,38 +140,38 @@ def test_money_is_in_doubt_while_the_prompt_of_some_failures_can_still_be_answer
     assert surely == "not_taken"
 
 
-def test_an_order_without_an_attempt_asks_for_a_number() -> None:
+def test_an_order_without_an_attempt_asks_for_a_number():
     assert told(None) == ("phone", "not_taken", "none")
 
 
 # -- every combination -----------------------------------------------------------------------------
 
 
-def test_something_is_said_of_everything_and_the_field_for_a_number_is_the_pages_alone() -> None:
+def test_something_is_said_of_everything_and_the_field_for_a_number_is_the_pages_alone():
     assert {said.view for *_, said in every_say()} == set(View) - {View.PHONE}
     assert {said.money for *_, said in every_say()} == set(Money)
     assert {said.next for *_, said in every_say()} == set(Next)
 
 
-def test_money_is_called_taken_where_it_was_and_nowhere_else() -> None:
+def test_money_is_called_taken_where_it_was_and_nowhere_else():
     for order, attempt, said in every_say():
         was = order is OrderStatus.PAID or attempt.reason in SUCCESS_REASONS
         assert (said.money is Money.TAKEN) == (said.view is View.PAID) == was
 
 
-def test_nobody_is_told_that_no_money_was_taken_while_a_prompt_may_still_be_answered() -> None:
+def test_nobody_is_told_that_no_money_was_taken_while_a_prompt_may_still_be_answered():
     for order, attempt, said in every_say():
         if order is OrderStatus.OPEN and prompt_left(account(order, attempt), NOW):
             assert said.money is Money.UNKNOWN, attempt
 
 
-def test_a_silent_payment_is_never_called_not_taken() -> None:
+def test_a_silent_payment_is_never_called_not_taken():
     for _order, attempt, said in every_say():
         if attempt.status is Status.PENDING:
             assert said.money is not Money.NOT_TAKEN
 
 
-def test_another_push_is_offered_after_failures_of_open_orders_alone() -> None:
+def test_another_push_is_offered_after_failures_of_open_orders_alone():
     for order, attempt, said in every_say():
         if said.next in (Next.RETRY, Next.OTHER_NUMBER):
             assert (order, attempt.status) == (OrderStatus.OPEN, Status.FAILED)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mpesa.domain import webhook
-from mpesa.domain.attempt import Account, Attempt, OrderStatus
+from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import draw
 from mpesa.domain.webhook import MessageType
@@ -56,13 +56,11 @@ succeeded, failed, review = MessageType
         (SILENT, PAID, [succeeded]),
     ],
 )
-def test_each_change_calls_for_its_messages(
-    before: Attempt, after: Attempt, expected: list[MessageType]
-) -> None:
+def test_each_change_calls_for_its_messages(before, after, expected):
     assert webhook.due(before, after) == expected
 
 
-def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
+def test_a_message_is_plain_json_with_the_snapshot_and_the_reference():
     account = Account(order(status=OrderStatus.PAID), (PAID,))
     snapshot = draw(account, PAID, NOON)
 
@@ -81,7 +79,7 @@ def test_a_message_is_plain_json_with_the_snapshot_and_the_reference() -> None:
     assert "254712345678" not in text
 
 
-def test_the_tries_follow_the_schedule_and_then_end() -> None:
+def test_the_tries_follow_the_schedule_and_then_end():
     pauses = [webhook.pause_after(tries, 0.0) for tries in range(1, 11)]
 
     seconds = [pause and pause.total_seconds() for pause in pauses]
@@ -90,7 +88,7 @@ def test_the_tries_follow_the_schedule_and_then_end() -> None:
                        24 * hour, None]  # fmt: skip
 
 
-def test_chance_makes_a_pause_longer_and_never_shorter() -> None:
+def test_chance_makes_a_pause_longer_and_never_shorter():
     assert webhook.pause_after(2, 1.0) == timedelta(seconds=330)
 
 
@@ -114,7 +112,7 @@ def test_chance_makes_a_pause_longer_and_never_shorter() -> None:
         ("Tue, 24 Nov 99999999999 09:02:00 GMT", 0),
     ],
 )
-def test_a_pause_that_is_asked_for_is_kept_within_bounds(header: str | None, seconds: int) -> None:
+def test_a_pause_that_is_asked_for_is_kept_within_bounds(header, seconds):
     assert webhook.asked_pause(header, NOON) == timedelta(seconds=seconds)
 
 
@@ -124,5 +122,5 @@ def test_a_pause_that_is_asked_for_is_kept_within_bounds(header: str | None, sec
 @example("9" * 5000)
 @example("Tue, 24 Nov 0001 00:00:00 +2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
-def test_no_header_makes_a_pause_unbounded(header: str) -> None:
+def test_no_header_makes_a_pause_unbounded(header):
     assert timedelta(0) <= webhook.asked_pause(header, NOON) <= timedelta(hours=24)

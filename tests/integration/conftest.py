@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -20,7 +19,7 @@ by_every_signal = pytest.mark.parametrize(("async_mode", "number"), STOPS, indir
 
 
 @pytest.fixture(params=MODES)
-def async_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def async_mode(request, monkeypatch):
     """The async server below everything that the test starts, one after the other."""
     monkeypatch.setenv("ASYNC_MODE", request.param)
     mode: str = request.param
@@ -28,12 +27,12 @@ def async_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def server_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+def server_on(tmp_path_factory):
     """One shared server for each async mode, started when it is first asked for."""
     started: dict[str, Server] = {}
     with ExitStack() as running_ones:
 
-        def on(mode: str) -> Server:
+        def on(mode):
             if mode not in started:
                 folder = tmp_path_factory.mktemp("server")
                 started[mode] = running_ones.enter_context(running(folder, ASYNC_MODE=mode))
@@ -43,6 +42,6 @@ def server_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 
 @pytest.fixture
-def server(async_mode: str, server_on: Callable[[str], Server]) -> Server:
+def server(async_mode, server_on):
     """Our server with the simulator, on each async server in turn."""
     return server_on(async_mode)

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from mpesa.models import Announcement, db
 from tests.browser.backstage import Backstage
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.integration.conftest import on_one_server
 from tests.integration.steps import (
     Page,
@@ -191,7 +191,7 @@ def test_the_page_over_http_shows_the_result_without_a_script(server):
     assert ledger(server)[msisdn]["receipt"] in paid.text
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_everything_is_still_there_after_a_restart(tmp_path, database_url):
     with running(tmp_path, DATABASE_URL=database_url) as first:
         msisdn, order_id = new_line(), new_order(first)

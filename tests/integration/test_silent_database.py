@@ -3,11 +3,9 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-import requests
 
 from mpesa.database import REQUESTS
 from mpesa.silence import CONNECT_WITHIN
@@ -15,7 +13,7 @@ from tests.crash.witness import Witness
 from tests.factories import API_KEY, order_fields
 from tests.integration.steps import Phone, new_line, new_order, push, started, status_of
 from tests.mute import Mute
-from tests.servers import Postgres, Server, free_port, running, wait_until
+from tests.servers import Server, free_port, running, wait_until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -34,7 +32,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path, postgres: Postgres, async_mode) -> Iterator[Scene]:
+def scene(tmp_path, postgres, async_mode):
     """A server, its database behind a proxy, and a witness of what Safaricom is answered."""
     port = free_port()
     name = postgres.new_database().rsplit("/", 1)[1]
@@ -54,11 +52,11 @@ def scene(tmp_path, postgres: Postgres, async_mode) -> Iterator[Scene]:
         yield Scene(server, database, callbacks)
 
 
-def all_at_once(asks: dict[str, Callable[[], requests.Response]]) -> dict[str, tuple[int, float]]:
+def all_at_once(asks):
     """The status of each, and the seconds that it took."""
     answers: dict[str, tuple[int, float]] = {}
 
-    def ask(name: str) -> None:
+    def ask(name):
         began = time.monotonic()
         answer = asks[name]()
         if answer.status_code >= 400 and name != "metrics":
@@ -73,14 +71,14 @@ def all_at_once(asks: dict[str, Callable[[], requests.Response]]) -> dict[str, t
     return answers
 
 
-def loops(server: Server) -> dict[str, float]:
+def loops(server):
     """When each loop last went well."""
     page = server.get("/metrics", headers=METRICS).text
     found = re.findall(r'last_success_timestamp_seconds\{loop="(\w+)"\} (\S+)', page)
     return {loop: float(moment) for loop, moment in found}
 
 
-def test_requests_fail_within_seconds_and_all_is_well_soon_after(scene: Scene) -> None:
+def test_requests_fail_within_seconds_and_all_is_well_soon_after(scene):
     server = scene.server
     phone = Phone(server.url("/simulator"), new_line())
     _line, transaction_id = started(server, phone.msisdn)
@@ -112,7 +110,7 @@ def test_requests_fail_within_seconds_and_all_is_well_soon_after(scene: Scene) -
     scene.database.speak()
     came_back = time.time()
 
-    def well() -> bool:
+    def well():
         return server.get("/readyz").status_code == 200
 
     wait_until(well, server.why, WELL_WITHIN)

@@ -9,7 +9,6 @@ from sqlalchemy.exc import OperationalError
 from mpesa.ledger import Change
 from mpesa.live.rooms import Rooms, room_of
 from mpesa.web.http import snapshot_reads
-from tests.desk import Desk
 from tests.factories import failure_callback, success_callback
 
 
@@ -29,11 +28,6 @@ class Hall:
 
 
 @pytest.fixture
-def desk(app, clock, daraja):
-    return Desk(app, clock, daraja)
-
-
-@pytest.fixture
 def hall():
     return Hall()
 
@@ -44,12 +38,12 @@ def rooms(app, hall, clock):
         yield Rooms(hall, clock)
 
 
-def pay(desk):
-    desk.callback(1, success_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1)))
+def pay(shop):
+    shop.callback(1, success_callback(shop.daraja.checkout_id(1), shop.daraja.merchant_id(1)))
 
 
-def fail(desk):
-    desk.callback(1, failure_callback(desk.daraja.checkout_id(1), desk.daraja.merchant_id(1)))
+def fail(shop):
+    shop.callback(1, failure_callback(shop.daraja.checkout_id(1), shop.daraja.merchant_id(1)))
 
 
 def no_more_reads(monkeypatch):
@@ -59,14 +53,14 @@ def no_more_reads(monkeypatch):
     monkeypatch.setattr(snapshot_reads, "snapshot", refuse)
 
 
-def announce(rooms, desk, transaction):
-    rooms.announce([Change(transaction, desk.transaction(transaction).seq)])
+def announce(rooms, shop, transaction):
+    rooms.announce([Change(transaction, shop.transaction(transaction).seq)])
 
 
 def test_who_enters_is_shown_what_was_read_before_without_another_read(
-    rooms, hall, desk, monkeypatch
+    rooms, hall, shop, monkeypatch
 ):
-    transaction = desk.attempt()
+    transaction = shop.attempt()
     snapshot, mark = rooms.expect(transaction)
     no_more_reads(monkeypatch)
 
@@ -75,11 +69,11 @@ def test_who_enters_is_shown_what_was_read_before_without_another_read(
     assert hall.said == [("status", "PENDING", snapshot["seq"], room_of(transaction, "en"))]
 
 
-def test_a_change_announced_between_the_read_and_the_room_is_shown(rooms, hall, desk):
-    transaction = desk.attempt()
+def test_a_change_announced_between_the_read_and_the_room_is_shown(rooms, hall, shop):
+    transaction = shop.attempt()
     snapshot, mark = rooms.expect(transaction)
-    pay(desk)
-    announce(rooms, desk, transaction)
+    pay(shop)
+    announce(rooms, shop, transaction)
     unheard = list(hall.said)
 
     rooms.enter("sid", snapshot, mark, "en")
@@ -88,11 +82,11 @@ def test_a_change_announced_between_the_read_and_the_room_is_shown(rooms, hall, 
     assert [each[1] for each in hall.said] == ["SUCCESS"]
 
 
-def test_a_change_announced_before_the_read_is_not_read_again(rooms, hall, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_a_change_announced_before_the_read_is_not_read_again(rooms, hall, shop, monkeypatch):
+    transaction = shop.attempt()
     rooms.expect(transaction)
-    pay(desk)
-    announce(rooms, desk, transaction)
+    pay(shop)
+    announce(rooms, shop, transaction)
     snapshot, mark = rooms.expect(transaction)
     no_more_reads(monkeypatch)
 
@@ -101,8 +95,8 @@ def test_a_change_announced_before_the_read_is_not_read_again(rooms, hall, desk,
     assert [each[1] for each in hall.said] == ["SUCCESS"]
 
 
-def test_a_second_socket_alone_hears_what_the_room_has_heard(rooms, hall, desk):
-    transaction = desk.attempt()
+def test_a_second_socket_alone_hears_what_the_room_has_heard(rooms, hall, shop):
+    transaction = shop.attempt()
     rooms.enter("first", *rooms.expect(transaction), "en")
 
     rooms.enter("second", *rooms.expect(transaction), "en")
@@ -110,23 +104,23 @@ def test_a_second_socket_alone_hears_what_the_room_has_heard(rooms, hall, desk):
     assert [each[3] for each in hall.said] == [room_of(transaction, "en"), "second"]
 
 
-def test_one_that_is_expected_no_longer_reads_once_more(rooms, hall, desk):
-    transaction = desk.attempt()
+def test_one_that_is_expected_no_longer_reads_once_more(rooms, hall, shop):
+    transaction = shop.attempt()
     snapshot, mark = rooms.expect(transaction)
     rooms.expect_no_longer(transaction)
-    pay(desk)
-    announce(rooms, desk, transaction)
+    pay(shop)
+    announce(rooms, shop, transaction)
 
     rooms.enter("sid", snapshot, mark, "en")
 
     assert [each[1] for each in hall.said] == ["SUCCESS"]
 
 
-def test_a_mark_is_old_even_where_another_socket_set_out_since(rooms, hall, desk):
-    transaction = desk.attempt()
+def test_a_mark_is_old_even_where_another_socket_set_out_since(rooms, hall, shop):
+    transaction = shop.attempt()
     snapshot, mark = rooms.expect(transaction)
-    pay(desk)
-    announce(rooms, desk, transaction)
+    pay(shop)
+    announce(rooms, shop, transaction)
     rooms.expect_no_longer(transaction)
     rooms.expect(transaction)
 
@@ -135,11 +129,11 @@ def test_a_mark_is_old_even_where_another_socket_set_out_since(rooms, hall, desk
     assert [each[1] for each in hall.said] == ["SUCCESS"]
 
 
-def test_two_sockets_on_their_way_are_both_shown_what_was_announced_meanwhile(rooms, hall, desk):
-    transaction = desk.attempt()
+def test_two_sockets_on_their_way_are_both_shown_what_was_announced_meanwhile(rooms, hall, shop):
+    transaction = shop.attempt()
     first, second = rooms.expect(transaction), rooms.expect(transaction)
-    fail(desk)
-    announce(rooms, desk, transaction)
+    fail(shop)
+    announce(rooms, shop, transaction)
 
     rooms.enter("first", *first, "en")
     rooms.enter("second", *second, "sw")
@@ -150,9 +144,9 @@ def test_two_sockets_on_their_way_are_both_shown_what_was_announced_meanwhile(ro
     ]
 
 
-def test_what_time_alone_changes_is_told_with_the_same_seq(rooms, hall, desk, clock):
-    transaction = desk.attempt()
-    fail(desk)
+def test_what_time_alone_changes_is_told_with_the_same_seq(rooms, hall, shop, clock):
+    transaction = shop.attempt()
+    fail(shop)
     rooms.enter("sid", *rooms.expect(transaction), "en")
     (before,) = hall.said
 
@@ -161,8 +155,8 @@ def test_what_time_alone_changes_is_told_with_the_same_seq(rooms, hall, desk, cl
     assert hall.said == [before, before]
 
 
-def test_what_time_alone_changes_is_not_read_for_an_empty_room(rooms, hall, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_what_time_alone_changes_is_not_read_for_an_empty_room(rooms, hall, shop, monkeypatch):
+    transaction = shop.attempt()
     no_more_reads(monkeypatch)
 
     rooms.tell_again([transaction])
@@ -170,12 +164,12 @@ def test_what_time_alone_changes_is_not_read_for_an_empty_room(rooms, hall, desk
     assert hall.said == []
 
 
-def test_what_was_read_before_a_change_is_not_told_again_after_it(rooms, hall, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_what_was_read_before_a_change_is_not_told_again_after_it(rooms, hall, shop, monkeypatch):
+    transaction = shop.attempt()
     rooms.enter("sid", *rooms.expect(transaction), "en")
-    older = snapshot_reads.snapshot(transaction, desk.now())
-    pay(desk)
-    announce(rooms, desk, transaction)
+    older = snapshot_reads.snapshot(transaction, shop.now())
+    pay(shop)
+    announce(rooms, shop, transaction)
     monkeypatch.setattr(snapshot_reads, "snapshot", lambda *_: older)
 
     rooms.tell_again([transaction])
@@ -191,8 +185,8 @@ def test_an_unknown_transaction_is_expected_by_nobody(rooms, unknown):
     assert rooms._expected == {}
 
 
-def test_an_id_that_nobody_has_is_looked_up_and_leaves_nothing_behind(rooms, desk):
-    known = desk.attempt()
+def test_an_id_that_nobody_has_is_looked_up_and_leaves_nothing_behind(rooms, shop):
+    known = shop.attempt()
     unknown = known[:-1] + ("A" if known[-1] != "A" else "B")
 
     snapshot, _mark = rooms.expect(unknown)
@@ -201,8 +195,8 @@ def test_an_id_that_nobody_has_is_looked_up_and_leaves_nothing_behind(rooms, des
     assert rooms._expected == {}
 
 
-def test_a_read_that_fails_leaves_nothing_behind(rooms, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_a_read_that_fails_leaves_nothing_behind(rooms, shop, monkeypatch):
+    transaction = shop.attempt()
 
     def broken(*_):
         raise OperationalError("SELECT 1", {}, RuntimeError("gone"))
@@ -215,12 +209,12 @@ def test_a_read_that_fails_leaves_nothing_behind(rooms, desk, monkeypatch):
     assert rooms._expected == {}
 
 
-def test_what_is_expected_no_longer_is_not_kept(rooms, desk):
-    transaction = desk.attempt()
+def test_what_is_expected_no_longer_is_not_kept(rooms, shop):
+    transaction = shop.attempt()
     rooms.expect(transaction)
 
     rooms.expect_no_longer(transaction)
-    announce(rooms, desk, transaction)
+    announce(rooms, shop, transaction)
     rooms.expect_no_longer(transaction)
 
     assert rooms._expected == {}
@@ -233,8 +227,8 @@ def requests_in_memory():
     return sum(isinstance(each, Request) for each in gc.get_objects())
 
 
-def test_a_join_leaves_nothing_for_the_garbage_collector(app, desk):
-    auth = {"tx_id": desk.attempt(), "lang": "en"}
+def test_a_join_leaves_nothing_for_the_garbage_collector(app, shop):
+    auth = {"tx_id": shop.attempt(), "lang": "en"}
     socketio = app.extensions["mpesa"].socketio
     gc.collect()
     gc.disable()
@@ -255,33 +249,33 @@ def kept(rooms):
     return [(each.status, each.seq, each.pages) for each in rooms.announced]
 
 
-def test_a_change_that_was_told_is_kept_with_the_number_of_its_pages(rooms, desk, clock):
-    transaction = desk.attempt()
+def test_a_change_that_was_told_is_kept_with_the_number_of_its_pages(rooms, shop, clock):
+    transaction = shop.attempt()
     rooms.enter("first", *rooms.expect(transaction), "en")
     rooms.enter("second", *rooms.expect(transaction), "sw")
-    pay(desk)
-    announce(rooms, desk, transaction)
-    announce(rooms, desk, transaction)
+    pay(shop)
+    announce(rooms, shop, transaction)
+    announce(rooms, shop, transaction)
 
     (told,) = rooms.announced
 
     assert (told.status, told.reason, told.order_status) == ("SUCCESS", "paid", "PAID")
-    assert (told.seq, told.pages) == (desk.transaction(transaction).seq, 2)
+    assert (told.seq, told.pages) == (shop.transaction(transaction).seq, 2)
     assert told.announced_at == clock()
 
 
-def test_what_nobody_heard_and_what_a_page_asked_for_is_not_kept(rooms, desk):
-    transaction = desk.attempt()
-    announce(rooms, desk, transaction)
+def test_what_nobody_heard_and_what_a_page_asked_for_is_not_kept(rooms, shop):
+    transaction = shop.attempt()
+    announce(rooms, shop, transaction)
     rooms.enter("sid", *rooms.expect(transaction), "en")
     rooms.enter("again", *rooms.expect(transaction), "en")
-    announce(rooms, desk, transaction)
+    announce(rooms, shop, transaction)
 
     assert kept(rooms) == []
 
 
-def test_while_nothing_can_be_written_down_memory_stays_bounded(rooms, desk):
-    transaction = desk.attempt()
+def test_while_nothing_can_be_written_down_memory_stays_bounded(rooms, shop):
+    transaction = shop.attempt()
     snapshot, _mark = rooms.expect(transaction)
     for number in range(20_010):
         rooms._keep_announced({**snapshot, "seq": number})

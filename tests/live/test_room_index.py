@@ -25,14 +25,14 @@ STEPS = st.lists(
 class Twin:
     """One manager and the socket ids that it gave out."""
 
-    def __init__(self, manager: socketio.Manager) -> None:
+    def __init__(self, manager):
         self.server = socketio.Server(client_manager=manager, async_mode="threading")
         self.manager = manager
         names = iter(range(10_000))
         self.server.eio.generate_id = lambda: f"sid-{next(names)}"
         self.sids: dict[tuple[str, str], str] = {}
 
-    def do(self, step: str, eio_sid: str, room: str, namespace: str) -> None:
+    def do(self, step, eio_sid, room, namespace):
         key = (eio_sid, namespace)
         if step in ("connect", "refuse") and key not in self.sids:
             self.sids[key] = self.manager.pre_connect(eio_sid, namespace)
@@ -45,7 +45,7 @@ class Twin:
         elif key in self.sids:
             self._do_with_socket(step, key, room)
 
-    def _do_with_socket(self, step: str, key: tuple[str, str], room: str) -> None:
+    def _do_with_socket(self, step, key, room):
         sid, namespace = self.sids[key], key[1]
         if step == "enter":
             self.manager.enter_room(sid, namespace, room)
@@ -55,7 +55,7 @@ class Twin:
             self.manager.pre_disconnect(sid, namespace)
             self.manager.disconnect(self.sids.pop(key), namespace)
 
-    def state(self) -> dict[str, Any]:
+    def state(self):
         """All that the base class keeps, and whom it would send what is for a room or a socket."""
         kept, own = vars(self.manager), set(self.sids.values())
         return {
@@ -77,7 +77,7 @@ class Twin:
 
 @settings(max_examples=200, deadline=None)
 @given(steps=STEPS)
-def test_after_any_steps_it_keeps_what_the_stock_manager_keeps(steps: list[Any]) -> None:
+def test_after_any_steps_it_keeps_what_the_stock_manager_keeps(steps):
     ours, stock = Twin(RoomIndex(lambda *_: None)), Twin(socketio.Manager())
 
     for step in steps:
@@ -88,7 +88,7 @@ def test_after_any_steps_it_keeps_what_the_stock_manager_keeps(steps: list[Any])
     assert ours.manager._rooms_of.keys() == {(ns, sid) for (_, ns), sid in ours.sids.items()}
 
 
-def test_the_stock_manager_keeps_nothing_that_is_not_known_here() -> None:
+def test_the_stock_manager_keeps_nothing_that_is_not_known_here():
     """An update of python-socketio that keeps more of a socket has to be looked at."""
     known = {
         "logger", "server", "rooms", "eio_to_sid", "callbacks", "pending_connect",
@@ -99,7 +99,7 @@ def test_the_stock_manager_keeps_nothing_that_is_not_known_here() -> None:
 
 
 @pytest.mark.parametrize("waiting", [10, 1000])
-def test_a_leaving_socket_looks_at_its_own_rooms_only(waiting: int) -> None:
+def test_a_leaving_socket_looks_at_its_own_rooms_only(waiting):
     manager = RoomIndex(lambda *_: None)
     twin = Twin(manager)
     for number in range(waiting):
@@ -116,13 +116,13 @@ def test_a_leaving_socket_looks_at_its_own_rooms_only(waiting: int) -> None:
 class Watched(dict[Any, Any]):
     """A dictionary that tells how often it was looked into, and refuses to be copied."""
 
-    def __init__(self, content: dict[Any, Any], looked_at: list[str]) -> None:
+    def __init__(self, content, looked_at):
         super().__init__(content)
         self._looked_at = looked_at
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key):
         self._looked_at.append(key)
         return super().__getitem__(key)
 
-    def copy(self) -> dict[Any, Any]:
+    def copy(self):
         raise AssertionError("every room was looked at")

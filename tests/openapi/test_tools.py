@@ -30,14 +30,14 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(server, tmp_path) -> Path:
+def folder(server, tmp_path):
     """A developer's folder: the tools, and the document as the server gives it."""
     (tmp_path / "node_modules").symlink_to(INSTALLED)
     (tmp_path / "openapi.json").write_bytes(server.get("/openapi.json").content)
     return tmp_path
 
 
-def node(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def node(folder, script, *arguments):
     """Run a script of Node in that folder."""
     return subprocess.run(
         ["node", script, *arguments],
@@ -47,7 +47,7 @@ def node(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
-def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+def lint(folder):
     cli = "node_modules/@redocly/cli/bin/cli.js"
     return node(folder, cli, "lint", "--config", str(HERE / "redocly.yaml"), "--format=json",
                 "openapi.json")  # fmt: skip

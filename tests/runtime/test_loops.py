@@ -11,19 +11,12 @@ from mpesa.models import Announcement, db
 from mpesa.outbox import Announced
 from mpesa.runtime import loops
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import SECOND_PAYER_MSISDN, raw, success_callback
 from tests.servers import wait_until
 from tests.web.steps import fail, pushed
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
-
-
-@pytest.fixture
-def desk(app, clock, daraja):
-    return Desk(app, clock, daraja)
 
 
 def broken(*_):
@@ -100,39 +93,39 @@ def test_what_could_not_be_announced_is_announced_with_the_next_turn(app, client
 @on_both
 @pytest.mark.parametrize("broken_rounds", [1, 2, 3])
 def test_an_old_callback_that_could_not_be_judged_is_judged_when_it_can_be(
-    app, desk, clock, monkeypatch, broken_rounds
+    app, shop, clock, monkeypatch, broken_rounds
 ):
-    old, recent = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    old, recent = shop.attempt(), shop.attempt(SECOND_PAYER_MSISDN)
     judge, usual = loops._unjudged(), ledger.record
-    with desk.sessions() as session:
-        ledger.store(session, old, stored_callback(desk, 1), clock)
+    with shop.sessions() as session:
+        ledger.store(session, old, stored_callback(shop, 1), clock)
     clock.pass_(hours=5)
 
     monkeypatch.setattr(ledger, "record", broken)
     for _round in range(broken_rounds):
         a_round(app, judge)
         clock.pass_(seconds=5)
-    with desk.sessions() as session:
-        ledger.store(session, recent, stored_callback(desk, 2), clock)
+    with shop.sessions() as session:
+        ledger.store(session, recent, stored_callback(shop, 2), clock)
     clock.pass_(hours=2)
     a_round(app, judge)
-    during = desk.transaction(old).status, desk.transaction(recent).status
+    during = shop.transaction(old).status, shop.transaction(recent).status
     monkeypatch.setattr(ledger, "record", usual)
     clock.pass_(hours=2)
     for _round in range(2):
         a_round(app, judge)
 
     assert during == ("PENDING", "PENDING")
-    assert [desk.transaction(each).status for each in (old, recent)] == ["SUCCESS", "SUCCESS"]
+    assert [shop.transaction(each).status for each in (old, recent)] == ["SUCCESS", "SUCCESS"]
 
 
-def test_callbacks_that_nobody_can_judge_keep_no_other_one_waiting(app, desk, clock, monkeypatch):
+def test_callbacks_that_nobody_can_judge_keep_no_other_one_waiting(app, shop, clock, monkeypatch):
     monkeypatch.setattr(loops, "_JUDGED_AGAIN", 1)
-    poisoned, healthy = desk.attempt(), desk.attempt(SECOND_PAYER_MSISDN)
+    poisoned, healthy = shop.attempt(), shop.attempt(SECOND_PAYER_MSISDN)
     judge, usual = loops._unjudged(), ledger.record
-    with desk.sessions() as session:
+    with shop.sessions() as session:
         for transaction_id, push in ((poisoned, 1), (poisoned, 1), (healthy, 2)):
-            ledger.store(session, transaction_id, stored_callback(desk, push), clock)
+            ledger.store(session, transaction_id, stored_callback(shop, push), clock)
     clock.pass_(hours=5)
 
     def refuse(session, transaction_id, *rest):
@@ -147,7 +140,7 @@ def test_callbacks_that_nobody_can_judge_keep_no_other_one_waiting(app, desk, cl
         clock.pass_(seconds=5)
         a_round(app, judge)
 
-    assert desk.transaction(healthy).status == "SUCCESS"
+    assert shop.transaction(healthy).status == "SUCCESS"
 
 
 def a_round(app, work):
@@ -155,8 +148,8 @@ def a_round(app, work):
         work(services())
 
 
-def stored_callback(desk, push):
-    ids = desk.daraja.checkout_id(push), desk.daraja.merchant_id(push)
+def stored_callback(shop, push):
+    ids = shop.daraja.checkout_id(push), shop.daraja.merchant_id(push)
     body = raw(success_callback(*ids, receipt=f"UKO1ABCD{push:02d}"))
     return ledger.Raw(ledger.Kind.CALLBACK, body, "196.201.212.69")
 

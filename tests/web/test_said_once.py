@@ -11,8 +11,8 @@ from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered, WaitOver
 from mpesa.domain.view import Money, Next, View
 from mpesa.ledger import Kind
 from mpesa.live.admission import Rooms
-from tests.desk import Desk
 from tests.factories import API_KEY, failure_callback, success_callback
+from tests.shop import Shop
 
 END = "2026-11-24T09:10:00Z"
 WORDS = ("view", "money", "next")
@@ -21,8 +21,8 @@ WORDS = ("view", "money", "next")
 class World:
     """An order and what happens to it; `shown` is the attempt whose page is looked at."""
 
-    def __init__(self, desk, client, clock, daraja, order_id):
-        self.desk, self.client, self.clock, self.daraja = desk, client, clock, daraja
+    def __init__(self, shop, client, clock, daraja, order_id):
+        self.shop, self.client, self.clock, self.daraja = shop, client, clock, daraja
         self.order_id = order_id
 
     @property
@@ -33,15 +33,15 @@ class World:
         return (paid or attempts)[0]["transaction_id"]
 
     def push(self):
-        return self.desk.start(self.order_id).transaction_id
+        return self.shop.start(self.order_id).transaction_id
 
     def fail(self, code, push=1):
         ids = self.daraja.checkout_id(push), self.daraja.merchant_id(push)
-        self.desk.callback(push, failure_callback(*ids, code))
+        self.shop.callback(push, failure_callback(*ids, code))
 
     def pay(self, push=1):
         ids = self.daraja.checkout_id(push), self.daraja.merchant_id(push)
-        self.desk.callback(push, success_callback(*ids))
+        self.shop.callback(push, success_callback(*ids))
 
     def cancel(self):
         path = f"/api/orders/{self.order_id}/cancel"
@@ -58,7 +58,7 @@ def unconfirmed(world):
 
 
 def overdue(world):
-    world.desk.record(world.push(), WaitOver(), Kind.CLOCK)
+    world.shop.record(world.push(), WaitOver(), Kind.CLOCK)
 
 
 def too_old(world):
@@ -72,7 +72,7 @@ def paid(world):
 
 
 def paid_by_query(world):
-    world.desk.record(world.push(), QueryAnswered("0"), Kind.QUERY)
+    world.shop.record(world.push(), QueryAnswered("0"), Kind.QUERY)
 
 
 def paid_late(world):
@@ -105,11 +105,11 @@ def unreachable_for_good(world):
 
 
 def failed_by_query(world):
-    world.desk.record(world.push(), QueryAnswered("1032"), Kind.QUERY)
+    world.shop.record(world.push(), QueryAnswered("1032"), Kind.QUERY)
 
 
 def closed_by_operator(world):
-    world.desk.record(world.push(), OperatorSaysNotPaid(), Kind.OPERATOR)
+    world.shop.record(world.push(), OperatorSaysNotPaid(), Kind.OPERATOR)
 
 
 def cancelled(world):
@@ -155,7 +155,7 @@ STATES = {
 
 @pytest.fixture
 def world(app, client, clock, daraja, make_order):
-    return World(Desk(app, clock, daraja), client, clock, daraja, make_order(expires_at=END))
+    return World(Shop(app, clock, daraja), client, clock, daraja, make_order(expires_at=END))
 
 
 class Ear:

@@ -2,14 +2,13 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from string import Formatter
 
 import pytest
-from babel.messages import Catalog, Message
+from babel.messages import Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import read_mo
@@ -63,13 +62,13 @@ IN_JAVASCRIPT = re.compile(
 
 
 @cache
-def catalogue(path: Path) -> Catalog:
+def catalogue(path):
     with path.open("rb") as file:
         return read_po(file, locale=path.parts[-3])
 
 
 @cache
-def texts_of_the_code() -> frozenset[object]:
+def texts_of_the_code():
     """What `make messages` would take out of the code."""
     with (ROOT / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
@@ -78,22 +77,22 @@ def texts_of_the_code() -> frozenset[object]:
     return frozenset(text for _file, _line, text, _comments, _context in found)
 
 
-def texts(catalog: Catalog) -> set[object]:
+def texts(catalog):
     return {message.id for message in catalog if message.id}
 
 
-def translations(catalog: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
+def translations(catalog):
     """The translated forms of each text, by its forms."""
     return {
         tuple(forms(message.id)): tuple(forms(message.string)) for message in catalog if message.id
     }
 
 
-def forms(text: object) -> list[str]:
+def forms(text):
     return [text] if isinstance(text, str) else list(text)
 
 
-def breaks(message: Message) -> bool:
+def breaks(message):
     """Whether a form of the translation misses a placeholder, has one too many, or bare signs."""
     wanted = set(PLACEHOLDER.findall(forms(message.id)[-1]))
     values = dict.fromkeys(re.findall(r"%\((\w+)\)", forms(message.id)[-1]), 1)
@@ -103,11 +102,11 @@ def breaks(message: Message) -> bool:
     )
 
 
-def ending(text: str) -> str:
+def ending(text):
     return text[-1:] if text.endswith((".", "…", "!", "?")) else ""
 
 
-def fills(text: str, values: dict[str, int]) -> bool:
+def fills(text, values):
     try:
         text % values
     except (KeyError, TypeError, ValueError):
@@ -180,7 +179,7 @@ def test_a_lost_placeholder_is_noticed(text, translation):
 # --- words that escaped the catalogue ---
 
 
-def looks_like_words(text: str) -> bool:
+def looks_like_words(text):
     if DATE_FORMAT.fullmatch(text) or text.startswith("<"):
         return False
     return SEVERAL_WORDS.search(text) is not None or ONE_WORD.fullmatch(text.strip()) is not None
@@ -189,14 +188,14 @@ def looks_like_words(text: str) -> bool:
 class _Reader(HTMLParser):
     """Collects what a person would read or hear of a page."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.heard: list[str] = []
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         self.heard.append(data.strip())
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         given = {name: value or "" for name, value in attrs}
         self.heard += [value for name, value in given.items() if name in READ_ALOUD]
         if tag == "meta" and given.get("name") == "description":
@@ -205,7 +204,7 @@ class _Reader(HTMLParser):
             self.heard.append(given.get("value", ""))
 
 
-def escaped_from_template(source: str) -> list[str]:
+def escaped_from_template(source):
     """Words of a template outside of `_()`: between its tags, in attributes, in its expressions."""
     source = CLASS_OF_THE_BODY.sub("", source)
     environment = Environment(autoescape=True)
@@ -217,7 +216,7 @@ def escaped_from_template(source: str) -> list[str]:
     return heard + list(_untranslated_in(environment.parse(source)))
 
 
-def _untranslated_in(node: nodes.Node) -> Iterator[str]:
+def _untranslated_in(node):
     if isinstance(node, nodes.Call) and getattr(node.node, "name", None) in TRANSLATES:
         if not isinstance(node.args[0], nodes.Const):
             yield f"line {node.lineno}: not a literal"
@@ -229,7 +228,7 @@ def _untranslated_in(node: nodes.Node) -> Iterator[str]:
         yield from _untranslated_in(child)
 
 
-def escaped_from_javascript(source: str) -> list[str]:
+def escaped_from_javascript(source):
     """String literals that look like words; the page's words come from the page itself."""
     literals = ("".join(filter(None, found.groups())) for found in IN_JAVASCRIPT.finditer(source))
     plain = (re.sub(r"\$\{[^}]*\}", "", literal) for literal in literals)
@@ -238,7 +237,7 @@ def escaped_from_javascript(source: str) -> list[str]:
     ]
 
 
-def escaped_from_python(source: str) -> list[str]:
+def escaped_from_python(source):
     """Literals that look like words, but for docstrings, logs, headers and what is translated."""
     tree = ast.parse(source)
     docstrings = {
@@ -249,7 +248,7 @@ def escaped_from_python(source: str) -> list[str]:
     return list(_untranslated_in_python(tree, docstrings))
 
 
-def _untranslated_in_python(node: ast.AST, docstrings: set[ast.Constant]) -> Iterator[str]:
+def _untranslated_in_python(node, docstrings):
     match node:
         case ast.Call(func=ast.Name(id=name)) if name in TRANSLATES:
             if not isinstance(node.args[0], ast.Constant):
@@ -271,7 +270,7 @@ def _untranslated_in_python(node: ast.AST, docstrings: set[ast.Constant]) -> Ite
                 yield from _untranslated_in_python(child, docstrings)
 
 
-def sources(folder: str, pattern: str) -> list[Path]:
+def sources(folder, pattern):
     found = sorted((ROOT / folder).rglob(pattern))
     return [path for path in found if not ENGLISH_ONLY & set(path.relative_to(ROOT).parts)]
 
@@ -283,7 +282,7 @@ OF_PAGES = [
 ]
 
 
-def name_of(path: Path) -> str:
+def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
@@ -377,7 +376,7 @@ def test_what_nobody_reads_is_no_escaped_word():
 # --- the words that the page keeps for its script ---
 
 
-def words_for_the_script(page: str) -> dict[str, set[str]]:
+def words_for_the_script(page):
     """The placeholders of each word, by its name."""
     found = re.findall(r'<i data-word="([^"]+)">([^<]*)</i>', page)
     return {name: {key for _, key, _, _ in Formatter().parse(text) if key} for name, text in found}

@@ -15,7 +15,7 @@ from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, EvidenceRow, Transaction, db
 from mpesa.web.console import decisions
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.factories import (
     API_KEY,
     RECEIPT,
@@ -29,13 +29,6 @@ from tests.web.console.steps import NAME, act, ask, hidden, logged_in, send
 from tests.web.steps import call_back, fail, pushed, status_of
 
 LIST = "/console/transactions"
-ON_BOTH = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-
-
-@pytest.fixture
-def operator(app):
-    """A browser in which an operator is logged in."""
-    return logged_in(app)
 
 
 @pytest.fixture
@@ -73,7 +66,7 @@ def acts_of(app, transaction_id):
 # -- each act ------------------------------------------------------------------------------------
 
 
-@ON_BOTH
+@on_both
 def test_a_payment_is_marked_as_paid_with_its_receipt(app, operator, client, payment):
     answer = act(operator, payment, "paid", reason="On the statement", receipt=" uko1abcdef ")
 
@@ -106,7 +99,7 @@ def test_a_payment_is_marked_as_not_paid(app, operator, client, payment):
     assert acts_of(app, payment) == [(NAME, {"act": "not-paid", "reason": "Not on the statement"})]
 
 
-@ON_BOTH
+@on_both
 def test_a_settled_review_changes_no_state(app, operator, client, doubtful):
     before = status_of(client, doubtful)
 
@@ -210,7 +203,7 @@ def test_without_a_reason_and_a_receipt_nothing_is_marked(
     assert acts_of(app, payment) == []
 
 
-@ON_BOTH
+@on_both
 def test_a_receipt_of_another_payment_marks_nothing(
     app, operator, client, daraja, make_order, payment
 ):
@@ -224,7 +217,7 @@ def test_a_receipt_of_another_payment_marks_nothing(
     assert status_of(client, second)["status"] == "PENDING"
 
 
-@ON_BOTH
+@on_both
 def test_a_receipt_that_is_used_between_the_two_askings_marks_nothing(
     app, operator, client, daraja, make_order, payment
 ):
@@ -266,7 +259,7 @@ def test_nothing_is_done_by_asking_once(app, operator, doubtful, name):
 # -- twice, and too late -------------------------------------------------------------------------
 
 
-@ON_BOTH
+@on_both
 def test_an_act_needs_no_second_connection_to_the_database(
     make_app, daraja, monkeypatch, database_url
 ):
@@ -285,7 +278,7 @@ def test_an_act_needs_no_second_connection_to_the_database(
     assert row_of(app, payment).status == "SUCCESS"
 
 
-@ON_BOTH
+@on_both
 @pytest.mark.parametrize("name", ["ask"])
 def test_the_same_confirmation_sent_twice_does_nothing_twice(app, operator, payment, name):
     fields = hidden(ask(operator, payment, name).text)
@@ -301,7 +294,7 @@ def test_the_same_confirmation_sent_twice_does_nothing_twice(app, operator, paym
     assert len(acts_of(app, payment)) == 1
 
 
-@ON_BOTH
+@on_both
 def test_an_act_on_a_state_that_has_passed_is_refused_with_what_changed(
     app, operator, client, daraja, payment
 ):
@@ -374,7 +367,7 @@ def test_with_nothing_to_decide_the_review_says_so(operator):
     assert "Nothing to decide" in operator.get("/console/review").text
 
 
-@ON_BOTH
+@on_both
 def test_what_needs_review_says_what_is_contradictory_with_both_sides(operator, doubtful):
     page = operator.get("/console/review").text
 
@@ -385,7 +378,7 @@ def test_what_needs_review_says_what_is_contradictory_with_both_sides(operator, 
         assert f'href="{LIST}/{doubtful}/{name}"' in page
 
 
-@ON_BOTH
+@on_both
 def test_who_has_anothers_receipt_by_an_operators_word_is_shown_beside_that_other(
     operator, client, daraja, make_order, payment
 ):
@@ -404,7 +397,7 @@ def test_who_has_anothers_receipt_by_an_operators_word_is_shown_beside_that_othe
     assert second in timeline
 
 
-@ON_BOTH
+@on_both
 def test_a_query_that_a_callback_contradicts_says_so(app, operator, doubtful):
     with app.app_context():
         heard = settlement.QueryAnswered("0")

@@ -28,11 +28,6 @@ def transaction_id(client, make_order):
 
 
 @pytest.fixture
-def operator(app):
-    return logged_in(app)
-
-
-@pytest.fixture
 def write(app, transaction_id, clock):
     """Write messages, each a minute newer than the one before."""
 

@@ -12,7 +12,7 @@ from mpesa.ids import hash_token
 from mpesa.ledger import Kind, Raw
 from mpesa.models import DarajaAccess, db
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.web.console.steps import logged_in
 from tests.web.steps import pushed
 
@@ -41,7 +41,7 @@ def checks(client):
     return {name: (sign, word) for sign, name, word in rows}
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_fresh_server_has_nothing_wrong(app):
     found = checks(logged_in(app))
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from mpesa import operators
 from mpesa.models import Operator, OperatorSession, db
 from mpesa.web.http.services import services
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.web.console.steps import (
     NAME,
     PASSWORD,
@@ -182,7 +182,7 @@ def copy_of(app, client):
     return other
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_logged_out_cookie_works_nowhere(app):
     client = logged_in(app)
     copied = copy_of(app, client)
@@ -204,7 +204,7 @@ def test_logging_out_ends_no_other_login_of_the_operator(app):
     assert other.get(LIST).status_code == 200
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_removed_operators_session_ends(app):
     client = logged_in(app)
 

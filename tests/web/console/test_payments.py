@@ -12,7 +12,7 @@ from mpesa import outbox
 from mpesa.models import EvidenceRow, Transaction, db
 from mpesa.outbox import Announced
 from mpesa.web.console import raw_bodies
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.factories import (
     PAYER,
     PAYER_MSISDN,
@@ -27,12 +27,6 @@ from tests.web.console.steps import NAME, logged_in, send
 from tests.web.steps import call_back, fail, pushed, status_of
 
 LIST = "/console/transactions"
-
-
-@pytest.fixture
-def operator(app):
-    """A browser in which an operator is logged in."""
-    return logged_in(app)
 
 
 def shown(page):
@@ -92,7 +86,7 @@ NARROWED = {
 }
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_list_is_narrowed_by_state_reason_day_and_reference(operator, three):
     for query, numbers in NARROWED.items():
         page = operator.get(f"{LIST}?{query}")
@@ -112,7 +106,7 @@ def test_a_day_is_one_of_nairobi(app, client, clock, make_order):
     assert shown(operator.get(f"{LIST}?day=2026-11-25")) == [after]
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_every_payment_is_on_one_page_and_one_only_both_ways(
     operator, client, clock, make_order, monkeypatch
 ):
@@ -182,7 +176,7 @@ def test_a_reference_leads_to_its_payments(operator, three):
     assert shown(found_by(operator, "INV-2")) == [three[1]]
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_long_reference_leads_to_its_payments(operator, client, make_order):
     reference = "ORD-2026-000123" + "/x" * 24
     paid = pushed(client, make_order(reference=reference))["transaction_id"]
@@ -202,7 +196,7 @@ def test_a_long_references_payment_says_what_the_prompt_showed_of_it(operator, c
     assert "Shown to the payer" not in operator.get(f"{LIST}/{short}").text
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 @pytest.mark.parametrize("typed", ["a\0b", "\0" * 22, "A" * 65, "\u202e", "x" * 5000, "UKO1\0"])
 def test_what_cannot_be_anything_is_looked_for_nowhere(operator, three, typed):
     assert "Nothing was found." in found_by(operator, typed).text
@@ -374,7 +368,7 @@ def test_the_other_attempts_of_the_order_are_named(operator, client, daraja, mak
 # -- the number ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_the_number_is_shown_once_and_that_somebody_looked_is_kept(app, operator, three, client):
     path = f"{LIST}/{three[0]}"
     before = status_of(client, three[0])

@@ -1,21 +1,16 @@
 """How PostgreSQL reads the console's lists: by an index, never all of a table, never sorting it."""
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import event, text
-from sqlalchemy.engine import Engine
 
 from app import create_app
 from mpesa import database
 from mpesa.models import db
 from tests.factories import make_settings
 from tests.payments import fill
-from tests.servers import Postgres
 from tests.web.console.steps import logged_in, send
 
 COUNT = 20_000
@@ -26,7 +21,7 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(scope="module")
-def app(postgres: Postgres, migrated_postgres: str) -> Iterator[Flask]:
+def app(postgres, migrated_postgres):
     """An application whose database holds many payments."""
     app = create_app(make_settings(DATABASE_URL=postgres.new_database(migrated_postgres)))
     with app.app_context(), db.engine.connect() as connection:
@@ -38,16 +33,16 @@ def app(postgres: Postgres, migrated_postgres: str) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="module")
-def operator(app: Flask) -> FlaskClient:
+def operator(app):
     return logged_in(app)
 
 
 @contextmanager
-def statements(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+def statements(engine):
     """Every SELECT that is sent meanwhile, with its parameters."""
     sent: list[tuple[str, Any]] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def note(_c, _cursor, statement, parameters, *_):
         if statement.lstrip().startswith("SELECT"):
             sent.append((statement, parameters))
 
@@ -58,13 +53,13 @@ def statements(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(plan):
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
 
 
-def plans_of(app: Flask, read: Callable[[], Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def plans_of(app, read):
     """Each SELECT of a page with the nodes of its plan, run and measured."""
     with app.app_context():
         engine = db.engine
@@ -97,7 +92,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", [*(f"{LIST}{each}" for each in PAGES), "/console/review"])
-def test_a_list_is_read_by_an_index(app: Flask, operator: FlaskClient, page: str) -> None:
+def test_a_list_is_read_by_an_index(app, operator, page):
     with app.app_context():
         middle, today = db.session.execute(
             text(
@@ -120,19 +115,19 @@ def test_a_list_is_read_by_an_index(app: Flask, operator: FlaskClient, page: str
 @pytest.mark.parametrize(
     "typed", ["U000000042", f"t{77:021}", f"o{77:021}", "INV-77", "0700000077", "nothing"]
 )
-def test_a_search_is_read_by_an_index(app: Flask, operator: FlaskClient, typed: str) -> None:
+def test_a_search_is_read_by_an_index(app, operator, typed):
     for statement, found in plans_of(app, lambda: send(operator, LIST, q=typed)):
         scans = {each["Node Type"] for each in found if each.get("Relation Name") == "transactions"}
         assert "Seq Scan" not in scans, statement
 
 
-def test_the_story_of_a_payment_is_read_by_an_index(app: Flask, operator: FlaskClient) -> None:
+def test_the_story_of_a_payment_is_read_by_an_index(app, operator):
     for statement, found in plans_of(app, lambda: operator.get(f"{LIST}/{NEWEST}")):
         big = ("transactions", "evidence", "decisions", "orders")
         scans = {each["Node Type"] for each in found if each.get("Relation Name") in big}
         assert "Seq Scan" not in scans, statement
 
 
-def test_the_migrations_are_those_that_were_tried(app: Flask) -> None:
+def test_the_migrations_are_those_that_were_tried(app):
     with app.app_context(), db.engine.connect() as connection:
         assert not database.missing_migrations(connection)

@@ -168,7 +168,7 @@ LEADS_AWAY = [
 ]
 
 
-def host_of(link: str, base: str = "http://127.0.0.1:8000/some/page") -> str | None:
+def host_of(link, base="http://127.0.0.1:8000/some/page"):
     """The host that a browser goes to, by the rules of the WHATWG's URL standard, 4.4."""
     link = re.sub("[\t\n\r]", "", link.strip("".join(map(chr, range(33)))))
     link = link.partition("#")[0].replace("\\", "/")

@@ -10,18 +10,11 @@ from sqlalchemy.exc import TimeoutError as DatabaseTimeout
 from mpesa import ledger
 from mpesa.models import db
 from mpesa.web.http import snapshot_reads
-from tests.conftest import BOTH_DATABASES
-from tests.desk import Desk
+from tests.conftest import on_both
 from tests.web.steps import problem
 
-on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 AT_ONCE = 2
 PATIENCE = 10.0
-
-
-@pytest.fixture
-def desk(app, clock, daraja):
-    return Desk(app, clock, daraja)
 
 
 class Held:
@@ -66,8 +59,8 @@ def test_two_read_at_once_and_the_others_get_their_turn(app, clock, monkeypatch)
     assert len(found) == 3 * AT_ONCE
 
 
-def test_who_waits_too_long_is_told_that_the_database_is_not_there(client, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_who_waits_too_long_is_told_that_the_database_is_not_there(client, shop, monkeypatch):
+    transaction = shop.attempt()
     monkeypatch.setattr(snapshot_reads, "_PATIENCE", 0.01)
     address = f"/check-status?tx_id={transaction}"
 
@@ -93,35 +86,35 @@ def test_a_wait_in_vain_takes_nobody_elses_turn(app, clock, monkeypatch):
 
 
 @on_both
-def test_the_connection_is_given_back_with_the_answer(app, desk):
-    transaction = desk.attempt()
+def test_the_connection_is_given_back_with_the_answer(app, shop):
+    transaction = shop.attempt()
 
     with app.app_context():
-        snapshot = snapshot_reads.snapshot(transaction, desk.now())
+        snapshot = snapshot_reads.snapshot(transaction, shop.now())
         still_out = db.engine.pool.checkedout()
 
     assert (snapshot["transaction_id"], still_out) == (transaction, 0)
 
 
 @on_both
-def test_a_read_that_fails_gives_back_its_turn_and_its_connection(app, desk, monkeypatch):
+def test_a_read_that_fails_gives_back_its_turn_and_its_connection(app, shop, monkeypatch):
     def fail(*_):
         raise OperationalError("SELECT 1", {}, RuntimeError("gone"))
 
-    transaction = desk.attempt()
+    transaction = shop.attempt()
     with app.app_context():
         with monkeypatch.context() as broken:
             broken.setattr(ledger, "snapshot_of", fail)
             for _ in range(AT_ONCE + 1):
                 with pytest.raises(OperationalError):
-                    snapshot_reads.snapshot(transaction, desk.now())
+                    snapshot_reads.snapshot(transaction, shop.now())
                 assert db.engine.pool.checkedout() == 0
 
-        assert snapshot_reads.snapshot(transaction, desk.now()) is not None
+        assert snapshot_reads.snapshot(transaction, shop.now()) is not None
 
 
-def test_the_connection_is_given_back_before_the_turn(app, desk, monkeypatch):
-    transaction = desk.attempt()
+def test_the_connection_is_given_back_before_the_turn(app, shop, monkeypatch):
+    transaction = shop.attempt()
     out_at_release = []
     turns = snapshot_reads._AT_ONCE
 
@@ -135,7 +128,7 @@ def test_the_connection_is_given_back_before_the_turn(app, desk, monkeypatch):
 
     monkeypatch.setattr(snapshot_reads, "_AT_ONCE", Watched)
     with app.app_context():
-        snapshot_reads.snapshot(transaction, desk.now())
+        snapshot_reads.snapshot(transaction, shop.now())
 
     assert out_at_release == [0]
 

@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import jsonschema_rs
@@ -23,8 +22,8 @@ from mpesa.domain.webhook import TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, type_of
 from mpesa.web.merchant.openapi import document
 from mpesa.webhooks import Answered, Endpoint
-from tests.desk import Desk
 from tests.factories import API_KEY, failure_callback, make_settings, success_callback
+from tests.shop import Shop
 from tests.web.steps import call_back, pushed
 
 DOCUMENT = document(make_settings())
@@ -34,7 +33,7 @@ NOT_JSON = re.compile(r"/$|/checkout/|/static|/simulator|/console|/metrics|/docs
 EXAMPLES = 25
 
 
-def schemas() -> list[object]:
+def schemas():
     """Every schema of the document, nested ones too."""
     found, waiting = [], [DOCUMENT]
     while waiting:
@@ -47,7 +46,7 @@ def schemas() -> list[object]:
     return found
 
 
-def every_operation() -> list[dict]:
+def every_operation():
     """Of routes and of webhooks."""
     both = (*DOCUMENT["paths"].values(), *DOCUMENT["webhooks"].values())
     return [each for methods in both for each in methods.values()]
@@ -143,28 +142,28 @@ SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
 @pytest.fixture
-def posted(make_app, clock, daraja) -> dict[str, list[tuple[bytes, dict[str, str]]]]:
+def posted(make_app, clock, daraja):
     """What a merchant's server gets of payments with each end, and of a test, by type."""
     got: dict[str, list[tuple[bytes, dict[str, str]]]] = {}
 
-    def take(body: bytes, headers: Mapping[str, str]) -> Answered:
+    def take(body, headers):
         got.setdefault(json.loads(body)["type"], []).append((body, dict(headers)))
         return Answered(204)
 
     url = "http://127.0.0.1:9/hook"
-    desk = Desk(make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET), clock, daraja)
-    endpoint = Endpoint(url, (SECRET,), take, desk.now)
+    shop = Shop(make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET), clock, daraja)
+    endpoint = Endpoint(url, (SECRET,), take, shop.now)
     for push, code in enumerate((0, 1032, 987654), start=1):
-        desk.attempt(f"25470000000{push}")
+        shop.attempt(f"25470000000{push}")
         ids = (daraja.checkout_id(push), daraja.merchant_id(push))
-        desk.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
-    with desk.sessions() as session:
+        shop.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
+    with shop.sessions() as session:
         webhooks.run_until_idle(session, endpoint)
     webhooks.send_test(endpoint)
     return got
 
 
-def described_message(kind: str) -> jsonschema_rs.Validator:
+def described_message(kind):
     body = DOCUMENT["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]
     return jsonschema_rs.validator_for({**body["schema"], "components": DOCUMENT["components"]})
 
@@ -236,7 +235,7 @@ def test_the_page_needs_no_script(client):
 # -- the routes, as the document says them -------------------------------------------------------
 
 
-def later() -> st.SearchStrategy[str]:
+def later():
     """Times in the future, within ten years, as RFC 3339 writes them."""
     seconds = st.integers(
         int(datetime(2031, 1, 1, tzinfo=UTC).timestamp()),
@@ -295,7 +294,7 @@ def test_the_routes_do_what_the_document_says(api, method, path):
     assert time.monotonic() - started < 30
 
 
-def both_kinds(operation) -> st.SearchStrategy:
+def both_kinds(operation):
     """Requests that the document allows, and some that it does not."""
     good = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     if not (operation.body or operation.query or operation.path_parameters):
@@ -303,7 +302,7 @@ def both_kinds(operation) -> st.SearchStrategy:
     return good | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 
 
-def lead_somewhere(case, known, chosen: int) -> None:
+def lead_somewhere(case, known, chosen):
     """Put a known id where an example would lead nowhere, three times of four."""
     if isinstance(case.body, dict) and isinstance(case.body.get("amount"), float):
         case.body["amount"] = int(case.body["amount"])  # JSON Schema calls 150.0 an integer

@@ -10,7 +10,7 @@ import pytest
 from mpesa import __version__
 from mpesa.daraja.requests_to_daraja import Merchant, push_body
 from mpesa.models import Transaction, db
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.factories import API_KEY, SECOND_PAYER, order_fields
 from tests.servers import free_port
 from tests.web.steps import call_back, fail, problem, pushed, rows
@@ -39,7 +39,7 @@ def cancel(client, order_id):
 # -- create ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_new_order_is_201_with_its_checkout_url(client):
     answer = create(
         client, return_url="https://shop.example/done", expires_at="2026-11-24T12:30:00+03:00"
@@ -165,7 +165,7 @@ def test_a_reference_is_1_to_64_plain_characters(client, reference):
     assert "1 to 64 of A-Z, a-z, 0-9" in answer.get_json()["detail"]
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_long_reference_is_the_orders_own_and_its_end_is_what_the_payer_sees(client, app, daraja):
     reference = "A" * 49 + "ORD-2026-000123"
     order_id = create(client, reference=reference).get_json()["order_id"]
@@ -210,7 +210,7 @@ def test_a_description_is_1_to_200_characters_and_none_that_controls(client, des
     problem(create(client, description=description), 400, "invalid_request", "description")
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 @pytest.mark.parametrize(("description", "kept"), TAKEN, ids=range(len(TAKEN)))
 def test_a_description_may_be_in_any_script(client, description, kept):
     order = create(client, description=description).get_json()
@@ -254,7 +254,7 @@ def test_an_expiry_is_a_time_with_its_zone_in_the_future(client, app, expires_at
     assert rows(app) == before
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 @pytest.mark.parametrize(
     ("expires_at", "told"),
     [

@@ -2,7 +2,6 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,7 +10,7 @@ from sqlalchemy import text
 from mpesa import counters
 from mpesa.models import db
 from mpesa.web.monitor import metrics
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.servers import ROOT, free_port
 from tests.web.steps import call_back, fail, pushed
 
@@ -25,7 +24,7 @@ def app(make_app):
     return make_app(METRICS_TOKEN=TOKEN)
 
 
-def scrape(client) -> dict[tuple[str, tuple[str, ...]], float]:
+def scrape(client):
     """Every sample: (name, label values) to value."""
     answer = client.get("/metrics", headers=BEARER)
     assert answer.status_code == 200, answer.text
@@ -39,11 +38,11 @@ def scrape(client) -> dict[tuple[str, tuple[str, ...]], float]:
 class Difference:
     """How much samples grew since this was made: counters belong to the whole process."""
 
-    def __init__(self, client) -> None:
+    def __init__(self, client):
         self._client = client
         self._before = scrape(client)
 
-    def of(self, name: str, *labels: str) -> float:
+    def of(self, name, *labels):
         return scrape(self._client)[name, labels] - self._before[name, labels]
 
 
@@ -85,7 +84,7 @@ def test_the_answer_is_the_text_format(client):
 # -- what is counted -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_payment_is_counted_from_push_to_result(client, daraja, clock, make_order):
     grown = Difference(client)
 
@@ -158,7 +157,7 @@ def test_a_callback_under_no_token_is_counted(client):
 # -- what is looked up ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_what_waits_is_told_with_its_age(client, daraja, clock, make_order):
     pushed(client, make_order())
     clock.pass_(seconds=30)
@@ -228,7 +227,7 @@ def test_every_counter_is_there_before_anything_happened(client):
 # -- what holds them together --------------------------------------------------------------------
 
 
-def calls_of(name: str) -> Iterator[ast.Call]:
+def calls_of(name):
     for path in sorted((ROOT / "mpesa").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == f"counters.{name}":

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from mpesa.models import EvidenceRow, db
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.factories import API_KEY, failure_callback, order_fields, raw, success_callback
 from tests.web.steps import call_back, problem, pushed, rows, status_of
 
@@ -29,7 +29,7 @@ def transaction_id(client, make_order):
     return pushed(client, make_order())["transaction_id"]
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_callback_is_stored_as_it_came_and_accepted(client, app, daraja, transaction_id):
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
 
@@ -81,7 +81,7 @@ def test_a_callback_walks_through_no_room_but_its_own_and_is_counted(
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_garbage_is_kept_accepted_and_changes_nothing(client, app, daraja, transaction_id, body):
     before = status_of(client, transaction_id)
 
@@ -193,7 +193,7 @@ def test_a_token_opens_in_lower_case_only_and_only_whole(client, daraja, transac
         assert client.post(f"/callback/{other}", data=b"{}").status_code == 404
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_slash_behind_the_token_keeps_no_callback_out(client, daraja, transaction_id):
     body = raw(success_callback(daraja.checkout_id(1), daraja.merchant_id(1)))
 
@@ -267,7 +267,7 @@ def test_behind_one_proxy_only_the_address_that_it_saw_counts(make_app, daraja):
     assert status_of(client, transaction_id)["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_an_absurd_forwarded_address_loses_no_callback(make_app, daraja):
     app = make_app(TRUSTED_PROXIES="1")
     client = app.test_client()

@@ -6,7 +6,7 @@ import pytest
 
 from mpesa.daraja import NotSent, Refused, UnknownOutcome
 from mpesa.domain.result_codes import Reason
-from tests.conftest import BOTH_DATABASES
+from tests.conftest import on_both
 from tests.factories import API_KEY, PAYER, RECEIPT, SECOND_PAYER
 from tests.web.steps import call_back, fail, problem, push, push_form, pushed, rows, status_of
 
@@ -41,7 +41,7 @@ def poll(client, transaction_id, **more):
 # -- the push ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_a_push_answers_202_and_the_snapshot(client, make_order, daraja):
     order_id = make_order()
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from mpesa.models import EvidenceRow, Transaction, db
-from tests.conftest import BOTH_DATABASES
-from tests.desk import at_once
+from tests.conftest import on_both
 from tests.factories import RECEIPT, SECOND_PAYER
+from tests.shop import at_once
 from tests.web.http.test_senders import new_order
 from tests.web.steps import problem, pushed, rows, status_of
 
@@ -173,7 +173,7 @@ def test_another_content_type_is_refused(client):
     problem(answer, 415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@on_both
 def test_of_many_codes_at_once_five_are_taken(app, client, transaction_id):
     before = rows(app)
 

@@ -18,15 +18,15 @@ from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change, Kind, Raw
 from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
 from mpesa.orders import NewOrder
-from tests.factories import PAYER_MSISDN, raw
+from tests.factories import PAYER_MSISDN, failure_callback, raw, success_callback
 from tests.fakes import Clock, FakeDaraja
 
 # A crowd that does not finish in this time hangs (seconds).
 _PATIENCE = 60.0
 
 
-class Desk:
-    """One merchant's desk on an application's database; safe to use from many threads."""
+class Shop:
+    """One merchant's shop on an application's database; safe to use from many threads."""
 
     def __init__(self, app: Flask, now: Clock, daraja: FakeDaraja) -> None:
         with app.app_context():
@@ -90,6 +90,18 @@ class Desk:
         arrival = inbox.Arrival(self.daraja.token_of(push), body, source)
         with self.sessions() as session:
             inbox.receive(session, arrival, self.inbox_needs())
+
+    def paid(self, push: int = 1, **changed: Any) -> dict[str, Any]:
+        """The success callback of the n-th push, with other values where they are named."""
+        ids = {
+            "checkout_id": self.daraja.checkout_id(push),
+            "merchant_id": self.daraja.merchant_id(push),
+        }
+        return success_callback(**ids | changed)
+
+    def failed(self, push: int = 1, code: object = 1032) -> dict[str, Any]:
+        """The failure callback of the n-th push."""
+        return failure_callback(self.daraja.checkout_id(push), self.daraja.merchant_id(push), code)
 
     def type_code(self, transaction_id: str, sender: str | None = None) -> None:
         """Let a code be typed for a transaction."""
