@@ -6,7 +6,7 @@
 #   Redis        redis-server      PATH
 #   nginx        nginx, openssl    PATH (/usr/sbin counts)
 #   Prometheus   promtool          PATH
-#   Chromium     chromium          PATH, else google-chrome
+#   Chromium     chromium          PATH, else google-chrome; chromium-headless-shell makes it quick
 #   Node         node, npm         PATH
 #   PHP          php, pdo_sqlite   PATH
 # tests/clients, which only .ci/weekly runs, needs nginx, npm and, of util-linux, unshare and mount; the

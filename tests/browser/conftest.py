@@ -1,13 +1,11 @@
 """A browser, servers, and shoppers with pages of their own. No page may end with a script error."""
 
-import shutil
-
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.backstage import Backstage
 from tests.browser.steps import Sale, Shopper
-from tests.servers import CHROMIUM, running
+from tests.servers import CHROMIUM, chromium, running
 
 # Machines that run tests are slow and shared; these only bound a failure.
 PATIENCE_MS = 30_000
@@ -22,13 +20,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-def launch(playwright, *flags, **more):
-    """Start the system's Chromium with flags of its own."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    assert program, "Chromium is not installed"
+def launch(playwright, *flags, whole=False, **more):
+    """Start the system's Chromium with flags of its own; `whole` as `servers.chromium` takes it."""
     # Chromium's sandbox refuses to run as root.
     return playwright.chromium.launch(
-        executable_path=program, args=[*CHROMIUM, *flags], chromium_sandbox=False, **more
+        executable_path=chromium(whole=whole),
+        args=[*CHROMIUM, *flags],
+        chromium_sandbox=False,
+        **more,
     )
 
 

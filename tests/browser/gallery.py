@@ -10,13 +10,15 @@ class Gallery:
 
     Args:
         visit: opens a sale's page; returns its shopper.
+        leave: closes every page that was opened.
         server, impatient_server: on the second one a silent payment is overdue after two seconds.
         merchants_server: its merchant has a colour, a logo and a way to pay by hand.
         backstage: what shoppers cannot see of a server.
     """
 
-    def __init__(self, visit, server, impatient_server, merchants_server, backstage):
+    def __init__(self, visit, leave, server, impatient_server, merchants_server, backstage):
         self.visit = visit
+        self.leave = leave
         self.server = server
         self.impatient_server = impatient_server
         self.merchants_server = merchants_server
@@ -31,6 +33,7 @@ class Gallery:
         """
         self._lang = lang if state in SAID_BY_THE_SCRIPT else "en"
         if self._shown[0] != (state, self._lang):
+            self.leave()
             self._shown = ((state, self._lang), getattr(self, f"_{state}")())
         shopper = self._shown[1]
         if lang != self._lang:

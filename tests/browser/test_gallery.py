@@ -28,9 +28,12 @@ def gallery(browser, server, impatient_server, merchants_server, backstage):
         shopper.open(sale.url(query))
         return shopper
 
-    yield Gallery(visit, server, impatient_server, merchants_server, backstage)
-    for shopper in shoppers:
-        shopper.leave()
+    def leave():
+        while shoppers:
+            shoppers.pop().leave()
+
+    yield Gallery(visit, leave, server, impatient_server, merchants_server, backstage)
+    leave()
 
 
 # The module's scope groups the tests by state, so that each state is reached once.
@@ -46,20 +49,16 @@ _ANIMATED = """() => Promise.all(document.getAnimations()
 
 
 def test_axe_finds_nothing(shown, axe):
-    shown.page.emulate_media(color_scheme="light")
     shown.page.evaluate(_ANIMATED)
     shown.page.evaluate(axe)
 
     assert violations(shown, {"type": "tag", "values": TAGS}) == []
-
-
-def test_axe_finds_contrast_enough_in_the_dark(shown, axe):
-    shown.page.emulate_media(color_scheme="dark")
-    shown.page.evaluate(_ANIMATED)
-    shown.page.evaluate(axe)
-
-    # Only colours differ from the light page.
-    assert violations(shown, {"type": "rule", "values": ["color-contrast"]}) == []
+    # In the dark only colours differ, which are those of both languages.
+    if shown.page.evaluate("document.documentElement.lang") == "en":
+        shown.page.emulate_media(color_scheme="dark")
+        shown.page.evaluate(_ANIMATED)
+        assert violations(shown, {"type": "rule", "values": ["color-contrast"]}) == []
+        shown.page.emulate_media(color_scheme="light")
 
 
 @pytest.mark.parametrize("width", [320, 640])

@@ -151,6 +151,7 @@ def keeping(playwright):
         playwright,
         # A page that a test hands on would not be trusted with a socket to this computer.
         "--disable-features=LocalNetworkAccessChecks",
+        whole=True,
         ignore_default_args=["--disable-back-forward-cache"],
     )
     yield browser

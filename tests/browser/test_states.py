@@ -57,11 +57,7 @@ def test_a_number_with_missing_or_spare_digits_is_told_what_is_wrong(visit, sale
 @pytest.mark.parametrize(
     "pasted",
     [
-        "\u202a+254 {0} {1} {2}\u202c",
-        "\u2068+254 {0}-{1}{2}\u2069",
         "0{0}\u00a0{1}\u00a0{2}",
-        "(0{0}) {1} {2}",
-        "00254{0}{1}{2}",
         "+254 (0) {0} - {1} - \u2066\u2066\u2066{2}\u2069\u2069\u2069",
     ],
 )
@@ -125,9 +121,7 @@ def test_while_waiting_the_page_says_whose_phone_what_to_do_and_how_long(visit, 
             "Try again",
         ),
         ({}, {"pin": "9999"}, "PIN was wrong", NOT_TAKEN, "Try again with the right PIN"),
-        ({"balance": 149}, {"pin": "1234"}, "not enough money", NOT_TAKEN, "Top up"),
         ({"answer": "unreachable"}, {}, "could not reach", NOT_SURE, "Unlock the phone"),
-        ({"answer": "busy"}, {}, "still busy", NOT_TAKEN, "other request"),
         ({"push": "refused"}, {}, "did not accept", NOT_TAKEN, "Check the number"),
     ],
 )
@@ -153,9 +147,6 @@ def test_a_failure_says_what_happened_where_the_money_is_and_one_next_step(
     [
         ("8006", "PIN is locked", NOT_TAKEN, "another number"),
         ("1019", "ran out", NOT_SURE, "Keep the phone unlocked"),
-        ("3", "above your M-PESA limit", NOT_TAKEN, "Use another number"),
-        ("2", "declined", NOT_TAKEN, "Use another number"),
-        ("26", "busy", NOT_SURE, "Wait a minute"),
         ("8", "not set up correctly", NOT_TAKEN, "Tell Duka la Mfano"),
         ("777", "no clear answer", NOT_SURE, "only if no SMS comes"),
         ("operator", "found no payment", NOT_SURE, "You can try again"),
@@ -415,8 +406,15 @@ STAGE = """
 """
 
 
-@pytest.mark.parametrize("lang", ["en", "sw"])
-@pytest.mark.parametrize("answer", [{"pin": "1234"}, {"cancel": True}, {"pin": "9999"}])
+@pytest.mark.parametrize(
+    ("answer", "lang"),
+    [
+        ({"pin": "1234"}, "en"),
+        ({"pin": "1234"}, "sw"),
+        ({"cancel": True}, "sw"),
+        ({"pin": "9999"}, "en"),
+    ],
+)
 def test_what_the_script_shows_of_a_result_is_what_the_server_shows_of_it(
     visit, sale, answer, lang
 ):

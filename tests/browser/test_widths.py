@@ -1,5 +1,8 @@
 """No page of ours can be scrolled sideways, at any width from a small phone to a desk."""
 
+import re
+from math import ceil, floor
+
 import pytest
 
 from tests.browser.steps import Sale
@@ -10,9 +13,21 @@ from tests.browser.test_console import (  # noqa: F401
     signed_in,
 )
 from tests.integration.steps import push
-from tests.servers import wait_until
+from tests.servers import ROOT, wait_until
 
-WIDTHS = range(320, 1441, 8)
+REM = 16
+
+
+def edges():
+    """The widths on both sides of every change of layout."""
+    for sheet in ROOT.glob("static/**/*.css"):
+        for which, rems in re.findall(r"\((min|max)-width: ([\d.]+)rem\)", sheet.read_text()):
+            last = floor(float(rems) * REM) if which == "max" else ceil(float(rems) * REM) - 1
+            yield from (last, last + 1)
+
+
+# A layout is fullest at its narrowest; and what lies between.
+WIDTHS = sorted({*edges(), *range(320, 1441, 40)})
 
 
 def too_wide(page):

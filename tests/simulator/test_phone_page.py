@@ -6,20 +6,18 @@ import pytest
 import requests
 from playwright.sync_api import expect, sync_playwright
 
+from tests.browser.conftest import launch
 from tests.simulator.shop import PAYER, SECOND_PAYER, push_body
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+        opened = launch(playwright)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
