@@ -39,6 +39,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from mpesa import models
 from mpesa.database import Query, rows_at_once, writing_apart
 from mpesa.domain.attempt import Account, Attempt, Order, OrderStatus
+from mpesa.domain.push_rules import Seen
 from mpesa.domain.result_codes import Reason, Status
 
 _attempts = models.Transaction.__table__.c
@@ -118,8 +119,8 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class PushQuestion:
-    """What has to be known before a push.
+class PushLookup:
+    """The keys by which all that decides about a push is looked up.
 
     Attributes:
         msisdn: the line's number, as `domain.phone` writes it.
@@ -144,15 +145,13 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PushFacts:
-    """What is known before a push, as it was committed last.
+    """All that decides about a push, as it was committed last.
 
     Attributes:
-        on_line: the attempts of other orders that are marked open on the line.
-        kept: what was answered to the same key before; None: it is new, or none was sent.
+        kept: the answer to the same key before; None: the key is new, or none was sent.
     """
 
-    account: Account
-    on_line: tuple[Attempt, ...]
+    seen: Seen
     kept: KeptAnswer | None
 
 
@@ -176,16 +175,14 @@ def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
 
 
 @contextmanager
-def taken_out_for_push(
-    session: Session, question: PushQuestion
-) -> Iterator[tuple[Taken, PushFacts]]:
+def taken_out_for_push(session: Session, lookup: PushLookup) -> Iterator[tuple[Taken, PushFacts]]:
     """Lock an order and read what has to be known before a push; else as `taken_out`."""
     with writing_apart(session) as connection:
-        facts = _facts_of(lock_and_read(connection, _READ_FOR_PUSH, _values_of(question)))
-        yield Taken(facts.account, connection), facts
+        facts = _facts_of(lock_and_read(connection, _READ_FOR_PUSH, _values_of(lookup)))
+        yield Taken(facts.seen.account, connection), facts
 
 
-def facts_for_push(session: Session, question: PushQuestion) -> PushFacts:
+def facts_for_push(session: Session, lookup: PushLookup) -> PushFacts:
     """Read what has to be known before a push, without a lock and in one statement.
 
     Args:
@@ -196,7 +193,7 @@ def facts_for_push(session: Session, question: PushQuestion) -> PushFacts:
     """
     session.rollback()
     engine = session.get_bind().engine
-    return _facts_of(rows_at_once(engine, _READ_FOR_PUSH.plain, _values_of(question)))
+    return _facts_of(rows_at_once(engine, _READ_FOR_PUSH.plain, _values_of(lookup)))
 
 
 def seen(session: Session, by: By, value: str) -> Account:
@@ -266,27 +263,27 @@ def account_of(rows: Sequence[Row[tuple[object, ...]]]) -> Account:
     return Account(order, tuple(_attempt(row) for row in rows if row.id is not None))
 
 
-def _values_of(question: PushQuestion) -> dict[str, str | None]:
+def _values_of(lookup: PushLookup) -> dict[str, str | None]:
     return {
-        "value": question.order_id,
-        "msisdn": question.msisdn,
-        "scope": question.scope,
-        "key": question.key,
+        "value": lookup.order_id,
+        "msisdn": lookup.msisdn,
+        "scope": lookup.scope,
+        "key": lookup.key,
     }
 
 
 def _facts_of(rows: Sequence[Row[tuple[object, ...]]]) -> PushFacts:
-    """Tell the order's own rows from those of the line.
+    """Make facts of the rows of `_FOR_PUSH`; only the order's own rows have an order.
 
     Raises:
         Unknown: there is no such order.
     """
     own = [row for row in rows if row.its_id is not None]
-    account = account_of(own)
+    seen = Seen(account_of(own), tuple(_attempt(row) for row in rows if row.its_id is None))
     kept = None
     if own[0].kept_fingerprint is not None:
         kept = KeptAnswer(**{name: getattr(own[0], f"kept_{name}") for name in _OF_KEPT})
-    return PushFacts(account, tuple(_attempt(row) for row in rows if row.its_id is None), kept)
+    return PushFacts(seen, kept)
 
 
 def _attempt(row: Row[tuple[object, ...]]) -> Attempt:

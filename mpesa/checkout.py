@@ -17,7 +17,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 
 from mpesa import books, counters, idempotency, ledger, logs, queries, turns
-from mpesa.books import By, PushFacts, PushQuestion
+from mpesa.books import By, PushFacts, PushLookup
 from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
 from mpesa.daraja_access import Access
 from mpesa.domain import settlement
@@ -70,11 +70,11 @@ class PushRequest:
         return Key(f"order:{self.order_id}", self.idempotency_key, self.msisdn)
 
     @property
-    def question(self) -> PushQuestion:
-        """What has to be known before a push goes out for it."""
+    def lookup(self) -> PushLookup:
+        """The keys of all that decides about it."""
         if (key := self.key) is None:
-            return PushQuestion(self.order_id, self.msisdn)
-        return PushQuestion(self.order_id, self.msisdn, key.scope, key.value)
+            return PushLookup(self.order_id, self.msisdn)
+        return PushLookup(self.order_id, self.msisdn, key.scope, key.value)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def start(  # noqa: C901 - a case for each step
         return _noted(earlier)
     if needs.clock_stepped():
         raise RetryLater(_A_TICK)
-    seen, done = Seen(facts.account, facts.on_line), Done()
+    seen, done = facts.seen, Done()
     for _ in range(_MOST_STEPS):
         step = next_step(seen, request.msisdn, needs.access.now(), done)
         match step:
@@ -146,11 +146,11 @@ def start(  # noqa: C901 - a case for each step
                     raise RetryLater(_A_TICK)  # while Daraja was asked: it may not be over
                 for transaction_id in over:  # what the clock should have done by now
                     raw, evidence = Raw(Kind.CLOCK), settlement.PromptOver()
-                    changes = ledger.record(
+                    recorded = ledger.record(
                         session, transaction_id, evidence, raw, needs.access.now
                     )
-                    needs.announce(changes)
-                seen = _read_unlocked(session, request)
+                    needs.announce(recorded.changes)
+                seen = _facts(session, request).seen
             case Count():
                 needs.check_limits(request.msisdn)
                 done = replace(done, counted=True)
@@ -191,14 +191,9 @@ class _Outgoing:
 
 def _facts(session: Session, request: PushRequest) -> PushFacts:
     try:
-        return books.facts_for_push(session, request.question)
+        return books.facts_for_push(session, request.lookup)
     except books.Unknown:
         raise OrderNotFound from None
-
-
-def _read_unlocked(session: Session, request: PushRequest) -> Seen:
-    facts = _facts(session, request)
-    return Seen(facts.account, facts.on_line)
 
 
 def _noted(started: Started) -> Started:
@@ -247,8 +242,8 @@ def _under_the_lock(
     token, transaction_id = new_callback_token(), new_id()
     outgoing: _Outgoing | None = None
     try:
-        with books.taken_out_for_push(session, request.question) as (taken, facts):
-            seen = Seen(facts.account, facts.on_line)
+        with books.taken_out_for_push(session, request.lookup) as (taken, facts):
+            seen = facts.seen
             now, began = needs.access.now(), time.monotonic()
             earlier = _answered_before(request, facts)
             if earlier is not None:
@@ -273,7 +268,7 @@ def _under_the_lock(
             taken.put_back(after, *idempotency.kept(taken.connection, request.key, answer, now))
             return outgoing or started
     except IntegrityError:  # another push of this order, or on this line, was first
-        return _read_unlocked(session, request)
+        return _facts(session, request).seen
     except DBAPIError as error:
         if outgoing is None or not error.connection_invalidated:
             raise
@@ -309,13 +304,14 @@ def _found_again(
     started = outgoing.started
     attempt = next((each for each in account.attempts if each.id == started.transaction_id), None)
     if attempt is None:
-        return _read_unlocked(session, request)
+        return _facts(session, request).seen
     is_wanted = account.order.status is OrderStatus.OPEN
     if is_wanted and attempt.prompt_may_live(needs.access.now()):
         return outgoing
     raw = Raw(Kind.PUSH_ANSWER, b"not sent: it had ended when its row was found again")
     not_sent = settlement.PushFailed(Reason.SYSTEM_BUSY)
-    needs.announce(ledger.record(session, attempt.id, not_sent, raw, needs.access.now))
+    recorded = ledger.record(session, attempt.id, not_sent, raw, needs.access.now)
+    needs.announce(recorded.changes)
     return started
 
 
@@ -363,7 +359,7 @@ def _ask_daraja(session: Session, outgoing: _Outgoing, needs: Needs) -> Recorded
     until = time.monotonic() + _RECORD_FOR
     while True:
         try:
-            return ledger.recorded(session, transaction_id, evidence, raw, needs.access.now)
+            return ledger.record(session, transaction_id, evidence, raw, needs.access.now)
         except _REFUSED_FOR_GOOD:
             raise
         except SQLAlchemyError:

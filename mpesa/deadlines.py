@@ -61,7 +61,8 @@ def run_once(
     due = _due(session, now, wait)
     for transaction_id, evidence in due:
         with logs.about(transaction_id=transaction_id):
-            announce(ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock))
+            recorded = ledger.record(session, transaction_id, evidence, Raw(Kind.CLOCK), clock)
+            announce(recorded.changes)
     # An order does not expire while one of its prompts may still be answered.
     prompts = select(Transaction.id).where(Transaction.order_id == Order.id, Transaction.is_open)
     over = select(Order.id).where(
@@ -316,7 +317,8 @@ class Watch:
         for transaction_id, evidence in wrong:
             raw = Raw(Kind.CLOCK)
             with logs.about(transaction_id=transaction_id):
-                announce(ledger.record(session, transaction_id, evidence, raw, self._now))
+                recorded = ledger.record(session, transaction_id, evidence, raw, self._now)
+                announce(recorded.changes)
 
 
 def _under_way(session: Session, now: datetime) -> dict[str, Times]:

@@ -161,9 +161,8 @@ def take_code(
             raise TooManyCodes(seconds_left(times[0] + _CODES_WITHIN, now) or 1)
 
     evidence = CodeTyped()
-    needs.announce(
-        ledger.record(session, transaction_id, evidence, raw, needs.now, refuse_too_many)
-    )
+    recorded = ledger.record(session, transaction_id, evidence, raw, needs.now, refuse_too_many)
+    needs.announce(recorded.changes)
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ def _judge_or_leave(session: Session, transaction_id: str, raw: Raw, needs: Need
     with logs.about(transaction_id=transaction_id):
         try:
             evidence = read(raw.body, listed=needs.listed(raw.source))
-            changes = ledger.record(session, transaction_id, evidence, raw, needs.now)
+            changes = ledger.record(session, transaction_id, evidence, raw, needs.now).changes
             counters.count("callbacks", verdict=_verdict(evidence, changes))
             needs.announce(changes)
         except SQLAlchemyError as error:

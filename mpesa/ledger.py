@@ -123,18 +123,6 @@ def record(
     raw: Raw,
     now: Now,
     check: Check = lambda _connection, _attempt: None,
-) -> list[Change]:
-    """Decide on a piece of evidence as `recorded` does; returns the changes."""
-    return recorded(session, transaction_id, evidence, raw, now, check).changes
-
-
-def recorded(
-    session: Session,
-    transaction_id: str,
-    evidence: settlement.Evidence,
-    raw: Raw,
-    now: Now,
-    check: Check = lambda _connection, _attempt: None,
 ) -> Recorded:
     """Decide on a piece of evidence and write the decision down, in one commit.
 

@@ -60,4 +60,5 @@ def ask(session: Session, question: Question, access: Access) -> list[Change]:
                 evidence = QueryUnanswered(paid_unnamed=answer.result_code == PAID_CODE)
         counters.count("queries", outcome=outcome)
         raw = Raw(Kind.QUERY, body)
-        return ledger.record(session, question.transaction_id, evidence, raw, access.now)
+        recorded = ledger.record(session, question.transaction_id, evidence, raw, access.now)
+        return recorded.changes

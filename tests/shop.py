@@ -113,8 +113,8 @@ class Shop:
     ) -> list[str]:
         """Record evidence; returns the transactions that changed."""
         with self.sessions() as session:
-            changes = ledger.record(session, transaction_id, evidence, Raw(kind, b"{}"), self.now)
-            return ids_of(changes)
+            recorded = ledger.record(session, transaction_id, evidence, Raw(kind, b"{}"), self.now)
+            return ids_of(recorded.changes)
 
     def tick(self, wait: float = 60) -> int:
         """Let the clock look once; returns how many were due."""

@@ -108,7 +108,7 @@ def test_a_room_is_told_nothing_twice_and_nothing_old(app, clock, daraja):
 
     with app.test_request_context():
         rooms.announce([Change(transaction_id, older["seq"] + 1)] * 2)
-        rooms._tell_newer(older)  # whoever read it before the change comes late
+        rooms._tell_newer(older)  # a reader that read before the change comes late
 
     assert page.heard == [older["seq"] + 1]
 

@@ -146,10 +146,10 @@ def _record_act(transaction_id: str, act: Act, asked: Asked) -> None:
         "not-paid": settlement.OperatorSaysNotPaid(),
         "settle": settlement.ReviewSettled(),
     }
-    changes = ledger.record(
+    recorded = ledger.record(
         db.session(), transaction_id, evidence[act.name], raw, services().now, check
     )
-    services().announce(changes)
+    services().announce(recorded.changes)
 
 
 def _allowed_act(name: str, row: Transaction) -> Act:
