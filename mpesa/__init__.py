@@ -36,8 +36,9 @@ logs                    how log lines are written
 silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
 domain/                 pure: order and attempt, phone, money, reference, address, people's text,
-                        SMS code, result codes, callback, settlement, schedule, steps of the
-                        clock, push rules, refusals, view, snapshot, webhook
+                        SMS code, result codes, callback, confirmation, Pull's rows, results,
+                        people cut out, settlement, schedule, steps of the clock, push rules,
+                        refusals, view, snapshot, webhook
 
 Beside them `serving`, the only package that knows the async servers.
 """

@@ -5,12 +5,11 @@ import re
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from mpesa.domain.money import shillings_told
+from mpesa.domain.untrusted_json import STRICT, Unreadable, read_code, read_json
 
-# Daraja sends integers for its own codes and strings for the core's ("SFC_IC0003", "E3008").
-_CODE = re.compile(r"-?[A-Za-z0-9_.]{1,32}")
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
 # Ids have 20 to 45 characters today; a longer text than this is no id, and fits no column.
 _LONGEST_ID = 64
@@ -19,7 +18,7 @@ _GZIP = b"\x1f\x8b"
 _LONGEST_UNPACKED = 64 * 1024
 
 
-class UnreadableCallback(ValueError):
+class UnreadableCallback(Unreadable):
     """The body cannot be understood as a callback; the message says why."""
 
 
@@ -57,17 +56,11 @@ def parse_callback(body: bytes) -> StkResult:
             A missing, null or boolean code is never 0.
     """
     try:
-        document = json.loads(
-            body.decode("utf-8-sig"),
-            parse_constant=_refuse,
-            parse_float=_number,
-            object_pairs_hook=_unique_pairs,
-        )
+        return _result(read_json(body))
     except UnreadableCallback:
         raise
-    except (ValueError, RecursionError):
-        raise UnreadableCallback("not JSON") from None
-    return _result(document)
+    except Unreadable as why:
+        raise UnreadableCallback(str(why)) from None
 
 
 def read_roughly(body: bytes) -> StkResult | None:
@@ -115,7 +108,7 @@ def _result(document: Any) -> StkResult:
             # An item that comes twice with two values tells nothing.
             items[name] = value if items.get(name, value) == value else None
     return StkResult(
-        code=_code(callback.get("ResultCode")),
+        code=read_code(callback.get("ResultCode")),
         merchant_request_id=parse_id(callback.get("MerchantRequestID")),
         checkout_request_id=parse_id(callback.get("CheckoutRequestID")),
         amount=shillings_told(items.get("Amount")),
@@ -125,7 +118,8 @@ def _result(document: Any) -> StkResult:
 
 def parse_receipt(value: object) -> str | None:
     """Read an M-PESA receipt number, upper-cased and trimmed; None where it has another form."""
-    if not isinstance(value, str):
+    # ASCII alone: another script's small letter can become one of A to Z.
+    if not isinstance(value, str) or not value.isascii():
         return None
     receipt = value.strip().upper()
     return receipt if _RECEIPT.fullmatch(receipt) else None
@@ -137,42 +131,4 @@ def parse_id(value: object) -> str | None:
     return identifier if 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable() else None
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise UnreadableCallback(f"{constant} is not JSON")
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not number and re.search("[1-9]", text.lower().partition("e")[0]):
-        raise UnreadableCallback("too small to be told from 0")  # which claims a payment
-    return number
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object with two equal keys, of which parsers choose different ones."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise UnreadableCallback("a key stands twice")
-    return members
-
-
-_ROUGH = json.JSONDecoder(
-    strict=False,
-    parse_constant=_refuse,
-    parse_float=_number,
-    object_pairs_hook=_unique_pairs,
-)
-
-
-def _code(value: Any) -> str:
-    """The code as text; `0`, `0.0` and `"0"` are the same code, `False` and `""` are none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise UnreadableCallback("no ResultCode")
-    if isinstance(value, int) and abs(value) > 10**12:
-        raise UnreadableCallback("ResultCode out of range")
-    text = str(value).strip()
-    if not _CODE.fullmatch(text):
-        raise UnreadableCallback("ResultCode of an unknown form")
-    return text
+_ROUGH = json.JSONDecoder(strict=False, **STRICT)

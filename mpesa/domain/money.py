@@ -1,4 +1,7 @@
-"""Whole Kenyan shillings. M-PESA moves no cents in an STK push (Daraja docs, M-PESA Express)."""
+"""Kenyan shillings: whole ones, or cents where money is told of.
+
+M-PESA moves no cents in an STK push (Daraja docs, M-PESA Express); a payment by hand may have some.
+"""
 
 from decimal import Decimal, InvalidOperation
 
@@ -37,7 +40,26 @@ def shillings_told(value: object) -> int | Decimal | None:
     return whole_shillings(value) or number
 
 
+def cents_told(value: object) -> int | None:
+    """Read an amount to the cent, which may be written as `500`, `500.0` or `"500.00"`.
+
+    Args:
+        value: any value from JSON.
+
+    Returns:
+        Cents; None where the value is no positive amount, or has a broken cent.
+    """
+    amount = _number(value)
+    if amount is None or not 0 < amount < _LARGEST:
+        return None
+    cents = int(amount * 100)
+    # Compared exactly: a product of many digits was rounded.
+    return cents if cents and Decimal(cents).scaleb(-2) == amount else None
+
+
 def _number(value: object) -> Decimal | None:
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, int) and abs(value) >= _LARGEST:

@@ -1,10 +1,12 @@
 """Whole shillings, never floats."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.money import format_kes, whole_shillings
+from mpesa.domain.money import cents_told, format_kes, whole_shillings
 
 
 @given(st.integers(1, 10**9 - 1))
@@ -38,6 +40,21 @@ def test_whatever_comes_is_a_whole_positive_sum_or_none(value):
     amount = whole_shillings(value)
 
     assert amount is None or (type(amount) is int and amount > 0)
+
+
+@given(st.integers(1, 10**11 - 1))
+def test_cents_are_read_alike_in_every_form(cents):
+    text = f"{cents // 100}.{cents % 100:02}"
+
+    assert cents_told(text) == cents_told(Decimal(text)) == cents_told(f"{text}0") == cents
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0", "-1", "1.001", "1e-400", Decimal("1e-9999999"), Decimal("1e9999999"), 10**9, True, None],
+)
+def test_what_has_no_whole_cents_is_none(value):
+    assert cents_told(value) is None
 
 
 @pytest.mark.parametrize(
