@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import json
 import re
+from enum import EnumType, StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,8 +18,8 @@ from mpesa.domain import result_codes
 from mpesa.domain.result_codes import FAILED_REASONS, SUCCESS_REASONS, Reason
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.why import Why
-from mpesa.simulator import script
-from mpesa.simulator.organisation import CallbackWords, LivingTokens, Organisation, TillMismatch
+from mpesa.simulator import organisation, script
+from mpesa.simulator.organisation import Organisation
 from mpesa.simulator.script import Script
 from mpesa.web.console import decisions
 from mpesa.web.http import errors
@@ -369,7 +370,11 @@ def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
             script.Again,
             script.Query,
         ),
-        *(LivingTokens, CallbackWords, TillMismatch),
+        *(
+            words
+            for words in vars(organisation).values()
+            if isinstance(words, EnumType) and words is not StrEnum
+        ),
     ],
 )
 def test_every_word_of_a_switch_is_in_the_readme(words):

@@ -8,9 +8,19 @@ from random import Random
 from threading import RLock
 
 from mpesa.simulator import ids
-from mpesa.simulator.messages import Message, sms_about
+from mpesa.simulator.books import Account, Books, Entry
+from mpesa.simulator.hand import Declined, HandPayment
+from mpesa.simulator.merchants import SOMEBODY_ELSE, Payee
+from mpesa.simulator.messages import (
+    Message,
+    sms_of_failure,
+    sms_of_receipt,
+    sms_of_too_little,
+    sms_of_wrong_pin,
+)
+from mpesa.simulator.movement import Channel, Direction, Movement
 from mpesa.simulator.outcomes import Outcome
-from mpesa.simulator.payment import Payment, doom_of
+from mpesa.simulator.payment import LARGEST_AMOUNT, Payment, doom_of
 from mpesa.simulator.refusals import line_locked
 from mpesa.simulator.script import Again, Script, changed, first_script
 from mpesa.simulator.validation import PushRequest
@@ -25,18 +35,22 @@ _MESSAGES_KEPT = 30
 
 
 class Bank:
-    """Lines with their scripts, at most one open payment for each line, and the ledger.
+    """Lines with their scripts, at most one open push for each line, the ledger, and the books.
 
     Args:
         business: the name that SMS show.
         now: the clock, aware UTC.
         chance: the source of ids and receipts.
+        opening: whole KES that a merchant's accounts begin with.
     """
 
-    def __init__(self, business: str, now: Callable[[], datetime], chance: Random) -> None:
+    def __init__(
+        self, business: str, now: Callable[[], datetime], chance: Random, opening: int = 0
+    ) -> None:
         self.business = business
         self._now = now
         self._chance = chance
+        self._opening = opening
         self._lock = RLock()
         self.forget()
 
@@ -48,8 +62,9 @@ class Bank:
             self._open: dict[str, Payment] = {}
             self._last: dict[str, Payment] = {}
             self._last_paid: dict[tuple[str, int], datetime] = {}
-            self._paid: list[Payment] = []
-            self._receipts: set[str] = set()
+            self._moved: dict[str, Movement] = {}
+            self._drawn: set[str] = set()
+            self._books = Books(self._opening)
             self._messages: dict[str, deque[Message]] = defaultdict(
                 lambda: deque(maxlen=_MESSAGES_KEPT)
             )
@@ -114,6 +129,10 @@ class Bank:
         """Whether a payment was not forgotten since."""
         return self.payment(payment.id) is payment
 
+    def knows(self, movement: Movement) -> bool:
+        """Whether a movement was not forgotten since."""
+        return self.movement(movement.receipt) is movement
+
     def prompts(self, msisdn: str | None = None) -> list[Payment]:
         """The open prompts, oldest first.
 
@@ -124,10 +143,15 @@ class Bank:
             payments = [self._open.get(msisdn)] if msisdn else list(self._open.values())
         return [payment for payment in payments if payment and payment.shows_prompt]
 
-    def ledger(self) -> list[Payment]:
-        """Every payment that moved money, in the order in which it did."""
+    def ledger(self) -> list[Movement]:
+        """Every movement of money, in the order in which they happened."""
         with self._lock:
-            return list(self._paid)
+            return list(self._moved.values())
+
+    def movement(self, receipt: str | None) -> Movement | None:
+        """Find the movement with a receipt; None where there is none."""
+        with self._lock:
+            return self._moved.get(receipt or "")
 
     def messages(self, msisdn: str) -> list[Message]:
         """The newest SMS of a line, oldest first."""
@@ -164,21 +188,117 @@ class Bank:
             self._end(payment, Outcome.PAID)
             return True
 
+    def begin(self, hand: HandPayment) -> Movement:
+        """Look whether a payer can make a payment, and give it a receipt; nothing moves yet.
+
+        Raises:
+            Declined: the payer can't; the line got an SMS where M-PESA sends one.
+        """
+        with self._lock:
+            business, balance = self.name_of(hand.payee), self.script(hand.msisdn).balance
+            if hand.amount > LARGEST_AMOUNT:
+                raise Declined("over_limit", f"M-PESA takes KES {LARGEST_AMOUNT:,} at most.")
+            if hand.pin not in (None, self.script(hand.msisdn).pin):
+                self._send(hand.msisdn, sms_of_wrong_pin(hand.amount, business))
+                raise Declined("wrong_pin", "Wrong PIN. Nothing was paid.")
+            if balance < hand.amount:
+                self._send(hand.msisdn, sms_of_too_little(hand.amount, business, balance))
+                raise _too_little()
+            now = self._now()
+            return Movement(
+                receipt=self._draw(now),
+                direction=Direction.IN,
+                channel=Channel.HAND,
+                payee=hand.payee,
+                msisdn=hand.msisdn,
+                amount=hand.amount,
+                account=hand.account,
+                paid_at=now,
+            )
+
+    def complete(self, movement: Movement) -> None:
+        """Move the money of a payment by hand that was begun.
+
+        Raises:
+            Declined: the line's money went elsewhere in the meantime.
+        """
+        with self._lock:
+            if self.script(movement.msisdn).balance < movement.amount:
+                raise _too_little()
+            self._collect(movement)
+
+    def decline(self, movement: Movement, text: str) -> None:
+        """Tell a payer by SMS that the merchant did not want the payment."""
+        self._send(movement.msisdn, text)
+
+    def name_of(self, payee: Payee) -> str:
+        """The name that the SMS about a payment shows."""
+        return self.business if payee.is_ours else SOMEBODY_ELSE
+
+    def balance(self, shortcode: str, account: Account) -> int:
+        """What is in a merchant's account, in cents."""
+        with self._lock:
+            return self._books.balance(shortcode, account)
+
+    def fund(self, amount: int) -> None:
+        """Bring every merchant's account that takes payments to this many whole KES."""
+        with self._lock:
+            now = self._now()
+            self._books.fund(amount, lambda: self._draw(now), now)
+
+    def entries(self, shortcode: str) -> list[Entry]:
+        """Every entry in a merchant's accounts, oldest first."""
+        with self._lock:
+            return self._books.entries(shortcode)
+
     def _end(self, payment: Payment, outcome: Outcome) -> None:
         if outcome is Outcome.PAID:
-            script = self.script(payment.msisdn)
-            left = script.balance - payment.request.amount
-            self._scripts[payment.msisdn] = replace(script, balance=left)
-            payment.paid_at = self._now()
-            while (receipt := ids.receipt_number(payment.paid_at, self._chance)) in self._receipts:
-                pass
-            self._receipts.add(receipt)
-            payment.receipt = receipt
-            self._paid.append(payment)
-            self._last_paid[payment.msisdn, payment.request.amount] = payment.paid_at
+            self._pay(payment)
         payment.outcome = outcome
         balance = self.script(payment.msisdn).balance
-        if text := sms_about(payment, self.business, balance):
+        if text := sms_of_failure(payment, self.business, balance):
+            self._send(payment.msisdn, text)
+
+    def _pay(self, payment: Payment) -> None:
+        asked = payment.request
+        payment.paid_at = self._now()
+        payment.receipt = self._draw(payment.paid_at)
+        self._last_paid[payment.msisdn, asked.amount] = payment.paid_at
+        movement = Movement(
+            receipt=payment.receipt,
+            direction=Direction.IN,
+            channel=Channel.PUSH,
+            payee=Payee(asked.party, asked.shortcode, asked.kind),
+            msisdn=payment.msisdn,
+            amount=asked.amount,
+            account=asked.reference,
+            paid_at=payment.paid_at,
+            checkout_request_id=payment.id,
+        )
+        self._collect(movement)
+
+    def _collect(self, movement: Movement) -> None:
+        script = self.script(movement.msisdn)
+        left = script.balance - movement.amount
+        self._scripts[movement.msisdn] = replace(script, balance=left)
+        self._moved[movement.receipt] = movement
+        if movement.payee.is_ours:
+            self._books.take(movement)
+        business = self.name_of(movement.payee)
+        self._send(movement.msisdn, sms_of_receipt(movement, business, left), is_receipt=True)
+
+    def _draw(self, moment: datetime) -> str:
+        while (receipt := ids.receipt_number(moment, self._chance)) in self._drawn:
+            pass
+        self._drawn.add(receipt)
+        return receipt
+
+    def _send(self, msisdn: str, text: str, *, is_receipt: bool = False) -> None:
+        with self._lock:
             self._messages_sent += 1
-            message = Message(self._messages_sent, text, payment.receipt is not None, self._now())
-            self._messages[payment.msisdn].append(message)
+            message = Message(self._messages_sent, text, is_receipt, self._now())
+            self._messages[msisdn].append(message)
+
+
+def _too_little() -> Declined:
+    return Declined("insufficient_funds", "There is not enough money on this line.")

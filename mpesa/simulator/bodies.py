@@ -6,6 +6,7 @@ from typing import Any
 from mpesa.simulator.ids import NAIROBI
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import Payment
+from mpesa.simulator.people import masked
 from mpesa.simulator.script import Metadata
 
 _ACCEPTED = "Success. Request accepted for processing"
@@ -89,7 +90,7 @@ def callback(payment: Payment, metadata: Metadata = Metadata.CLASSIC) -> bytes:
         phone: int | str = int(payment.msisdn)
         if metadata is Metadata.MASKED_PHONE:
             # As in a C2B confirmation (Daraja docs, Customer To Business).
-            phone = f"{payment.msisdn[:4]} ***** {payment.msisdn[-3:]}"
+            phone = masked(payment.msisdn)
         whole = metadata is Metadata.WHOLE_AMOUNT
         paid_at = f"{payment.paid_at.astimezone(NAIROBI):%Y%m%d%H%M%S}"
         items: list[dict[str, Any]] = [

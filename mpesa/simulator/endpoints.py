@@ -1,11 +1,9 @@
-"""Daraja's three endpoints: token, push, query; and its words for every other path."""
-
-import json
-from typing import Any
+"""Daraja's endpoints of M-PESA Express: token, push, query; and its words for every other path."""
 
 from flask import Blueprint, Response, current_app, request
 
 from mpesa.simulator import bodies, refusals
+from mpesa.simulator.fields import Body
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.refusals import Blocked, RateLimited, Refusal, UnknownConsumer
@@ -13,8 +11,7 @@ from mpesa.simulator.script import Answer, Callback, PushAnswer, Query, Script
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.tokens import LIFETIME
 from mpesa.simulator.validation import read_push, read_query
-
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+from mpesa.simulator.wire import METHODS, answered, body_of_request, require_method
 
 # About one answer in five failed in a live run; a little more often shows it sooner.
 _FLAKY_SHARE = 0.4
@@ -29,11 +26,11 @@ class DarajaEndpoints:
     def register(self, blueprint: Blueprint) -> None:
         """Add the routes, with every method: Daraja answers wrong ones in its own words."""
         for path, view, methods in (
-            ("/oauth/v1/generate", self.token, _METHODS),
-            ("/mpesa/stkpush/v1/processrequest", self.push, _METHODS),
-            ("/mpesa/stkpushquery/v1/query", self.query, _METHODS),
-            ("/<path:rest>", self.elsewhere, _METHODS),
-            ("/", self.root, _METHODS[1:]),  # GET is the virtual phone
+            ("/oauth/v1/generate", self.token, METHODS),
+            ("/mpesa/stkpush/v1/processrequest", self.push, METHODS),
+            ("/mpesa/stkpushquery/v1/query", self.query, METHODS),
+            ("/<path:rest>", self.elsewhere, METHODS),
+            ("/", self.root, METHODS[1:]),  # GET is the virtual phone
         ):
             blueprint.add_url_rule(path, view.__name__, view, methods=methods)
         blueprint.register_error_handler(Refusal, self.refused)
@@ -43,14 +40,14 @@ class DarajaEndpoints:
 
     def token(self) -> Response:
         """GET /oauth/v1/generate."""
-        _require_method("GET")
+        require_method("GET")
         authorization = request.headers.get("Authorization", "")
         if not authorization.lower().startswith("basic "):
             raise refusals.wrong_authentication()
         if request.args.get("grant_type") != "client_credentials":
             raise refusals.wrong_grant()
         living = self._simulator.organisation.tokens
-        return _json(bodies.token(self._simulator.tokens.give(authorization, living), LIFETIME))
+        return answered(bodies.token(self._simulator.tokens.give(authorization, living), LIFETIME))
 
     def push(self) -> Response:
         """POST /mpesa/stkpush/v1/processrequest."""
@@ -64,7 +61,7 @@ class DarajaEndpoints:
             raise refusals.unknown_fate()
         if script.callback is Callback.BEFORE_RESPONSE:
             self._simulator.hold_for_callback(payment)
-        response = _json(bodies.accepted(payment))
+        response = answered(bodies.accepted(payment))
         response.call_on_close(payment.acknowledge)
         return response
 
@@ -87,7 +84,7 @@ class DarajaEndpoints:
             outcome = None
         elif mode is Query.WRONG_FAILED and outcome is Outcome.PAID:
             outcome = Outcome.IGNORED
-        return _json(bodies.query_answer(payment, outcome))
+        return answered(bodies.query_answer(payment, outcome))
 
     def root(self) -> Response:
         """Refuse the address alone, which Daraja does not serve."""
@@ -96,13 +93,13 @@ class DarajaEndpoints:
     def elsewhere(self, rest: str) -> Response:
         """Refuse every other path of the API, or another method of the virtual phone's."""
         adapter = current_app.url_map.bind("")
-        endpoints = {adapter.match(request.path, method)[0] for method in _METHODS}
+        endpoints = {adapter.match(request.path, method)[0] for method in METHODS}
         raise refusals.no_such_path() if len(endpoints) == 1 else refusals.wrong_method()
 
     def refused(self, refusal: Refusal) -> Response:
         """Answer a refusal in Daraja's shape."""
         request_id = merchant_request_id(self._simulator.chance)
-        return _json(bodies.error(request_id, refusal.code, refusal.message), refusal.status)
+        return answered(bodies.error(request_id, refusal.code, refusal.message), refusal.status)
 
     def unknown_consumer(self, _: UnknownConsumer) -> Response:
         """Answer unknown credentials as live runs saw it: 400, text/plain, an empty body."""
@@ -114,27 +111,10 @@ class DarajaEndpoints:
 
     def rate_limited(self, _: RateLimited) -> Response:
         """Answer as the gateway does."""
-        return _json(bodies.SPIKE_ARREST, 429)
+        return answered(bodies.SPIKE_ARREST, 429)
 
-    def _body(self) -> dict[str, object]:
-        _require_method("POST")
-        self._simulator.tokens.check(request.headers.get("Authorization", ""))
-        if request.mimetype != "application/json":
-            # Without the header the gateway reads no field at all and names the first one
-            # (Daraja docs, M-PESA Express FAQ 9).
-            raise refusals.invalid("BusinessShortCode")
-        try:
-            body = json.loads(request.get_data())
-        except (ValueError, RecursionError):
-            raise refusals.unreadable() from None
-        if not isinstance(body, dict):
-            raise refusals.unreadable()
-        return body
-
-
-def _require_method(method: str) -> None:
-    if request.method != method:
-        raise refusals.wrong_method()
+    def _body(self) -> Body:
+        return body_of_request(self._simulator.tokens, "BusinessShortCode")
 
 
 def _turn_down(script: Script) -> None:
@@ -154,8 +134,3 @@ def _turn_down(script: Script) -> None:
             raise refusals.no_product()
     if script.answer == Answer.BUSY:
         raise refusals.line_locked()
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    """Answer with the fields in Daraja's order, however the app writes its own JSON."""
-    return Response(json.dumps(body), status, content_type="application/json")

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 from random import Random
-from string import ascii_letters, ascii_uppercase, digits, hexdigits
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits, hexdigits
 
 # Kenya has no daylight saving time, so a fixed offset needs no time zone database.
 NAIROBI = timezone(timedelta(hours=3), "EAT")
@@ -25,17 +25,30 @@ def merchant_request_id(chance: Random) -> str:
     return f"{groups}-{_drawn(chance, _HEX, 12)}{chance.randrange(1000, 10_000)}"
 
 
+def conversation_id(now: datetime, chance: Random) -> str:
+    """Make `AG_`, the day in Nairobi, and 20 lower-case letters and digits, as in 2026."""
+    return f"AG_{now.astimezone(NAIROBI):%Y%m%d}_{_drawn(chance, ascii_lowercase + digits, 20)}"
+
+
+def placeholder_receipt(now: datetime) -> str:
+    """Make what stands for a receipt where none was made: the day's letters and zeros."""
+    return _letters_of(now) + "0" * 7
+
+
 def receipt_number(now: datetime, chance: Random) -> str:
     """Make ten upper-case letters and digits: year, month and day of Nairobi, then chance."""
-    local = now.astimezone(NAIROBI)
-    year = ascii_uppercase[(local.year - _FIRST_YEAR) % 26]
-    month = ascii_uppercase[local.month - 1]
-    return year + month + _DAYS[local.day - 1] + _drawn(chance, ascii_uppercase + digits, 7)
+    return _letters_of(now) + _drawn(chance, ascii_uppercase + digits, 7)
 
 
 def access_token(chance: Random) -> str:
     """Make 28 letters and digits, the length of Daraja's tokens."""
     return _drawn(chance, ascii_letters + digits, 28)
+
+
+def _letters_of(now: datetime) -> str:
+    local = now.astimezone(NAIROBI)
+    year = ascii_uppercase[(local.year - _FIRST_YEAR) % 26]
+    return year + ascii_uppercase[local.month - 1] + _DAYS[local.day - 1]
 
 
 def _drawn(chance: Random, alphabet: str, length: int) -> str:

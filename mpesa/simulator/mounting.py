@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
+from mpesa.simulator.apis.c2b import C2bEndpoints
 from mpesa.simulator.endpoints import DarajaEndpoints
 from mpesa.simulator.phone import PhoneRoutes
 from mpesa.simulator.simulator import NAMESPACE, Simulator
@@ -15,6 +16,7 @@ def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> 
     simulator = Simulator(socketio, **seams)
     blueprint = Blueprint("simulator", __name__, url_prefix=prefix or None)
     DarajaEndpoints(simulator).register(blueprint)
+    C2bEndpoints(simulator).register(blueprint)
     PhoneRoutes(simulator).register(blueprint)
     app.register_blueprint(blueprint)
     # Every client may listen: there are no secrets here, and it hears only when to look again.

@@ -1,9 +1,10 @@
 """One payment request, from the push to its ending."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from mpesa.simulator.movement import iso
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.script import Answer, Script
 from mpesa.simulator.validation import PAYBILL, PushRequest
@@ -68,20 +69,3 @@ def prompt_as_json(payment: Payment, business: str) -> dict[str, Any]:
         "business": business,
         "created_at": iso(payment.created_at),
     }
-
-
-def entry_as_json(payment: Payment) -> dict[str, Any]:
-    """Make the entry of a payment that moved money in `GET /ledger`."""
-    return {
-        "receipt": payment.receipt,
-        "checkout_request_id": payment.id,
-        "msisdn": payment.msisdn,
-        "amount": payment.request.amount,
-        "reference": payment.request.reference,
-        "paid_at": iso(payment.paid_at) if payment.paid_at else None,
-    }
-
-
-def iso(moment: datetime) -> str:
-    """Write an aware time as ISO 8601 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

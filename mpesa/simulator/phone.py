@@ -7,9 +7,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
+from mpesa.simulator.hand import Declined, read
+from mpesa.simulator.movement import entry_as_json, iso
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, always, typed
-from mpesa.simulator.payment import Payment, entry_as_json, iso, prompt_as_json
+from mpesa.simulator.payment import Payment, prompt_as_json
 from mpesa.simulator.script import (
     MSISDN,
     RESULTS,
@@ -77,6 +79,10 @@ class PhoneRoutes:
         blueprint.add_url_rule("/lines/<msisdn>", "rescript", self.rescript, methods=["PUT"])
         blueprint.add_url_rule("/organisation", "organisation", self.organisation)
         blueprint.add_url_rule("/organisation", "reorganise", self.reorganise, methods=["PUT"])
+        blueprint.add_url_rule("/payments", "payments", self.pay, methods=["POST"])
+        blueprint.add_url_rule(
+            "/registrations/<short_code>", "unregister", self.unregister, methods=["DELETE"]
+        )
         blueprint.add_url_rule("/ledger", "ledger", self.ledger)
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
         blueprint.register_error_handler(Problem, Problem.as_response)
@@ -153,12 +159,29 @@ class PhoneRoutes:
     def reorganise(self) -> Response:
         """PUT /organisation: change some switches; the rest stays as it was."""
         with _wishes_checked():
-            self._simulator.organisation = self._simulator.organisation.changed(_object())
+            self._simulator.reorganise(_object())
         return self.organisation()
 
+    def pay(self) -> Response:
+        """POST /payments: money sent by hand."""
+        with _wishes_checked():
+            hand = read(_object())
+        try:
+            movement = self._simulator.pay_by_hand(hand)
+        except Declined as why:
+            raise Problem(409, why.code, str(why)) from None
+        paid = jsonify({"receipt": movement.receipt, "paid_at": iso(movement.paid_at)})
+        paid.status_code = 201
+        return paid
+
+    def unregister(self, short_code: str) -> Response:
+        """DELETE /registrations/<short_code>: forget its C2B addresses, as URL Management does."""
+        self._simulator.unregister(short_code)
+        return jsonify({})
+
     def ledger(self) -> Response:
-        """GET /ledger: every payment that moved money."""
-        return jsonify([entry_as_json(payment) for payment in self._bank.ledger()])
+        """GET /ledger: every movement of money."""
+        return jsonify([entry_as_json(movement) for movement in self._bank.ledger()])
 
     def reset(self) -> Response:
         """POST /reset: forget everything."""

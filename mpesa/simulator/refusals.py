@@ -107,3 +107,13 @@ def no_such_path() -> Refusal:
 def unknown_fate() -> Refusal:
     """Make the internal error that says nothing about whether the push ran."""
     return Refusal(500, "500.003.1001", "Internal Server Error")
+
+
+def already_registered() -> Refusal:
+    """Make production's answer to a short code that has its C2B addresses."""
+    return Refusal(500, "500.003.1001", "Urls are already registered")
+
+
+def forbidden_word(field: str, word: str) -> Refusal:
+    """Make the refusal of an address that has a word of Safaricom's list."""
+    return Refusal(400, "400.003.02", f"Invalid {field} - URL has the word {word.upper()}")

@@ -4,19 +4,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from mpesa.simulator import wishes
 from mpesa.simulator.outcomes import Outcome
-from mpesa.simulator.wishes import one_of
+from mpesa.simulator.wishes import one_of, seconds, shillings
 
 MSISDN = re.compile(r"254[17][0-9]{8}")
 
 # Safaricom's published test number: it never answers a prompt, in the real sandbox too.
 SILENT_LINE = "254708374149"
-
-_LONGEST_WAIT = 86_400  # a day; a longer wait is a slip of the keyboard
-_LARGEST_BALANCE = 1_000_000_000
 
 
 class Answer(StrEnum):
@@ -143,30 +140,15 @@ def as_json(script: Script) -> dict[str, Any]:
     return asdict(script)
 
 
-def _shillings(value: object) -> int:
-    # A bool is an int in Python, but `true` is no amount of money.
-    if type(value) is not int or not 0 <= value <= _LARGEST_BALANCE:
-        raise ValueError(f"must be a whole number of KES from 0 to {_LARGEST_BALANCE}")
-    return value
-
-
 def _pin(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}", value):
         raise ValueError('must be a string of four digits, like "1234"')
     return value
 
 
-def _seconds(value: object) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # NaN, which Python's JSON reader lets in, fails this comparison as it should.
-    if is_number and 0 <= cast(float, value) <= _LONGEST_WAIT:
-        return cast(float, value)
-    raise ValueError(f"must be a number of seconds from 0 to {_LONGEST_WAIT}")
-
-
 def _seconds_or_off(value: object) -> float | None:
     """Seconds; null and 0 both turn the late success off."""
-    return None if value is None else _seconds(value) or None
+    return None if value is None else seconds(value) or None
 
 
 def _answer(value: object) -> str:
@@ -177,12 +159,12 @@ def _answer(value: object) -> str:
 
 
 _READERS: wishes.Readers = {
-    "balance": _shillings,
+    "balance": shillings,
     "pin": _pin,
     "answer": _answer,
-    "after": _seconds,
+    "after": seconds,
     "callback": one_of(Callback),
-    "callback_after": _seconds,
+    "callback_after": seconds,
     "push": one_of(PushAnswer),
     "query": one_of(Query),
     "late_success_after": _seconds_or_off,

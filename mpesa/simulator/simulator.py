@@ -1,18 +1,22 @@
 """The simulator: takes pushes, lets payers answer, moves money and tells the merchant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random, SystemRandom
 from typing import Any
 
-from mpesa.simulator import bodies
+from mpesa.simulator import bodies, confirmations
 from mpesa.simulator.bank import Bank
-from mpesa.simulator.organisation import Organisation
+from mpesa.simulator.confirmations import Registration, ResponseType, Verdict
+from mpesa.simulator.hand import Declined, HandPayment
+from mpesa.simulator.movement import Channel, Movement
+from mpesa.simulator.organisation import Confirmation, Organisation
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, plan
 from mpesa.simulator.payment import Payment
-from mpesa.simulator.postman import Post, post_callback
+from mpesa.simulator.postman import Ask, Post, ask_merchant, post_callback
 from mpesa.simulator.script import Callback, PushAnswer, Script
 from mpesa.simulator.tokens import Tokens
 from mpesa.simulator.validation import PushRequest
@@ -32,6 +36,7 @@ class Timing:
         callback_hold: a push answer's wait for a callback that is to come first, below those 15 s.
         acknowledgement: a payer's wait for the push answer to leave, so that a result does not
             overtake it unless a script says so.
+        late: what the organisation's switches call late.
     """
 
     prompt_life: float = 60
@@ -39,6 +44,7 @@ class Timing:
     push_hold: float = 60
     callback_hold: float = 10
     acknowledgement: float = 1
+    late: float = 120
 
 
 class Simulator:
@@ -47,9 +53,10 @@ class Simulator:
     Args:
         business: the name that prompts and SMS show.
         timing: how long things last.
-        now: the clock, aware UTC.
+        now: this machine's clock, aware UTC.
         chance: the source of ids; None: the system's.
         post: sends a callback.
+        ask: sends a question, and returns its answer.
     """
 
     def __init__(
@@ -61,15 +68,23 @@ class Simulator:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Random | None = None,
         post: Post = post_callback,
+        ask: Ask = ask_merchant,
     ) -> None:
         self.business = business
         self.timing = timing
         self.chance = chance or SystemRandom()
-        self.bank = Bank(business, now, self.chance)
-        self.tokens = Tokens(now, self.chance)
         self.organisation = Organisation()
+        self.bank = Bank(business, self.now, self.chance, self.organisation.float)
+        self.tokens = Tokens(now, self.chance)
+        self._registrations: dict[str, Registration] = {}
+        self._clock = now
         self._socketio = socketio
         self._post = post
+        self._ask = ask
+
+    def now(self) -> datetime:
+        """M-PESA's clock, aware UTC."""
+        return self._clock() + timedelta(seconds=self.organisation.clock_ahead)
 
     def take(self, request: PushRequest, script: Script) -> Payment:
         """Start a payment and bring the prompt to the phone.
@@ -92,11 +107,60 @@ class Simulator:
         self._socketio.start_background_task(self._report, payment)
         return True
 
+    def pay_by_hand(self, hand: HandPayment) -> Movement:
+        """Let a payer pay by hand; the merchant is asked before, where he wants to be, and told.
+
+        Raises:
+            Declined: nothing was paid.
+        """
+        try:
+            movement = self.bank.begin(hand)
+            verdict, third_party = self._asked_merchant(movement)
+            if verdict is not Verdict.ACCEPTED:
+                self.bank.decline(movement, f"Failed. {verdict.value}")
+                raise Declined("rejected", verdict.value)
+            self.bank.complete(movement)
+        finally:
+            self.announce(hand.msisdn)
+        self._socketio.start_background_task(self._confirm, movement, third_party)
+        return movement
+
+    def pay_by_hand_soon(self, hand: HandPayment) -> None:
+        """Let a payer pay by hand, in a while and without a word about how it ended."""
+
+        def pay() -> None:
+            with suppress(Declined):
+                self.pay_by_hand(hand)
+
+        self._socketio.start_background_task(pay)
+
+    def register(self, shortcode: str, wanted: Registration, *, may_replace: bool) -> bool:
+        """Keep a merchant's C2B addresses; returns False where it has some that have to stay."""
+        if shortcode in self._registrations and not may_replace:
+            return False
+        self._registrations[shortcode] = wanted
+        return True
+
+    def unregister(self, shortcode: str) -> None:
+        """Forget a merchant's C2B addresses, as the portal's URL Management does."""
+        self._registrations.pop(shortcode, None)
+
+    def reorganise(self, wanted: Mapping[str, object]) -> None:
+        """Change how the merchant is treated.
+
+        Raises:
+            InvalidField: a wish cannot be met; nothing was changed.
+        """
+        self.organisation = self.organisation.changed(wanted)
+        if "float" in wanted:
+            self.bank.fund(self.organisation.float)
+
     def forget(self) -> None:
-        """Forget everything, tokens included."""
+        """Forget everything, tokens and registered addresses included."""
+        self.organisation = Organisation()
         self.bank.forget()
         self.tokens.forget()
-        self.organisation = Organisation()
+        self._registrations.clear()
         self.announce(None)
 
     def announce(self, msisdn: str | None) -> None:
@@ -123,15 +187,52 @@ class Simulator:
 
     def _report(self, payment: Payment) -> None:
         script = self.bank.script(payment.msisdn)
-        self._socketio.sleep(script.callback_after)
-        self._tell_merchant(payment)
-        payment.is_reported = True
+        self._tell_in_order(payment, script.callback_after)
         if payment.outcome is Outcome.PAID or script.late_success_after is None:
             return
         self._socketio.sleep(script.late_success_after)
         if self.bank.pay_late(payment):
             self.announce(payment.msisdn)
-            self._tell_merchant(payment)
+            self._tell_in_order(payment, 0)
+
+    def _tell_in_order(self, payment: Payment, callback_after: float) -> None:
+        """Send the callback, and the confirmation of what was paid after or before it."""
+        movement = self.bank.movement(payment.receipt)
+        confirmation_leads = self.organisation.confirmation is Confirmation.BEFORE_PUSH_CALLBACK
+        if movement and confirmation_leads:
+            self._confirm(movement)
+        self._socketio.sleep(callback_after)
+        self._tell_merchant(payment)
+        payment.is_reported = True
+        if movement and not confirmation_leads:
+            self._confirm(movement)
+
+    def _confirm(self, movement: Movement, third_party: str = "") -> None:
+        merchant = self.organisation
+        mode, wait = merchant.confirmation, merchant.confirmation_after
+        is_silent = movement.channel is Channel.PUSH and not merchant.push_confirmation
+        if mode is Confirmation.NEVER or is_silent:
+            return
+        self._socketio.sleep(self.timing.late if mode is Confirmation.LATE and not wait else wait)
+        registration = self._registrations.get(movement.payee.shortcode)
+        if registration is None or not self.bank.knows(movement):
+            return
+        body = confirmations.confirmation(movement, registration.version, merchant, third_party)
+        for _ in range(2 if mode is Confirmation.TWICE else 1):
+            self._post(registration.confirmation_url, body, movement.payee.shortcode)
+
+    def _asked_merchant(self, movement: Movement) -> tuple[Verdict, str]:
+        shortcode = movement.payee.shortcode
+        registration = self._registrations.get(shortcode)
+        if registration is None or not self.organisation.validation:
+            return Verdict.ACCEPTED, ""
+        body = confirmations.validation(movement, registration.version, self.organisation)
+        answer = self._ask(registration.validation_url, body, shortcode)
+        verdict, third_party = confirmations.verdict_of(answer)
+        completes = registration.response_type is ResponseType.COMPLETED
+        if verdict is Verdict.NO_ANSWER and completes:
+            return Verdict.ACCEPTED, ""
+        return verdict, third_party
 
     def _tell_merchant(self, payment: Payment) -> None:
         script = self.bank.script(payment.msisdn)

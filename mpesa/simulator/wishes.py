@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
+_LONGEST_WAIT = 86_400  # a day; a longer wait is a slip of the keyboard
+_LARGEST_BALANCE = 1_000_000_000
+
 Readers = Mapping[str, Callable[[object], Any]]
 
 
@@ -48,3 +51,36 @@ def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
         return words(cast(str, value))
 
     return reader
+
+
+def shillings(value: object) -> int:
+    """Read whole KES."""
+    # A bool is an int in Python, but `true` is no amount of money.
+    if type(value) is not int or not 0 <= value <= _LARGEST_BALANCE:
+        raise ValueError(f"must be a whole number of KES from 0 to {_LARGEST_BALANCE}")
+    return value
+
+
+def seconds(value: object) -> float:
+    """Read a wait."""
+    return _seconds_from(0, value)
+
+
+def seconds_either_way(value: object) -> float:
+    """Read by how much something is ahead, or behind where it is negative."""
+    return _seconds_from(-_LONGEST_WAIT, value)
+
+
+def yes_or_no(value: object) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _seconds_from(least: float, value: object) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # NaN, which Python's JSON reader lets in, fails this comparison as it should.
+    if is_number and least <= cast(float, value) <= _LONGEST_WAIT:
+        return cast(float, value)
+    raise ValueError(f"must be a number of seconds from {least} to {_LONGEST_WAIT}")

@@ -14,6 +14,8 @@ from mpesa.simulator.validation import PASSKEY
 PAYER = "254712345678"
 SECOND_PAYER = "254110345678"
 CALLBACK_URL = "http://127.0.0.1:1/callback/0123abcd"
+CONFIRMATION_URL = "http://127.0.0.1:1/c2b/0123abcd/confirmation"
+VALIDATION_URL = "http://127.0.0.1:1/c2b/0123abcd/validation"
 TIMESTAMP = "20261124131500"
 
 
@@ -49,22 +51,42 @@ def query_body(checkout_request_id, **changes):
 
 
 class Shop:
-    """Talks to a simulator in this process; its callbacks land in a queue instead of a server."""
+    """Talks to a simulator in this process; what it is told lands in queues instead of a server.
+
+    Attributes:
+        told: of everything in the order in which it came, the address.
+        answer_to_validation: the body; None: it does not answer.
+        asked: the validations that it was sent.
+    """
 
     def __init__(self, prefix="", timing=None, **seams):
         app = Flask(__name__)
         self.callbacks = Queue()
+        self.confirmations = Queue()
+        self.told = []
+        self.asked = []
+        self.answer_to_validation = b'{"ResultCode": "0", "ResultDesc": "Accepted"}'
         self.simulator = mount(
             app,
             SocketIO(app, async_mode="threading"),
             prefix=prefix,
             # The test client does not tell when an answer has left, so nobody waits long for that.
             timing=timing or Timing(acknowledgement=0.02),
-            post=lambda url, body, shortcode: self.callbacks.put((url, body, shortcode)),
+            post=self.hear,
+            ask=self.validate,
             **seams,
         )
         self.http = app.test_client()
         self.prefix = prefix
+
+    def hear(self, url, body, shortcode):
+        self.told.append(url)
+        queue = self.confirmations if url == CONFIRMATION_URL else self.callbacks
+        queue.put((url, body, shortcode))
+
+    def validate(self, url, body, shortcode):
+        self.asked.append((url, json.loads(body)))
+        return self.answer_to_validation
 
     def token(self, key="key", secret="secret"):
         answer = self.http.get(
@@ -112,3 +134,27 @@ class Shop:
         """Wait for a callback and return its stkCallback; raises queue.Empty after 5 s."""
         _, body, _ = self.callbacks.get(timeout=5)
         return json.loads(body)["Body"]["stkCallback"]
+
+    def call(self, path, body):
+        """POST to one of Daraja's paths."""
+        return self.http.post(self.prefix + path, json=body, headers=self.bearer())
+
+    def register(self, version="v2", **changes):
+        body = {
+            "ShortCode": "174379",
+            "ResponseType": "Completed",
+            "ConfirmationURL": CONFIRMATION_URL,
+            "ValidationURL": VALIDATION_URL,
+        }
+        return self.call(f"/mpesa/c2b/{version}/registerurl", body | changes)
+
+    def pay(self, msisdn=PAYER, **changes):
+        """Pay by hand; a change to None leaves the field out."""
+        body = {"msisdn": msisdn, "short_code": "174379", "account": "234567890", "amount": 500}
+        body = {name: value for name, value in (body | changes).items() if value is not None}
+        return self.http.post(f"{self.prefix}/payments", json=body)
+
+    def next_confirmation(self):
+        """Wait for a confirmation and return it; raises queue.Empty after 5 s."""
+        _, body, _ = self.confirmations.get(timeout=5)
+        return json.loads(body)

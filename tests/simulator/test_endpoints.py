@@ -190,9 +190,13 @@ def test_another_method_is_refused(shop, method, path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/mpesa/c2b/v2/registerurl",
+        "/mpesa/c2b/v3/registerurl",
         "/oauth/v2/generate",
-        "/pulltransactions/v1/query",
+        "/mpesa/b2c/v1/paymentrequest",
+        "/mpesa/b2c/v3/paymentrequest",
+        "/mpesa/b2b/v1/paymentrequest",
+        "/mpesa/b2b/v1/remittax",
+        "/v1/billmanager-invoice/optin",
         "/standingorder/v1/createStandingOrderExternal",
         "/v1/ussdpush/get-msisdn",
         "/mpesa",

@@ -1,0 +1,1 @@
+"""Daraja's APIs besides M-PESA Express, a file for each."""

@@ -1,0 +1,169 @@
+"""The organisations' accounts and every entry in them; a part of the bank, which has the lock."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mpesa.simulator.merchants import Payee
+from mpesa.simulator.movement import Movement
+from mpesa.simulator.people import masked_in_statement, name_of
+from mpesa.simulator.validation import TILL
+
+# What a merchant pays for a payment, after the business tariff: nothing up to KES 200, above it
+# 0.55 % and KES 200 at most. In cents, and per 10,000.
+_FREE_UP_TO = 200_00
+_RATE = 55
+_DEAREST = 200_00
+
+
+class Account(StrEnum):
+    """An organisation's accounts, by the names that Daraja and the portal give them."""
+
+    UTILITY = "Utility Account"
+    MERCHANT = "Merchant Account"
+    SETTLEMENT = "Organization Settlement Account"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row in an account; a receipt has several.
+
+    Attributes:
+        amount: in cents; negative: it left the account.
+        balance: the account's, in cents, afterwards.
+        reason: the statement's Reason Type.
+        linked: the receipt that the row undoes; empty: the portal does not tell.
+        account_number: what the payer typed.
+    """
+
+    shortcode: str
+    account: Account
+    receipt: str
+    at: datetime
+    details: str
+    amount: int
+    balance: int
+    reason: str
+    other_party: str = ""
+    linked: str = ""
+    account_number: str = ""
+
+
+class Books:
+    """Accounts by organisation, with their entries in the order in which they were made.
+
+    Args:
+        opening: whole KES that an account which takes payments has at the start.
+    """
+
+    def __init__(self, opening: int) -> None:
+        self.opening = opening * 100
+        self._balances: dict[tuple[str, Account], int] = {}
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+
+    def balance(self, shortcode: str, account: Account) -> int:
+        """What is in an account, in cents."""
+        takes_payments = account is not Account.SETTLEMENT
+        return self._balances.get((shortcode, account), self.opening if takes_payments else 0)
+
+    def entries(self, shortcode: str) -> list[Entry]:
+        """An organisation's entries, oldest first."""
+        return list(self._entries[shortcode])
+
+    def shortcodes(self) -> list[str]:
+        """The organisations that have an entry."""
+        return [shortcode for shortcode, entries in self._entries.items() if entries]
+
+    def take(self, movement: Movement) -> None:
+        """Enter a payment, and what the merchant pays for it; note the balance in between."""
+        payee, cents = movement.payee, movement.amount * 100
+        is_till = payee.kind == TILL
+        person = f"{masked_in_statement(movement.msisdn)} - {name_of(movement.msisdn)}"
+        reason = "Pay Merchant" if is_till else "Pay Utility"
+        if is_till:
+            details = f"Merchant Payment from {person}"
+        else:
+            details = f"Pay Bill from {person} Acc. {movement.account}"
+        movement.balance = self._enter(
+            Entry(
+                shortcode=payee.shortcode,
+                account=account_of(payee),
+                receipt=movement.receipt,
+                at=movement.paid_at,
+                details=details,
+                amount=cents,
+                balance=0,
+                reason=reason,
+                other_party=person,
+                account_number=movement.account,
+            )
+        )
+        if charge := charge_for(cents):
+            self._enter(
+                Entry(
+                    shortcode=payee.shortcode,
+                    account=account_of(payee),
+                    receipt=movement.receipt,
+                    at=movement.paid_at,
+                    details="Pay merchant Charge" if is_till else "Pay Bill Charge",
+                    amount=-charge,
+                    balance=0,
+                    reason=reason,
+                    other_party="SP",
+                )
+            )
+
+    def fund(self, amount: int, draw: Callable[[], str], now: datetime) -> None:
+        """Bring every account that takes payments to an amount; the rest is in settlement.
+
+        Args:
+            amount: whole KES; accounts without an entry begin with it.
+            draw: makes the receipt of each transfer.
+        """
+        self.opening = amount * 100
+        for (shortcode, account), balance in list(self._balances.items()):
+            if account is Account.SETTLEMENT or balance == self.opening:
+                continue
+            if balance < self.opening:
+                self._transfer(
+                    shortcode, Account.SETTLEMENT, account, self.opening - balance, draw(), now
+                )
+            else:
+                self._transfer(
+                    shortcode, account, Account.SETTLEMENT, balance - self.opening, draw(), now
+                )
+
+    def _transfer(
+        self,
+        shortcode: str,
+        source: Account,
+        target: Account,
+        amount: int,
+        receipt: str,
+        now: datetime,
+    ) -> None:
+        details = f"{source} to {target}"
+        for account, cents in ((source, -amount), (target, amount)):
+            self._enter(
+                Entry(shortcode, account, receipt, now, details, cents, 0, reason="Settlement")
+            )
+
+    def _enter(self, entry: Entry) -> int:
+        balance = self.balance(entry.shortcode, entry.account) + entry.amount
+        self._balances[entry.shortcode, entry.account] = balance
+        self._entries[entry.shortcode].append(replace(entry, balance=balance))
+        return balance
+
+
+def account_of(payee: Payee) -> Account:
+    """The account that takes a payee's payments: Utility for a PayBill, Merchant for a till."""
+    return Account.MERCHANT if payee.kind == TILL else Account.UTILITY
+
+
+def charge_for(amount: int) -> int:
+    """What the merchant pays for a payment; both in cents."""
+    if amount <= _FREE_UP_TO:
+        return 0
+    return min((amount * _RATE + 5_000) // 10_000, _DEAREST)
