@@ -81,7 +81,7 @@ class Books:
         payee, cents = movement.payee, movement.amount * 100
         is_till = payee.kind == TILL
         person = f"{masked_in_statement(movement.msisdn)} - {name_of(movement.msisdn)}"
-        reason = "Pay Merchant" if is_till else "Pay Utility"
+        reason = reason_of(payee)
         if is_till:
             details = f"Merchant Payment from {person}"
         else:
@@ -160,6 +160,11 @@ class Books:
 def account_of(payee: Payee) -> Account:
     """The account that takes a payee's payments: Utility for a PayBill, Merchant for a till."""
     return Account.MERCHANT if payee.kind == TILL else Account.UTILITY
+
+
+def reason_of(payee: Payee) -> str:
+    """The Reason Type of a payment."""
+    return "Pay Merchant" if payee.kind == TILL else "Pay Utility"
 
 
 def charge_for(amount: int) -> int:

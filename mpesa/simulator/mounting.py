@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Flask
 
 from mpesa.simulator.apis.c2b import C2bEndpoints
+from mpesa.simulator.apis.status import StatusEndpoint
 from mpesa.simulator.endpoints import DarajaEndpoints
 from mpesa.simulator.phone import PhoneRoutes
 from mpesa.simulator.simulator import NAMESPACE, Simulator
@@ -17,6 +18,7 @@ def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> 
     blueprint = Blueprint("simulator", __name__, url_prefix=prefix or None)
     DarajaEndpoints(simulator).register(blueprint)
     C2bEndpoints(simulator).register(blueprint)
+    StatusEndpoint(simulator).register(blueprint)
     PhoneRoutes(simulator).register(blueprint)
     app.register_blueprint(blueprint)
     # Every client may listen: there are no secrets here, and it hears only when to look again.

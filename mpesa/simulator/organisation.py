@@ -65,6 +65,48 @@ class C2bMode(StrEnum):
     PRODUCTION = "production"
 
 
+class StatusAnswer(StrEnum):
+    """How Transaction Status answers.
+
+    `not_found_first` knows a receipt from the second question on; `reversed` says of what went
+    back that it did, which nobody has documented; `foreign_party` names another merchant as paid.
+    """
+
+    NORMAL = "normal"
+    NOT_FOUND_FIRST = "not_found_first"
+    SILENT = "silent"
+    REVERSED = "reversed"
+    FOREIGN_PARTY = "foreign_party"
+
+
+class ResultMode(StrEnum):
+    """The fate of the result of an API user's request, which runs in any case."""
+
+    ONCE = "once"
+    TWICE = "twice"
+    NEVER = "never"
+    LATE = "late"
+    TIMEOUT = "timeout"
+    BEFORE_ACK = "before_ack"
+    ERROR_500_AFTER = "error_500_after"
+
+
+class Initiator(StrEnum):
+    """The fate of API users; named as valid again, they are unlocked."""
+
+    VALID = "valid"
+    WRONG = "wrong"
+    LOCKED = "locked"
+    NO_ROLE = "no_role"
+
+
+class Shapes(StrEnum):
+    """The JSON types and forms of results."""
+
+    PLAIN = "plain"
+    ODD = "odd"
+
+
 @dataclass(frozen=True)
 class Organisation:
     """The switches, with the defaults; `changed` reads them from a JSON object.
@@ -73,6 +115,7 @@ class Organisation:
         confirmation_after: seconds from a payment to its confirmation.
         push_confirmation: whether a paid push has a confirmation too.
         validation: whether the merchant is asked before a payment by hand.
+        result_after: seconds from an API user's request to its result.
         clock_ahead: seconds by which M-PESA's clock is ahead of this machine's.
         float: whole KES that each account which takes payments begins with.
     """
@@ -87,6 +130,12 @@ class Organisation:
     msisdn: Msisdn = Msisdn.MASKED
     validation: bool = False
     c2b_mode: C2bMode = C2bMode.SANDBOX
+    status: StatusAnswer = StatusAnswer.NORMAL
+    result: ResultMode = ResultMode.ONCE
+    # Results take seconds in production; one is enough for a merchant to have stored the answer.
+    result_after: float = 1
+    initiator: Initiator = Initiator.VALID
+    shapes: Shapes = Shapes.PLAIN
     clock_ahead: float = 0
     # The last one: from here on the word no longer means the type in this class.
     float: int = 10_000
@@ -111,6 +160,11 @@ _READERS: wishes.Readers = {
     "msisdn": one_of(Msisdn),
     "validation": yes_or_no,
     "c2b_mode": one_of(C2bMode),
+    "status": one_of(StatusAnswer),
+    "result": one_of(ResultMode),
+    "result_after": seconds,
+    "initiator": one_of(Initiator),
+    "shapes": one_of(Shapes),
     "clock_ahead": seconds_either_way,
     "float": shillings,
 }

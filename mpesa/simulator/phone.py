@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
+from mpesa.simulator import keys
 from mpesa.simulator.hand import Declined, read
 from mpesa.simulator.movement import entry_as_json, iso
 from mpesa.simulator.outcomes import Outcome
@@ -83,6 +84,7 @@ class PhoneRoutes:
         blueprint.add_url_rule(
             "/registrations/<short_code>", "unregister", self.unregister, methods=["DELETE"]
         )
+        blueprint.add_url_rule("/certificate.cer", "certificate", self.certificate)
         blueprint.add_url_rule("/ledger", "ledger", self.ledger)
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
         blueprint.register_error_handler(Problem, Problem.as_response)
@@ -178,6 +180,10 @@ class PhoneRoutes:
         """DELETE /registrations/<short_code>: forget its C2B addresses, as URL Management does."""
         self._simulator.unregister(short_code)
         return jsonify({})
+
+    def certificate(self) -> Response:
+        """GET /certificate.cer: what API users' passwords are sealed with."""
+        return Response(keys.certificate(), content_type="application/x-x509-ca-cert")
 
     def ledger(self) -> Response:
         """GET /ledger: every movement of money."""

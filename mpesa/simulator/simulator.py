@@ -8,6 +8,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 from mpesa.simulator import bodies, confirmations
+from mpesa.simulator.api_users import ApiUsers
 from mpesa.simulator.bank import Bank
 from mpesa.simulator.confirmations import Registration, ResponseType, Verdict
 from mpesa.simulator.hand import Declined, HandPayment
@@ -76,10 +77,12 @@ class Simulator:
         self.organisation = Organisation()
         self.bank = Bank(business, self.now, self.chance, self.organisation.float)
         self.tokens = Tokens(now, self.chance)
+        self.api_users = ApiUsers()
         self._registrations: dict[str, Registration] = {}
+        self._asked_about: set[str] = set()
         self._clock = now
         self._socketio = socketio
-        self._post = post
+        self.post = post
         self._ask = ask
 
     def now(self) -> datetime:
@@ -96,7 +99,7 @@ class Simulator:
         comes_first = script.callback is Callback.BEFORE_RESPONSE
         payment.is_acknowledged = comes_first or script.push is PushAnswer.TIMEOUT
         self.announce(payment.msisdn)
-        self._socketio.start_background_task(self._let_payer_act, payment)
+        self.start(self._let_payer_act, payment)
         return payment
 
     def finish(self, payment: Payment, ending: Ending) -> bool:
@@ -104,7 +107,7 @@ class Simulator:
         if not self.bank.finish(payment, ending):
             return False
         self.announce(payment.msisdn)
-        self._socketio.start_background_task(self._report, payment)
+        self.start(self._report, payment)
         return True
 
     def pay_by_hand(self, hand: HandPayment) -> Movement:
@@ -122,7 +125,7 @@ class Simulator:
             self.bank.complete(movement)
         finally:
             self.announce(hand.msisdn)
-        self._socketio.start_background_task(self._confirm, movement, third_party)
+        self.start(self._confirm, movement, third_party)
         return movement
 
     def pay_by_hand_soon(self, hand: HandPayment) -> None:
@@ -132,7 +135,13 @@ class Simulator:
             with suppress(Declined):
                 self.pay_by_hand(hand)
 
-        self._socketio.start_background_task(pay)
+        self.start(pay)
+
+    def is_asked_first(self, receipt: str) -> bool:
+        """Whether Transaction Status is asked about a receipt for the first time."""
+        is_first = receipt not in self._asked_about
+        self._asked_about.add(receipt)
+        return is_first
 
     def register(self, shortcode: str, wanted: Registration, *, may_replace: bool) -> bool:
         """Keep a merchant's C2B addresses; returns False where it has some that have to stay."""
@@ -154,13 +163,17 @@ class Simulator:
         self.organisation = self.organisation.changed(wanted)
         if "float" in wanted:
             self.bank.fund(self.organisation.float)
+        if "initiator" in wanted:
+            self.api_users.unlock()
 
     def forget(self) -> None:
         """Forget everything, tokens and registered addresses included."""
         self.organisation = Organisation()
         self.bank.forget()
         self.tokens.forget()
+        self.api_users.unlock()
         self._registrations.clear()
+        self._asked_about.clear()
         self.announce(None)
 
     def announce(self, msisdn: str | None) -> None:
@@ -170,6 +183,10 @@ class Simulator:
             msisdn: the line; None: all of them.
         """
         self._socketio.emit("changed", {"msisdn": msisdn}, namespace=NAMESPACE)
+
+    def start(self, task: Callable[..., None], *arguments: object) -> None:
+        """Run a task beside the request that started it."""
+        self._socketio.start_background_task(task, *arguments)
 
     def hold(self, seconds: float) -> None:
         """Keep a caller waiting for this many seconds."""
@@ -219,7 +236,7 @@ class Simulator:
             return
         body = confirmations.confirmation(movement, registration.version, merchant, third_party)
         for _ in range(2 if mode is Confirmation.TWICE else 1):
-            self._post(registration.confirmation_url, body, movement.payee.shortcode)
+            self.post(registration.confirmation_url, body, movement.payee.shortcode)
 
     def _asked_merchant(self, movement: Movement) -> tuple[Verdict, str]:
         shortcode = movement.payee.shortcode
@@ -243,7 +260,7 @@ class Simulator:
         if mode is Callback.GARBLED:
             body = bodies.garbled(body)
         for _ in range(2 if mode is Callback.TWICE else 1):
-            self._post(payment.request.callback_url, body, payment.request.shortcode)
+            self.post(payment.request.callback_url, body, payment.request.shortcode)
 
     def _wait_until(self, is_so: Callable[[], bool], at_most: float) -> None:
         step = 0.01

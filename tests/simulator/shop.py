@@ -4,6 +4,8 @@ import json
 from base64 import b64encode
 from queue import Queue
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from flask import Flask
 from flask_socketio import SocketIO
 
@@ -16,6 +18,8 @@ SECOND_PAYER = "254110345678"
 CALLBACK_URL = "http://127.0.0.1:1/callback/0123abcd"
 CONFIRMATION_URL = "http://127.0.0.1:1/c2b/0123abcd/confirmation"
 VALIDATION_URL = "http://127.0.0.1:1/c2b/0123abcd/validation"
+RESULT_URL = "http://127.0.0.1:1/result/4567cdef"
+TIMEOUT_URL = "http://127.0.0.1:1/timeout/4567cdef"
 TIMESTAMP = "20261124131500"
 
 
@@ -158,3 +162,35 @@ class Shop:
         """Wait for a confirmation and return it; raises queue.Empty after 5 s."""
         _, body, _ = self.confirmations.get(timeout=5)
         return json.loads(body)
+
+    def ask_status(self, receipt, credential=None, initiator="status_api", **changes):
+        body = {
+            "Initiator": initiator,
+            "SecurityCredential": credential or self.sealed(),
+            "CommandID": "TransactionStatusQuery",
+            "TransactionID": receipt,
+            "PartyA": "174379",
+            "IdentifierType": "4",
+            "ResultURL": RESULT_URL,
+            "QueueTimeOutURL": TIMEOUT_URL,
+            "Remarks": "Check",
+            "Occasion": "",
+        }
+        return self.call("/mpesa/transactionstatus/v1/query", body | changes)
+
+    def sealed(self, password="Simulator#1", scheme=None):
+        """Seal a password with the certificate, as a merchant's server does."""
+        certificate = x509.load_pem_x509_certificate(self.http.get("/certificate.cer").data)
+        encrypted = certificate.public_key().encrypt(password.encode(), scheme or PKCS1v15())
+        return b64encode(encrypted).decode()
+
+    def next_result(self):
+        """Wait for a result and return it; raises queue.Empty after 5 s."""
+        _, body, _ = self.callbacks.get(timeout=5)
+        return json.loads(body)["Result"]
+
+
+def parameters_of(result):
+    """What a result tells, by name; None where an item has no value."""
+    items = result["ResultParameters"]["ResultParameter"]
+    return {item["Key"]: item.get("Value") for item in items}
