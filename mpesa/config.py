@@ -2,12 +2,15 @@
 
 import base64
 import codecs
+import hashlib
+import hmac
 import io
 import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from mpesa.domain.people_text import is_sound
+from mpesa.domain.phone import InvalidPhone, parse_msisdn
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,6 +30,9 @@ SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c
 # Every reader of this line knows these two, so production refuses to start with them.
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key"
 DEVELOPMENT_API_KEY = "development-api-key"
+# The simulator's API users, whose password it publishes: each may do one thing.
+SIMULATOR_STATUS_INITIATOR = "status_api"
+SIMULATOR_REFUND_INITIATOR = "refund_api"
 
 
 class SettingsError(ValueError):
@@ -45,6 +52,20 @@ class AccountType(StrEnum):
 
     PAYBILL = "paybill"
     TILL = "till"
+
+
+class C2BVersion(StrEnum):
+    """The version of Customer To Business that the Daraja app has as a product."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+class RefundRelease(StrEnum):
+    """How many people a refund needs before it is sent."""
+
+    TWO_PEOPLE = "two_people"
+    ONE_PERSON = "one_person"
 
 
 class AsyncMode(StrEnum):
@@ -116,6 +137,22 @@ class Settings:
     metrics_token: str | None = field(repr=False)
     retention_days: int
     log_format: LogFormat
+    mpesa_qr: bool
+    c2b_token: tuple[str, ...] = field(repr=False)
+    c2b_shortcode: str
+    c2b_version: C2BVersion
+    c2b_proof_from: int | None
+    pull_nominated_number: str | None = field(repr=False)
+    daraja_status_initiator: str | None
+    daraja_status_credential: str | None = field(repr=False)
+    daraja_status_set_on: date | None
+    daraja_refund_initiator: str | None
+    daraja_refund_credential: str | None = field(repr=False)
+    daraja_refund_set_on: date | None
+    status_query_rate: Rate
+    refund_api_keys: tuple[str, ...] = field(repr=False)
+    refund_release: RefundRelease
+    refund_daily_limit: int
 
     @property
     def simulated(self) -> bool:
@@ -247,15 +284,13 @@ class _Reader:
             "redis_url": lambda: self.url("REDIS_URL", ("redis", "rediss", "unix")),
             "secret_key": lambda: self.secret("SECRET_KEY", DEVELOPMENT_SECRET_KEY),
             "api_keys": self.api_keys,
-            "demo_shop": lambda: self.switch(
-                "DEMO_SHOP", default=self.env() is DarajaEnv.SIMULATOR
-            ),
+            "demo_shop": lambda: self.switch("DEMO_SHOP", default=self.simulated()),
             "merchant_name": lambda: self.line("MERCHANT_NAME", "Duka la Mfano"),
             "merchant_colour": self.colour,
             "merchant_logo": self.logo,
             "merchant_pattern": lambda: self.switch("MERCHANT_PATTERN", default=True),
             "return_url_hosts": lambda: self.host_names("RETURN_URL_HOSTS"),
-            "manual_payment": lambda: self.switch("MANUAL_PAYMENT", default=False),
+            "manual_payment": lambda: self.switch("MANUAL_PAYMENT", default=self.simulated()),
             "payment_wait_seconds": lambda: self.integer("PAYMENT_WAIT_SECONDS", 60, 1, 3600),
             "trusted_proxies": lambda: self.integer("TRUSTED_PROXIES", 0, 0, 10),
             "stk_push_limit_per_phone": lambda: self.rate(
@@ -269,6 +304,36 @@ class _Reader:
             "metrics_token": self.metrics_token,
             "retention_days": lambda: self.integer("RETENTION_DAYS", 400, 1, 36_500),
             "log_format": lambda: LogFormat(self.choice("LOG_FORMAT", LogFormat, "console")),
+            **self.reads_of_other_money(),
+        }
+
+    def reads_of_other_money(self) -> dict[str, Callable[[], Any]]:
+        """How the settings of money that no push asked for, and of refunds, are read."""
+        return {
+            "mpesa_qr": lambda: self.switch("MPESA_QR", default=False),
+            "c2b_token": self.c2b_token,
+            "c2b_shortcode": self.c2b_shortcode,
+            "c2b_version": lambda: C2BVersion(self.choice("C2B_VERSION", C2BVersion, "v2")),
+            "c2b_proof_from": self.c2b_proof_from,
+            "pull_nominated_number": self.pull_nominated_number,
+            "daraja_status_initiator": self.status_initiator,
+            "daraja_status_credential": lambda: self.sealed(
+                "DARAJA_STATUS_CREDENTIAL", self.status_initiator()
+            ),
+            "daraja_status_set_on": lambda: self.day("DARAJA_STATUS_SET_ON"),
+            "daraja_refund_initiator": self.refund_initiator,
+            "daraja_refund_credential": lambda: self.sealed(
+                "DARAJA_REFUND_CREDENTIAL", self.refund_initiator()
+            ),
+            "daraja_refund_set_on": lambda: self.day("DARAJA_REFUND_SET_ON"),
+            "status_query_rate": lambda: self.required_rate("STATUS_QUERY_RATE", "10/minute"),
+            "refund_api_keys": self.refund_api_keys,
+            "refund_release": lambda: RefundRelease(
+                self.choice("REFUND_RELEASE", RefundRelease, "two_people")
+            ),
+            "refund_daily_limit": lambda: self.integer(
+                "REFUND_DAILY_LIMIT", 50_000, 1, 100_000_000
+            ),
         }
 
     # -- kinds of values ------------------------------------------------------------------
@@ -357,11 +422,54 @@ class _Reader:
             refuse(name, "a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
         return value
 
+    def keys(self, name: str) -> tuple[str, ...]:
+        """Secrets that others send to be let in, separated by commas."""
+        text = self._environ.get(name, "")
+        keys = tuple(filter(None, (_credential(name, part) for part in text.split(","))))
+        if text.strip() and not keys:
+            refuse(name, "keys, separated by commas")
+        return keys
+
+    def short_code(self, name: str, expected: str, default: str | None = None) -> str:
+        value = self.credential_or_none(name) or default
+        if value is None or not re.fullmatch(r"[0-9]{5,7}", value):
+            refuse(name, expected)
+        return value
+
+    def day(self, name: str) -> date | None:
+        value = self.optional(name)
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(value if re.fullmatch(r"[0-9-]{10}", value) else "")
+        except ValueError:
+            refuse(name, "a day, such as 2026-10-01")
+
+    def sealed(self, name: str, initiator: str | None) -> str | None:
+        """An initiator's credential: base64 of what RSA makes of a password with 2,048 bits.
+
+        The simulator's own is sealed when it is first needed, since its key is its own.
+        """
+        value = self.credential_or_none(name)
+        if value is None:
+            if initiator and not self.simulated():
+                refuse(name, f"the credential of that API user, {_SEALED}")
+            return None
+        if initiator is None:
+            refuse(name.replace("CREDENTIAL", "INITIATOR"), f"a name, since {name} is set")
+        try:
+            size = len(base64.b64decode(value, validate=True))
+        except ValueError:
+            size = 0
+        if size != _SEALED_BYTES:
+            refuse(name, f"344 characters, {_SEALED}, never the password itself")
+        return value
+
     # -- settings with rules of their own ---------------------------------------------------
 
     def secret(self, name: str, development: str) -> str:
         value = self.optional(name)
-        if self.env() is DarajaEnv.SIMULATOR:
+        if self.simulated():
             return value or development
         if value is None or value == development:
             refuse(name, f"a secret of your own where DARAJA_ENV={self.env().value}")
@@ -381,10 +489,9 @@ class _Reader:
 
     def shortcode(self) -> str:
         public = SANDBOX_SHORT_CODE if self.env() is not DarajaEnv.PRODUCTION else None
-        value = self.credential_or_none("DARAJA_SHORTCODE") or public
-        if value is None or not re.fullmatch(r"[0-9]{5,7}", value):
-            refuse("DARAJA_SHORTCODE", "your PayBill or store number, 5 to 7 digits")
-        return value
+        return self.short_code(
+            "DARAJA_SHORTCODE", "your PayBill or store number, 5 to 7 digits", default=public
+        )
 
     def passkey(self) -> str:
         public = SANDBOX_PASSKEY if self.env() is not DarajaEnv.PRODUCTION else None
@@ -399,6 +506,71 @@ class _Reader:
         if (needed or value) and not re.fullmatch(r"[0-9]{5,7}", value or ""):
             refuse("DARAJA_TILL", "the till number, 5 to 7 digits, where DARAJA_ACCOUNT_TYPE=till")
         return value
+
+    def c2b_token(self) -> tuple[str, ...]:
+        tokens = tuple(self.text("C2B_TOKEN", "").split())
+        good = all(re.fullmatch(r"[0-9a-f]{32,64}", each) for each in tokens)
+        if not good or len(tokens) > 2:
+            refuse(
+                "C2B_TOKEN",
+                "one or two tokens of 32 to 64 of 0-9 and a-f, separated by a space, as from"
+                " `openssl rand -hex 32`",
+            )
+        self.refuse_guessable("C2B_TOKEN", *tokens)
+        if tokens or not self.simulated():
+            return tokens
+        # The same in every worker and after every restart, since it is registered once.
+        key = self.secret("SECRET_KEY", DEVELOPMENT_SECRET_KEY).encode()
+        return (hmac.new(key, b"C2B_TOKEN of the simulator", hashlib.sha256).hexdigest(),)
+
+    def c2b_shortcode(self) -> str:
+        expected = "the PayBill or store number that is paid by hand, 5 to 7 digits"
+        return self.short_code("C2B_SHORTCODE", expected, default=self.shortcode())
+
+    def c2b_proof_from(self) -> int | None:
+        if not self.text("C2B_PROOF_FROM", ""):
+            return None
+        shillings = self.integer("C2B_PROOF_FROM", 0, 1, 10_000_000)
+        if not (self.pull_nominated_number() or self.status_initiator()):
+            refuse(
+                "C2B_PROOF_FROM",
+                "PULL_NOMINATED_NUMBER or DARAJA_STATUS_INITIATOR beside it, since nothing else"
+                " can prove a payment",
+            )
+        return shillings
+
+    def pull_nominated_number(self) -> str | None:
+        value = self.optional("PULL_NOMINATED_NUMBER")
+        try:
+            return value and parse_msisdn(value)
+        except InvalidPhone:
+            refuse(
+                "PULL_NOMINATED_NUMBER",
+                "the organisation's Safaricom number, such as 254722000000",
+            )
+
+    def status_initiator(self) -> str | None:
+        own = SIMULATOR_STATUS_INITIATOR if self.simulated() else None
+        return self.credential_or_none("DARAJA_STATUS_INITIATOR") or own
+
+    def refund_initiator(self) -> str | None:
+        own = SIMULATOR_REFUND_INITIATOR if self.simulated() else None
+        name = self.credential_or_none("DARAJA_REFUND_INITIATOR") or own
+        asks = self.status_initiator()
+        # The one that only asks must not be able to move money.
+        if name and asks and name.lower() == asks.lower():
+            refuse("DARAJA_REFUND_INITIATOR", "another API user than DARAJA_STATUS_INITIATOR")
+        return name
+
+    def refund_api_keys(self) -> tuple[str, ...]:
+        keys = self.keys("REFUND_API_KEYS")
+        if DEVELOPMENT_API_KEY in keys and not self.simulated():
+            refuse("REFUND_API_KEYS", "keys of your own outside the simulator")
+        self.refuse_guessable("REFUND_API_KEYS", *keys)
+        return keys
+
+    def simulated(self) -> bool:
+        return self.env() is DarajaEnv.SIMULATOR
 
     def env(self) -> DarajaEnv:
         return DarajaEnv(self.choice("DARAJA_ENV", DarajaEnv, "simulator"))
@@ -452,7 +624,7 @@ class _Reader:
         if named:
             return named
         own = (urlsplit(self.public_url()).hostname or "",)
-        loopback = ("127.0.0.1", "localhost", "[::1]") if self.env() is DarajaEnv.SIMULATOR else ()
+        loopback = ("127.0.0.1", "localhost", "[::1]") if self.simulated() else ()
         return tuple(dict.fromkeys(own + loopback))
 
     def database_url(self) -> str | None:
@@ -467,11 +639,8 @@ class _Reader:
         return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
     def api_keys(self) -> tuple[str, ...]:
-        text = self._environ.get("API_KEYS", "")
-        keys = tuple(filter(None, (_credential("API_KEYS", part) for part in text.split(","))))
-        if text.strip() and not keys:
-            refuse("API_KEYS", "keys, separated by commas")
-        if self.env() is DarajaEnv.SIMULATOR:
+        keys = self.keys("API_KEYS")
+        if self.simulated():
             return keys or (DEVELOPMENT_API_KEY,)
         if not keys or DEVELOPMENT_API_KEY in keys:
             refuse("API_KEYS", "keys of your own, separated by commas, outside the simulator")
@@ -519,6 +688,9 @@ _SWITCH: dict[str, bool] = {
     **dict.fromkeys(("1", "on", "true", "yes"), True),
     **dict.fromkeys(("0", "off", "false", "no"), False),
 }
+# What a key of 2,048 bits makes (Daraja docs, Getting Started, "Security Credentials").
+_SEALED_BYTES = 256
+_SEALED = "as `flask initiator seal` prints it"
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 

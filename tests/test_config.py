@@ -3,6 +3,7 @@
 import base64
 import codecs
 import dataclasses
+import datetime
 import ipaddress
 import json
 import os
@@ -21,9 +22,11 @@ from mpesa.config import (
     SANDBOX_SHORT_CODE,
     AccountType,
     AsyncMode,
+    C2BVersion,
     DarajaEnv,
     LogFormat,
     Rate,
+    RefundRelease,
     Settings,
     SettingsError,
     is_guessable,
@@ -42,6 +45,7 @@ SANDBOX = {
 }
 # As from the command that a refusal names; of this file, and of nothing else.
 OURS = "our-Xq7c0VbR3yTzN5kJ1wLd8HsGf4uPaEo2"
+OUR_TOKEN = "9c1f0b7a3e5d2846af90c7d1b35e8f62"
 PRODUCTION = {
     **SANDBOX,
     "DARAJA_ENV": "production",
@@ -54,6 +58,15 @@ PRODUCTION = {
 
 def whsec(size):
     return "whsec_" + base64.b64encode(b"k" * size).decode()
+
+
+def sealed(size):
+    """A credential of an initiator, of so many bytes."""
+    return base64.b64encode(b"s" * size).decode()
+
+
+TOKEN = "0123456789abcdef" * 2
+OTHER_TOKEN = "fedcba9876543210" * 4
 
 
 def refusal(**named):
@@ -91,7 +104,7 @@ DEFAULTS: dict[str, Any] = {
     "merchant_logo": None,
     "merchant_pattern": True,
     "return_url_hosts": (),
-    "manual_payment": False,
+    "manual_payment": True,
     "payment_wait_seconds": 60,
     "trusted_proxies": 0,
     "stk_push_limit_per_phone": Rate(5, 600),
@@ -103,6 +116,22 @@ DEFAULTS: dict[str, Any] = {
     "metrics_token": None,
     "retention_days": 400,
     "log_format": LogFormat.CONSOLE,
+    "mpesa_qr": False,
+    "c2b_token": ("60bb01ef054db556b6a096f45be894cf41331043e729b413e5b1d8d6029bc060",),
+    "c2b_shortcode": SANDBOX_SHORT_CODE,
+    "c2b_version": C2BVersion.V2,
+    "c2b_proof_from": None,
+    "pull_nominated_number": None,
+    "daraja_status_initiator": "status_api",
+    "daraja_status_credential": None,
+    "daraja_status_set_on": None,
+    "daraja_refund_initiator": "refund_api",
+    "daraja_refund_credential": None,
+    "daraja_refund_set_on": None,
+    "status_query_rate": Rate(10, 60),
+    "refund_api_keys": (),
+    "refund_release": RefundRelease.TWO_PEOPLE,
+    "refund_daily_limit": 50_000,
 }
 NAMES = sorted(name.upper() for name in DEFAULTS)
 LIMITS = ["STK_PUSH_LIMIT_PER_IP", "STK_PUSH_LIMIT_PER_PHONE"]
@@ -194,8 +223,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("MERCHANT_PATTERN", "1", True),
     ("RETURN_URL_HOSTS", "shop.example.com", ("shop.example.com",)),
     ("RETURN_URL_HOSTS", "localhost, xn--caf-dma.example", ("localhost", "xn--caf-dma.example")),
-    ("MANUAL_PAYMENT", "YES", True),
-    ("MANUAL_PAYMENT", "1", True),
+    ("MANUAL_PAYMENT", "OFF", False),
+    ("MANUAL_PAYMENT", "0", False),
     ("PAYMENT_WAIT_SECONDS", "90", 90),
     ("TRUSTED_PROXIES", "2", 2),
     ("STK_PUSH_LIMIT_PER_PHONE", "1/day", Rate(1, 86_400)),
@@ -216,6 +245,24 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SIMULATOR_PUBLIC", "1", True),
     ("WEBHOOK_SECRET", whsec(24), (whsec(24),)),
     ("WEBHOOK_SECRET", f"{whsec(32)} {whsec(64)}", (whsec(32), whsec(64))),
+    ("MPESA_QR", "on", True),
+    ("C2B_TOKEN", TOKEN, (TOKEN,)),
+    ("C2B_TOKEN", f"{TOKEN}  {OTHER_TOKEN}", (TOKEN, OTHER_TOKEN)),
+    ("C2B_SHORTCODE", "600999", "600999"),
+    ("C2B_VERSION", "V1", C2BVersion.V1),
+    ("C2B_PROOF_FROM", "5000", 5000),
+    ("PULL_NOMINATED_NUMBER", "0722 000 000", "254722000000"),
+    ("DARAJA_STATUS_INITIATOR", "ask_api", "ask_api"),
+    ("DARAJA_STATUS_CREDENTIAL", sealed(256), sealed(256)),
+    ("DARAJA_STATUS_SET_ON", "2026-10-01", datetime.date(2026, 10, 1)),
+    ("DARAJA_REFUND_INITIATOR", "give_api", "give_api"),
+    ("DARAJA_REFUND_CREDENTIAL", sealed(256), sealed(256)),
+    ("DARAJA_REFUND_SET_ON", "2026-02-28", datetime.date(2026, 2, 28)),
+    ("STATUS_QUERY_RATE", "1/second", Rate(1, 1)),
+    ("REFUND_API_KEYS", "one, two", ("one", "two")),
+    ("REFUND_API_KEYS", DEVELOPMENT_API_KEY, (DEVELOPMENT_API_KEY,)),
+    ("REFUND_RELEASE", "One_Person", RefundRelease.ONE_PERSON),
+    ("REFUND_DAILY_LIMIT", "1", 1),
 ]
 
 
@@ -235,7 +282,8 @@ def test_every_setting_is_tried_with_a_good_and_with_a_bad_value():
 
 CREDENTIALS = (
     "DARAJA_CONSUMER_KEY", "DARAJA_CONSUMER_SECRET", "DARAJA_PASSKEY", "DARAJA_SHORTCODE",
-    "DARAJA_TILL", "API_KEYS", "METRICS_TOKEN",
+    "DARAJA_TILL", "API_KEYS", "METRICS_TOKEN", "C2B_SHORTCODE", "DARAJA_STATUS_INITIATOR",
+    "DARAJA_REFUND_INITIATOR", "REFUND_API_KEYS",
 )  # fmt: skip
 HOST_LISTS = ("ALLOWED_HOSTS", "RETURN_URL_HOSTS")
 NO_HOSTS = (
@@ -325,6 +373,34 @@ BAD: list[tuple[str, str]] = [
     ("RETENTION_DAYS", "0"),
     ("RETENTION_DAYS", "for ever"),
     ("LOG_FORMAT", "xml"),
+    ("MPESA_QR", "png"),
+    ("C2B_TOKEN", TOKEN[:31]),
+    ("C2B_TOKEN", OTHER_TOKEN + "0"),
+    ("C2B_TOKEN", TOKEN.upper()),
+    ("C2B_TOKEN", f"{TOKEN},{OTHER_TOKEN}"),
+    ("C2B_TOKEN", f"{TOKEN} {OTHER_TOKEN} {TOKEN}"),
+    ("C2B_SHORTCODE", "1234"),
+    ("C2B_VERSION", "v3"),
+    ("C2B_PROOF_FROM", "0"),
+    ("C2B_PROOF_FROM", "500.00"),
+    ("PULL_NOMINATED_NUMBER", "12345"),
+    ("PULL_NOMINATED_NUMBER", "+44 20 7183 8750"),
+    ("DARAJA_STATUS_INITIATOR", "status api"),
+    ("DARAJA_STATUS_CREDENTIAL", sealed(255)),
+    ("DARAJA_STATUS_CREDENTIAL", "Safaricom999#"),
+    ("DARAJA_STATUS_SET_ON", "01-10-2026"),
+    ("DARAJA_STATUS_SET_ON", "2026-02-30"),
+    ("DARAJA_STATUS_SET_ON", "20261001"),
+    ("DARAJA_REFUND_INITIATOR", "status_api"),
+    ("DARAJA_REFUND_INITIATOR", "Status_API"),
+    ("DARAJA_REFUND_CREDENTIAL", sealed(257)),
+    ("DARAJA_REFUND_CREDENTIAL", "!" * 344),
+    ("DARAJA_REFUND_SET_ON", "today"),
+    ("STATUS_QUERY_RATE", "always"),
+    ("REFUND_API_KEYS", ","),
+    ("REFUND_RELEASE", "nobody"),
+    ("REFUND_DAILY_LIMIT", "0"),
+    ("REFUND_DAILY_LIMIT", "none"),
 ]
 
 
@@ -346,6 +422,11 @@ def test_a_bad_value_is_refused_with_one_line_that_names_it(name, value):
         ("DARAJA_BASE_URL", "http://me:hunter2@proxy.example.com"),
         ("PUBLIC_URL", "http://me:hunter2@127.0.0.1"),
         ("DARAJA_SHORTCODE", "hunter2"),
+        ("DARAJA_STATUS_CREDENTIAL", "hunter2"),
+        ("DARAJA_REFUND_CREDENTIAL", "hunter2#"),
+        ("REFUND_API_KEYS", "hunter2 hunter2"),
+        ("C2B_TOKEN", "hunter2"),
+        ("PULL_NOMINATED_NUMBER", "hunter2"),
     ],
 )
 def test_a_refusal_never_shows_the_value(name, value):
@@ -561,11 +642,18 @@ def test_settings_written_out_show_no_secret():
         "METRICS_TOKEN": OURS,
         "WEBHOOK_URL": "https://shop.example.com/hook",
         "WEBHOOK_SECRET": whsec(32),
+        "C2B_TOKEN": OUR_TOKEN,
+        "PULL_NOMINATED_NUMBER": "254722000000",
+        "DARAJA_STATUS_INITIATOR": "ask_api",
+        "DARAJA_STATUS_CREDENTIAL": sealed(256),
+        "DARAJA_REFUND_INITIATOR": "give_api",
+        "DARAJA_REFUND_CREDENTIAL": sealed(256),
+        "REFUND_API_KEYS": OURS,
     }
 
     written = repr(make_settings(**named))
 
-    hidden = ["our-", whsec(32)]
+    hidden = ["our-", whsec(32), OUR_TOKEN, "254722000000", sealed(256)]
     assert [each for each in hidden if each in written] == []
 
 
@@ -685,7 +773,7 @@ def test_production_refuses_to_start_without(name, value):
     assert refusal(**named).startswith(f"{name}: ")
 
 
-LISTS = ("API_KEYS", "ALLOWED_HOSTS", "RETURN_URL_HOSTS", "CALLBACK_ALLOWED_IPS")
+LISTS = ("API_KEYS", "REFUND_API_KEYS", "ALLOWED_HOSTS", "RETURN_URL_HOSTS", "CALLBACK_ALLOWED_IPS")
 
 
 @pytest.mark.parametrize("named", [{}, SANDBOX, PRODUCTION], ids=["simulator", "sandbox", "live"])
@@ -712,6 +800,7 @@ def test_a_list_of_blanks_alone_is_empty(name):
         ("API_KEYS", DEVELOPMENT_API_KEY),
         ("API_KEYS", f"our-api-key,{DEVELOPMENT_API_KEY}"),
         ("API_KEYS", ","),
+        ("REFUND_API_KEYS", DEVELOPMENT_API_KEY),
         ("WEBHOOK_URL", "http://shop.example.com/hook"),
     ],
 )
@@ -753,6 +842,55 @@ def test_webhooks_go_to_plain_http_with_the_simulator_only():
 
 def test_a_secret_may_be_set_before_the_webhooks_are():
     assert make_settings(WEBHOOK_SECRET=whsec(24)).webhook_url is None
+
+
+def test_the_simulators_token_is_the_same_for_all_workers_and_another_for_another_secret():
+    one, same, other = (make_settings(SECRET_KEY=each).c2b_token for each in ("a", "a", "b"))
+
+    assert one == same
+    assert one != other
+
+
+def test_outside_the_simulator_money_by_hand_and_refunds_are_off():
+    settings = make_settings(**PRODUCTION)
+
+    assert settings.c2b_token == settings.refund_api_keys == ()
+    assert settings.daraja_status_initiator is settings.daraja_refund_initiator is None
+    assert settings.manual_payment is False
+    assert settings.c2b_shortcode == settings.daraja_shortcode
+
+
+@pytest.mark.parametrize("which", ["STATUS", "REFUND"])
+def test_an_initiator_needs_its_credential_and_a_credential_its_initiator(which):
+    name, credential = f"DARAJA_{which}_INITIATOR", f"DARAJA_{which}_CREDENTIAL"
+
+    assert refusal(**SANDBOX, **{name: "an_api"}).startswith(f"{credential}: ")
+    assert refusal(**SANDBOX, **{credential: sealed(256)}).startswith(f"{name}: ")
+    assert make_settings(**SANDBOX, **{name: "an_api", credential: sealed(256)})
+
+
+def test_who_asks_and_who_gives_back_are_two_api_users():
+    names = {"DARAJA_STATUS_INITIATOR": "one_api", "DARAJA_REFUND_INITIATOR": "ONE_api"}
+    credentials = dict.fromkeys(
+        ("DARAJA_STATUS_CREDENTIAL", "DARAJA_REFUND_CREDENTIAL"), sealed(256)
+    )
+
+    line = refusal(**PRODUCTION, **names, **credentials)
+
+    assert line.startswith("DARAJA_REFUND_INITIATOR: expected another API user")
+
+
+def test_a_proof_needs_a_way_to_prove():
+    named = {**PRODUCTION, "C2B_PROOF_FROM": "5000"}
+
+    assert refusal(**named).startswith("C2B_PROOF_FROM: ")
+    assert make_settings(**named, PULL_NOMINATED_NUMBER="254722000000").c2b_proof_from == 5000
+
+
+@pytest.mark.parametrize("name", ["C2B_TOKEN", "REFUND_API_KEYS"])
+def test_production_takes_no_guessable_way_in(name):
+    assert refusal(**PRODUCTION, **{name: "0123456789abcdef" * 2}).startswith(f"{name}: ")
+    assert make_settings(**SANDBOX, **{name: "0123456789abcdef" * 2})
 
 
 @pytest.mark.parametrize("name", HOST_LISTS)

@@ -93,7 +93,7 @@ CHECKED_ONLY = {"SIMULATOR_PUBLIC"}
 
 def examples():
     """`.env.example` with every line switched on."""
-    return dict(re.findall(r"^#([A-Z][A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
+    return dict(re.findall(r"^#([A-Z][A-Z0-9_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 
 
 def used_in_code():

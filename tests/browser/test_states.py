@@ -394,12 +394,14 @@ def test_a_result_has_no_line_about_the_connection_above_it(visit, sale):
     shopper.reads(LIVE)
 
 
-# All that is seen of the state; the rest needs a script to be of use.
+# All that is seen of the state; buttons to copy with and the rest need a script to be of use, and
+# what stands in noscript is of use without one.
 STAGE = """
 () => {
   const stage = document.getElementById("stage");
   const parts = [...stage.querySelectorAll("h2, p, a, button, dt, dd, dd > *, li, label")];
-  const seen = parts.filter((el) => el.checkVisibility() && !el.closest("#link, #spoken, #print"));
+  const beside = "#link, #spoken, #print, [data-copy], dd:has([data-copy]), noscript";
+  const seen = parts.filter((el) => el.checkVisibility() && !el.closest(beside));
   const texts = seen.map((el) => el.textContent.trim());
   return [stage.dataset.view, stage.dataset.money, document.title, ...texts];
 }

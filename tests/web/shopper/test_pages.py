@@ -617,8 +617,8 @@ def test_a_page_that_counts_down_carries_the_servers_time(client, clock, make_or
     assert int(told) == clock().timestamp() * 1000
 
 
-def test_elsewhere_nobody_is_told_to_pay_by_hand(client, daraja):
-    text = failed_page(client, daraja)
+def test_elsewhere_nobody_is_told_to_pay_by_hand(make_app, daraja):
+    text = failed_page(make_app(MANUAL_PAYMENT="off").test_client(), daraja)
 
     assert not to_copy(text)
     assert "code-by-hand" not in text
