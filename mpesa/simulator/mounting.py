@@ -5,7 +5,10 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
+from mpesa.simulator.apis.balance import BalanceEndpoint
 from mpesa.simulator.apis.c2b import C2bEndpoints
+from mpesa.simulator.apis.pull import PullEndpoints
+from mpesa.simulator.apis.qr import QrEndpoint
 from mpesa.simulator.apis.status import StatusEndpoint
 from mpesa.simulator.endpoints import DarajaEndpoints
 from mpesa.simulator.phone import PhoneRoutes
@@ -16,10 +19,16 @@ def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> 
     """Add the simulator to an app, see `mpesa.simulator.mount`."""
     simulator = Simulator(socketio, **seams)
     blueprint = Blueprint("simulator", __name__, url_prefix=prefix or None)
-    DarajaEndpoints(simulator).register(blueprint)
-    C2bEndpoints(simulator).register(blueprint)
-    StatusEndpoint(simulator).register(blueprint)
-    PhoneRoutes(simulator).register(blueprint)
+    for part in (
+        DarajaEndpoints,
+        C2bEndpoints,
+        StatusEndpoint,
+        BalanceEndpoint,
+        PullEndpoints,
+        QrEndpoint,
+        PhoneRoutes,
+    ):
+        part(simulator).register(blueprint)
     app.register_blueprint(blueprint)
     # Every client may listen: there are no secrets here, and it hears only when to look again.
     socketio.on_event("connect", lambda auth=None: None, namespace=NAMESPACE)

@@ -65,6 +65,22 @@ class C2bMode(StrEnum):
     PRODUCTION = "production"
 
 
+class Pull(StrEnum):
+    """How Pull answers a query: `empty` and `error_500` are how it says that there is nothing."""
+
+    NORMAL = "normal"
+    EMPTY = "empty"
+    ERROR_500 = "error_500"
+    SPACED_KEYS = "spaced_keys"
+
+
+class PullZone(StrEnum):
+    """The zone of Pull's times, which end with Z in either case."""
+
+    UTC = "utc"
+    NAIROBI = "nairobi"
+
+
 class StatusAnswer(StrEnum):
     """How Transaction Status answers.
 
@@ -130,6 +146,8 @@ class Organisation:
     msisdn: Msisdn = Msisdn.MASKED
     validation: bool = False
     c2b_mode: C2bMode = C2bMode.SANDBOX
+    pull: Pull = Pull.NORMAL
+    pull_zone: PullZone = PullZone.UTC
     status: StatusAnswer = StatusAnswer.NORMAL
     result: ResultMode = ResultMode.ONCE
     # Results take seconds in production; one is enough for a merchant to have stored the answer.
@@ -160,6 +178,8 @@ _READERS: wishes.Readers = {
     "msisdn": one_of(Msisdn),
     "validation": yes_or_no,
     "c2b_mode": one_of(C2bMode),
+    "pull": one_of(Pull),
+    "pull_zone": one_of(PullZone),
     "status": one_of(StatusAnswer),
     "result": one_of(ResultMode),
     "result_after": seconds,

@@ -117,3 +117,8 @@ def already_registered() -> Refusal:
 def forbidden_word(field: str, word: str) -> Refusal:
     """Make the refusal of an address that has a word of Safaricom's list."""
     return Refusal(400, "400.003.02", f"Invalid {field} - URL has the word {word.upper()}")
+
+
+def nothing_pulled() -> Refusal:
+    """Make Pull's error, by which it may only mean that there is nothing (Daraja docs, Pull)."""
+    return Refusal(500, "500.001", "Failed to retrieve transactions.")

@@ -80,6 +80,7 @@ class Simulator:
         self.api_users = ApiUsers()
         self._registrations: dict[str, Registration] = {}
         self._asked_about: set[str] = set()
+        self._pulling: set[str] = set()
         self._clock = now
         self._socketio = socketio
         self.post = post
@@ -154,6 +155,12 @@ class Simulator:
         """Forget a merchant's C2B addresses, as the portal's URL Management does."""
         self._registrations.pop(shortcode, None)
 
+    def enrol_for_pull(self, shortcode: str) -> bool:
+        """Note that a merchant registered for Pull; returns False where it had before."""
+        is_new = shortcode not in self._pulling
+        self._pulling.add(shortcode)
+        return is_new
+
     def reorganise(self, wanted: Mapping[str, object]) -> None:
         """Change how the merchant is treated.
 
@@ -174,6 +181,7 @@ class Simulator:
         self.api_users.unlock()
         self._registrations.clear()
         self._asked_about.clear()
+        self._pulling.clear()
         self.announce(None)
 
     def announce(self, msisdn: str | None) -> None:

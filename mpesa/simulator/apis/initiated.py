@@ -13,6 +13,7 @@ from mpesa.simulator.organisation import ResultMode
 from mpesa.simulator.refusals import invalid
 from mpesa.simulator.results import (
     Conversation,
+    Failure,
     Result,
     acknowledgement,
     result_body,
@@ -72,12 +73,20 @@ class Initiated:
     Args:
         api: the word for the API in Safaricom's internal address.
         role: what its API user has to be allowed.
+        failed: makes the result of a request whose API user may not.
     """
 
-    def __init__(self, simulator: Simulator, api: str, role: Role) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        api: str,
+        role: Role,
+        failed: Callable[[Failure], Result] = Result.of,
+    ) -> None:
         self._simulator = simulator
         self._api = api
         self._role = role
+        self._failed = failed
 
     def answer(self, request: Request, work: Callable[[], Result | None]) -> Response:
         """Run a request and acknowledge it; the acknowledgement proves nothing.
@@ -94,7 +103,7 @@ class Initiated:
         failure = simulator.api_users.failure_of(
             request.initiator, request.credential, self._role, simulator.organisation.initiator
         )
-        result = Result.of(failure) if failure else work()
+        result = self._failed(failure) if failure else work()
         mode = simulator.organisation.result
         if result is not None and mode is ResultMode.BEFORE_ACK:
             self._tell(request, conversation, result)

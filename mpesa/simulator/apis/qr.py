@@ -1,0 +1,58 @@
+"""Dynamic QR: an image for a payment; here one that no phone takes for M-PESA's."""
+
+from base64 import b64encode
+from io import BytesIO
+
+import segno
+from flask import Blueprint, Response
+
+from mpesa.simulator.fields import PARTY, Body, matching, shillings, words
+from mpesa.simulator.ids import merchant_request_id
+from mpesa.simulator.refusals import invalid
+from mpesa.simulator.simulator import Simulator
+from mpesa.simulator.wire import METHODS, answered, body_of_request
+
+_LARGEST = 1000  # pixels
+_MARGIN = 4  # modules that have to stay white around a code (ISO/IEC 18004)
+
+
+class QrEndpoint:
+    """The route of Dynamic QR."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def register(self, blueprint: Blueprint) -> None:
+        """Add the route."""
+        blueprint.add_url_rule("/mpesa/qrcode/v1/generate", "qr", self.generate, methods=METHODS)
+
+    def generate(self) -> Response:
+        """POST /mpesa/qrcode/v1/generate: at once, and without a callback of its own."""
+        text, size = _read(body_of_request(self._simulator.tokens, "MerchantName"))
+        return answered(
+            {
+                "ResponseCode": "00",
+                "RequestID": merchant_request_id(self._simulator.chance),
+                "ResponseDescription": "QR Code Successfully Generated.",
+                "QRCode": b64encode(_drawn(text, size)).decode(),
+            }
+        )
+
+
+def _read(body: Body) -> tuple[str, int]:
+    """Read what the image says, and its size in pixels; the real payload is Safaricom's secret."""
+    name, reference = words(body, "MerchantName"), words(body, "RefNo")
+    amount = shillings(body, "Amount")
+    kind = matching(body, "TrxCode", "PB|BG|WA|SM|SB")
+    number = matching(body, "CPI", PARTY if kind in ("PB", "BG") else r"[0-9]{5,12}")
+    size = int(matching(body, "Size", "[0-9]{1,4}"))
+    if not 1 <= size <= _LARGEST:
+        raise invalid("Size")
+    return f"SIMULATOR {kind} {number} {reference} KES {amount} {name}", size
+
+
+def _drawn(text: str, size: int) -> bytes:
+    code, file = segno.make(text, error="m"), BytesIO()
+    modules = code.symbol_size(border=_MARGIN)[0]
+    code.save(file, kind="png", scale=max(1, size // modules), border=_MARGIN)
+    return file.getvalue()
