@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mpesa import counters
 from mpesa.config import Rate, Settings
-from mpesa.daraja import AccessToken, Daraja, NotSent
+from mpesa.daraja import AccessToken, Daraja, Initiators, NotSent
 from mpesa.database import writing
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import CLOCKS_DIFFER
@@ -222,8 +222,10 @@ class Access:
         daraja: the client, with the token that all processes share.
         budget: the places for questions that all processes share.
         now: the clock, aware UTC.
+        initiators: the API users that ask and give back; None where nothing is asked of them.
     """
 
     daraja: Daraja
     budget: QueryBudget
     now: Callable[[], datetime]
+    initiators: Initiators | None = None

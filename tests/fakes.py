@@ -5,7 +5,22 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from mpesa.daraja import AccessToken, DarajaError, Push, PushAccepted, QueryAnswer
+from mpesa.daraja import (
+    AccessToken,
+    DarajaError,
+    NotSent,
+    Push,
+    PushAccepted,
+    QueryAnswer,
+)
+from mpesa.daraja.answers import Answer
+from mpesa.domain.result_codes import Reason
+
+ACKNOWLEDGED = (
+    b'{"OriginatorConversationID": "4d1c-47ab-9e02-7b6f0a51c3de88121",'
+    b' "ConversationID": "AG_20261124_0100204kq7x0b3m9zr1t", "ResponseCode": "0",'
+    b' "ResponseDescription": "Accept the service request successfully."}'
+)
 
 
 class Clock:
@@ -47,6 +62,8 @@ class FakeDaraja:
         self.queries: list[str] = []
         self.answers: deque[DarajaError | Callable[[Push], Any]] = deque()
         self.query_answers: deque[DarajaError | str] = deque()
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.post_answers: dict[str, deque[DarajaError | Answer]] = {}
 
     def push(self, push: Push, *, budget: float = 20.0) -> PushAccepted:
         self.pushes.append(push)
@@ -64,6 +81,19 @@ class FakeDaraja:
         if isinstance(answer, DarajaError):
             raise answer
         return QueryAnswer(answer, "", None, checkout_request_id, b'{"asked": 1}')
+
+    def post(self, path: str, body: dict[str, Any], *, budget: float, largest: int = 0) -> Answer:
+        """What other APIs post: remembered, and answered by the next of `post_answers[path]`."""
+        self.posts.append((path, body))
+        answers = self.post_answers.get(path)
+        answer = answers.popleft() if answers else Answer(200, ACKNOWLEDGED)
+        if isinstance(answer, DarajaError):
+            raise answer
+        return answer
+
+    def certificate(self) -> bytes:
+        """No simulator is near."""
+        raise NotSent(Reason.MISCONFIGURED, "no certificate")
 
     def check_credentials(self) -> None:
         """Every credential will do."""

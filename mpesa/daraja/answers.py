@@ -48,7 +48,9 @@ _PAYERS_FIELDS = ("PhoneNumber", "PartyA", "MSISDN", "Phone")
 _MERCHANTS_FIELDS = (
     "BusinessShortCode", "ShortCode", "Password", "Passkey", "Timestamp", "TransactionType",
     "Amount", "PartyB", "CallBackURL", "AccountReference", "Remarks", "TransactionDesc",
-    "AccessToken",
+    "AccessToken", "InitiatorName", "Initiator", "SecurityCredential", "CommandID", "TransactionID",
+    "RecieverIdentifierType", "IdentifierType", "ReceiverParty", "ResultURL", "QueueTimeOutURL",
+    "ConfirmationURL", "ValidationURL", "ResponseType", "NominatedNumber",
 )  # fmt: skip
 _FIELDS = {each.lower(): each for each in (*_PAYERS_FIELDS, *_MERCHANTS_FIELDS)}
 # "Invalid Request Payload" and the like name no field.
@@ -74,7 +76,7 @@ class Answer:
     @property
     def error_code(self) -> str | None:
         """Daraja's `errorCode`; None without one."""
-        return _text((self.fields or {}).get("errorCode"))
+        return text_of((self.fields or {}).get("errorCode"))
 
     @property
     def excerpt(self) -> bytes:
@@ -149,7 +151,7 @@ def read_token(answer: Answer) -> AccessToken:
     fields = answer.fields or {}
     value = fields.get("access_token")
     if answer.status == 200 and isinstance(value, str) and _TOKEN.fullmatch(value):
-        seconds = _text(fields.get("expires_in")) or ""
+        seconds = text_of(fields.get("expires_in")) or ""
         lifetime = int(seconds) if _SECONDS.fullmatch(seconds) else 0
         return AccessToken(value, lifetime or _USUAL_LIFETIME)
     # Daraja answers unknown credentials with a 400 that has no body at all.
@@ -174,7 +176,7 @@ def read_push(answer: Answer) -> PushAccepted:
     if _is_accepted(answer) and merchant_id and checkout_id:
         return PushAccepted(merchant_id, checkout_id, answer.body)
     if reason := _refusal(answer):
-        named = _field_named(_message(answer)) if answer.status == 400 else None
+        named = _field_in(_message(answer)) if answer.status == 400 else None
         told = f"push refused: {answer}" + (f" ({named})" if named else "")
         raise Refused(reason, told, answer.excerpt)
     raise UnknownOutcome(f"push unclear: {answer}", answer.excerpt)
@@ -187,20 +189,32 @@ def read_query(answer: Answer) -> QueryAnswer:
         NoAnswer: the answer says nothing about the payment.
     """
     fields = answer.fields or {}
-    code = _text(fields.get("ResultCode"))
+    code = text_of(fields.get("ResultCode"))
     if not _is_accepted(answer) or not code:
         raise NoAnswer(f"query unclear: {answer}", answer.excerpt)
     return QueryAnswer(
         result_code=code,
-        result_description=_text(fields.get("ResultDesc")) or "",
+        result_description=text_of(fields.get("ResultDesc")) or "",
         merchant_request_id=parse_id(fields.get("MerchantRequestID")),
         checkout_request_id=parse_id(fields.get("CheckoutRequestID")),
         body=answer.body,
     )
 
 
+def text_of(value: object) -> str | None:
+    """A string, or an integer as one; None for anything else, since False must never read as 0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) else None
+
+
+def field_named(answer: Answer) -> str | None:
+    """The field that a refusal names, by our own word for it; None: it names none."""
+    return _field_in(_message(answer))
+
+
 def _is_accepted(answer: Answer) -> bool:
-    return answer.status == 200 and _text((answer.fields or {}).get("ResponseCode")) == "0"
+    return answer.status == 200 and text_of((answer.fields or {}).get("ResponseCode")) == "0"
 
 
 def _refusal(answer: Answer) -> Reason | None:
@@ -215,16 +229,16 @@ def _refusal(answer: Answer) -> Reason | None:
     if by_code := _REASON_OF_CODE.get(answer.error_code or ""):
         return by_code
     if answer.status == 400:
-        whose = _field_named(message)
+        whose = _field_in(message)
         return Reason.PUSH_REFUSED if whose in (None, *_PAYERS_FIELDS) else Reason.MISCONFIGURED
     return _REASON_OF_STATUS.get(answer.status)
 
 
 def _message(answer: Answer) -> str:
-    return (_text((answer.fields or {}).get("errorMessage")) or "").lower()
+    return (text_of((answer.fields or {}).get("errorMessage")) or "").lower()
 
 
-def _field_named(message: str) -> str | None:
+def _field_in(message: str) -> str | None:
     """The field that a refusal names first, by our own word for it; None: it names none.
 
     Args:
@@ -237,10 +251,3 @@ def _field_named(message: str) -> str | None:
     if named is not None:
         return named[2]
     return "a field that we do not know" if _INVALID_SOMETHING.search(message) else None
-
-
-def _text(value: object) -> str | None:
-    """A string, or an integer as one; None for anything else, since False must never read as 0."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The client: a push, a query, and the token that both need."""
+"""The client: a push, a query, what other APIs post, and the token that all of them need."""
 
 import base64
 import json
@@ -20,14 +20,23 @@ from mpesa.daraja.answers import (
     read_token,
     says_token_is_dead,
 )
-from mpesa.daraja.errors import NoAnswer, UnknownOutcome, of_ended
-from mpesa.daraja.http import DEFAULT_TIMEOUTS, Request, Timeouts, Transport
+from mpesa.daraja.errors import NoAnswer, NotSent, UnknownOutcome, of_ended
+from mpesa.daraja.http import (
+    DEFAULT_TIMEOUTS,
+    LARGEST_ANSWER,
+    Request,
+    Timeouts,
+    Transport,
+)
 from mpesa.daraja.requests_to_daraja import Merchant, Push, push_body, query_body
 from mpesa.daraja.token import TokenSource
+from mpesa.domain.result_codes import Reason
 
 OAUTH_PATH = "/oauth/v1/generate?grant_type=client_credentials"
 PUSH_PATH = "/mpesa/stkpush/v1/processrequest"
 QUERY_PATH = "/mpesa/stkpushquery/v1/query"
+# Of the simulator alone: Safaricom's are files on its portal.
+CERTIFICATE_PATH = "/certificate.cer"
 
 # A shopper waits for the answer, and the prompt needs time to be answered, too.
 BUDGET_SECONDS = 20.0
@@ -36,7 +45,9 @@ T = TypeVar("T")
 
 
 class Daraja:
-    """Daraja's STK push and query for one merchant, from many threads or greenlets at once.
+    """Daraja for one merchant, from many threads or greenlets at once.
+
+    Push and query are its methods; the files beside this one have the other APIs, by `post`.
 
     Args:
         base_url: `https://sandbox.safaricom.co.ke`, `https://api.safaricom.co.ke`, or another.
@@ -79,7 +90,7 @@ class Daraja:
             UnknownOutcome: sent, and the prompt may be on the phone.
         """
         body = push_body(self._merchant, push, self._now())
-        return read_push(self._ask(PUSH_PATH, body, budget))
+        return read_push(self.post(PUSH_PATH, body, budget=budget))
 
     def query(self, checkout_request_id: str, *, budget: float = BUDGET_SECONDS) -> QueryAnswer:
         """Ask what became of a push.
@@ -93,7 +104,7 @@ class Daraja:
         """
         body = query_body(self._merchant, checkout_request_id, self._now())
         try:
-            answer = self._ask(QUERY_PATH, body, budget)
+            answer = self.post(QUERY_PATH, body, budget=budget)
         except UnknownOutcome as error:
             raise NoAnswer(str(error), error.body) from error
         return read_query(answer)
@@ -122,6 +133,25 @@ class Daraja:
 
         self._run(renew, budget)
 
+    def certificate(self, *, budget: float = BUDGET_SECONDS) -> bytes:
+        """Fetch the certificate that passwords are sealed with; only the simulator has it here.
+
+        Args:
+            budget: seconds for everything; a hard limit.
+
+        Raises:
+            NotSent: there is none at that address, so nothing can be sealed.
+        """
+
+        def fetch(call: Call[Answer]) -> Answer:
+            request = Request("GET", CERTIFICATE_PATH, None, counts=False)
+            return self._transport.exchange(call, request)
+
+        answer = self._run(fetch, budget)
+        if answer.status != 200:
+            raise NotSent(Reason.MISCONFIGURED, f"no certificate: {answer}")
+        return answer.body
+
     def cut(self) -> None:
         """End every call under way at once, and refuse later ones: the process is ending.
 
@@ -130,17 +160,42 @@ class Daraja:
         self._calls.cut()
         self._transport.close()
 
-    def _ask(self, path: str, body: Mapping[str, str | int], budget: float) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, str | int],
+        *,
+        budget: float,
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
+        """Post a request once; it is repeated only after "token dead", when it did not run.
+
+        Args:
+            body: the JSON fields.
+            budget: seconds for everything, token and repetition included; a hard limit.
+            largest: the most bytes that the answer may have.
+
+        Returns:
+            The whole answer, whatever it says.
+
+        Raises:
+            NotSent: nothing was sent.
+            UnknownOutcome: it was sent, and no whole answer came.
+        """
         encoded = json.dumps(body).encode()
+
+        def send(call: Call[Answer], token: str) -> Answer:
+            request = Request("POST", path, f"Bearer {token}", encoded, largest=largest)
+            return self._transport.exchange(call, request)
 
         def ask(call: Call[Answer]) -> Answer:
             fetch = partial(self._fetch, call)
             token = self._tokens.token(fetch)
-            answer = self._post(call, path, encoded, token)
+            answer = send(call, token)
             if not says_token_is_dead(answer):
                 return answer
             call.did_not_run()
-            return self._post(call, path, encoded, self._tokens.token(fetch, dead=token))
+            return send(call, self._tokens.token(fetch, dead=token))
 
         return self._run(ask, budget)
 
@@ -149,9 +204,6 @@ class Daraja:
             return self._calls.run(work, budget)
         except Ended as ended:
             raise of_ended(ended) from None
-
-    def _post(self, call: Call[Answer], path: str, body: bytes, token: str) -> Answer:
-        return self._transport.exchange(call, Request("POST", path, f"Bearer {token}", body))
 
     def _fetch(self, call: Call[Answer] | Call[None]) -> AccessToken:
         credentials = f"{self._merchant.consumer_key}:{self._merchant.consumer_secret}".encode()

@@ -1,10 +1,11 @@
 """The errors of calls to Daraja.
 
 DarajaError                a message without secrets, and the first bytes of the answer
-├── NotSent                the push or query never left: token, name look-up, connect, TLS
-├── Refused                Daraja's clear no: the push did not run
-├── UnknownOutcome         the push left, and no clear answer came: it may be on the phone
-└── NoAnswer               the query told nothing about its payment
+├── NotSent                the request never left: token, name look-up, connect, TLS
+├── Refused                Daraja's clear no: the request did not run
+├── UnknownOutcome         it left, and no clear answer came: the prompt may be on the phone, the
+│                          money on its way back
+└── NoAnswer               a question told nothing about what was asked
 """
 
 from mpesa.bounded_http import Ended
@@ -24,7 +25,7 @@ class DarajaError(Exception):
 
 
 class NotSent(DarajaError):
-    """Not a byte of the push or query left this machine, or what left is known not to have run.
+    """Not a byte of the request left this machine, or what left is known not to have run.
 
     Attributes:
         reason: `SYSTEM_BUSY`, or `MISCONFIGURED` where our credentials were refused.
@@ -36,7 +37,7 @@ class NotSent(DarajaError):
 
 
 class Refused(DarajaError):
-    """Daraja said clearly that the push did not run.
+    """Daraja said clearly that the request did not run.
 
     Attributes:
         reason: `LINE_BUSY`, `SYSTEM_BUSY`, `MISCONFIGURED` or `PUSH_REFUSED`.
@@ -48,14 +49,14 @@ class Refused(DarajaError):
 
 
 class UnknownOutcome(DarajaError):
-    """The push was at least partly sent and its fate is not known: it must never be resent."""
+    """The request was at least partly sent and its fate is not known: it must never be resent."""
 
     def __init__(self, message: str = "no clear answer", body: bytes = b"") -> None:
         super().__init__(message, body)
 
 
 class NoAnswer(DarajaError):
-    """The query was sent, and what came back, if anything, says nothing about its payment."""
+    """The question was sent, and what came back, if anything, says nothing about its subject."""
 
     def __init__(self, message: str = "no answer", body: bytes = b"") -> None:
         super().__init__(message, body)

@@ -58,16 +58,19 @@ class Request:
 
     Attributes:
         path: the path below the base URL, with its leading slash.
-        authorization: the header's value; its secret is blanked wherever the answer repeats it.
+        authorization: the header's value, whose secret is blanked wherever the answer repeats it;
+            None: the request has no such header.
         body: JSON; None: the request has no body.
         counts: it is the push or query itself, so that its first byte makes the call a sent one.
+        largest: the most bytes that its answer may have.
     """
 
     method: str
     path: str
-    authorization: str = field(repr=False)
+    authorization: str | None = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     counts: bool = True
+    largest: int = LARGEST_ANSWER
 
     @property
     def headers(self) -> dict[str, str]:
@@ -75,11 +78,12 @@ class Request:
         # Without the type, Daraja reports an invalid BusinessShortCode (Daraja docs, M-PESA
         # Express, FAQ 9).
         kind = {"Content-Type": "application/json"} if self.body is not None else {}
-        return {"Authorization": self.authorization, **kind}
+        who = {"Authorization": self.authorization} if self.authorization is not None else {}
+        return {**who, **kind}
 
     def blank(self, answer: bytearray) -> bytes:
         """The answer without our own secret in it."""
-        secret = self.authorization.rpartition(" ")[2].encode()
+        secret = (self.authorization or "").rpartition(" ")[2].encode()
         if len(secret) < SHORTEST_SECRET:
             return bytes(answer)
         return bytes(answer.replace(secret, b"[secret]"))
@@ -141,7 +145,7 @@ class Transport:
             call.let_go()
         call.go_on()
         blanked = request.blank(body)
-        if len(body) > LARGEST_ANSWER:
+        if len(body) > request.largest:
             raise of_ended(call.broken("the answer was too large", excerpt(blanked)))
         return Answer(status, blanked)
 
@@ -168,6 +172,6 @@ class Transport:
             # Not iter_content(), which swallows the end of an answer that is cut short.
             while piece := response.raw.read1(LARGEST_ANSWER, decode_content=True):
                 body += piece
-                if len(body) > LARGEST_ANSWER:
+                if len(body) > request.largest:
                     break
             return response.status_code

@@ -2,14 +2,12 @@
 
 import base64
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from mpesa.config import AccountType
 from mpesa.daraja.plain_text import transaction_desc
 from mpesa.domain.reference import account_reference
-
-# Kenya has kept UTC+3 all year since 1960, so no time zone database is needed.
-NAIROBI = timezone(timedelta(hours=3), "EAT")
+from mpesa.domain.wire_words import NAIROBI
 
 _TRANSACTION_TYPES = {
     AccountType.PAYBILL: "CustomerPayBillOnline",

@@ -10,7 +10,7 @@ from flask_socketio import SocketIO
 
 from mpesa import logs
 from mpesa.config import Settings
-from mpesa.daraja import Daraja, Merchant
+from mpesa.daraja import Daraja, Initiators, Merchant
 from mpesa.daraja_access import Access, DatabaseToken, QueryBudget, access_key
 from mpesa.database import own_sessions
 from mpesa.deadlines import Watch, since_boot
@@ -170,7 +170,8 @@ def access(
         )
         tokens = DatabaseToken(sessions, key, now)
         daraja = Daraja(merchant, settings.daraja_base_url, tokens, now=now)
-    return Access(daraja, QueryBudget(sessions, key, now, settings.daraja_query_rate), now)
+    budget = QueryBudget(sessions, key, now, settings.daraja_query_rate)
+    return Access(daraja, budget, now, Initiators(settings, daraja.certificate))
 
 
 def start(app: Flask) -> None:
