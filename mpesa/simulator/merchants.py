@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from mpesa.simulator.validation import PAYBILL, SHORTCODE, STORE, STORE_TILL, TILL
 
 # The sandbox gives C2B short codes of this form to its test apps.
-_SANDBOX_SHORTCODE = re.compile(r"600[0-9]{3}")
+_SANDBOX_SHORTCODE = r"600[0-9]{3}"
+
+# A pattern of the numbers that payers may find ours by; JavaScript reads it too.
+OWN_NUMBERS = f"{SHORTCODE}|{STORE}|{STORE_TILL}|{_SANDBOX_SHORTCODE}"
 
 SOMEBODY_ELSE = "Duka Jingine"
 
@@ -32,8 +35,7 @@ def organisation_of(number: str) -> str | None:
     """Find the short code of the organisation behind a number; None where it is not one of ours."""
     if number in (STORE, STORE_TILL):
         return STORE
-    is_ours = number == SHORTCODE or _SANDBOX_SHORTCODE.fullmatch(number)
-    return number if is_ours else None
+    return number if re.fullmatch(OWN_NUMBERS, number) else None
 
 
 def payee_of(number: str, account: str) -> Payee:

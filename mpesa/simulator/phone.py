@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, render_template, request, url_fo
 
 from mpesa.simulator import keys
 from mpesa.simulator.hand import Declined, read
+from mpesa.simulator.merchants import OWN_NUMBERS
 from mpesa.simulator.movement import entry_as_json, iso
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, always, typed
@@ -27,6 +28,7 @@ from mpesa.simulator.script import (
     as_json,
 )
 from mpesa.simulator.simulator import Simulator
+from mpesa.simulator.validation import SHORTCODE, STORE_TILL
 from mpesa.simulator.wishes import InvalidField
 
 # Shown while no line was used yet, so that a newcomer has a line to choose.
@@ -97,6 +99,10 @@ class PhoneRoutes:
                 base=url_for(".phone").rstrip("/"),
                 first_lines=_FIRST_LINES,
                 choices=_CHOICES,
+                business=self._simulator.business,
+                own_numbers=OWN_NUMBERS,
+                paybill=SHORTCODE,
+                till=STORE_TILL,
             )
         )
         page.headers.setdefault("Content-Security-Policy", _PAGE_POLICY)

@@ -10,12 +10,14 @@ async function call(path, method = "GET", body = undefined) {
     signal: AbortSignal.timeout(15000),
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail ?? "The simulator did not understand that.");
-  return answer;
+  if (response.ok) return answer;
+  const words = answer.detail ?? "The simulator did not understand that.";
+  throw Object.assign(new Error(words), { code: answer.code });
 }
 
 export const lines = () => call("/lines");
 export const line = (msisdn) => call(`/lines/${msisdn}`);
 export const prompts = () => call("/prompts");
+export const pay = (payment) => call("/payments", "POST", payment);
 export const rescript = (msisdn, wishes) => call(`/lines/${msisdn}`, "PUT", wishes);
 export const answer = (id, body) => call(`/prompts/${encodeURIComponent(id)}/answer`, "POST", body);

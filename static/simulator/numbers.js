@@ -13,6 +13,24 @@ export function msisdnOf(text) {
   return found ? `254${found[1]}` : null;
 }
 
+/** Returns the five to seven digits of a PayBill or a till as people write them, "" for anything else. */
+export function numberOf(text) {
+  const written = text.normalize("NFKC").replace(MARKS, "");
+  return /^[0-9]{5,7}$/.test(written) ? written : "";
+}
+
+/** Returns what the payer typed as account, "" where it is nothing or too long for M-PESA. */
+export function accountOf(text) {
+  const written = text.trim();
+  return written.length <= 20 ? written : "";
+}
+
+/** Returns 1500 for "KES 1,500" and the like, 0 for what is no whole number of shillings. */
+export function shillingsOf(text) {
+  const written = text.normalize("NFKC").replace(/^\s*(?:kes|ksh)[.\s]*|[\s,]|[.]00?\s*$|\/=\s*$/giu, "");
+  return /^[0-9]{1,9}$/.test(written) ? Number(written) : 0;
+}
+
 /** Returns 0712 345 678 for 254712345678. */
 export function spoken(msisdn) {
   return `0${msisdn.slice(3, 6)} ${msisdn.slice(6, 9)} ${msisdn.slice(9)}`;

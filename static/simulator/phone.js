@@ -3,6 +3,7 @@
 import { atMostEvery, oneAtATime } from "./again.js";
 import * as api from "./api.js";
 import { drawLines, lineList } from "./lines.js";
+import { closeLipa, lipaSheet } from "./lipa.js";
 import { listen } from "./live.js";
 import { drawMessages } from "./messages.js";
 import { kes, spoken } from "./numbers.js";
@@ -26,6 +27,8 @@ const at = (name) => document.querySelector(`[data-${name}]`);
 const firstLines = document.body.dataset.firstLines.split(" ");
 const picked = new Set(JSON.parse(sessionStorage.getItem("picked") ?? "[]"));
 let chosen = [...picked].at(-1) ?? firstLines[0];
+let lastLine = null;
+let byHand = null; // a payment by hand that lacks its PIN only
 let lastPrompt = null;
 let isNewHere = true; // what was there before the line was picked is no news
 
@@ -50,7 +53,10 @@ function listed(known, ringing) {
 }
 
 function draw(line) {
-  const prompt = line.prompts[0] ?? null;
+  // A push comes before what its payer was about to pay by hand, and leaves that on the sheet.
+  if (line.prompts[0]) byHand = null;
+  const prompt = line.prompts[0] ? pushed(line.prompts[0]) : byHand;
+  lastLine = line;
   at("number").textContent = spoken(line.msisdn);
   at("balance").textContent = kes(line.balance);
   drawPrompt(prompt, line.pin);
@@ -62,6 +68,10 @@ function draw(line) {
   isNewHere = false;
 }
 
+function pushed(prompt) {
+  return { ...prompt, answer: (body) => api.answer(prompt.id, body) };
+}
+
 const lookAgain = oneAtATime(look);
 const lookNow = () => lookAgain().catch(() => {}); // the connection line tells of it
 const lookSoon = atMostEvery(300, lookNow);
@@ -69,6 +79,8 @@ const lookSoon = atMostEvery(300, lookNow);
 function show(msisdn) {
   chosen = msisdn;
   isNewHere = true;
+  byHand = null;
+  closeLipa();
   clearSwitches();
   lookNow();
 }
@@ -80,10 +92,30 @@ lineList((msisdn) => {
   show(msisdn);
 });
 switches(() => chosen);
-promptCard({
-  onAnswered: ({ result_code: code }) => (notify(ENDINGS[code] ?? "Answered."), lookNow()),
-  onLost: (words) => (notify(words), lookNow()),
+lipaSheet({
+  chosen: () => chosen,
+  onReady: (prompt) => {
+    byHand = prompt;
+    if (lastLine) draw(lastLine);
+  },
 });
+promptCard({
+  onAnswered: ({ result_code: code }, prompt) => {
+    notify(ENDINGS[code] ?? "Answered.");
+    settle(prompt);
+    if (prompt.isByHand && code === 0) closeLipa();
+  },
+  onLost: (words, prompt) => (notify(words), settle(prompt)),
+});
+
+function settle(prompt) {
+  if (byHand?.id === prompt.id) {
+    byHand = null;
+    if (lastLine) draw(lastLine);
+  }
+  lookNow();
+}
+
 listen({
   onChange: (msisdn) => (msisdn === null || msisdn === chosen ? lookNow() : lookSoon()),
   onState: (state) => {

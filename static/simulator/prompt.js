@@ -1,28 +1,33 @@
 // The prompt on the phone: its question, the PIN and the keypad.
 
-import { answer } from "./api.js";
 import { kes } from "./numbers.js";
 
 const dialog = document.querySelector("[data-prompt]");
 const form = dialog.querySelector("form");
 const home = document.querySelector("[data-home]");
+const lipa = document.querySelector("[data-lipa]");
 const dots = document.querySelector("[data-dots]");
 const problem = document.querySelector("[data-pin-problem]");
 const device = document.querySelector("[data-device]");
+const ok = form.querySelector("[type=submit]");
 let shown = null;
 let isSending = false;
 
-/** Calls onAnswered(result) after an answer got through, onLost() when the prompt was gone. */
+/**
+ * Calls onAnswered(result, prompt) after an answer got through, onLost(words, prompt) when it did
+ * not. A prompt is answered by its own answer({ pin } or { cancel: true }).
+ */
 export function promptCard({ onAnswered, onLost }) {
   async function send(body) {
     if (isSending) return;
-    isSending = true;
+    const prompt = shown;
+    drawSending(true);
     try {
-      onAnswered(await answer(shown.id, body));
+      onAnswered(await prompt.answer(body), prompt);
     } catch (trouble) {
-      onLost(trouble.message);
+      onLost(trouble.message, prompt);
     } finally {
-      isSending = false;
+      drawSending(false);
     }
   }
 
@@ -45,20 +50,33 @@ export function drawPrompt(prompt, pin) {
   shown = prompt ?? null;
   form.pin.value = "";
   drawDots();
+  // Before what is behind becomes inert, which would take the focus away.
+  const isBusy = isBusyElsewhere();
   dialog.hidden = !shown;
-  home.inert = Boolean(shown);
+  lipa.inert = Boolean(shown);
+  home.inert = Boolean(shown) || !lipa.hidden;
   device.classList.toggle("asking", Boolean(shown));
-  if (!shown) return void (hadFocus && home.focus());
+  if (!shown) return void (hadFocus && (lipa.hidden ? home : lipa).focus({ preventScroll: true }));
   drawQuestion(shown);
-  const isFree = [document.body, home].includes(document.activeElement);
-  if (!isFree && !hadFocus) return; // somebody is busy elsewhere on the page
+  if (isBusy && !hadFocus) return;
   form.pin.focus({ preventScroll: true });
   device.scrollIntoView({ block: "nearest" });
 }
 
 /** Returns what the prompt asks, ending with the reference. */
-export function question({ amount, business, reference }) {
-  return `Do you want to pay ${kes(amount)} to ${business}, account no. ${reference}?`;
+export function question({ amount, business, reference, what = "account no." }) {
+  return `Do you want to pay ${kes(amount)} to ${business}, ${what} ${reference}?`;
+}
+
+function isBusyElsewhere() {
+  const { activeElement } = document;
+  return activeElement !== document.body && !device.contains(activeElement);
+}
+
+function drawSending(isSo) {
+  isSending = isSo;
+  form.setAttribute("aria-busy", String(isSo));
+  ok.textContent = isSo ? "Sending…" : "OK";
 }
 
 function drawQuestion(prompt) {
