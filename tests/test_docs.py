@@ -228,7 +228,9 @@ def test_every_command_of_ours_is_in_the_readme(served):
 
 def test_every_flask_command_in_the_readme_exists(served):
     known = {name for name, _command in commands_of(served.cli)} | {"run"}
-    mentioned = re.findall(r"(?<!/)(?<!install )\bflask ((?:[a-z]+ ?){1,2})", code_in(README))
+    mentioned = re.findall(
+        r"(?<!/)(?<!install )\bflask ((?:[a-z][a-z0-9]* ?){1,2})", code_in(README)
+    )
 
     assert mentioned
     for words in mentioned:
@@ -241,7 +243,9 @@ def test_every_command_to_paste_exists(document, served):
     known = {name for name, _command in commands_of(served.cli)}
     shell = "\n".join(match[2] for match in SHELL.finditer(document.read_text()))
 
-    pasted = re.findall(r"^ *(?:\.venv/bin/flask|mpesa) ((?:[a-z]+ ?){1,2})", shell, re.MULTILINE)
+    pasted = re.findall(
+        r"^ *(?:\.venv/bin/flask|mpesa) ((?:[a-z][a-z0-9]* ?){1,2})", shell, re.MULTILINE
+    )
 
     for words in pasted:
         assert {words.split()[0], words.strip()} & known, f"flask {words}"

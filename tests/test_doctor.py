@@ -1,5 +1,6 @@
 """flask doctor: everything that is wrong at once, in the order in which one would mend it."""
 
+import base64
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -221,6 +222,64 @@ def test_a_word_in_the_address_that_daraja_refuses_is_named(host, word):
     assert word in finding.says
 
 
+SEALED = base64.b64encode(b"s" * 256).decode()
+
+
+def real_settings(**named):
+    return make_settings(**{**REAL, "SECRET_KEY": RANDOM, "API_KEYS": RANDOM, **named})
+
+
+@pytest.mark.parametrize(
+    ("named", "well", "says"),
+    [
+        ({}, True, "not configured; set C2B_TOKEN"),
+        ({"MANUAL_PAYMENT": "on"}, True, "does not see what is paid by hand"),
+        ({"C2B_TOKEN": "9c1f0b7a" * 4}, True, "one token is heard, of 32 or more"),
+        ({"C2B_TOKEN": f"{'9c1f0b7a' * 8} {'9c1f0b7a' * 5}"}, True, "two tokens are heard, of 40"),
+        (
+            {"C2B_TOKEN": "9c1f0b7a" * 4, "PUBLIC_URL": "https://mpesa.example.com"},
+            False,
+            "holds mpesa",
+        ),
+    ],
+)
+def test_whether_money_by_hand_would_be_heard_of_is_told(named, well, says):
+    finding = examination.money_by_hand(real_settings(**named))
+
+    assert finding.well is well
+    assert says in finding.says
+    assert "9c1f0b7a" not in finding.says
+
+
+@pytest.mark.parametrize(
+    ("set_on", "well", "says"),
+    [
+        ("2026-11-24", True, "lives for 90 days more"),
+        ("2026-09-11", True, "lives for 16 days more"),
+        ("2026-09-10", False, "ends in 15 days"),
+        ("2026-08-26", False, "ended"),
+        ("2026-11-25", False, "lies in the future"),
+        ("", True, "DARAJA_STATUS_SET_ON is not set"),
+    ],
+)
+def test_the_end_of_an_api_users_password_is_told_beforehand(clock, set_on, well, says):
+    settings = real_settings(
+        DARAJA_STATUS_INITIATOR="asks",
+        DARAJA_STATUS_CREDENTIAL=SEALED,
+        DARAJA_STATUS_SET_ON=set_on,
+    )
+
+    (finding,) = examination.initiators(settings, clock())
+
+    assert finding.well is well
+    assert says in finding.says
+    assert SEALED not in finding.says
+
+
+def test_the_simulators_api_users_need_no_day(clock):
+    assert all(each.well for each in examination.initiators(make_settings(), clock()))
+
+
 @pytest.mark.parametrize(
     ("seconds", "well", "says"),
     [(2, True, "agrees"), (-29, True, "agrees"), (95, False, "ahead"), (-95, False, "behind")],
@@ -285,6 +344,6 @@ def test_an_operator_without_a_password_is_told(app, clock):
 
 def test_things_are_told_in_the_order_in_which_one_would_mend_them(app):
     assert list(findings(app)) == [
-        "settings", "database", "redis", "daraja", "clock", "callbacks", "PUBLIC_URL", "webhooks",
-        "operators",
+        "settings", "database", "redis", "daraja", "clock", "callbacks", "c2b", "initiators",
+        "PUBLIC_URL", "webhooks", "operators",
     ]  # fmt: skip

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 import click
 from flask import Flask
 
+from mpesa.cli.c2b import c2b_group
 from mpesa.cli.doctor import doctor_command, is_asked, say_wrong_settings
+from mpesa.cli.initiator import initiator_group
 from mpesa.cli.operators import operators_group
 from mpesa.cli.orders import orders_group
+from mpesa.cli.pull import pull_group
 from mpesa.cli.transactions import transactions_group
 from mpesa.cli.version import version_command
 from mpesa.cli.webhooks import webhooks_group
@@ -23,6 +26,9 @@ def register(app: Flask) -> None:
         operators_group,
         transactions_group,
         webhooks_group,
+        c2b_group,
+        pull_group,
+        initiator_group,
         doctor_command,
         version_command,
     ):

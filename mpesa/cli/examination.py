@@ -14,21 +14,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from mpesa import config, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja import DarajaError
+from mpesa.daraja.c2b import forbidden_words
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import MOST_SKEW, skew
+from mpesa.domain.wire_words import NAIROBI
 from mpesa.models import Operator, db
 from mpesa.web.http.services import Services
 from mpesa.web.monitor.probes import proof
 
 # Seconds; PUBLIC_URL may go through a proxy and a tunnel.
 _PATIENCE = 10
-# Safaricom's rules forbid callback addresses with these (Daraja docs, Customer To Business Register
-# URL; tunnels in production). Daraja refused pushes with them to some merchants and took them from
-# others, so an address without them is the safe choice.
-_FORBIDDEN = (
-    "mpesa", "m-pesa", "safaricom", "exec", "exe", "cmd", "sql", "query",
-    "ngrok", "mockbin", "requestbin",
-)  # fmt: skip
+# Days that an API user's password lives (Daraja docs, Getting Started), and how many of them are
+# needed to find who may set another.
+_PASSWORD_DAYS = 90
+_WARNED_DAYS = 15
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,8 @@ def examine(ours: Services) -> list[Finding]:
         _daraja(ours, database),
         _clock(settings),
         callback_address(settings),
+        money_by_hand(settings),
+        *initiators(settings, ours.now()),
         _public_url(settings),
         *_webhooks(settings),
         _operators(settings),
@@ -167,10 +168,11 @@ def clock_finding(by: timedelta) -> Finding:
 def callback_address(settings: Settings) -> Finding:
     """Whether our callback addresses contain a word that Safaricom's rules forbid.
 
-    The path contains none, and the token is hexadecimal, so only the host can.
+    The path contains none, and the token is hexadecimal, so only the host can. Daraja refused
+    pushes with such words to some merchants and took them from others, so an address without them
+    is the safe choice.
     """
-    address = settings.public_url.lower()
-    found = [word for word in _FORBIDDEN if word in address]
+    found = forbidden_words(settings.public_url)
     if not found:
         return Finding("callbacks", True, "no word in their address that Safaricom forbids")
     advice = (
@@ -178,6 +180,61 @@ def callback_address(settings: Settings) -> Finding:
         " pushes may be refused as Invalid CallBackURL; use another host name"
     )
     return Finding("callbacks", settings.simulated, advice)
+
+
+def money_by_hand(settings: Settings) -> Finding:
+    """Whether money that no push asked for would be heard of."""
+    if not settings.c2b_token:
+        unseen = "MANUAL_PAYMENT is on, and this server does not see what is paid by hand"
+        says = unseen if settings.manual_payment else "not configured"
+        return Finding("c2b", True, f"{says}; set C2B_TOKEN to be told of payments")
+    found = forbidden_words(settings.public_url)
+    if found and not settings.simulated:
+        advice = (
+            f"PUBLIC_URL holds {', '.join(found)}: Safaricom registers no such address"
+            " (flask c2b register)"
+        )
+        return Finding("c2b", False, advice)
+    heard = "two tokens are" if len(settings.c2b_token) > 1 else "one token is"
+    shortest = min(map(len, settings.c2b_token))
+    return Finding("c2b", True, f"{heard} heard, of {shortest} or more characters")
+
+
+def initiators(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether the passwords of the API users end soon: M-PESA lets each live for 90 days.
+
+    Args:
+        now: aware.
+    """
+    today = now.astimezone(NAIROBI).date()
+    ours = (
+        ("DARAJA_STATUS", settings.daraja_status_initiator, settings.daraja_status_set_on),
+        ("DARAJA_REFUND", settings.daraja_refund_initiator, settings.daraja_refund_set_on),
+    )
+    for name, initiator, set_on in ours:
+        if initiator is None:
+            continue
+        if set_on is None:
+            unknown = f"{name}_SET_ON is not set, so that nobody is warned before its password ends"
+            says = f"{name}_INITIATOR is the simulator's" if settings.simulated else unknown
+            yield Finding("initiators", True, says)
+            continue
+        left = _PASSWORD_DAYS - (today - set_on).days
+        advice = (
+            "set a new password on the organisation portal, flask initiator seal, and"
+            f" {name}_CREDENTIAL and {name}_SET_ON anew"
+        )
+        if set_on > today:
+            yield Finding("initiators", False, f"{name}_SET_ON lies in the future")
+        elif left <= 0:
+            yield Finding("initiators", False, f"the password of {name}_INITIATOR ended: {advice}")
+        elif left <= _WARNED_DAYS:
+            ends = f"the password of {name}_INITIATOR ends in {left} days"
+            yield Finding("initiators", False, f"{ends}: {advice}")
+        else:
+            yield Finding(
+                "initiators", True, f"the password of {name}_INITIATOR lives for {left} days more"
+            )
 
 
 def _public_url(settings: Settings) -> Finding:

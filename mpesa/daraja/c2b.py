@@ -39,6 +39,12 @@ class Addresses:
     validation_url: str = field(repr=False)
 
 
+def addresses(public_url: str, token: str) -> Addresses:
+    """The addresses of this server below which it hears `token`."""
+    below = f"{public_url}/c2b/{token}"
+    return Addresses(f"{below}/confirmation", f"{below}/validation")
+
+
 def forbidden_words(url: str) -> list[str]:
     """The words in an address that Safaricom forbids there; empty where it may be registered."""
     return [word for word in FORBIDDEN_WORDS if word in url.lower()]
@@ -49,15 +55,15 @@ def register_path(version: C2BVersion) -> str:
     return f"/mpesa/c2b/{version.value}/registerurl"
 
 
-def register_body(short_code: str, addresses: Addresses) -> dict[str, str | int]:
+def register_body(short_code: str, told: Addresses) -> dict[str, str | int]:
     """Make the JSON fields of `POST /mpesa/c2b/v2/registerurl`, and of v1's."""
     return {
         "ShortCode": short_code,
         # Should validation be on and our server be down: a payment that is turned away goes to
         # another shop, and one that is taken can be given back.
         "ResponseType": "Completed",
-        "ConfirmationURL": addresses.confirmation_url,
-        "ValidationURL": addresses.validation_url,
+        "ConfirmationURL": told.confirmation_url,
+        "ValidationURL": told.validation_url,
     }
 
 
@@ -65,7 +71,7 @@ def register_c2b(
     daraja: Daraja,
     version: C2BVersion,
     short_code: str,
-    addresses: Addresses,
+    told: Addresses,
     *,
     budget: float = BUDGET_SECONDS,
 ) -> Registered:
@@ -79,9 +85,7 @@ def register_c2b(
         Refused: Daraja's clear no.
         UnknownOutcome: they may be registered or not.
     """
-    answer = daraja.post(
-        register_path(version), register_body(short_code, addresses), budget=budget
-    )
+    answer = daraja.post(register_path(version), register_body(short_code, told), budget=budget)
     # By its words: 500.003.1001 means "internal error" as well.
     if _ALREADY in (text_of((answer.fields or {}).get("errorMessage")) or "").lower():
         return Registered.ALREADY

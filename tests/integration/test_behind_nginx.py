@@ -229,12 +229,14 @@ def test_no_log_has_a_callback_token_or_an_address_that_opens_a_payment(house):
     snapshot = paid(house)
     house.shop.get(f"/checkout/{snapshot['order_id']}")
     status_of(house.shop, snapshot["transaction_id"])
+    house.shop.post(f"/c2b/{TOKEN}/validation", json={})
     house.shop.post(f"/callback/{TOKEN}", data=b"x" * 200_000)
 
     # nginx writes a line after the answer was sent.
     wait_until(lambda: "POST /callback/- 413" in house.nginx.logs(), house.nginx.logs)
     wrote = house.nginx.logs()
     assert "POST /callback/- 200" in wrote
+    assert "POST /c2b/- 200" in wrote
     assert "GET /checkout/- 200" in wrote
     assert "GET /check-status 200" in wrote
     for secret in (TOKEN, snapshot["order_id"], snapshot["transaction_id"]):

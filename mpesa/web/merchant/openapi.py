@@ -95,6 +95,7 @@ def document(settings: Settings) -> dict[str, Any]:
             "/check-status": {"get": _READ_STATUS},
             "/sms-code": {"post": _SEND_SMS_CODE},
             "/callback/{token}": {"post": _TAKE_CALLBACK},
+            "/c2b/{token}/validation": {"post": _LET_PASS},
             "/healthz": {"get": _READ_HEALTH},
             "/readyz": {"get": _READ_READINESS},
             "/openapi.json": {"get": _READ_DOCUMENT},
@@ -504,6 +505,34 @@ _TAKE_CALLBACK = _route(
                 "examples": _CALLBACKS,
             }
         },
+    },
+)
+
+_LET_PASS = _route(
+    "letPass",
+    "callbacks",
+    "Let a payment by hand pass",
+    "Safaricom asks before it takes the money, where validation is switched on. The answer is the"
+    " same for every body and every token.",
+    {
+        "200": _json_answer(
+            "The payment may be made.",
+            _object({"ResultCode": _always("0"), "ResultDesc": _always("Accepted")}),
+        ),
+        **_refusals("invalid_request", "payload_too_large"),
+    },
+    parameters=[
+        {
+            "name": "token",
+            "in": "path",
+            "required": True,
+            "description": "One of C2B_TOKEN.",
+            "schema": {"type": "string"},
+        }
+    ],
+    requestBody={
+        "required": False,
+        "content": {JSON: {"schema": {"description": "Daraja's, and not checked here."}}},
     },
 )
 
