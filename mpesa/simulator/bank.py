@@ -8,13 +8,14 @@ from random import Random
 from threading import RLock
 
 from mpesa.simulator import ids
-from mpesa.simulator.books import Account, Books, Entry
+from mpesa.simulator.books import Account, Books, Entry, account_of
 from mpesa.simulator.hand import Declined, HandPayment
 from mpesa.simulator.merchants import SOMEBODY_ELSE, Payee
 from mpesa.simulator.messages import (
     Message,
     sms_of_failure,
     sms_of_receipt,
+    sms_of_reversal,
     sms_of_too_little,
     sms_of_wrong_pin,
 )
@@ -22,6 +23,7 @@ from mpesa.simulator.movement import Channel, Direction, Movement
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payment import LARGEST_AMOUNT, Payment, doom_of
 from mpesa.simulator.refusals import line_locked
+from mpesa.simulator.reversals import NotReversed, Obstacle
 from mpesa.simulator.script import Again, Script, changed, first_script
 from mpesa.simulator.validation import PushRequest
 
@@ -226,6 +228,77 @@ class Bank:
             if self.script(movement.msisdn).balance < movement.amount:
                 raise _too_little()
             self._collect(movement)
+
+    def give_back(
+        self,
+        receipt: str,
+        amount: int | None,
+        channel: Channel,
+        operator: str,
+        *,
+        is_linked: bool = True,
+    ) -> Movement:
+        """Give a payment back to its payer.
+
+        Args:
+            amount: whole KES; None: all of it. Only the portal gives back a part.
+            operator: who does it, for the statement.
+            is_linked: whether the statement tells what is given back.
+
+        Raises:
+            NotReversed: nothing moved.
+        """
+        with self._lock:
+            paid = self._moved.get(receipt)
+            if paid is None or paid.direction is Direction.OUT or not paid.payee.is_ours:
+                raise NotReversed(Obstacle.UNKNOWN)
+            given = [each.amount for each in self._moved.values() if each.reverses == receipt]
+            left = paid.amount - sum(given)
+            wanted = left if amount is None else amount
+            self._refuse_reversal(paid, wanted, left, channel)
+            now = self._now()
+            back = Movement(
+                receipt=self._draw(now),
+                direction=Direction.OUT,
+                channel=channel,
+                payee=paid.payee,
+                msisdn=paid.msisdn,
+                amount=wanted,
+                account="",
+                paid_at=now,
+                reverses=receipt,
+                is_linked=is_linked,
+            )
+            if wanted == left:
+                paid.returned_by = back.receipt
+            self._moved[back.receipt] = back
+            self._books.give_back(back, f"{self.business}\\{operator}")
+            script = self.script(paid.msisdn)
+            balance = script.balance + wanted
+            self._scripts[paid.msisdn] = replace(script, balance=balance)
+            self._send(paid.msisdn, sms_of_reversal(back, balance), is_receipt=True)
+            return back
+
+    def _refuse_reversal(self, paid: Movement, wanted: int, left: int, channel: Channel) -> None:
+        is_api = channel is Channel.API
+        if left == 0 or (is_api and left < paid.amount):
+            raise NotReversed(Obstacle.ALREADY_BACK)
+        if wanted > left:
+            raise NotReversed(Obstacle.TOO_MUCH)
+        if is_api and wanted < paid.amount:
+            raise NotReversed(Obstacle.TOO_LITTLE)
+        if self._books.balance(paid.payee.shortcode, account_of(paid.payee)) < wanted * 100:
+            raise NotReversed(Obstacle.NO_MONEY)
+
+    def sweep(self) -> list[Entry]:
+        """Send all that merchants' accounts hold to their banks.
+
+        Returns:
+            The withdrawals.
+        """
+        with self._lock:
+            now = self._now()
+            return self._books.sweep(lambda: self._draw(now), now)
 
     def decline(self, movement: Movement, text: str) -> None:
         """Tell a payer by SMS that the merchant did not want the payment."""

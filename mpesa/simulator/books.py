@@ -17,6 +17,10 @@ _FREE_UP_TO = 200_00
 _RATE = 55
 _DEAREST = 200_00
 
+# The Details of money that comes from the bank or goes there; the portal's word for the second.
+_DEPOSIT = "Agency Deposit of funds from Bank"
+_WITHDRAWAL = "Agency Withdrawal of funds to Bank"
+
 
 class Account(StrEnum):
     """An organisation's accounts, by the names that Daraja and the portal give them."""
@@ -80,7 +84,7 @@ class Books:
         """Enter a payment, and what the merchant pays for it; note the balance in between."""
         payee, cents = movement.payee, movement.amount * 100
         is_till = payee.kind == TILL
-        person = f"{masked_in_statement(movement.msisdn)} - {name_of(movement.msisdn)}"
+        person = _described(movement.msisdn)
         reason = reason_of(payee)
         if is_till:
             details = f"Merchant Payment from {person}"
@@ -115,46 +119,108 @@ class Books:
                 )
             )
 
+    def give_back(self, back: Movement, operator: str) -> None:
+        """Enter the reversal of a payment, and note the balance after it.
+
+        Args:
+            operator: who gave it back, with the organisation's name.
+        """
+        payee = back.payee
+        kind = "Pay Merchant Reversal" if payee.kind == TILL else "Pay Utility Reversal"
+        back.balance = self._enter(
+            Entry(
+                shortcode=payee.shortcode,
+                account=account_of(payee),
+                receipt=back.receipt,
+                at=back.paid_at,
+                details=f"{kind} by {operator}",
+                amount=-back.amount * 100,
+                balance=0,
+                reason=kind,
+                other_party=_described(back.msisdn),
+                linked=(back.reverses or "") if back.is_linked else "",
+            )
+        )
+
     def fund(self, amount: int, draw: Callable[[], str], now: datetime) -> None:
-        """Bring every account that takes payments to an amount; the rest is in settlement.
+        """Bring every account that takes payments to an amount, from the bank or into settlement.
 
         Args:
             amount: whole KES; accounts without an entry begin with it.
             draw: makes the receipt of each transfer.
         """
         self.opening = amount * 100
-        for (shortcode, account), balance in list(self._balances.items()):
-            if account is Account.SETTLEMENT or balance == self.opening:
-                continue
-            if balance < self.opening:
-                self._transfer(
-                    shortcode, Account.SETTLEMENT, account, self.opening - balance, draw(), now
-                )
-            else:
-                self._transfer(
-                    shortcode, account, Account.SETTLEMENT, balance - self.opening, draw(), now
-                )
+        for shortcode, account, balance in self._taking_payments():
+            missing = self.opening - balance
+            if missing > 0:
+                settlement = Account.SETTLEMENT
+                self._settle(shortcode, settlement, _DEPOSIT, missing, draw(), now)
+                self._transfer(shortcode, (settlement, account), missing, draw(), now)
+            elif missing < 0:
+                self._transfer(shortcode, (account, Account.SETTLEMENT), -missing, draw(), now)
+
+    def sweep(self, draw: Callable[[], str], now: datetime) -> list[Entry]:
+        """Send all that accounts hold to the bank, by way of settlement; none begins with any.
+
+        Args:
+            draw: makes the receipt of each transfer.
+
+        Returns:
+            The withdrawals.
+        """
+        self.opening = 0
+        for shortcode, account, balance in self._taking_payments():
+            if balance > 0:
+                self._transfer(shortcode, (account, Account.SETTLEMENT), balance, draw(), now)
+        return [
+            self._settle(shortcode, account, _WITHDRAWAL, -balance, draw(), now)
+            for (shortcode, account), balance in list(self._balances.items())
+            if account is Account.SETTLEMENT and balance > 0
+        ]
+
+    def _taking_payments(self) -> list[tuple[str, Account, int]]:
+        return [
+            (shortcode, account, balance)
+            for (shortcode, account), balance in self._balances.items()
+            if account is not Account.SETTLEMENT
+        ]
 
     def _transfer(
         self,
         shortcode: str,
-        source: Account,
-        target: Account,
+        between: tuple[Account, Account],
         amount: int,
         receipt: str,
         now: datetime,
     ) -> None:
-        details = f"{source} to {target}"
-        for account, cents in ((source, -amount), (target, amount)):
-            self._enter(
-                Entry(shortcode, account, receipt, now, details, cents, 0, reason="Settlement")
-            )
+        """Move money from one account to another: a pair of rows with one receipt."""
+        details = " to ".join(between)
+        for account, cents in zip(between, (-amount, amount), strict=True):
+            self._settle(shortcode, account, details, cents, receipt, now)
+
+    def _settle(
+        self,
+        shortcode: str,
+        account: Account,
+        details: str,
+        amount: int,
+        receipt: str,
+        now: datetime,
+    ) -> Entry:
+        self._enter(
+            Entry(shortcode, account, receipt, now, details, amount, 0, reason="Settlement")
+        )
+        return self._entries[shortcode][-1]
 
     def _enter(self, entry: Entry) -> int:
         balance = self.balance(entry.shortcode, entry.account) + entry.amount
         self._balances[entry.shortcode, entry.account] = balance
         self._entries[entry.shortcode].append(replace(entry, balance=balance))
         return balance
+
+
+def _described(msisdn: str) -> str:
+    return f"{masked_in_statement(msisdn)} - {name_of(msisdn)}"
 
 
 def account_of(payee: Payee) -> Account:

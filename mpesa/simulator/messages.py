@@ -41,6 +41,20 @@ def sms_of_receipt(movement: Movement, business: str, balance: int) -> str:
     )
 
 
+def sms_of_reversal(back: Movement, balance: int) -> str:
+    """Write the SMS about money that came back to a line.
+
+    Args:
+        balance: the line's, in KES, with it.
+    """
+    amount = _ksh(back.amount)
+    return (
+        f"{back.receipt} Confirmed. Transaction {back.reverses} has been reversed "
+        f"{_on(back.paid_at)}, and {amount} is credited to your M-PESA account. "
+        f"New M-PESA balance is {_ksh(balance)}."
+    )
+
+
 def sms_of_failure(payment: Payment, business: str, balance: int) -> str | None:
     """Write the SMS about a push that was not paid.
 

@@ -9,9 +9,12 @@ from mpesa.simulator.apis.balance import BalanceEndpoint
 from mpesa.simulator.apis.c2b import C2bEndpoints
 from mpesa.simulator.apis.pull import PullEndpoints
 from mpesa.simulator.apis.qr import QrEndpoint
+from mpesa.simulator.apis.reversal import ReversalEndpoint
 from mpesa.simulator.apis.status import StatusEndpoint
 from mpesa.simulator.endpoints import DarajaEndpoints
 from mpesa.simulator.phone import PhoneRoutes
+from mpesa.simulator.portal import PortalRoutes
+from mpesa.simulator.problems import Problem
 from mpesa.simulator.simulator import NAMESPACE, Simulator
 
 
@@ -23,12 +26,15 @@ def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> 
         DarajaEndpoints,
         C2bEndpoints,
         StatusEndpoint,
+        ReversalEndpoint,
         BalanceEndpoint,
         PullEndpoints,
         QrEndpoint,
         PhoneRoutes,
+        PortalRoutes,
     ):
         part(simulator).register(blueprint)
+    blueprint.register_error_handler(Problem, Problem.as_response)
     app.register_blueprint(blueprint)
     # Every client may listen: there are no secrets here, and it hears only when to look again.
     socketio.on_event("connect", lambda auth=None: None, namespace=NAMESPACE)

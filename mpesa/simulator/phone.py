@@ -1,19 +1,16 @@
-"""The routes that Daraja does not have: the virtual phone, scripts, prompts and the ledger."""
+"""The virtual phone's routes: lines and their scripts, prompts, money by hand, and the ledger."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
-from mpesa.simulator import keys
 from mpesa.simulator.hand import Declined, read
 from mpesa.simulator.merchants import OWN_NUMBERS
 from mpesa.simulator.movement import entry_as_json, iso
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, always, typed
 from mpesa.simulator.payment import Payment, prompt_as_json
+from mpesa.simulator.problems import Problem, body_object, wishes_checked
 from mpesa.simulator.script import (
     MSISDN,
     RESULTS,
@@ -29,7 +26,6 @@ from mpesa.simulator.script import (
 )
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.validation import SHORTCODE, STORE_TILL
-from mpesa.simulator.wishes import InvalidField
 
 # Shown while no line was used yet, so that a newcomer has a line to choose.
 _FIRST_LINES = ("254712345678", "254722000111", "254110345678", SILENT_LINE)
@@ -43,24 +39,6 @@ _CHOICES = {
     "query": ("Status queries", [*Query]),
 }
 _PAGE_POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:"
-
-
-class Problem(Exception):
-    """A request that cannot be met; it is answered as RFC 9457 problem+json."""
-
-    def __init__(self, status: int, code: str, detail: str, field: str | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.members = {"status": status, "code": code, "detail": detail}
-        if field:
-            self.members["field"] = field
-
-    def as_response(self) -> Response:
-        """Answer with the problem."""
-        response = jsonify(self.members)
-        response.status_code = self.status
-        response.content_type = "application/problem+json"
-        return response
 
 
 class PhoneRoutes:
@@ -80,16 +58,9 @@ class PhoneRoutes:
         blueprint.add_url_rule("/lines", "lines", self.lines)
         blueprint.add_url_rule("/lines/<msisdn>", "line", self.line)
         blueprint.add_url_rule("/lines/<msisdn>", "rescript", self.rescript, methods=["PUT"])
-        blueprint.add_url_rule("/organisation", "organisation", self.organisation)
-        blueprint.add_url_rule("/organisation", "reorganise", self.reorganise, methods=["PUT"])
         blueprint.add_url_rule("/payments", "payments", self.pay, methods=["POST"])
-        blueprint.add_url_rule(
-            "/registrations/<short_code>", "unregister", self.unregister, methods=["DELETE"]
-        )
-        blueprint.add_url_rule("/certificate.cer", "certificate", self.certificate)
         blueprint.add_url_rule("/ledger", "ledger", self.ledger)
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
-        blueprint.register_error_handler(Problem, Problem.as_response)
 
     def phone(self) -> Response:
         """GET /: the virtual phone."""
@@ -119,7 +90,7 @@ class PhoneRoutes:
         payment = self._bank.payment(prompt_id)
         if payment is None or not payment.shows_prompt:
             raise Problem(404, "not_found", "There is no prompt with this id.")
-        ending = _ending(_object(), payment.request.amount)
+        ending = _ending(body_object(), payment.request.amount)
         if not self._simulator.finish(payment, ending):
             raise Problem(
                 409, "prompt_closed", "This prompt is closed: it was answered or ran out."
@@ -155,25 +126,15 @@ class PhoneRoutes:
 
     def rescript(self, msisdn: str) -> Response:
         """PUT /lines/<msisdn>: change some switches; the rest stays as it was."""
-        with _wishes_checked():
-            script = self._bank.rescript(_msisdn(msisdn), _object())
+        with wishes_checked():
+            script = self._bank.rescript(_msisdn(msisdn), body_object())
         self._simulator.announce(msisdn)
         return jsonify(_line(msisdn, script))
 
-    def organisation(self) -> Response:
-        """GET /organisation: how Daraja treats the merchant."""
-        return jsonify(asdict(self._simulator.organisation))
-
-    def reorganise(self) -> Response:
-        """PUT /organisation: change some switches; the rest stays as it was."""
-        with _wishes_checked():
-            self._simulator.reorganise(_object())
-        return self.organisation()
-
     def pay(self) -> Response:
         """POST /payments: money sent by hand."""
-        with _wishes_checked():
-            hand = read(_object())
+        with wishes_checked():
+            hand = read(body_object())
         try:
             movement = self._simulator.pay_by_hand(hand)
         except Declined as why:
@@ -181,15 +142,6 @@ class PhoneRoutes:
         paid = jsonify({"receipt": movement.receipt, "paid_at": iso(movement.paid_at)})
         paid.status_code = 201
         return paid
-
-    def unregister(self, short_code: str) -> Response:
-        """DELETE /registrations/<short_code>: forget its C2B addresses, as URL Management does."""
-        self._simulator.unregister(short_code)
-        return jsonify({})
-
-    def certificate(self) -> Response:
-        """GET /certificate.cer: what API users' passwords are sealed with."""
-        return Response(keys.certificate(), content_type="application/x-x509-ca-cert")
 
     def ledger(self) -> Response:
         """GET /ledger: every movement of money."""
@@ -204,25 +156,10 @@ class PhoneRoutes:
         return prompt_as_json(payment, self._simulator.business)
 
 
-@contextmanager
-def _wishes_checked() -> Iterator[None]:
-    try:
-        yield
-    except InvalidField as wrong:
-        raise Problem(400, "invalid_request", str(wrong), wrong.field) from None
-
-
 def _msisdn(text: str) -> str:
     if not MSISDN.fullmatch(text):
         raise Problem(400, "invalid_request", "msisdn: must look like 254712345678.", "msisdn")
     return text
-
-
-def _object() -> dict[str, object]:
-    body = request.get_json(force=True, silent=True)
-    if not isinstance(body, dict):
-        raise Problem(400, "invalid_request", "The body must be a JSON object.")
-    return body
 
 
 def _ending(body: dict[str, object], amount: int) -> Ending:

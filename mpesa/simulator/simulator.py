@@ -138,6 +138,24 @@ class Simulator:
 
         self.start(pay)
 
+    def give_back(
+        self,
+        receipt: str,
+        amount: int | None,
+        channel: Channel,
+        operator: str,
+        *,
+        is_linked: bool = True,
+    ) -> Movement:
+        """Give a payment back to its payer, see `Bank.give_back`.
+
+        Raises:
+            NotReversed: nothing moved.
+        """
+        back = self.bank.give_back(receipt, amount, channel, operator, is_linked=is_linked)
+        self.announce(back.msisdn)
+        return back
+
     def is_asked_first(self, receipt: str) -> bool:
         """Whether Transaction Status is asked about a receipt for the first time."""
         is_first = receipt not in self._asked_about

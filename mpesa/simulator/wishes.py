@@ -61,6 +61,20 @@ def shillings(value: object) -> int:
     return value
 
 
+def some_shillings(value: object) -> int:
+    """Read whole KES, of at least one."""
+    if found := shillings(value):
+        return found
+    raise ValueError("must be at least 1")
+
+
+def words(value: object) -> str:
+    """Read a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a string")
+    return value
+
+
 def seconds(value: object) -> float:
     """Read a wait."""
     return _seconds_from(0, value)

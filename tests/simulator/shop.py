@@ -178,6 +178,25 @@ class Shop:
         }
         return self.call("/mpesa/transactionstatus/v1/query", body | changes)
 
+    def reverse(self, receipt, amount=500, initiator="refund_api", **changes):
+        body = {
+            "Initiator": initiator,
+            "SecurityCredential": self.sealed(),
+            "CommandID": "TransactionReversal",
+            "TransactionID": receipt,
+            "Amount": amount,
+            "ReceiverParty": "174379",
+            "RecieverIdentifierType": "11",
+            "ResultURL": RESULT_URL,
+            "QueueTimeOutURL": TIMEOUT_URL,
+            "Remarks": "Refund",
+        }
+        return self.call("/mpesa/reversal/v1/request", body | changes)
+
+    def give_back(self, receipt, **wishes):
+        """Give a payment back at the portal."""
+        return self.http.post(f"{self.prefix}/reversals", json={"receipt": receipt} | wishes)
+
     def sealed(self, password="Simulator#1", scheme=None):
         """Seal a password with the certificate, as a merchant's server does."""
         certificate = x509.load_pem_x509_certificate(self.http.get("/certificate.cer").data)

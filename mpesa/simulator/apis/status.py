@@ -58,8 +58,9 @@ class StatusEndpoint:
         debit = f"{movement.msisdn} - {name_of(movement.msisdn)}"
         # The blanks at the end are in that log.
         credit = f"{number} - {business.upper()}   "
+        reason = reason_of(movement.payee)
         if movement.direction is Direction.OUT:
-            debit, credit = credit, debit
+            debit, credit, reason = credit, debit, f"{reason} Reversal"
         # Daraja's own sample has the first name twice.
         again = [("DebitPartyName", debit)] if merchant.shapes is Shapes.ODD else []
         went_back = merchant.status is StatusAnswer.REVERSED and movement.returned_by is not None
@@ -73,7 +74,7 @@ class StatusEndpoint:
             ("CreditPartyCharges", NO_VALUE),
             ("DebitAccountType", "MMF Account For Customer"),
             ("TransactionReason", NO_VALUE),
-            ("ReasonType", reason_of(movement.payee)),
+            ("ReasonType", reason),
             ("TransactionStatus", "Reversed" if went_back else "Completed"),
             ("FinalisedTime", at),
             ("Amount", Amount(movement.amount * 100)),
