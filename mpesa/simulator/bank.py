@@ -1,7 +1,7 @@
 """The simulator's memory: lines, payments and the money that moved. Every method holds the lock."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
@@ -302,7 +302,9 @@ class Bank:
 
     def decline(self, movement: Movement, text: str) -> None:
         """Tell a payer by SMS that the merchant did not want the payment."""
-        self._send(movement.msisdn, text)
+        with self._lock:
+            self._books.cancel(movement)
+            self._send(movement.msisdn, text)
 
     def name_of(self, payee: Payee) -> str:
         """The name that the SMS about a payment shows."""
@@ -319,10 +321,11 @@ class Bank:
             now = self._now()
             self._books.fund(amount, lambda: self._draw(now), now)
 
-    def entries(self, shortcode: str) -> list[Entry]:
-        """Every entry in a merchant's accounts, oldest first."""
+    def entries(self, shortcode: str, accounts: Iterable[Account]) -> tuple[list[Entry], int]:
+        """Every entry in a merchant's accounts, and what is in some of them now, in cents."""
         with self._lock:
-            return self._books.entries(shortcode)
+            held = sum(self._books.balance(shortcode, account) for account in accounts)
+            return self._books.entries(shortcode), held
 
     def _end(self, payment: Payment, outcome: Outcome) -> None:
         if outcome is Outcome.PAID:

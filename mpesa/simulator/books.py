@@ -30,12 +30,15 @@ class Account(StrEnum):
     SETTLEMENT = "Organization Settlement Account"
 
 
+COMPLETED, CANCELLED = "Completed", "Cancelled"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One row in an account; a receipt has several.
 
     Attributes:
-        amount: in cents; negative: it left the account.
+        amount: in cents; negative: it left the account. Only what was completed moved.
         balance: the account's, in cents, afterwards.
         reason: the statement's Reason Type.
         linked: the receipt that the row undoes; empty: the portal does not tell.
@@ -53,6 +56,8 @@ class Entry:
     other_party: str = ""
     linked: str = ""
     account_number: str = ""
+    is_payment: bool = False
+    status: str = COMPLETED
 
 
 class Books:
@@ -76,48 +81,48 @@ class Books:
         """An organisation's entries, oldest first."""
         return list(self._entries[shortcode])
 
-    def shortcodes(self) -> list[str]:
-        """The organisations that have an entry."""
-        return [shortcode for shortcode, entries in self._entries.items() if entries]
-
     def take(self, movement: Movement) -> None:
         """Enter a payment, and what the merchant pays for it; note the balance in between."""
-        payee, cents = movement.payee, movement.amount * 100
-        is_till = payee.kind == TILL
-        person = _described(movement.msisdn)
-        reason = reason_of(payee)
-        if is_till:
-            details = f"Merchant Payment from {person}"
-        else:
-            details = f"Pay Bill from {person} Acc. {movement.account}"
-        movement.balance = self._enter(
-            Entry(
-                shortcode=payee.shortcode,
-                account=account_of(payee),
-                receipt=movement.receipt,
-                at=movement.paid_at,
-                details=details,
-                amount=cents,
-                balance=0,
-                reason=reason,
-                other_party=person,
-                account_number=movement.account,
-            )
-        )
-        if charge := charge_for(cents):
+        movement.balance = self._enter(self._payment(movement))
+        if charge := charge_for(movement.amount * 100):
+            payee = movement.payee
             self._enter(
                 Entry(
                     shortcode=payee.shortcode,
                     account=account_of(payee),
                     receipt=movement.receipt,
                     at=movement.paid_at,
-                    details="Pay merchant Charge" if is_till else "Pay Bill Charge",
+                    details="Pay merchant Charge" if payee.kind == TILL else "Pay Bill Charge",
                     amount=-charge,
                     balance=0,
-                    reason=reason,
+                    reason=reason_of(payee),
                     other_party="SP",
                 )
             )
+
+    def cancel(self, movement: Movement) -> None:
+        """Enter a payment that the merchant turned down: some exports show it."""
+        self._enter(replace(self._payment(movement), status=CANCELLED))
+
+    def _payment(self, movement: Movement) -> Entry:
+        payee, person = movement.payee, _described(movement.msisdn)
+        details = f"Pay Bill from {person} Acc. {movement.account}"
+        if payee.kind == TILL:
+            details = f"Merchant Payment from {person}"
+        return Entry(
+            shortcode=payee.shortcode,
+            account=account_of(payee),
+            receipt=movement.receipt,
+            at=movement.paid_at,
+            details=details,
+            amount=movement.amount * 100,
+            balance=0,
+            reason=reason_of(payee),
+            other_party=person,
+            # A till has no accounts; what a push sent as reference does not count as one.
+            account_number="" if payee.kind == TILL else movement.account,
+            is_payment=True,
+        )
 
     def give_back(self, back: Movement, operator: str) -> None:
         """Enter the reversal of a payment, and note the balance after it.
@@ -213,14 +218,16 @@ class Books:
         return self._entries[shortcode][-1]
 
     def _enter(self, entry: Entry) -> int:
-        balance = self.balance(entry.shortcode, entry.account) + entry.amount
+        moved = entry.amount if entry.status == COMPLETED else 0
+        balance = self.balance(entry.shortcode, entry.account) + moved
         self._balances[entry.shortcode, entry.account] = balance
         self._entries[entry.shortcode].append(replace(entry, balance=balance))
         return balance
 
 
 def _described(msisdn: str) -> str:
-    return f"{masked_in_statement(msisdn)} - {name_of(msisdn)}"
+    name = name_of(msisdn)
+    return f"{masked_in_statement(msisdn)} - {name.first} **** {name.last}"
 
 
 def account_of(payee: Payee) -> Account:

@@ -1,15 +1,33 @@
 """The organisation's own routes, as on its portal: switches, reversals, sweeps, its certificate."""
 
 from dataclasses import asdict
+from datetime import date
+from enum import StrEnum
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from mpesa.simulator import keys, wishes
+from mpesa.simulator.books import COMPLETED, Account
 from mpesa.simulator.confirmations import money
+from mpesa.simulator.ids import NAIROBI
+from mpesa.simulator.merchants import organisation_of
 from mpesa.simulator.movement import Channel, iso
+from mpesa.simulator.organisation import Shapes
 from mpesa.simulator.problems import Problem, body_object, wishes_checked
 from mpesa.simulator.reversals import NotReversed, Obstacle
 from mpesa.simulator.simulator import Simulator
+from mpesa.simulator.statement import (
+    Day,
+    Defect,
+    Family,
+    NothingToSpoil,
+    Statement,
+    as_csv,
+    as_xlsx,
+    entries_of,
+    statement,
+)
+from mpesa.simulator.validation import SHORTCODE, STORE, STORE_TILL
 from mpesa.simulator.wishes import InvalidField
 
 _REVERSAL: wishes.Readers = {
@@ -17,12 +35,22 @@ _REVERSAL: wishes.Readers = {
     "amount": wishes.some_shillings,
     "linked": wishes.yes_or_no,
 }
+# A till collects in another account.
+_COLLECTS = {STORE: Account.MERCHANT}
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _OBSTACLES = {
     Obstacle.UNKNOWN: (404, "not_found"),
     Obstacle.ALREADY_BACK: (409, "already_reversed"),
     Obstacle.TOO_MUCH: (409, "too_much"),
     Obstacle.NO_MONEY: (409, "insufficient_funds"),
 }
+
+
+class Rows(StrEnum):
+    """The filter of an export: what moved, or also what was turned down."""
+
+    COMPLETED = "completed"
+    ALL = "all"
 
 
 class PortalRoutes:
@@ -40,6 +68,8 @@ class PortalRoutes:
             ("/sweep", self.sweep, "POST"),
             ("/registrations/<short_code>", self.unregister, "DELETE"),
             ("/certificate.cer", self.certificate, "GET"),
+            ("/statement.csv", self.statement_csv, "GET"),
+            ("/statement.xlsx", self.statement_xlsx, "GET"),
         ):
             blueprint.add_url_rule(path, view.__name__, view, methods=[method])
 
@@ -95,3 +125,74 @@ class PortalRoutes:
     def certificate(self) -> Response:
         """GET /certificate.cer: what API users' passwords are sealed with."""
         return Response(keys.certificate(), content_type="application/x-x509-ca-cert")
+
+    def statement_csv(self) -> Response:
+        """GET /statement.csv: the portal's export of a day."""
+        made = self._statement()
+        file = as_csv(made, is_odd=self._is_odd())
+        return _attached(file, f"{made.name}.csv", "text/csv; charset=utf-8")
+
+    def statement_xlsx(self) -> Response:
+        """GET /statement.xlsx: the same as a workbook."""
+        made = self._statement()
+        return _attached(as_xlsx(made), f"{made.name}.xlsx", _XLSX)
+
+    def _statement(self) -> Statement:
+        with wishes_checked():
+            wanted = wishes.read(request.args, _STATEMENT)
+        now = self._simulator.now()
+        day = wanted.get("day", now.astimezone(NAIROBI).date())
+        number = wanted.get("short_code", SHORTCODE)
+        shortcode = organisation_of(number) or number
+        account = wanted.get("account", _COLLECTS.get(shortcode, Account.UTILITY))
+        family = wanted.get("family", Family.A)
+        shown = [account] if family is Family.A else [account, Account.SETTLEMENT]
+        entries, held = self._simulator.bank.entries(shortcode, shown)
+        if wanted.get("rows") is not Rows.ALL:
+            entries = [entry for entry in entries if entry.status == COMPLETED]
+        opening, entries = entries_of(day, entries, shown, held)
+        business = self._simulator.business
+        taken = Day(business, number, account, day, opening, entries, made_at=now)
+        try:
+            return statement(taken, family, wanted.get("defect"), is_odd=self._is_odd())
+        except NothingToSpoil:
+            raise Problem(409, "no_payments", "There is no payment that day to spoil.") from None
+
+    def _is_odd(self) -> bool:
+        return self._simulator.organisation.shapes is Shapes.ODD
+
+
+def _attached(file: bytes, name: str, content_type: str) -> Response:
+    answer = Response(file, content_type=content_type)
+    answer.headers.set("Content-Disposition", "attachment", filename=name)
+    return answer
+
+
+def _day(value: object) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError('must be a day like "2026-11-24"') from None
+
+
+def _number(value: object) -> str:
+    if organisation_of(str(value)) is None:
+        raise ValueError(f"must be {SHORTCODE}, 600000 to 600999, {STORE} or {STORE_TILL}")
+    return str(value)
+
+
+def _account(value: object) -> Account:
+    names = {account.name.lower(): account for account in Account}
+    if value not in names:
+        raise ValueError(f"must be one of {', '.join(names)}")
+    return names[str(value)]
+
+
+_STATEMENT: wishes.Readers = {
+    "day": _day,
+    "family": wishes.one_of(Family),
+    "defect": wishes.one_of(Defect),
+    "short_code": _number,
+    "account": _account,
+    "rows": wishes.one_of(Rows),
+}

@@ -118,7 +118,7 @@ class PullEndpoints:
             "msisdn": masked(movement.msisdn) if is_odd else movement.msisdn,
             "sender": "MPESA",
             "transactiontype": "c2b-buy-goods-debit" if is_till else "c2b-pay-bill-debit",
-            "billreference": movement.account,
+            "billreference": "" if is_till else movement.account,
             "amount": money(movement.amount * 100),
             "organizationname": self._simulator.business.upper(),
         }
