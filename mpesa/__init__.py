@@ -9,6 +9,7 @@ vitals                  whether database and Redis are there, and what waits for
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply
+receipts                money in: take in what a witness tells, and give it to its order
 reconciler              ask Daraja about what stayed silent, within a budget
 operators               who may use the console: names, passwords, logins
 retention               forget who paid, by age or on request
@@ -21,6 +22,7 @@ queries                 one question to Daraja about one transaction, and its re
 idempotency             one key, one answer: what is asked for twice is done once
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
+records                 the rows that go with a decision: evidence, messages, receipts
 books                   an order with its attempts, taken out under its lock and put back
 owners                  whose an id or a receipt is, for the evidence that names it
 daraja_access           the OAuth token and the query budget, shared by all processes

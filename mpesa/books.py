@@ -17,11 +17,14 @@ from sqlalchemy import (
     ColumnElement,
     Compiled,
     Connection,
+    Delete,
     Insert,
     Row,
+    TextClause,
     Update,
     and_,
     bindparam,
+    delete,
     desc,
     insert,
     null,
@@ -38,8 +41,10 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from mpesa import models
 from mpesa.database import Query, rows_at_once, writing_apart
-from mpesa.domain.attempt import Account, Attempt, Order, OrderStatus
+from mpesa.domain.attempt import Account, Attempt, Channel, Order, OrderStatus
+from mpesa.domain.matching import normalised
 from mpesa.domain.push_rules import Seen
+from mpesa.domain.receipt import Direction, Receipt, State
 from mpesa.domain.result_codes import Reason, Status
 
 _attempts = models.Transaction.__table__.c
@@ -59,6 +64,10 @@ class By(StrEnum):
     TOKEN = "token"  # noqa: S105 - the hash of one
 
 
+# The last for what SQLAlchemy has no words for on both databases.
+Statement = Insert | Update | Delete | TextClause
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A row to be added or changed.
@@ -68,7 +77,7 @@ class Write:
         values: by the names that the statement has for them.
     """
 
-    statement: Insert | Update
+    statement: Statement
     values: Mapping[str, object]
 
 
@@ -102,7 +111,11 @@ class Taken:
             if each == before.get(each.id):
                 continue
             row = {name: getattr(each, name) for name in _OF_ATTEMPT}
-            row |= {"status": each.status.value, "reason": each.reason.value}
+            row |= {
+                "status": each.status.value,
+                "reason": each.reason.value,
+                "channel": each.channel.value,
+            }
             if each.id not in before:
                 writes.append(Write(_ADD_ATTEMPT, row))
                 continue
@@ -113,7 +126,11 @@ class Taken:
             writes.append(Write(_CHANGE_ATTEMPT, {**changed, "row": each.id}))
         if after.order != self.account.order:
             order = after.order
-            values = {"status": order.status.value, "updated_at": order.updated_at}
+            values = {
+                "status": order.status.value,
+                "updated_at": order.updated_at,
+                "in_sight_until": order.in_sight_until,
+            }
             writes.append(Write(_CHANGE_ORDER, {**values, "row": order.id}))
         write_and_commit(self.connection, [*writes, *also])
 
@@ -263,6 +280,44 @@ def account_of(rows: Sequence[Row[tuple[object, ...]]]) -> Account:
     return Account(order, tuple(_attempt(row) for row in rows if row.id is not None))
 
 
+def receipt(
+    connection: Connection,
+    organisation: str,
+    number: str,
+    direction: Direction = Direction.IN,
+    *,
+    lock: bool = False,
+) -> Receipt | None:
+    """Read a receipt; None: it is not known.
+
+    Args:
+        lock: keep it from changing until the connection's commit. An order's lock is taken before.
+    """
+    query = _RECEIPT.with_for_update() if lock else _RECEIPT
+    values = {"organisation": organisation, "receipt": number, "direction": direction.value}
+    row = connection.execute(query, values).one_or_none()
+    if row is None:
+        return None
+    named = {name: getattr(row, name) for name in _OF_RECEIPT}
+    return Receipt(
+        **{
+            **named,
+            "direction": Direction(named["direction"]),
+            "state": State(named["state"]),
+        }
+    )
+
+
+def kept(after: Receipt, before: Receipt | None) -> Write:
+    """The row of a receipt: a new one, or a change of the one before."""
+    row = {name: getattr(after, name) for name in _OF_RECEIPT}
+    row |= {"direction": after.direction.value, "state": after.state.value}
+    if before is None:
+        return Write(_ADD_RECEIPT, row)
+    changed = {name: value for name, value in row.items() if name not in _SAME_RECEIPT}
+    return Write(_CHANGE_RECEIPT, {**changed, "row": after.id})
+
+
 def _values_of(lookup: PushLookup) -> dict[str, str | None]:
     return {
         "value": lookup.order_id,
@@ -289,7 +344,12 @@ def _facts_of(rows: Sequence[Row[tuple[object, ...]]]) -> PushFacts:
 def _attempt(row: Row[tuple[object, ...]]) -> Attempt:
     named = {name: getattr(row, name) for name in _OF_ATTEMPT}
     return Attempt(
-        **{**named, "status": Status(named["status"]), "reason": Reason(named["reason"])}
+        **{
+            **named,
+            "status": Status(named["status"]),
+            "reason": Reason(named["reason"]),
+            "channel": Channel(named["channel"]),
+        }
     )
 
 
@@ -310,7 +370,8 @@ def adding(model: type[models.Base], *names: str, **fixed: object) -> Insert:
 def added(order: Order) -> Write:
     """The row of a new order."""
     row = {name: getattr(order, name) for name in _OF_ORDER}
-    return Write(_ADD_ORDER, {**row, "status": order.status.value})
+    row |= {"status": order.status.value, "account_form": normalised(order.reference)}
+    return Write(_ADD_ORDER, row)
 
 
 class _EvidenceJustAdded(FunctionElement[int]):
@@ -342,14 +403,45 @@ ADD_MESSAGE = adding(
     "id", "transaction_id", "type", "body", "seq", "created_at", "next_attempt_at",
 )  # fmt: skip
 
+_receipts = models.Receipt.__table__.c
+_OF_RECEIPT = tuple(each.name for each in fields(Receipt))
+_ADD_RECEIPT = adding(models.Receipt, *_OF_RECEIPT)
+# What M-PESA names by the number stays.
+_SAME_RECEIPT = {"id", "organisation", "receipt", "direction", "learned_at"}
+_CHANGE_RECEIPT = (
+    update(models.Receipt)
+    .where(_receipts.id == bindparam("row"))
+    .values({name: bindparam(name) for name in _OF_RECEIPT if name not in _SAME_RECEIPT})
+)
+_RECEIPT = select(*(_receipts[name] for name in _OF_RECEIPT)).where(
+    _receipts.organisation == bindparam("organisation"),
+    _receipts.receipt == bindparam("receipt"),
+    _receipts.direction == bindparam("direction"),
+)
+ADD_SUGGESTION = adding(models.Suggestion, "receipt_id", "order_id", "place")
+DROP_SUGGESTIONS = delete(models.Suggestion).where(
+    models.Suggestion.__table__.c.receipt_id == bindparam("receipt_id")
+)
+# The same kind with the same content once more is counted, in one statement on both databases.
+ADD_WITNESS = text(
+    "INSERT INTO witnesses (receipt_id, kind, fingerprint, body, source, transaction_id, judged,"
+    " received_at, told_last_at) VALUES ((SELECT id FROM receipts WHERE organisation ="
+    " :organisation AND receipt = :receipt AND direction = 'in'), :kind, :fingerprint, :body,"
+    " :source, :transaction_id, :judged, :received_at, :received_at)"
+    " ON CONFLICT (kind, fingerprint) DO UPDATE SET"
+    " receipt_id = coalesce(excluded.receipt_id, witnesses.receipt_id),"
+    " judged = excluded.judged OR witnesses.judged, times = witnesses.times + 1,"
+    " told_last_at = excluded.told_last_at"
+).bindparams(bindparam("received_at", type_=models.UTCDateTime()))
+
 _OF_ORDER = tuple(each.name for each in fields(Order))
 _OF_ATTEMPT = tuple(each.name for each in fields(Attempt))
 # Columns that keep their first value.
 _FIXED = {
     "id", "order_id", "attempt", "msisdn", "amount", "account_reference", "callback_token_hash",
-    "pushed_from",
+    "pushed_from", "channel",
 }  # fmt: skip
-_ADD_ORDER = adding(models.Order, *_OF_ORDER)
+_ADD_ORDER = adding(models.Order, *_OF_ORDER, "account_form")
 _ADD_ATTEMPT = adding(models.Transaction, *_OF_ATTEMPT)
 _CHANGE_ATTEMPT = (
     update(models.Transaction)
@@ -359,7 +451,11 @@ _CHANGE_ATTEMPT = (
 _CHANGE_ORDER = (
     update(models.Order)
     .where(_orders.id == bindparam("row"))
-    .values(status=bindparam("status"), updated_at=bindparam("updated_at"))
+    .values(
+        status=bindparam("status"),
+        updated_at=bindparam("updated_at"),
+        in_sight_until=bindparam("in_sight_until"),
+    )
 )
 _ATTEMPTS = select(*(_attempts[name] for name in _OF_ATTEMPT))
 _OWN_ORDER = select(_attempts.order_id)
@@ -428,7 +524,7 @@ _READ_FOR_PUSH = _locked(By.ORDER, _FOR_PUSH)
 
 
 @cache
-def _in_one_piece(statements: tuple[Insert | Update, ...]) -> str:
+def _in_one_piece(statements: tuple[Statement, ...]) -> str:
     """The text of several statements and a COMMIT; the names of the n-th end with its number."""
     texts = []
     for place, statement in enumerate(statements):

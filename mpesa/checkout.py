@@ -22,6 +22,7 @@ from mpesa.daraja import Daraja, DarajaError, NotSent, Push, Refused
 from mpesa.daraja_access import Access
 from mpesa.domain import settlement
 from mpesa.domain.attempt import OPEN_UNANSWERED, Account, Attempt, OrderStatus
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.push_rules import (
     AskFirst,
     CloseOld,
@@ -40,7 +41,7 @@ from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.snapshot import Snapshot
 from mpesa.idempotency import JOINED, FirstAnswer, Key
 from mpesa.ids import hash_token, new_callback_token, new_id
-from mpesa.ledger import Announce, Kind, Raw, Recorded
+from mpesa.ledger import Announce, Recorded
 from mpesa.queries import Question
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from mpesa import books, ledger, logs
 from mpesa.domain import schedule, settlement, steps
 from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, OrderStatus, Times
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.steps import CLOCKS_DIFFER, Step
-from mpesa.ledger import Announce, Kind, Now, Raw
+from mpesa.ledger import Announce, Now
 from mpesa.models import Order, Transaction
 
 log = logging.getLogger(__name__)

@@ -2,25 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa import counters, ledger, logs
-from mpesa.config import IPNetwork
-from mpesa.domain.address import UNKNOWN, read_address
 from mpesa.domain.attempt import Attempt
 from mpesa.domain.callback import UnreadableCallback, parse_callback, read_roughly
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import CallbackReceived, CodeTyped
 from mpesa.domain.snapshot import seconds_left
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.ids import hash_token
-from mpesa.ledger import Announce, Change, Kind, Raw
+from mpesa.ledger import Announce, Change
 from mpesa.models import DecisionRow, EvidenceRow, Transaction
 
 log = logging.getLogger(__name__)
@@ -245,16 +243,3 @@ def read(body: bytes, *, listed: bool) -> CallbackReceived:
         return CallbackReceived(parse_callback(body), listed=listed)
     except UnreadableCallback:
         return CallbackReceived(None, listed=listed, rough=read_roughly(body))
-
-
-def from_listed(networks: Iterable[IPNetwork]) -> Callable[[str | None], bool]:
-    """Build `Needs.listed` from `CALLBACK_ALLOWED_IPS`; no network lists every address."""
-    allowed = tuple(networks)
-
-    def listed(source: str | None) -> bool:
-        if not allowed:
-            return True
-        known = read_address(source)
-        return known != UNKNOWN and any(ip_address(known) in network for network in allowed)
-
-    return listed

@@ -4,35 +4,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from mpesa import books, owners
+from mpesa import books, owners, records
 from mpesa.books import By, Taken, Write
 from mpesa.database import rows_at_once, writing
-from mpesa.domain import schedule, settlement, snapshot, webhook
-from mpesa.domain.attempt import Account, Attempt, OrderStatus
+from mpesa.domain import schedule, settlement, snapshot
+from mpesa.domain.attempt import Account, Attempt, Channel, OrderStatus
 from mpesa.domain.callback import read_roughly
-from mpesa.domain.result_codes import PAID_CODE
+from mpesa.domain.evidence import Kind, Raw
+from mpesa.domain.receipt import Receipt, State, Trust
+from mpesa.domain.refusals import OrderClosed, OrderPaid
+from mpesa.domain.result_codes import PAID_CODE, Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.ids import new_id
+from mpesa.domain.why import Why
+from mpesa.ids import hash_token, new_callback_token, new_id
 from mpesa.models import EvidenceRow, Order
-
-
-class Kind(StrEnum):
-    """Where a piece of evidence came from."""
-
-    PUSH_ANSWER = "push_answer"
-    CALLBACK = "callback"
-    QUERY = "query"
-    CLOCK = "clock"
-    SMS_CODE = "sms_code"
-    OPERATOR = "operator"
-    FORGOTTEN = "forgotten"
-    CLAIM = "claim"
 
 
 @dataclass(frozen=True)
@@ -80,31 +70,11 @@ Announce = Callable[[Sequence[Change]], None]
 Now = Callable[[], datetime]
 
 
-@dataclass(frozen=True)
-class Raw:
-    """Evidence as it arrived.
-
-    Attributes:
-        source: the address or the person that it came from.
-        stored_id: its row's id where it was stored before.
-        share: a mark of the stranger that caused it; that stranger's share of the questions to
-            Daraja pays for the one that it calls for. None: no stranger caused it.
-    """
-
-    kind: Kind
-    body: bytes = b""
-    source: str | None = None
-    stored_id: int | None = None
-    share: str | None = None
-
-
 _STORE = insert(EvidenceRow).returning(EvidenceRow.id)
 _HEARD = select(EvidenceRow.kind, EvidenceRow.body).where(
     EvidenceRow.transaction_id == bindparam("id"),
     EvidenceRow.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
 )
-# The execution option of an engine whose merchant's server is told by webhook.
-TELLS_MERCHANT = "mpesa_tells_merchant"
 # Seconds after which PostgreSQL has ended a lost writer (`database.REQUESTS`: idle, 15 s).
 _LOST_WRITER = 16.0
 # PostgreSQL's code after `lock_timeout` (PostgreSQL docs, appendix A).
@@ -276,7 +246,7 @@ def end_order(taken: Taken, status: OrderStatus, now: datetime) -> list[Change]:
         The changes of its transactions, whose snapshots show the order's status.
     """
     ended = taken.account.ended(status, now)
-    taken.put_back(ended)
+    taken.put_back(ended, *records.of_ended(taken.account, ended, now))
     return _changes(taken.account, ended, now)
 
 
@@ -325,68 +295,170 @@ def _decide_and_commit(
     paid_by_query = isinstance(evidence, settlement.QueryAnswered) and evidence.code == PAID_CODE
     if look_up or early or paid_by_query:
         evidence = owners.look_up(taken.connection, attempt, evidence)
+    known = None
+    if look_up and (number := records.number_told(evidence)):
+        organisation = records.shop_of(taken.connection).short_code
+        known = books.receipt(taken.connection, organisation, number, lock=True)
+        if isinstance(evidence, settlement.CallbackReceived):
+            believed = known is not None and known.trust < Trust.DOUBTED
+            differs = known is not None and believed and known.amount != attempt.amount * 100
+            evidence = replace(evidence, receipt_differs=differs)
     decision = settlement.decide(attempt, evidence, now)
     if decision.contests and not told:
         raise _Contested(decision.contests)
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
-    taken.put_back(after, *_rows(taken, attempt, after, decision, raw, now))
+    rows = records.of_decision(taken, attempt, after, decision, raw, now)
+    was, owner = attempt, after.attempt(attempt.id)
+    by_callback = isinstance(evidence, settlement.CallbackReceived)
+    if decision.why is Why.SECOND_RECEIPT and by_callback and records.number_told(evidence):
+        # One transaction has one receipt: the second payment is the order's money by hand.
+        paid, was = with_hand(after, now)
+        found = settlement.ReceiptFound(
+            records.number_told(evidence) or "", attempt.amount * 100, now, doubtful=True
+        )
+        second = settlement.decide(was, found, now)
+        after, second = settlement.apply(paid, was, second, now)
+        owner = after.attempt(was.id)
+        rows += records.of_decision(taken, was, after, second, replace(raw, stored_id=None), now)
+    shop = records.shop_of(taken.connection)
+    receipts = records.of_receipt_told(shop, was, owner, evidence, raw, known, now)
+    ended = records.of_ended(before, after, now, but=attempt.id)
+    taken.put_back(after, *rows, *ended, *receipts)
     return Recorded(_changes(before, after, now), after, after.attempt(attempt.id), now)
 
 
-def _rows(
+def record_receipt(
     taken: Taken,
-    before: Attempt,
-    account: Account,
-    decision: settlement.Decision,
-    raw: Raw,
+    receipt: Receipt,
+    known: Receipt | None,
+    transaction_id: str | None,
+    also: Sequence[Write],
     now: datetime,
-) -> list[Write]:
-    """The rows of one decision: the evidence, the decision, and the merchant's messages.
+    *,
+    doubtful: bool = False,
+) -> list[Change]:
+    """Give a receipt to a transaction of an order whose lock is held, then the receipt's.
 
     Args:
-        before: the attempt that was decided on.
-        account: its order's account from now on.
+        receipt: with all that is known of it.
+        known: as its row has it; None: it has none yet.
+        transaction_id: None: the order's newest transaction by hand that is not paid, or a new one.
+        also: the rows that belong to it: witnesses.
+        now: aware UTC.
+        doubtful: a person has to look, whatever else is decided.
+
+    Returns:
+        The changes, to be announced by the caller.
+
+    Raises:
+        IntegrityError: it changed meanwhile; nothing was written.
     """
-    after = account.attempt(before.id)
-    decided = {
-        "transaction_id": after.id,
-        "status": after.status.value,
-        "reason": after.reason.value,
-        "seq": after.seq,
-        "needs_review": decision.needs_review,
-        "why": decision.text,
-        "decided_at": now,
-    }
-    if raw.stored_id is None:
-        evidence = {
-            "transaction_id": after.id,
-            "kind": raw.kind.value,
-            "body": raw.body,
-            "source": raw.source,
-            "received_at": now,
-        }
-        rows = [
-            Write(books.ADD_EVIDENCE, evidence),
-            Write(books.ADD_DECISION_ON_IT, decided),
-        ]
+    account = taken.account
+    if transaction_id is None:
+        account, attempt = with_hand(account, now)
     else:
-        rows = [Write(books.ADD_DECISION, {**decided, "evidence_id": raw.stored_id})]
-    if not taken.connection.get_execution_options().get(TELLS_MERCHANT):
-        return rows
-    shown = snapshot.draw(account, after, now)
-    for kind in webhook.due(before, after):
-        message = {
-            "id": f"msg_{new_id()}",
-            "transaction_id": after.id,
-            "type": kind.value,
-            "body": webhook.body(kind, shown, account.order.reference, now),
-            "seq": after.seq,
-            "created_at": now,
-            "next_attempt_at": now,
-        }
-        rows.append(Write(books.ADD_MESSAGE, message))
-    return rows
+        attempt = account.attempt(transaction_id)
+    evidence = settlement.ReceiptFound(
+        receipt.receipt, receipt.amount, receipt.paid_at or receipt.learned_at, doubtful
+    )
+    decision = settlement.decide(attempt, evidence, now)
+    after, decision = settlement.apply(account, attempt, decision, now)
+    after = replace(after, order=replace(after.order, in_sight_until=None))
+    claimed = replace(
+        receipt,
+        state=State.CLAIMED,
+        transaction_id=attempt.id,
+        changed_at=now,
+        unclaimed_from=None,
+    )
+    raw = Raw(Kind.RECEIPT, receipt.receipt.encode())
+    taken.put_back(
+        after,
+        *records.of_decision(taken, attempt, after, decision, raw, now),
+        *records.of_ended(account, after, now, but=attempt.id),
+        books.kept(claimed, known),
+        *([] if known is None else [Write(books.DROP_SUGGESTIONS, {"receipt_id": receipt.id})]),
+        *also,
+    )
+    return _changes(taken.account, after, now)
+
+
+def sight_money(
+    taken: Taken, until: datetime, also: Sequence[Write], now: datetime
+) -> list[Change]:
+    """Note that money for an order, whose lock is held, waits for its proof.
+
+    Args:
+        until: the proof is waited for until then.
+        also: the rows that belong to it.
+
+    Returns:
+        The changes, to be announced by the caller.
+    """
+    before = taken.account
+    after = replace(before, order=replace(before.order, in_sight_until=until))
+    after = after.with_next_seqs(now, but="")
+    taken.put_back(after, *also)
+    return _changes(before, after, now)
+
+
+def begin_by_hand(session: Session, order_id: str, clock: Now) -> tuple[Recorded, bool]:
+    """Note that an order's shopper chose to pay by hand.
+
+    Returns:
+        The transaction by hand that waits for the money, and whether it is a new one.
+
+    Raises:
+        books.Unknown: there is no such order.
+        OrderPaid: it is paid.
+        OrderClosed: it is cancelled or has expired.
+    """
+    with books.taken_out(session, By.ORDER, order_id) as taken:
+        now, before = clock(), taken.account
+        status = before.status(now)
+        if status is OrderStatus.PAID:
+            raise OrderPaid
+        if status is not OrderStatus.OPEN:
+            raise OrderClosed
+        for each in before.attempts:
+            if each.by_hand and each.status is Status.PENDING:
+                return Recorded([], before, each, now), False
+        account, attempt = with_hand(before, now, anew=True)
+        decision = settlement.decide(attempt, settlement.ChosenByHand(), now)
+        # A push that waits beside it says from now on that its prompt is to be cancelled.
+        account = account.with_next_seqs(now, but=attempt.id)
+        raw = Raw(Kind.HAND)
+        taken.put_back(account, *records.of_decision(taken, attempt, account, decision, raw, now))
+        return Recorded(_changes(before, account, now), account, attempt, now), True
+
+
+def with_hand(account: Account, now: datetime, *, anew: bool = False) -> tuple[Account, Attempt]:
+    """Find the transaction by hand of an account that is to be paid, or add one.
+
+    Args:
+        anew: one that is no longer waited for does not count.
+    """
+    waiting = (Status.PENDING,) if anew else (Status.PENDING, Status.FAILED)
+    for each in account.attempts:
+        if each.by_hand and each.status in waiting:
+            return account, each
+    attempt = Attempt(
+        id=new_id(),
+        order_id=account.order.id,
+        attempt=1 + max((each.attempt for each in account.attempts), default=0),
+        # The column belongs to pushes. Nobody knows the token with this hash.
+        callback_token_hash=hash_token(new_callback_token()),
+        channel=Channel.HAND,
+        amount=account.order.amount,
+        status=Status.PENDING,
+        reason=Reason.AWAITING_PAYMENT,
+        final=False,
+        is_open=False,
+        created_at=now,
+        updated_at=now,
+    )
+    return Account(account.order, (attempt, *account.attempts)), attempt
 
 
 class _Contested(Exception):
@@ -429,8 +501,10 @@ def _changes(before: Account, after: Account, now: datetime) -> list[Change]:
             each.id,
             each.seq,
             snapshot.draw(after, each, now),
-            now - each.created_at if each.status is not was[each.id].status else None,
+            now - each.created_at
+            if each.id in was and each.status is not was[each.id].status
+            else None,
         )
         for each in after.attempts
-        if each.seq != was[each.id].seq
+        if each.id not in was or each.seq != was[each.id].seq
     ]

@@ -86,7 +86,14 @@ def _only_where(condition: str) -> dict[str, Any]:
 
 
 class Order(Base):
-    """An order: what a shopper pays for. The server owns the price."""
+    """An order: what a shopper pays for. The server owns the price.
+
+    Attributes:
+        pay_code: the account number for paying it by hand; None where it was over before there
+            were any.
+        account_form: its reference as `domain.matching` compares it; None on older rows.
+        in_sight_until: until then, a receipt that names it, or a typed code, waits for its proof.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -99,6 +106,8 @@ class Order(Base):
             "expires_at",
             **_only_where("status = 'OPEN'"),
         ),
+        Index("uq_orders_pay_code", "pay_code", unique=True),
+        Index("ix_orders_account_form", "account_form"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -113,6 +122,9 @@ class Order(Base):
     status: Mapped[str] = mapped_column(String(10), server_default="OPEN")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    pay_code: Mapped[str | None] = mapped_column(String(9))
+    account_form: Mapped[str | None] = mapped_column(String(64))
+    in_sight_until: Mapped[datetime | None]
 
     transactions: Mapped[list["Transaction"]] = relationship(
         back_populates="order",
@@ -121,7 +133,7 @@ class Order(Base):
 
 
 class Transaction(Base):
-    """One STK push for an order: an attempt. Only `ledger` changes it.
+    """One attempt to pay an order: an STK push, or money by hand. Only `ledger` changes it.
 
     Attributes:
         attempt: its number within its order, from 1.
@@ -140,6 +152,10 @@ class Transaction(Base):
         pushed_from: the keyed hash of the sender that asked for the push, whose share pays for the
             questions about it; None: not known, or forgotten.
         urgent_for: the same of the sender whose code made it urgent; None: no stranger's did.
+        channel: push or hand; the latter has neither number nor ids, and its token nobody knows.
+        receipt_amount: the cents that came, where a person accepted another amount.
+        by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
+        returned: M-PESA gave its receipt back to the payer.
     """
 
     __tablename__ = "transactions"
@@ -195,6 +211,13 @@ class Transaction(Base):
             **_only_where("needs_review"),
         ),
         Index("ix_transactions_next_ask_at", "next_ask_at"),
+        Index(
+            "uq_transactions_hand_pending",
+            "order_id",
+            unique=True,
+            **_only_where("status = 'PENDING' AND channel = 'hand'"),
+        ),
+        Index("ix_transactions_account_reference", "account_reference", "created_at"),
         Index("ix_transactions_updated_at", "updated_at"),
     )
 
@@ -228,6 +251,10 @@ class Transaction(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
+    channel: Mapped[str] = mapped_column(String(4), server_default="push")
+    receipt_amount: Mapped[int | None] = mapped_column(BigInteger)
+    by_rule: Mapped[bool] = mapped_column(server_default=false())
+    returned: Mapped[bool] = mapped_column(server_default=false())
 
     order: Mapped[Order] = relationship(back_populates="transactions")
     evidence: Mapped[list["EvidenceRow"]] = relationship(
@@ -276,6 +303,147 @@ class DecisionRow(Base):
     decided_at: Mapped[datetime]
 
     evidence: Mapped[EvidenceRow] = relationship(back_populates="decisions")
+
+
+class Receipt(Base):
+    """One movement of money at M-PESA, named by M-PESA. Only `ledger` changes it.
+
+    Attributes:
+        organisation: the short code of the shop at the time, whatever number a witness named.
+        direction: in, a payment to us; out, a reversal of one.
+        amount: in cents.
+        short_code: the number that was paid, as a witness named it; None: nobody did.
+        account: what the payer typed; None: nobody told it.
+        payer_masked: the payer's number as a page may show it.
+        payer_hash: the keyed hash of the SHA-256 of the payer's number.
+        payer_name: the first word of the payer's name.
+        paid_at: None: nobody told it.
+        paid_at_doubtful: its zone is not known, and it is read as Nairobi's.
+        state: of money in: unproven, unclaimed, claimed, returned.
+        transaction_id: whose money it is; None: nobody's yet.
+        returned_by: the receipt of its reversal; None: not returned, or without one.
+        needs_review: witnesses contradict each other about it.
+        trust: how far what is known of it can be believed (`domain.receipt.Trust`).
+        listed: at least one witness came from an address that may be believed.
+        learned_at: when the first witness arrived.
+        changed_at: when the state last changed.
+        unclaimed_from: when the merchant's server is to hear that it is unclaimed; None: never, or
+            it has.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        CheckConstraint(_one_of("direction", ("in", "out")), "direction_known"),
+        CheckConstraint(
+            _one_of("state", ("unproven", "unclaimed", "claimed", "returned")), "state_known"
+        ),
+        UniqueConstraint("organisation", "receipt", "direction"),
+        Index("ix_receipts_changed_at", "changed_at", "id"),
+        Index("ix_receipts_state_changed_at", "state", "changed_at", "id"),
+        Index("ix_receipts_learned_at", "learned_at", "id"),
+        Index("ix_receipts_review", "learned_at", **_only_where("needs_review")),
+        Index(
+            "ix_receipts_unclaimed_from",
+            "unclaimed_from",
+            **_only_where("unclaimed_from IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    organisation: Mapped[str] = mapped_column(String(10))
+    receipt: Mapped[str] = mapped_column(String(10))
+    direction: Mapped[str] = mapped_column(String(3))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    short_code: Mapped[str | None] = mapped_column(String(10))
+    account: Mapped[str | None] = mapped_column(String(64))
+    payer_masked: Mapped[str | None] = mapped_column(String(24))
+    payer_hash: Mapped[str | None] = mapped_column(String(64), index=True)
+    payer_name: Mapped[str | None] = mapped_column(String(64))
+    paid_at: Mapped[datetime | None]
+    paid_at_doubtful: Mapped[bool] = mapped_column(server_default=false())
+    state: Mapped[str] = mapped_column(String(10))
+    transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"), index=True)
+    returned_by: Mapped[str | None] = mapped_column(String(10))
+    needs_review: Mapped[bool] = mapped_column(server_default=false())
+    trust: Mapped[int] = mapped_column(Integer, server_default="0")
+    listed: Mapped[bool]
+    learned_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+    unclaimed_from: Mapped[datetime | None]
+
+
+class Suggestion(Base):
+    """An order that an unclaimed receipt may belong to; a person decides.
+
+    Attributes:
+        place: 0 for the likeliest.
+    """
+
+    __tablename__ = "suggestions"
+
+    receipt_id: Mapped[str] = mapped_column(ForeignKey("receipts.id"), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), primary_key=True, index=True)
+    place: Mapped[int] = mapped_column(Integer)
+
+
+class Witness(Base):
+    """One telling of a receipt, raw and append-only; the same once more only adds to its count.
+
+    Attributes:
+        receipt_id: None: it could not be read, or waits to be judged.
+        kind: callback, confirmation, pull, status, statement or operator.
+        fingerprint: the SHA-256 of what was told.
+        body: raw; empty for a callback, whose body is the evidence of its push.
+        transaction_id: the push whose callback it is; None: another kind.
+        judged: whether it was read and its receipt judged.
+    """
+
+    __tablename__ = "witnesses"
+    __table_args__ = (
+        UniqueConstraint("kind", "fingerprint"),
+        Index("ix_witnesses_waiting", "received_at", **_only_where("NOT judged")),
+    )
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    receipt_id: Mapped[str | None] = mapped_column(ForeignKey("receipts.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(12))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    source: Mapped[str | None] = mapped_column(String(64))
+    transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"))
+    judged: Mapped[bool]
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    told_last_at: Mapped[datetime]
+
+
+class AwaitedResult(Base):
+    """A result that Daraja will send to an address of ours, made for one request.
+
+    Attributes:
+        token_hash: of the secret last segment of that address.
+        kind: status or reversal.
+        subject: the receipt that was asked about, or the id of the refund.
+        order_id: the order whose shopper typed the receipt; None: nobody's code.
+        body: the result as it came, people's data cut out; None: none has come.
+        until: it is heard until then.
+    """
+
+    __tablename__ = "awaited_results"
+    __table_args__ = (
+        Index("ix_awaited_results_subject", "kind", "subject", "asked_at"),
+        Index("ix_awaited_results_waiting", "asked_at", **_only_where("heard_at IS NULL")),
+    )
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    subject: Mapped[str] = mapped_column(String(32))
+    order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.id"), index=True)
+    share: Mapped[str | None] = mapped_column(String(64))
+    asked_at: Mapped[datetime]
+    until: Mapped[datetime]
+    heard_at: Mapped[datetime | None]
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class IdempotencyKey(Base):

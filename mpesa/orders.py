@@ -1,6 +1,7 @@
 """Orders: create, find, cancel."""
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from mpesa import books, idempotency, ledger
 from mpesa.books import By
 from mpesa.database import writing_apart
+from mpesa.domain import pay_code
 from mpesa.domain.attempt import Account, Order, OrderStatus
 from mpesa.domain.refusals import AttemptOpen, EndsAtNoTime, OrderNotFound, OrderPaid
 from mpesa.domain.snapshot import seconds_left, utc_text
@@ -69,7 +71,8 @@ def create(
     try:
         return _create(session, new, now, key)
     except IntegrityError:
-        return _create(session, new, now, key)  # the same key, at the same moment
+        # The same key at the same moment, or the same pay code by chance.
+        return _create(session, new, now, key)
 
 
 def account(session: Session, order_id: str) -> Account:
@@ -147,6 +150,7 @@ def _create(session: Session, new: NewOrder, now: datetime, key: MerchantKey | N
                 updated_at=now,
                 created_at=now,
                 return_url=new.return_url,
+                pay_code=pay_code.draw(secrets.randbelow),
             )
             kept = idempotency.kept(connection, asked, FirstAnswer(201, order.id), now)
             books.write_and_commit(connection, [books.added(order), *kept], begin=True)

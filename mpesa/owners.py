@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from mpesa.domain.attempt import Attempt
 from mpesa.domain.callback import read_roughly
@@ -47,24 +47,28 @@ def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evi
             named = evidence.result or evidence.rough
             if named is None:
                 return evidence
+            holder = _receipt_holder(connection, attempt, named.receipt)
             return replace(
                 evidence,
                 ids_taken=_id_taken(connection, attempt, named.checkout_request_id),
-                receipt_holder=_receipt_holder(connection, attempt, named.receipt),
+                receipt_holder=holder.id if holder else None,
+                held_by_own_order=holder is not None and holder.order_id == attempt.order_id,
             )
         case PushAnswered():
             taken = _id_taken(connection, attempt, evidence.checkout_request_id)
             return replace(evidence, ids_taken=taken)
         case OperatorSaysPaid():
             holder = _receipt_holder(connection, attempt, evidence.receipt)
-            return replace(evidence, receipt_holder=holder)
+            return replace(evidence, receipt_holder=holder.id if holder else None)
         case QueryAnswered() if attempt.receipt is None:
             # A callback that was not believed may name the receipt of what the query proves.
             results = map(read_roughly, connection.scalars(_NOT_BELIEVED, {"id": attempt.id}))
             receipts = (kept_receipt(attempt, each) for each in results if each is not None)
             receipt = next((each for each in receipts if each is not None), None)
             holder = _receipt_holder(connection, attempt, receipt)
-            return replace(evidence, kept_receipt=receipt, receipt_holder=holder)
+            return replace(
+                evidence, kept_receipt=receipt, receipt_holder=holder.id if holder else None
+            )
         case _:
             return evidence
 
@@ -77,9 +81,11 @@ def _id_taken(connection: Connection, attempt: Attempt, checkout_id: str | None)
     return connection.scalars(owner).one_or_none() not in (None, attempt.id)
 
 
-def _receipt_holder(connection: Connection, attempt: Attempt, receipt: str | None) -> str | None:
-    """The id of another transaction that has a receipt; None where there is none."""
+def _receipt_holder(
+    connection: Connection, attempt: Attempt, receipt: str | None
+) -> Row[str, str] | None:
+    """The id and the order of another transaction that has a receipt; None where there is none."""
     if receipt is None or receipt == attempt.receipt:
         return None
-    owner = connection.scalars(select(Transaction.id).where(Transaction.receipt == receipt))
-    return owner.one_or_none()
+    owner = select(Transaction.id, Transaction.order_id).where(Transaction.receipt == receipt)
+    return connection.execute(owner).one_or_none()

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 from mpesa import counters, ledger, logs
 from mpesa.daraja import DarajaError
 from mpesa.daraja_access import Access
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import PAID_CODE, UNDER_WAY_CODE
 from mpesa.domain.settlement import QueryAnswered, QueryUnanswered
-from mpesa.ledger import Change, Kind, Raw
+from mpesa.ledger import Change
 
 # How an answer is counted; any other code is a failure.
 _OUTCOMES = {PAID_CODE: "paid", UNDER_WAY_CODE: "under_way"}

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from mpesa import ledger
 from mpesa.database import writing
 from mpesa.domain.attempt import FORGOTTEN_ID
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Status
 from mpesa.domain.why import Why
 from mpesa.ids import new_id
-from mpesa.ledger import Kind
 from mpesa.models import (
     Asked,
     DecisionRow,

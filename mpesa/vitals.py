@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from mpesa import hints
 from mpesa.database import cannot_write, missing_migrations
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, EvidenceRow, Transaction
 
 # Seconds for each look at the database: a load balancer has asked /readyz again by then.

@@ -24,9 +24,9 @@ from app import create_app
 from mpesa import deadlines as clocks
 from mpesa import ledger
 from mpesa.daraja import DarajaError, Refused, UnknownOutcome
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid
-from mpesa.ledger import Kind, Raw
 from mpesa.models import db
 from mpesa.runtime import database
 from scripts.screenshots import chromium

@@ -22,9 +22,10 @@ from app import create_app
 from mpesa import operators
 from mpesa.config import Settings
 from mpesa.domain.callback import StkResult
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.settlement import CallbackReceived
-from mpesa.ledger import Kind, Raw, record
+from mpesa.ledger import record
 from mpesa.models import Transaction, db
 from mpesa.runtime.wiring import utc_now
 from scripts.busy_days import fill

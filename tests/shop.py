@@ -13,9 +13,10 @@ from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
 from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import own_sessions
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import Evidence
 from mpesa.domain.snapshot import Snapshot
-from mpesa.ledger import Change, Kind, Raw
+from mpesa.ledger import Change
 from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
 from mpesa.orders import NewOrder
 from tests.factories import PAYER_MSISDN, failure_callback, raw, success_callback

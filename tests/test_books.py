@@ -12,9 +12,10 @@ from sqlalchemy.exc import OperationalError
 from mpesa import books
 from mpesa.books import By
 from mpesa.daraja_access import Access
+from mpesa.domain.evidence import Kind
 from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, WaitOver
 from mpesa.ids import hash_token
-from mpesa.ledger import Kind, claim_question
+from mpesa.ledger import claim_question
 from mpesa.models import Base, DecisionRow, EvidenceRow
 from mpesa.queries import Question, ask
 from tests.conftest import BOTH_DATABASES, on_both

@@ -10,6 +10,7 @@ from mpesa import checkout
 from mpesa.checkout import Started
 from mpesa.daraja import NoAnswer, NotSent, Refused, UnknownOutcome
 from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED
+from mpesa.domain.evidence import Kind
 from mpesa.domain.refusals import (
     AttemptOpen,
     KeyReused,
@@ -23,7 +24,6 @@ from mpesa.domain.refusals import (
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.ids import hash_token
-from mpesa.ledger import Kind
 from mpesa.models import IdempotencyKey
 from tests.conftest import on_both
 from tests.factories import (

@@ -10,8 +10,8 @@ from mpesa import inbox, ledger, operators, reconciler
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja_access import Access
 from mpesa.deadlines import run_once
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.refusals import AttemptOpen, LineBusy, OrderError, RetryLater
-from mpesa.ledger import Kind, Raw
 from mpesa.runtime import loops
 from mpesa.web.http.services import services
 from tests.conftest import on_both

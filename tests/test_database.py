@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from mpesa import counters, database
 from mpesa.cli import examination
 from mpesa.database import LONG_WORK, REQUESTS, connect_args, for_long_work
-from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db
 from mpesa.outbox import OVERLAP
+from mpesa.records import SHOP
 from mpesa.runtime import loops
 from mpesa.web.http.services import services
 from tests.factories import API_KEY, PAYER, order_fields, success_callback
@@ -254,7 +254,7 @@ def test_long_work_has_longer_limits(make_app):
         driver = session.connection().connection.dbapi_connection
         assert driver.answers_within > LONG_WORK.statement
         # What a long look judges, the merchant's server hears of as well.
-        assert engine.get_execution_options()[TELLS_MERCHANT]
+        assert engine.get_execution_options()[SHOP].tells_merchant
 
 
 def test_a_lock_is_waited_for_less_long_than_the_outbox_looks_back():

@@ -10,7 +10,9 @@ from sqlalchemy.exc import OperationalError
 
 from mpesa import inbox, ledger
 from mpesa.domain import settlement
-from mpesa.inbox import Arrival, UnknownToken, from_listed
+from mpesa.domain.address import from_listed
+from mpesa.domain.evidence import Kind, Raw
+from mpesa.inbox import Arrival, UnknownToken
 from mpesa.models import EvidenceRow
 from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import (
@@ -303,7 +305,7 @@ def test_where_a_stored_callback_came_from_still_counts_when_it_is_judged_late(
     shop,
 ):
     transaction = shop.attempt()
-    arrived = ledger.Raw(ledger.Kind.CALLBACK, raw(shop.paid()), FORGER)
+    arrived = Raw(Kind.CALLBACK, raw(shop.paid()), FORGER)
     with shop.sessions() as session:
         ledger.store(session, transaction, arrived, shop.now)
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from mpesa import inbox, ledger
 from mpesa.domain.callback import StkResult
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import (
     CallbackReceived,
     CodeTyped,
@@ -19,7 +20,6 @@ from mpesa.domain.settlement import (
     WaitOver,
 )
 from mpesa.ids import hash_token
-from mpesa.ledger import Kind, Raw
 from mpesa.models import Transaction
 from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import (

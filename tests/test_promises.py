@@ -18,7 +18,8 @@ from app import create_app
 from mpesa import inbox, ledger, turns
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja.answers import Answer, read_push
-from mpesa.ledger import Change, Kind, Raw
+from mpesa.domain.evidence import Kind, Raw
+from mpesa.ledger import Change
 from mpesa.live.admission import Rooms
 from mpesa.models import Transaction
 from mpesa.runtime import loops

@@ -11,13 +11,13 @@ from sqlalchemy import event, select
 from mpesa import inbox, reconciler
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja_access import Access
+from mpesa.domain.evidence import Kind
 from mpesa.domain.settlement import (
     OperatorSaysNotPaid,
     OperatorSaysPaid,
     QueryAnswered,
     ReviewSettled,
 )
-from mpesa.ledger import Kind
 from mpesa.models import Transaction, WebhookMessage
 from tests.conftest import on_both
 from tests.factories import (

@@ -8,9 +8,9 @@ from mpesa import reconciler, turns
 from mpesa.config import Rate
 from mpesa.daraja import NoAnswer, NotSent, QueryAnswer, UnknownOutcome
 from mpesa.daraja_access import Access, QueryBudget
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import CodeTyped
-from mpesa.ledger import Kind
 from tests.conftest import on_both
 from tests.factories import (
     RECEIPT,

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from mpesa import ledger, retention, turns, webhooks
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import CodeTyped, ReviewSettled
-from mpesa.ledger import Kind, Raw
 from mpesa.models import EvidenceRow, IdempotencyKey, Transaction, WebhookMessage, db
 from mpesa.webhooks import Answered
 from tests.conftest import BOTH_DATABASES

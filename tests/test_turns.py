@@ -11,10 +11,10 @@ from sqlalchemy import event, func, insert, select
 
 from mpesa import reconciler, turns
 from mpesa.daraja_access import Access
+from mpesa.domain.evidence import Kind
 from mpesa.domain.schedule import FIRST_QUESTION
 from mpesa.domain.settlement import OperatorAsks
 from mpesa.inbox import TooManyCodes
-from mpesa.ledger import Kind
 from mpesa.models import Asked, Order, Transaction
 from tests.conftest import on_both
 from tests.factories import failure_callback

@@ -13,10 +13,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from mpesa import webhooks
 from mpesa.daraja import Refused
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered
 from mpesa.domain.webhook import FOR_PAGES
-from mpesa.ledger import Kind
 from mpesa.models import WebhookMessage
 from mpesa.runtime import loops
 from mpesa.web.http.services import services

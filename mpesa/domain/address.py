@@ -1,7 +1,15 @@
 """The address that a request came from, as proxies and sockets write it."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from collections.abc import Callable, Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 # RFC 7239's word for an unknown address (section 6.2).
 UNKNOWN = "unknown"
@@ -45,3 +53,16 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def from_listed(networks: Iterable[IPv4Network | IPv6Network]) -> Callable[[str | None], bool]:
+    """Build a test of addresses from `CALLBACK_ALLOWED_IPS`; no network lists every address."""
+    allowed = tuple(networks)
+
+    def listed(source: str | None) -> bool:
+        if not allowed:
+            return True
+        known = read_address(source)
+        return known != UNKNOWN and any(ip_address(known) in network for network in allowed)
+
+    return listed

@@ -11,6 +11,8 @@ from mpesa.domain.result_codes import Reason, Status
 OPEN_FOR = timedelta(seconds=180)
 # From the row, while the push has no answer: Daraja may accept it until its 20 s are over.
 OPEN_UNANSWERED = OPEN_FOR + timedelta(seconds=20)
+# A receipt that is not proven by then no longer keeps the shopper from paying.
+IN_SIGHT_FOR = timedelta(minutes=15)
 # Begins the text that replaces a blanked CheckoutRequestID: unique as that was, and not Daraja's.
 FORGOTTEN_ID = "forgotten:"
 
@@ -24,6 +26,13 @@ class OrderStatus(StrEnum):
     EXPIRED = "EXPIRED"
 
 
+class Channel(StrEnum):
+    """How a transaction's money is asked for."""
+
+    PUSH = "push"
+    HAND = "hand"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order: what a shopper pays for.
@@ -33,6 +42,9 @@ class Order:
         status: as it was written down; its end may have passed since, see `Account.status`.
         expires_at: aware UTC; None: never.
         return_url: where the shopper goes afterwards; None: nowhere.
+        pay_code: its account number for paying by hand (`domain.pay_code`); None for an order that
+            was over before there were any.
+        in_sight_until: until then, a receipt that names it, or a typed code, waits for its proof.
     """
 
     id: str
@@ -44,6 +56,8 @@ class Order:
     updated_at: datetime
     created_at: datetime
     return_url: str | None = None
+    pay_code: str | None = None
+    in_sight_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,10 @@ class Attempt:
         failed_by_query: FAILED by the word of a query, which neither a callback nor a person has
             confirmed since.
         settled_at: None while PENDING.
+        channel: by push, or by hand; the latter has no prompt, number or id.
+        receipt_amount: the cents that came, where a person accepted another amount.
+        by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
+        returned: M-PESA gave its receipt back to the payer.
     """
 
     status: Status
@@ -110,6 +128,15 @@ class Attempt:
     ask_urgently: bool = False
     pushed_from: str | None = None
     urgent_for: str | None = None
+    channel: Channel = Channel.PUSH
+    receipt_amount: int | None = None
+    by_rule: bool = False
+    returned: bool = False
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the payer sends the money without a push of ours."""
+        return self.channel is Channel.HAND
 
     @property
     def has_id(self) -> bool:
@@ -146,6 +173,12 @@ class Attempt:
         """
         planned = self.prompt_ends_at or self.created_at + OPEN_UNANSWERED
         return min(planned, now + OPEN_UNANSWERED)
+
+    def not_received(self, now: datetime) -> "Attempt":
+        """The same attempt by hand, no longer waited for if it was until now."""
+        if self.status is not Status.PENDING:
+            return self
+        return replace(self, status=Status.FAILED, reason=Reason.NOT_RECEIVED, settled_at=now)
 
     def with_next_seq(self, now: datetime) -> "Attempt":
         """The same attempt with its next `seq`, since its snapshot is different from now on."""
@@ -185,13 +218,33 @@ class Account:
                 return each
         raise KeyError
 
+    @property
+    def pushes(self) -> tuple[Attempt, ...]:
+        """Its attempts by push, newest first."""
+        return tuple(each for each in self.attempts if not each.by_hand)
+
+    @property
+    def settled_by(self) -> str | None:
+        """The id of the transaction that paid the order."""
+        return next((each.id for each in self.attempts if each.settles_order), None)
+
+    def money_in_sight(self, now: datetime) -> bool:
+        """Whether a receipt or a code that names the order waits for its proof.
+
+        A time further away than any such wait was written before the clock stepped back.
+        """
+        until = self.order.in_sight_until
+        return until is not None and now < until <= now + IN_SIGHT_FOR
+
     def status(self, now: datetime) -> OrderStatus:
         """The order's status at `now`, even if the passing of its end is not yet written down.
 
-        An order whose prompt may still be answered does not expire.
+        An order whose prompt may still be answered, or whose money is in sight, does not expire.
         """
         order = self.order
         if order.status is not OrderStatus.OPEN or self.attempt_open(now):
+            return order.status
+        if self.money_in_sight(now):
             return order.status
         expired = order.expires_at is not None and order.expires_at <= now
         return OrderStatus.EXPIRED if expired else order.status
@@ -208,9 +261,13 @@ class Account:
         )
 
     def ended(self, status: OrderStatus, now: datetime) -> "Account":
-        """The account with its order's new status, and the next `seq` of every attempt."""
+        """The account with its order's new status, and the next `seq` of every attempt.
+
+        Nothing is awaited by hand any longer, though money that still comes is taken.
+        """
         order = replace(self.order, status=status, updated_at=now)
-        return Account(order, tuple(each.with_next_seq(now) for each in self.attempts))
+        attempts = (each.not_received(now) if each.by_hand else each for each in self.attempts)
+        return Account(order, tuple(each.with_next_seq(now) for each in attempts))
 
     def changed(self, attempt: Attempt) -> "Account":
         """The account with one attempt replaced by its new state."""

@@ -4,11 +4,13 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from mpesa.domain.money import shillings_told
 from mpesa.domain.untrusted_json import STRICT, Unreadable, read_code, read_json
+from mpesa.domain.wire_words import read_nairobi_time
 
 _RECEIPT = re.compile(r"[A-Z0-9]{10}")
 # Ids have 20 to 45 characters today; a longer text than this is no id, and fits no column.
@@ -32,6 +34,7 @@ class StkResult:
         checkout_request_id: None where missing or unusable.
         amount: shillings, an int where they are whole; None where missing or no number.
         receipt: ten upper-case letters and digits; None where missing or of another form.
+        paid_at: aware UTC; None where missing or no time.
     """
 
     code: str
@@ -39,6 +42,7 @@ class StkResult:
     checkout_request_id: str | None
     amount: int | Decimal | None = None
     receipt: str | None = None
+    paid_at: datetime | None = None
 
 
 def parse_callback(body: bytes) -> StkResult:
@@ -113,6 +117,7 @@ def _result(document: Any) -> StkResult:
         checkout_request_id=parse_id(callback.get("CheckoutRequestID")),
         amount=shillings_told(items.get("Amount")),
         receipt=parse_receipt(items.get("MpesaReceiptNumber")),
+        paid_at=read_nairobi_time(items.get("TransactionDate")),
     )
 
 

@@ -78,3 +78,8 @@ def _number(value: object) -> Decimal | None:
 def format_kes(shillings: int | Decimal) -> str:
     """Write an amount for people: `1500` becomes `KES 1,500`."""
     return f"KES {shillings:,}"
+
+
+def cents_text(cents: int | None) -> str | None:
+    """Write cents as the API does: `50000` becomes `"500.00"`; None stays None."""
+    return None if cents is None else f"{cents // 100}.{cents % 100:02d}"

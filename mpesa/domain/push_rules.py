@@ -95,7 +95,7 @@ def next_step(seen: Seen, msisdn: str, now: datetime, done: Done) -> Step:
         now: aware UTC.
         done: the steps that were taken since the request came.
     """
-    attempts = seen.account.attempts
+    attempts = seen.account.pushes
     marked_open = [each for each in (*attempts, *seen.on_line) if each.is_open]
     over = tuple(each.id for each in marked_open if not each.prompt_may_live(now))
     if over:
@@ -109,6 +109,8 @@ def next_step(seen: Seen, msisdn: str, now: datetime, done: Done) -> Step:
         if each.is_open:
             same_phone = each.msisdn == msisdn
             return Join(each.id) if same_phone else Refuse(AttemptOpen(_left(each, now)))
+    if seen.account.money_in_sight(now):
+        return Refuse(RetryLater(seconds_left(seen.account.order.in_sight_until, now) or 1))
     wait = wait_left(attempts[0], now) if attempts else None
     if wait:
         return Refuse(RetryLater(wait))

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     AWAITING_PIN = "awaiting_pin"
     PUSH_UNCONFIRMED = "push_unconfirmed"
     OVERDUE = "overdue"
+    AWAITING_PAYMENT = "awaiting_payment"
 
     PAID = "paid"
     PAID_LATE = "paid_late"
@@ -37,9 +38,12 @@ class Reason(StrEnum):
     PUSH_REFUSED = "push_refused"
     UNKNOWN_CODE = "unknown_code"
     CLOSED_BY_OPERATOR = "closed_by_operator"
+    NOT_RECEIVED = "not_received"
 
 
-PENDING_REASONS = frozenset({Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE})
+PENDING_REASONS = frozenset(
+    {Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE, Reason.AWAITING_PAYMENT}
+)
 SUCCESS_REASONS = frozenset({Reason.PAID, Reason.PAID_LATE})
 FAILED_REASONS = frozenset(Reason) - PENDING_REASONS - SUCCESS_REASONS
 

@@ -48,6 +48,8 @@ def next_question(attempt: Attempt, after: datetime) -> datetime | None:
     Args:
         after: aware UTC.
     """
+    if attempt.by_hand:
+        return None
     if attempt.status is Status.PENDING:
         plan = (*_PENDING, SILENT_WITH_ID) if attempt.has_id else (SILENT_WITHOUT_ID,)
         return _first(attempt.created_at, plan, after)

@@ -56,6 +56,8 @@ class CallbackReceived:
         listed: it came from an address that may be believed.
         ids_taken: another transaction has its CheckoutRequestID.
         receipt_holder: the id of another transaction that has its receipt.
+        held_by_own_order: that is a transaction of the same order.
+        receipt_differs: a receipt with its number is known, of another amount.
         rough: the claims of an unreadable body, as far as they can be made out.
     """
 
@@ -63,6 +65,8 @@ class CallbackReceived:
     listed: bool = True
     ids_taken: bool = False
     receipt_holder: str | None = None
+    held_by_own_order: bool = False
+    receipt_differs: bool = False
     rough: StkResult | None = None
 
 
@@ -152,6 +156,32 @@ class ReceiptClaimed:
 
 
 @dataclass(frozen=True)
+class ReceiptFound:
+    """A receipt is this transaction's: by rule, by the code of an SMS, or by a person's word.
+
+    Attributes:
+        amount: the cents that came.
+        paid_at: when it was paid, by the earliest reading; aware UTC.
+        doubtful: another transaction should have had it, or it may have to be given back.
+    """
+
+    receipt: str
+    amount: int
+    paid_at: datetime
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class ChosenByHand:
+    """The shopper chose to pay by hand."""
+
+
+@dataclass(frozen=True)
+class NotReceived:
+    """Money by hand did not come for so long that nobody waits for it."""
+
+
+@dataclass(frozen=True)
 class OperatorSaysPaid:
     """A person checked the statement and found the money.
 
@@ -197,6 +227,9 @@ Evidence = (
     | TimesAhead
     | CodeTyped
     | ReceiptClaimed
+    | ReceiptFound
+    | ChosenByHand
+    | NotReceived
     | OperatorSaysPaid
     | OperatorSaysNotPaid
     | OperatorAsks
@@ -218,6 +251,10 @@ class Decision:
         adopts: (MerchantRequestID, CheckoutRequestID) to be kept from now on.
         disputes_amount: from now on, a query's word does not suffice for a success.
         success_claimed: the attempt's field from now on; so is failed_by_query.
+        by_rule: as success_claimed.
+        paid_at: when the money came, as far as a receipt tells it.
+        receipt_amount: the cents that came, where that is another amount; None: as it was.
+        same_money: the order has its receipt by another of its transactions.
         contests: the id of a transaction whose receipt was named by this one's own callback.
         needs_review: a person must look; it never takes an earlier flag away.
         settles_review: a person has looked; it takes an earlier flag away, unless there is new
@@ -240,6 +277,10 @@ class Decision:
     disputes_amount: bool = False
     success_claimed: bool = False
     failed_by_query: bool = False
+    by_rule: bool = False
+    paid_at: datetime | None = None
+    receipt_amount: int | None = None
+    same_money: bool = False
     contests: str | None = None
     needs_review: bool = False
     settles_review: bool = False
@@ -293,6 +334,12 @@ def decide(  # noqa: C901 - a case for each kind of evidence
             return _ask(attempt, Why.CODE_TYPED)
         case ReceiptClaimed():
             return _unchanged(attempt, Why.RECEIPT_CLAIMED, evidence.claimant, needs_review=True)
+        case ReceiptFound():
+            return _receipt_found(attempt, evidence)
+        case ChosenByHand():
+            return _unchanged(attempt, Why.CHOSEN_BY_HAND)
+        case NotReceived():
+            return _not_received(attempt)
         case OperatorSaysPaid():
             return _operator_says_paid(attempt, evidence)
         case OperatorSaysNotPaid():
@@ -327,7 +374,8 @@ def apply(
     """
     pays = decision.status is Status.SUCCESS and attempt.status is not Status.SUCCESS
     status = account.status(now)
-    if pays and status is not OrderStatus.OPEN:
+    in_time = status is OrderStatus.EXPIRED and _paid_before_the_end(account, decision)
+    if pays and status is not OrderStatus.OPEN and not (in_time or decision.same_money):
         paid = status is OrderStatus.PAID
         why = Why.MONEY_TWICE if paid else Why.MONEY_FOR_CLOSED_ORDER
         decision = replace(decision, why=why, about=decision.text, needs_review=True)
@@ -345,6 +393,11 @@ def apply(
     ):
         changed = changed.with_next_seqs(now, but=attempt.id)
     return changed, decision
+
+
+def _paid_before_the_end(account: Account, decision: Decision) -> bool:
+    ends = account.order.expires_at
+    return decision.paid_at is not None and ends is not None and decision.paid_at < ends
 
 
 def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:
@@ -366,6 +419,8 @@ def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:
         amount_disputed=attempt.amount_disputed or decision.disputes_amount,
         success_claimed=decision.success_claimed,
         failed_by_query=decision.failed_by_query,
+        by_rule=decision.by_rule,
+        receipt_amount=decision.receipt_amount or attempt.receipt_amount,
         merchant_request_id=attempt.merchant_request_id or merchant_id,
         checkout_request_id=attempt.checkout_request_id or checkout_id,
         is_open=attempt.is_open and not decision.closes,
@@ -403,6 +458,7 @@ def _looks_alike(before: Attempt, after: Attempt) -> bool:
         and before.retry_at == after.retry_at
         and before.is_open == after.is_open
         and before.failed_by_query == after.failed_by_query
+        and before.receipt_amount == after.receipt_amount
         and before.created_at == after.created_at
         and before.updated_at == after.updated_at
     )
@@ -456,7 +512,7 @@ def _callback_received(attempt: Attempt, evidence: CallbackReceived, now: dateti
     if _lacks_checkout_id(attempt, result):
         return _ask(attempt, Why.CALLBACK_LACKS_CHECKOUT_ID, needs_review=True)
     if result.code == PAID_CODE:
-        return _callback_success(attempt, result, evidence.receipt_holder)
+        return _callback_success(attempt, result, evidence)
     return _callback_failure(attempt, result, now)
 
 
@@ -469,7 +525,7 @@ def _query_answered(attempt: Attempt, evidence: QueryAnswered, now: datetime) ->
     if attempt.status is Status.FAILED and attempt.success_claimed:
         return _claim_not_proven(attempt, reason)
     if attempt.status is not Status.PENDING:
-        return _unchanged(attempt, Why.QUERY_ONLY_RECORDED, reason)
+        return replace(_unchanged(attempt, Why.QUERY_ONLY_RECORDED, reason), by_rule=False)
     failed = _failed(attempt, reason, now, Why.QUERY_SAYS_FAILED, reason, final=False)
     failed = replace(failed, failed_by_query=True)
     if attempt.success_claimed:
@@ -516,6 +572,27 @@ def _times_ahead(attempt: Attempt, evidence: TimesAhead, now: datetime) -> Decis
     return _timed(attempt, times, Why.CLOCK_WAS_AHEAD)
 
 
+def _receipt_found(attempt: Attempt, evidence: ReceiptFound) -> Decision:
+    if attempt.receipt not in (None, evidence.receipt):
+        return _unchanged(attempt, Why.SECOND_RECEIPT, needs_review=True)
+    paid = _paid(attempt, evidence.receipt, Why.RECEIPT_FOUND, evidence.receipt)
+    another_amount = evidence.amount != attempt.amount * 100
+    return replace(
+        paid,
+        by_rule=not attempt.by_hand and (attempt.by_rule or attempt.status is not Status.SUCCESS),
+        paid_at=evidence.paid_at,
+        receipt_amount=evidence.amount if another_amount else None,
+        needs_review=evidence.doubtful,
+    )
+
+
+def _not_received(attempt: Attempt) -> Decision:
+    if attempt.status is not Status.PENDING:
+        return _unchanged(attempt, Why.NOT_RECEIVED)
+    gone = _unchanged(attempt, Why.NOT_RECEIVED)
+    return replace(gone, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
+
+
 def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decision:
     if evidence.receipt_holder:
         return _taken(attempt, evidence.receipt_holder)
@@ -533,12 +610,18 @@ def _operator_says_not_paid(attempt: Attempt, now: datetime) -> Decision:
     return replace(failed, settles_review=True, needs_review=False)
 
 
-def _callback_success(attempt: Attempt, result: StkResult, holder: str | None) -> Decision:
+def _callback_success(attempt: Attempt, result: StkResult, evidence: CallbackReceived) -> Decision:
+    holder = evidence.receipt_holder
     if result.amount not in (None, attempt.amount):
         other = _unchanged(attempt, Why.CALLBACK_NAMES_OTHER_AMOUNT, needs_review=True)
         return replace(other, disputes_amount=True)
     if result.amount is None or result.receipt is None:
         return _ask(attempt, Why.CALLBACK_LACKS_AMOUNT_OR_RECEIPT, needs_review=True)
+    if evidence.receipt_differs:
+        return _unchanged(attempt, Why.RECEIPT_DIFFERS, result.receipt, needs_review=True)
+    if holder and evidence.held_by_own_order:
+        paid = _paid(attempt, attempt.receipt, Why.RECEIPT_OF_ITS_ORDER)
+        return replace(paid, adopts=_adopted(attempt, result), final=True, same_money=True)
     if holder:
         return replace(_taken(attempt, holder), contests=holder)
     if attempt.receipt not in (None, result.receipt):
@@ -585,7 +668,7 @@ def _unreadable(attempt: Attempt, evidence: CallbackReceived) -> Decision:
     if attempt.status is not Status.SUCCESS:
         return _ask_whether_paid(attempt, Why.CALLBACK_UNREADABLE)
     if kept_receipt(attempt, rough) not in (None, attempt.receipt):
-        return _callback_success(attempt, rough, evidence.receipt_holder)
+        return _callback_success(attempt, rough, evidence)
     return _ask(attempt, Why.CALLBACK_UNREADABLE)
 
 
@@ -609,7 +692,10 @@ def _callback_failure(attempt: Attempt, result: StkResult, now: datetime) -> Dec
     if reason is None:
         return _unchanged(attempt, Why.CALLBACK_TELLS_NO_END)
     if attempt.status is Status.SUCCESS:
-        return _unchanged(attempt, Why.FAILED_AFTER_PAID, needs_review=True)
+        # A receipt is money, whatever became of the prompt: its payer may have paid by hand.
+        known = attempt.by_rule
+        paid = _unchanged(attempt, Why.FAILED_AFTER_PAID, needs_review=not known)
+        return replace(paid, by_rule=False)
     if attempt.status is Status.FAILED and attempt.final:
         return _unchanged(attempt, Why.FAILED_AFTER_THE_END)
     if _lacks_merchant_id(attempt, result):
@@ -720,6 +806,7 @@ def _unchanged(
         retry_at=attempt.retry_at,
         success_claimed=attempt.success_claimed,
         failed_by_query=attempt.failed_by_query,
+        by_rule=attempt.by_rule,
         why=why,
         about=about,
         needs_review=needs_review,

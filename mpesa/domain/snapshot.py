@@ -7,16 +7,22 @@ from typing import TypedDict
 
 from mpesa.domain import view
 from mpesa.domain.attempt import Account, Attempt, OrderStatus
+from mpesa.domain.money import cents_text
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import RULES, Status
 
 
 class Snapshot(TypedDict):
-    """The snapshot without its message; its fields are written in this order."""
+    """The snapshot without its message; its fields are written in this order.
+
+    `pay_by_hand` is the pay code of an order that can be paid; the number that is paid is added for
+    clients, where the shop offers it.
+    """
 
     transaction_id: str
     order_id: str
     order_status: str
+    channel: str
     status: str
     reason: str
     view: str
@@ -27,8 +33,12 @@ class Snapshot(TypedDict):
     retry_after: int | None
     amount: int
     currency: str
-    phone: str
+    phone: str | None
     receipt: str | None
+    receipt_amount: str | None
+    settled_by: str | None
+    refund: None
+    pay_by_hand: str | None
     created_at: str
     updated_at: str
     seq: int
@@ -48,16 +58,22 @@ class Retry:
     after: int | None = None
 
 
-def may_retry(*, order_open: bool, attempt_open: bool, newest: Attempt, now: datetime) -> Retry:
+def may_retry(
+    *, order_open: bool, attempt_open: bool, newest: Attempt | None, now: datetime
+) -> Retry:
     """Decide whether a page may offer another push.
 
     Args:
         order_open: the order is neither paid, cancelled nor expired.
-        attempt_open: an attempt of the order is open, also by the clock.
-        newest: its newest attempt.
+        attempt_open: an attempt of the order is open, also by the clock, or its money is in sight.
+        newest: its newest push; None: there was none.
         now: aware UTC.
     """
-    if not order_open or attempt_open or newest.status is Status.SUCCESS:
+    if not order_open or attempt_open:
+        return Retry(allowed=False)
+    if newest is None:
+        return Retry(allowed=True)
+    if newest.status is Status.SUCCESS:
         return Retry(allowed=False)
     left = wait_left(newest, now)
     if newest.status is Status.FAILED and RULES[newest.reason].blocks_retry and left:
@@ -93,6 +109,16 @@ def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
     return 3 if prompt_lives else 10
 
 
+# A payer by hand needs a few minutes; a page that is left open costs little after that.
+_BY_HAND_SOON = timedelta(minutes=10)
+
+
+def _poll_by_hand(attempt: Attempt, now: datetime) -> int:
+    if attempt.status is not Status.PENDING:
+        return poll_after(attempt.status, final=attempt.final, prompt_lives=False)
+    return 5 if now - attempt.created_at < _BY_HAND_SOON else 30
+
+
 def of_account(account: Account, now: datetime) -> list[Snapshot]:
     """Draw the snapshots of an order's transactions, newest first."""
     return [draw(account, each, now) for each in account.attempts]
@@ -108,14 +134,15 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
     status, said = account.status(now), view.say(account, attempt, now)
     retry = may_retry(
         order_open=status is OrderStatus.OPEN,
-        attempt_open=account.attempt_open(now),
-        newest=account.attempts[0],
+        attempt_open=account.attempt_open(now) or account.money_in_sight(now),
+        newest=next(iter(account.pushes), None),
         now=now,
     )
     return Snapshot(
         transaction_id=attempt.id,
         order_id=attempt.order_id,
         order_status=status.value,
+        channel=attempt.channel.value,
         status=attempt.status.value,
         reason=attempt.reason.value,
         view=said.view.value,
@@ -126,15 +153,35 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         retry_after=retry.after,
         amount=attempt.amount,
         currency="KES",
-        phone=mask_msisdn(attempt.msisdn) if attempt.msisdn else "",
-        receipt=attempt.receipt,
+        phone=_phone(attempt),
+        receipt=_receipt(account, attempt),
+        receipt_amount=cents_text(attempt.receipt_amount),
+        settled_by=account.settled_by,
+        refund=None,
+        pay_by_hand=account.order.pay_code if status is OrderStatus.OPEN else None,
         created_at=utc_text(attempt.created_at),
         updated_at=utc_text(attempt.updated_at),
         seq=attempt.seq,
-        poll_after=poll_after(
+        poll_after=_poll_by_hand(attempt, now)
+        if attempt.by_hand
+        else poll_after(
             attempt.status, final=attempt.final, prompt_lives=attempt.prompt_may_live(now)
         ),
     )
+
+
+def _phone(attempt: Attempt) -> str | None:
+    """The masked number; empty where it was forgotten, None where no push needed one."""
+    if attempt.by_hand:
+        return None
+    return mask_msisdn(attempt.msisdn) if attempt.msisdn else ""
+
+
+def _receipt(account: Account, attempt: Attempt) -> str | None:
+    """Its receipt, or its order's where both are told of the same payment."""
+    if attempt.receipt or attempt.status is not Status.SUCCESS or not attempt.final:
+        return attempt.receipt
+    return next((each.receipt for each in account.attempts if each.settles_order), None)
 
 
 def utc_text(moment: datetime) -> str:

@@ -18,7 +18,7 @@ class WitnessKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """The payer's number, in the one form in which a witness tells it; all None: not told.
+    """The payer's number, in the forms in which witnesses tell it; all None: not told.
 
     Attributes:
         msisdn: twelve digits, `2547XXXXXXXX` or `2541XXXXXXXX`.
@@ -29,6 +29,11 @@ class Payer:
     msisdn: str | None = None
     masked: str | None = None
     hashed: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it tells one number from all others."""
+        return self.msisdn is not None or self.hashed is not None
 
 
 @dataclass(frozen=True, slots=True)

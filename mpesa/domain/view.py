@@ -5,7 +5,7 @@ clients all show these three words, and none of them decides on its own.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mpesa.domain.attempt import Account, Attempt, OrderStatus
@@ -20,6 +20,11 @@ _ANOTHER_NUMBER_HELPS = frozenset(
     {Reason.PIN_LOCKED, Reason.OVER_LIMIT, Reason.DECLINED, Reason.PUSH_REFUSED}
 )
 
+# Another push would fail in the same way, and money sent by hand would not.
+_BY_HAND_HELPS = frozenset({Reason.UNREACHABLE, Reason.SYSTEM_BUSY, Reason.MISCONFIGURED})
+# A push's own result is this long behind its receipt.
+RESULT_BEHIND = timedelta(seconds=15)
+
 
 class View(StrEnum):
     """The kind of page that is shown."""
@@ -30,6 +35,7 @@ class View(StrEnum):
     PAID = "paid"
     FAILED = "failed"
     CLOSED = "closed"
+    BY_HAND = "by_hand"
 
 
 class Money(StrEnum):
@@ -38,16 +44,21 @@ class Money(StrEnum):
     TAKEN = "taken"
     NOT_TAKEN = "not_taken"
     UNKNOWN = "unknown"
+    RETURNED = "returned"
 
 
 class Next(StrEnum):
-    """The shopper's next step; `can_retry` and `retry_after` say when."""
+    """The shopper's next step; `can_retry` and `retry_after` say when.
+
+    Where a shop does not offer `pay_by_hand`, its clients are told `retry` instead.
+    """
 
     ENTER_PIN = "enter_pin"
     WAIT = "wait"
     CANCEL_PROMPT = "cancel_prompt"
     RETRY = "retry"
     OTHER_NUMBER = "other_number"
+    PAY_BY_HAND = "pay_by_hand"
     NONE = "none"
 
 
@@ -62,15 +73,20 @@ class Said:
 
 def prompt_left(account: Account, now: datetime) -> bool:
     """Whether a prompt of the order may still be on a phone, and be answered there."""
-    for each in account.attempts:
-        if each.status is Status.PENDING:
-            may_be_answered = each.prompt_may_live(now)
-        else:
-            doubtful = each.status is Status.FAILED and _money_in_doubt(each, now)
-            may_be_answered = doubtful and now < each.prompt_end(now)
-        if may_be_answered:
-            return True
-    return False
+    return any(_may_be_answered(each, now) for each in account.pushes)
+
+
+def _may_be_answered(push: Attempt, now: datetime) -> bool:
+    match push.status:
+        case Status.PENDING:
+            return push.prompt_may_live(now)
+        case Status.FAILED:
+            return _money_in_doubt(push, now) and now < push.prompt_end(now)
+        case Status.SUCCESS:
+            # Paid by a receipt, and its own result is missing: the payer may have paid by hand.
+            # Mostly the callback is only a few seconds behind.
+            settled = push.settled_at or push.created_at
+            return push.by_rule and settled + RESULT_BEHIND <= now < push.prompt_end(now)
 
 
 def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
@@ -80,27 +96,57 @@ def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
         attempt: one of the account's; None for the page of an order that has none yet.
         now: aware UTC.
     """
+    if attempt is not None and attempt.returned:
+        return Said(View.PAID, Money.RETURNED, Next.NONE)
     status = account.status(now)
-    pending = attempt is not None and attempt.status is Status.PENDING
     if status is OrderStatus.PAID or (attempt and attempt.status is Status.SUCCESS):
         way_on = Next.CANCEL_PROMPT if prompt_left(account, now) else Next.NONE
         return Said(View.PAID, Money.TAKEN, way_on)
+    if account.money_in_sight(now) and attempt is not None:
+        return Said(View.CHECKING, Money.UNKNOWN, Next.WAIT)
     if status is not OrderStatus.OPEN:
-        if pending:
+        if attempt and not attempt.by_hand and attempt.status is Status.PENDING:
             return Said(View.CLOSED, Money.UNKNOWN, Next.CANCEL_PROMPT)
         return Said(View.CLOSED, Money.NOT_TAKEN, Next.NONE)
     if attempt is None:
         return Said(View.PHONE, Money.NOT_TAKEN, Next.NONE)
+    return _say_by_hand(attempt) if attempt.by_hand else _say_push(account, attempt, now)
+
+
+def next_without_by_hand(reason: str, said: str) -> str:
+    """The next step where the shop does not offer to pay by hand.
+
+    Args:
+        reason: the attempt's.
+        said: its next step where that is offered.
+    """
+    if said != Next.PAY_BY_HAND:
+        return said
+    return Next.NONE if reason == Reason.MISCONFIGURED else Next.RETRY
+
+
+def _say_push(account: Account, attempt: Attempt, now: datetime) -> Said:
+    """Say it of a push whose order can still be paid."""
+    pending = attempt.status is Status.PENDING
+    beside = any(each.by_hand and each.status is Status.PENDING for each in account.attempts)
     if pending and attempt.prompt_may_live(now) and attempt.reason is not Reason.OVERDUE:
         unconfirmed = attempt.reason is Reason.PUSH_UNCONFIRMED
-        return Said(View.WAITING, Money.UNKNOWN, Next.WAIT if unconfirmed else Next.ENTER_PIN)
+        way_on = Next.WAIT if unconfirmed else Next.ENTER_PIN
+        return Said(View.WAITING, Money.UNKNOWN, Next.CANCEL_PROMPT if beside else way_on)
     if pending:
-        return Said(View.CHECKING, Money.UNKNOWN, Next.WAIT)
+        left = beside and attempt.prompt_may_live(now)
+        return Said(View.CHECKING, Money.UNKNOWN, Next.CANCEL_PROMPT if left else Next.WAIT)
     money = Money.UNKNOWN if _money_in_doubt(attempt, now) else Money.NOT_TAKEN
     if attempt.reason in _ANOTHER_NUMBER_HELPS:
         return Said(View.FAILED, money, Next.OTHER_NUMBER)
-    misconfigured = attempt.reason is Reason.MISCONFIGURED
-    return Said(View.FAILED, money, Next.NONE if misconfigured else Next.RETRY)
+    by_hand = attempt.reason in _BY_HAND_HELPS
+    return Said(View.FAILED, money, Next.PAY_BY_HAND if by_hand else Next.RETRY)
+
+
+def _say_by_hand(attempt: Attempt) -> Said:
+    if attempt.status is Status.PENDING:
+        return Said(View.BY_HAND, Money.NOT_TAKEN, Next.PAY_BY_HAND)
+    return Said(View.FAILED, Money.NOT_TAKEN, Next.PAY_BY_HAND)
 
 
 def _money_in_doubt(failed: Attempt, now: datetime) -> bool:

@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 from mpesa.domain.attempt import Attempt
-from mpesa.domain.result_codes import Status
+from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
-FOR_PAGES = ("view", "next")
+FOR_PAGES = ("view", "next", "pay_by_hand")
 
 
 class MessageType(StrEnum):
@@ -31,7 +31,8 @@ def due(before: Attempt, after: Attempt) -> list[MessageType]:
     types: list[MessageType] = []
     if after.status is Status.SUCCESS and _success(before) != _success(after):
         types.append(MessageType.SUCCEEDED)
-    if after.status is Status.FAILED and _failure(before) != _failure(after):
+    told = after.reason is not Reason.NOT_RECEIVED  # nobody was asked, and nothing has failed
+    if told and after.status is Status.FAILED and _failure(before) != _failure(after):
         types.append(MessageType.FAILED)
     if after.needs_review and not before.needs_review:
         types.append(MessageType.NEEDS_REVIEW)

@@ -36,6 +36,12 @@ class Why(StrEnum):
     SECOND_RECEIPT = "second_receipt"
     RECEIPT_TAKEN = "receipt_taken"
     RECEIPT_CLAIMED = "receipt_claimed"
+    RECEIPT_FOUND = "receipt_found"
+    RECEIPT_DIFFERS = "receipt_differs"
+    RECEIPT_OF_ITS_ORDER = "receipt_of_its_order"
+    CHOSEN_BY_HAND = "chosen_by_hand"
+    NOT_RECEIVED = "not_received"
+    ORDER_ENDED = "order_ended"
 
     QUERY_SAYS_PAID = "query_says_paid"
     QUERY_SAYS_FAILED = "query_says_failed"

@@ -23,8 +23,8 @@ from mpesa.database import (
     missing_migrations,
     reason,
 )
-from mpesa.ledger import TELLS_MERCHANT
 from mpesa.models import db
+from mpesa.records import SHOP, Shop
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,14 @@ def connect(app: Flask, settings: Settings) -> None:
                 " another file"
             ) from None
     app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["DARAJA_SHORTCODE"] = settings.daraja_shortcode  # a migration writes it down
     # Parameters hold phone numbers and tokens, so they stay out of error texts and logs.
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         **POOL,
         "hide_parameters": True,
-        "execution_options": {TELLS_MERCHANT: settings.webhook_url is not None},
+        "execution_options": {
+            SHOP: Shop(settings.daraja_shortcode, tells_merchant=settings.webhook_url is not None)
+        },
         "connect_args": connect_args(parsed, REQUESTS),
     }
     try:

@@ -7,8 +7,8 @@ from sqlalchemy import update
 from app import create_app
 from mpesa import ledger
 from mpesa.domain.callback import StkResult
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import CallbackReceived, OperatorSaysNotPaid
-from mpesa.ledger import Kind, Raw
 from mpesa.models import Order, Transaction, db
 from mpesa.runtime.wiring import utc_now
 from tests.factories import make_settings

@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 
 from mpesa import operators
 from mpesa.domain.callback import StkResult
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import CallbackReceived
-from mpesa.ledger import Kind, Raw, record
+from mpesa.ledger import record
 from mpesa.models import db
 from mpesa.runtime.wiring import utc_now
 from scripts.busy_days import fill

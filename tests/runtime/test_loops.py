@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from mpesa import ledger, workers
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.models import Announcement, db
 from mpesa.outbox import Announced
 from mpesa.runtime import loops
@@ -151,7 +152,7 @@ def a_round(app, work):
 def stored_callback(shop, push):
     ids = shop.daraja.checkout_id(push), shop.daraja.merchant_id(push)
     body = raw(success_callback(*ids, receipt=f"UKO1ABCD{push:02d}"))
-    return ledger.Raw(ledger.Kind.CALLBACK, body, "196.201.212.69")
+    return Raw(Kind.CALLBACK, body, "196.201.212.69")
 
 
 # -- workers that share a database ---------------------------------------------------------------

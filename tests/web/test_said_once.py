@@ -7,9 +7,9 @@ import re
 import pytest
 
 from mpesa.daraja import UnknownOutcome
+from mpesa.domain.evidence import Kind
 from mpesa.domain.settlement import OperatorSaysNotPaid, QueryAnswered, WaitOver
 from mpesa.domain.view import Money, Next, View
-from mpesa.ledger import Kind
 from mpesa.live.admission import Rooms
 from tests.factories import API_KEY, failure_callback, success_callback
 from tests.shop import Shop

@@ -12,9 +12,9 @@ from werkzeug.wrappers import Response
 from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.attempt import Attempt
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Status
 from mpesa.domain.sms_code import find_receipt
-from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, EvidenceRow, Transaction, db
 from mpesa.web.console import asked_twice, session
 from mpesa.web.console.act_kinds import ACTS, Act

@@ -6,9 +6,9 @@ from flask import request
 from flask_babel import gettext as _
 from sqlalchemy import Connection, select
 
+from mpesa.domain.evidence import Kind
 from mpesa.domain.people_text import is_sound
 from mpesa.ids import new_id
-from mpesa.ledger import Kind
 from mpesa.models import EvidenceRow
 
 # Characters of a reason.

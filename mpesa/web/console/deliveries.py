@@ -7,8 +7,8 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from mpesa import ledger, webhooks
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.ids import is_id, new_id
-from mpesa.ledger import Kind, Raw
 from mpesa.models import WebhookMessage, db
 from mpesa.web.console import asked_twice, session
 from mpesa.web.console.blueprint import console

@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from mpesa import counters, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja_access import access_key
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import MOST_SKEW
 from mpesa.ids import hash_token
-from mpesa.ledger import Kind
 from mpesa.models import DarajaAccess, DecisionRow, EvidenceRow, db
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console

@@ -14,9 +14,9 @@ from werkzeug.wrappers import Response
 
 from mpesa import ledger, logs, orders
 from mpesa.domain import settlement
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ids import is_id
-from mpesa.ledger import Kind, Raw
 from mpesa.models import Announcement, DecisionRow, EvidenceRow, Transaction, WebhookMessage, db
 from mpesa.web.console import decisions, raw_bodies, session, wording
 from mpesa.web.console.act_kinds import ACTS, Act

@@ -10,9 +10,9 @@ from sqlalchemy import Row, select, tuple_
 from sqlalchemy.orm import joinedload
 
 from mpesa.domain.callback import StkResult, read_roughly
+from mpesa.domain.evidence import Kind
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.ledger import Kind
 from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
 from mpesa.web.console import decisions, payments, wording
 from mpesa.web.console.act_kinds import Act

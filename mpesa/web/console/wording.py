@@ -7,8 +7,8 @@ from flask_babel import format_datetime
 from flask_babel import lazy_gettext as _l
 
 from mpesa.domain.attempt import OrderStatus
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.ledger import Kind
 from mpesa.web.console.blueprint import console
 
 STATUSES: dict[str, Any] = {

@@ -79,10 +79,18 @@ class PushLimits:
             Problem: 429, with the seconds until the next one is allowed.
         """
         # The address comes first: one that is over its limit must not use up other people's lines.
-        if self._per_address is not None:
-            self._tally.count("stk-push:address", sender(), self._per_address)
+        self.check_sender()
         if self._per_line is not None:
             self._tally.count("stk-push:line", msisdn, self._per_line)
+
+    def check_sender(self) -> None:
+        """Count a wish to pay, by push or by hand, of the request's address.
+
+        Raises:
+            Problem: 429, with the seconds until the next one is allowed.
+        """
+        if self._per_address is not None:
+            self._tally.count("stk-push:address", sender(), self._per_address)
 
     def check_code(self) -> None:
         """Count a code that was typed at the request's address, as often as it may push.

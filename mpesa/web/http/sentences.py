@@ -5,19 +5,22 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from flask import Flask, has_request_context, request, session
+from flask import Flask, current_app, has_request_context, request, session
 from flask_babel import Babel, force_locale, get_locale
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
 
+from mpesa.config import AccountType, Settings
 from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.money import format_kes
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.view import View
+from mpesa.domain.view import View, next_without_by_hand
 
 LANGUAGES = ("en", "sw")
 
+# Of an order whose money waits for its proof.
+SIGHTED = "money_in_sight"
 # The page adds whether money was taken (`money`) and what to do next (`next`) beside the sentence.
 _SENTENCES: dict[str, Any] = {
     View.PHONE: _l("We send a request to your phone. Confirm it there with your PIN."),
@@ -31,6 +34,11 @@ _SENTENCES: dict[str, Any] = {
     Reason.OVERDUE: _l(
         "We have not heard from M-PESA yet; if you got an M-PESA SMS, do not pay again."
     ),
+    Reason.AWAITING_PAYMENT: _l(
+        "Pay with M-PESA by hand. This page shows it as soon as M-PESA tells us."
+    ),
+    Reason.NOT_RECEIVED: _l("No payment by hand has come."),
+    SIGHTED: _l("We have heard of a payment and are checking it. Please do not pay again."),
     Reason.PAID: _l("Payment received, thank you."),
     Reason.PAID_LATE: _l("Your payment came through after all, thank you."),
     Reason.CANCELLED: _l("The request was cancelled or closed on your phone."),
@@ -48,6 +56,9 @@ _SENTENCES: dict[str, Any] = {
     Reason.UNKNOWN_CODE: _l("M-PESA gave no clear answer, so we are checking this payment."),
     Reason.CLOSED_BY_OPERATOR: _l("We checked and found no payment."),
 }
+
+
+_ASKED_ABOUT = frozenset({Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE})
 
 
 def register(app: Flask) -> None:
@@ -88,13 +99,37 @@ def chosen(asked: object) -> str:
 
 
 def with_message(snapshot: Snapshot, lang: str) -> dict[str, Any]:
-    """The snapshot as clients get it, with its sentence as `message`, after `reason`."""
+    """The snapshot as clients get it: with its sentence, and with the number to pay by hand."""
+    settings = current_app.extensions["mpesa"].settings
+    by_hand = by_hand_of(settings, snapshot["pay_by_hand"], snapshot["amount"])
     worded: dict[str, Any] = {}
     for name, value in snapshot.items():
         worded[name] = value
         if name == "reason":
             worded["message"] = message_of(snapshot, lang)
+    worded["pay_by_hand"] = by_hand
+    if by_hand is None:
+        worded["next"] = next_without_by_hand(snapshot["reason"], snapshot["next"])
     return worded
+
+
+def by_hand_of(settings: Settings, pay_code: str | None, amount: int) -> dict[str, Any] | None:
+    """What a shopper needs to pay an order by hand; None where the shop does not offer it.
+
+    Args:
+        pay_code: None: the order can no longer be paid, or has none.
+        amount: whole shillings.
+    """
+    if not settings.manual_payment or pay_code is None:
+        return None
+    to_till = settings.daraja_account_type is AccountType.TILL
+    return {
+        "kind": settings.daraja_account_type.value,
+        "number": settings.daraja_till if to_till else settings.daraja_shortcode,
+        # Buy Goods asks for a till and an amount, and for no account.
+        "account": None if to_till else pay_code,
+        "amount": amount,
+    }
 
 
 def message_of(said: Mapping[str, Any], lang: str) -> str:
@@ -105,6 +140,9 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
     """
     if said["view"] == View.PHONE:
         return _sentence(View.PHONE, lang)
+    # A push that is asked about has no other word; what waits for its proof has one of its own.
+    if said["view"] == View.CHECKING and said["reason"] not in _ASKED_ABOUT:
+        return _sentence(SIGHTED, lang)
     # Where another attempt paid, or the order is closed, the order's status says more.
     paid_otherwise = said["view"] == View.PAID and said["status"] != Status.SUCCESS
     of_order = paid_otherwise or said["view"] == View.CLOSED

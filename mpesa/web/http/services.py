@@ -9,10 +9,11 @@ from typing import cast
 from flask import current_app
 from flask_socketio import SocketIO
 
-from mpesa import inbox
+from mpesa import inbox, receipts
 from mpesa.config import Settings
 from mpesa.daraja_access import Access
 from mpesa.deadlines import Watch
+from mpesa.domain.address import from_listed
 from mpesa.hints import Hints
 from mpesa.ledger import Announce
 from mpesa.outbox import Announced
@@ -60,5 +61,11 @@ def inbox_needs() -> inbox.Needs:
     return inbox.Needs(
         now=ours.now,
         announce=ours.announce,
-        listed=inbox.from_listed(ours.settings.callback_allowed_ips),
+        listed=from_listed(ours.settings.callback_allowed_ips),
     )
+
+
+def receipt_needs() -> receipts.Needs:
+    """What `receipts` needs to take in what a witness tells, from this application."""
+    ours = services()
+    return receipts.needs_of(ours.settings, ours.now, ours.announce)

@@ -203,6 +203,8 @@ def _order_as_json(account: Account) -> dict[str, Any]:
         "return_url": order.return_url,
         "expires_at": utc_text(order.expires_at) if order.expires_at else None,
         "created_at": utc_text(order.created_at),
+        "pay_code": order.pay_code,
+        "settled_by": account.settled_by,
         "needs_review": any(each.needs_review for each in account.attempts),
         "transactions": [
             sentences.with_message(each, lang) for each in snapshot.of_account(account, now)

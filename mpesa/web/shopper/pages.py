@@ -14,11 +14,10 @@ from markupsafe import Markup
 from sqlalchemy import select
 from werkzeug.exceptions import HTTPException
 
-from mpesa import ledger
-from mpesa.config import AccountType, Settings, is_loopback
+from mpesa.config import is_loopback
 from mpesa.domain import snapshot, view
 from mpesa.domain.attempt import Account, Order, OrderStatus
-from mpesa.domain.reference import account_reference
+from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import View
@@ -103,7 +102,11 @@ def checkout_page(
         server_time=round(now.timestamp() * 1000),
         wait_seconds=settings.payment_wait_seconds,
         refresh_after=_refresh_after(attempt, typing=other or code_problem is not None),
-        manual_payment=_manual_payment(settings, order),
+        manual_payment=sentences.by_hand_of(
+            settings,
+            order.pay_code if account.status(now) is OrderStatus.OPEN else None,
+            order.amount,
+        ),
         code_to_scan=code_to_scan,
     )
     refused = problem or code_problem
@@ -148,11 +151,12 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
 
 
 def _attempt_to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | None:
-    """The attempt that settled the order, else one that was paid, else the newest."""
-    settling = [each.id for each in account.attempts if each.settles_order]
-    settled = [each for each in attempts if each["transaction_id"] in settling]
+    """The attempt that settled the order, else one that was paid, the open push, or the newest."""
+    settled = [each for each in attempts if each["transaction_id"] == account.settled_by]
     paid = [each for each in attempts if each["status"] == Status.SUCCESS]
-    return next(iter(settled or paid or attempts), None)
+    open_ids = {each.id for each in account.attempts if each.is_open}
+    waiting = [each for each in attempts if each["transaction_id"] in open_ids]
+    return next(iter(settled or paid or waiting or attempts), None)
 
 
 def _page_state(
@@ -204,22 +208,9 @@ def _code_was_sent(attempt: Snapshot | None, shown: str) -> bool:
         return False
     sent = select(EvidenceRow.id).where(
         EvidenceRow.transaction_id == attempt["transaction_id"],
-        EvidenceRow.kind == ledger.Kind.SMS_CODE.value,
+        EvidenceRow.kind == Kind.SMS_CODE.value,
     )
     return db.session().scalar(sent.limit(1)) is not None
-
-
-def _manual_payment(settings: Settings, order: Order) -> dict[str, str | None] | None:
-    """The PayBill or till to pay by hand; None if the merchant does not offer that."""
-    if not settings.manual_payment:
-        return None
-    to_till = settings.daraja_account_type is AccountType.TILL
-    return {
-        "kind": settings.daraja_account_type.value,
-        "number": settings.daraja_till if to_till else settings.daraja_shortcode,
-        # Buy Goods asks for a till and an amount, and for no account.
-        "account": None if to_till else account_reference(order.reference),
-    }
 
 
 def _order_to_show(order: Order, status: OrderStatus) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from mpesa import checkout, inbox, logs
+from mpesa import books, checkout, inbox, ledger, logs
 from mpesa.checkout import PushRequest, Started
 from mpesa.domain import refusals
 from mpesa.domain.phone import (
@@ -56,6 +56,34 @@ def stk_push() -> Response:
                 form["order_id"], problem=problem, phone_typed=form.get("phone", "")
             )
     return redirect(pages.checkout_path(form["order_id"]), 303)
+
+
+@payments.post("/pay-by-hand")
+def pay_by_hand() -> Response:
+    """Note that the shopper pays by hand; JSON gets a snapshot, a form the checkout page."""
+    fields = json_object() if request.is_json else _posted_form()
+    order_id = fields.get("order_id")
+    if not isinstance(order_id, str) or not order_id:
+        raise invalid("order_id", _("Say which order is to be paid."))
+    ours = services()
+    if not ours.settings.manual_payment or not is_id(order_id):
+        raise _problem_of(refusals.OrderNotFound())
+    logs.note(order_id=order_id)
+    ours.limits.check_sender()
+    try:
+        recorded, is_new = ledger.begin_by_hand(db.session(), order_id, ours.now)
+    except books.Unknown:
+        raise _problem_of(refusals.OrderNotFound()) from None
+    except OrderError as refusal:
+        if not request.is_json:
+            return redirect(pages.checkout_path(order_id), 303)  # the page says what happened
+        raise _problem_of(refusal) from None
+    ours.announce(recorded.changes)
+    if not request.is_json:
+        return redirect(pages.checkout_path(order_id), 303)
+    response = jsonify(sentences.with_message(recorded.snapshot, sentences.language()))
+    response.status_code = 201 if is_new else 200
+    return response
 
 
 @payments.get("/check-status")

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from mpesa import ledger
 from mpesa.domain import settlement
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.why import Why, words_of
-from mpesa.ledger import Kind, Raw
 from mpesa.models import DecisionRow, EvidenceRow, Transaction, db
 from mpesa.web.console import decisions
 from mpesa.web.http.services import services

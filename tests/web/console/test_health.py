@@ -7,9 +7,9 @@ import pytest
 from mpesa import counters, ledger
 from mpesa.daraja import NotSent, Refused
 from mpesa.daraja_access import access_key
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Reason
 from mpesa.ids import hash_token
-from mpesa.ledger import Kind, Raw
 from mpesa.models import DarajaAccess, db
 from mpesa.web.http.services import services
 from tests.conftest import on_both

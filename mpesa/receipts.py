@@ -1,0 +1,448 @@
+"""Money in: take in what a witness tells of a receipt, and give it to the order that it pays."""
+
+import hmac
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import bindparam, or_, select, union
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from mpesa import books, counters, ledger, records
+from mpesa.books import By, Write
+from mpesa.config import Settings
+from mpesa.database import writing_apart
+from mpesa.domain import matching, pay_code
+from mpesa.domain.address import from_listed
+from mpesa.domain.attempt import IN_SIGHT_FOR, Channel
+from mpesa.domain.confirmation import UnreadableConfirmation, parse_confirmation
+from mpesa.domain.evidence import Kind, Raw
+from mpesa.domain.matching import GivePush, Heard, Keep
+from mpesa.domain.phone import mask_msisdn
+from mpesa.domain.receipt import Direction, Receipt, State, Trust
+from mpesa.domain.settlement import OperatorAsks, ReceiptClaimed
+from mpesa.domain.told import Payer, Told, WitnessKind
+from mpesa.ids import new_id
+from mpesa.ledger import Announce, Change
+from mpesa.models import Order, Transaction, Witness
+
+log = logging.getLogger(__name__)
+
+# An order, or a receipt, that changes under each of so many tries is left for the next loop.
+_TRIES = 5
+# More accounts than a shop can have mistaken for each other.
+_MOST_ORDERS = 50
+_CLOCKS = timedelta(minutes=1)
+_AFTER_PUSH = timedelta(minutes=15)
+_ZONES_APART = timedelta(hours=3)
+# The merchant's server hears of an unclaimed receipt after this time, in which a rule may claim it.
+UNCLAIMED_AFTER = timedelta(minutes=15)
+# An older payment is no news.
+_NEWS_FOR = timedelta(hours=48)
+_TRUST = {
+    WitnessKind.PULL: Trust.ASKED,
+    WitnessKind.STATUS: Trust.ASKED,
+    WitnessKind.STATEMENT: Trust.ASKED,
+    WitnessKind.OPERATOR: Trust.TOLD,
+    WitnessKind.CONFIRMATION: Trust.TOLD,
+    WitnessKind.CALLBACK: Trust.TOLD,
+}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The means to take in what witnesses tell.
+
+    Attributes:
+        now: the clock, aware UTC.
+        announce: tells rooms about transactions that changed.
+        numbers: the short codes and tills of the shop; money to others is not its own.
+        secret: keys the hashes of payers' numbers.
+        proof_from: cents from which a confirmation alone does not suffice; None: never.
+        listed: whether an address may be believed.
+    """
+
+    now: Callable[[], datetime]
+    announce: Announce
+    numbers: frozenset[str]
+    secret: str
+    proof_from: int | None
+    listed: Callable[[str | None], bool]
+
+    def mark(self, hashed: str) -> str:
+        """The keyed hash under which the SHA-256 of a number is kept: the latter is no secret."""
+        return hmac.digest(self.secret.encode(), f"payer {hashed}".encode(), "sha256").hex()
+
+    def mark_of(self, msisdn: str) -> str:
+        """The same of a number that we know."""
+        return self.mark(sha256(msisdn.encode()).hexdigest())
+
+
+def needs_of(settings: Settings, now: Callable[[], datetime], announce: Announce) -> Needs:
+    """What the settings say about money in."""
+    numbers = {settings.daraja_shortcode, settings.daraja_till, settings.c2b_shortcode}
+    proof_from = settings.c2b_proof_from
+    return Needs(
+        now=now,
+        announce=announce,
+        numbers=frozenset(each for each in numbers if each),
+        secret=settings.secret_key,
+        proof_from=proof_from * 100 if proof_from is not None else None,
+        listed=from_listed(settings.callback_allowed_ips),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a witness sent.
+
+    Attributes:
+        body: raw, with people's data cut out where it holds more than we may keep.
+        source: the address or the person that it came from; None: we asked M-PESA.
+    """
+
+    kind: WitnessKind
+    body: bytes
+    source: str | None = None
+
+
+class _Moved(Exception):
+    """What the verdict was made of has changed; nothing was written."""
+
+
+def receive(session: Session, body: bytes, source: str, needs: Needs) -> None:
+    """Take in a confirmation; when this returns, its raw body is committed.
+
+    A judgement that could not be made is made by `judge_waiting` later.
+
+    Raises:
+        SQLAlchemyError: it could not be stored.
+    """
+    arrived = Arrived(WitnessKind.CONFIRMATION, body, source)
+    try:
+        verdict = judge_confirmation(session, arrived, needs)
+    except Exception as error:  # noqa: BLE001
+        # Whatever went wrong, the body has to be kept first of all.
+        log.info("a confirmation is stored before it is judged (%s)", type(error).__name__)
+        _store(session, arrived, needs, judged=False)
+        verdict = "stored"
+    counters.count("confirmations", verdict=verdict)
+
+
+def judge_confirmation(session: Session, arrived: Arrived, needs: Needs) -> str:
+    """Read a confirmation and take in its receipt.
+
+    Returns:
+        One word for what became of it.
+    """
+    try:
+        told = parse_confirmation(arrived.body)
+    except UnreadableConfirmation:
+        _store(session, arrived, needs, judged=True)
+        return "unreadable"
+    if told.short_code not in needs.numbers and not is_known(session, told.receipt):
+        _store(session, arrived, needs, judged=True)
+        return "foreign"
+    return take_in(session, told, arrived, needs)
+
+
+def judge_waiting(session: Session, needs: Needs) -> int:
+    """Judge the confirmations that were stored and not judged.
+
+    Returns:
+        The number that was judged.
+    """
+    waiting = session.execute(
+        select(Witness.kind, Witness.body, Witness.source, Witness.received_at)
+        .where(~Witness.judged)
+        .order_by(Witness.received_at)
+        .limit(200)
+    ).all()
+    judged = 0
+    for kind, body, source, _ in waiting:
+        if kind != WitnessKind.CONFIRMATION.value:
+            continue
+        try:
+            verdict = judge_confirmation(session, Arrived(WitnessKind(kind), body, source), needs)
+            counters.count("confirmations", verdict=verdict)
+            judged += 1
+        except SQLAlchemyError as error:
+            log.error("a confirmation is not judged yet: %s", type(error).__name__)
+    return judged
+
+
+def is_known(session: Session, number: str) -> bool:
+    """Whether a receipt of money in has a row."""
+    connection = session.connection()
+    organisation = records.shop_of(connection).short_code
+    return books.receipt(connection, organisation, number) is not None
+
+
+def take_in(session: Session, told: Told, arrived: Arrived, needs: Needs) -> str:
+    """Take in what a witness tells of a receipt, and give it to the order that it pays.
+
+    Args:
+        session: a read that it had begun is ended.
+        told: what was read of the body.
+
+    Returns:
+        One word for what became of it: `claimed`, `unclaimed`, `unproven`, `known`, `differs`.
+
+    Raises:
+        SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
+    """
+    told = _payer_marked(told, needs)
+    for _ in range(_TRIES):
+        try:
+            verdict, changes = _take_in_once(session, told, arrived, needs)
+        except (IntegrityError, _Moved):
+            continue  # another witness, or the push's own callback, was faster
+        needs.announce(changes)
+        return verdict
+    raise SQLAlchemyError("the receipt changed under every try")
+
+
+def _take_in_once(
+    session: Session, told: Told, arrived: Arrived, needs: Needs
+) -> tuple[str, list[Change]]:
+    session.rollback()
+    connection = session.connection()
+    organisation = records.shop_of(connection).short_code
+    known = books.receipt(connection, organisation, told.receipt)
+    now = needs.now()
+    listed = arrived.source is None or needs.listed(arrived.source)
+    receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
+    witness = _witness(receipt, arrived, now)
+    if known is not None and known.amount != told.amount:
+        doubted = replace(known, needs_review=True)
+        _keep(session, known, doubted, [witness])
+        changes = _doubt(session, known, told.receipt, needs)
+        return "differs", changes
+    if known is not None and known.state in (State.CLAIMED, State.RETURNED):
+        other = _names_another_order(session, known, told)
+        _keep(session, known, receipt, [witness])
+        changes = _doubt(session, known, told.receipt, needs) if other else []
+        return "known", changes
+    kinds = _kinds(session, known) | {arrived.kind}
+    heard = Heard(receipt.told, kinds, receipt.learned_at, receipt.listed)
+    accounts = books.seen_all(session, _orders_that_may_fit(session, heard))
+    verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
+    if isinstance(verdict, Keep) and verdict.in_sight_of is None:
+        kept = _as_kept(receipt, verdict, known, now)
+        _keep(session, known, kept, [witness, *_suggested(kept, verdict)])
+        return kept.state.value, _ask_about(session, verdict, needs)
+    order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
+    with books.taken_out(session, By.ORDER, order_id or "") as taken:
+        if books.receipt(taken.connection, organisation, told.receipt, lock=True) != known:
+            raise _Moved
+        fresh = [taken.account if e.order.id == order_id else e for e in accounts]
+        if matching.judge(heard, fresh, needs.proof_from, needs.mark_of) != verdict:
+            raise _Moved
+        now = needs.now()
+        if isinstance(verdict, Keep):
+            kept = _as_kept(receipt, verdict, known, now)
+            rows = [books.kept(kept, known), *_suggested(kept, verdict), witness]
+            return kept.state.value, ledger.sight_money(taken, now + IN_SIGHT_FOR, rows, now)
+        transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
+        changes = ledger.record_receipt(taken, receipt, known, transaction_id, [witness], now)
+    return "claimed", changes
+
+
+def _with(
+    known: Receipt | None,
+    told: Told,
+    kind: WitnessKind,
+    organisation: str,
+    now: datetime,
+    *,
+    listed: bool,
+) -> Receipt:
+    """The receipt with what a witness adds to it; the best witness's word counts."""
+    trust = _TRUST[kind] if listed else Trust.UNLISTED
+    if known is None:
+        all_told, learned_at, receipt_id = told, now, new_id()
+        state, changed_at = State.UNCLAIMED, now
+    else:
+        better = trust < known.trust
+        all_told = (
+            matching.merged(told, known.told) if better else matching.merged(known.told, told)
+        )
+        learned_at, receipt_id = known.learned_at, known.id
+        state, changed_at = known.state, known.changed_at
+    blank = Receipt(
+        id=receipt_id,
+        organisation=organisation,
+        receipt=told.receipt,
+        direction=Direction.IN,
+        amount=told.amount,
+        state=state,
+        listed=listed,
+        learned_at=learned_at,
+        changed_at=changed_at,
+    )
+    return replace(
+        known or blank,
+        listed=listed or (known is not None and known.listed),
+        trust=min(trust, known.trust) if known else trust,
+        short_code=all_told.short_code,
+        account=all_told.account,
+        payer_masked=all_told.payer.masked,
+        payer_hash=all_told.payer.hashed,
+        payer_name=all_told.name,
+        paid_at=all_told.paid_at,
+        paid_at_doubtful=all_told.paid_at_doubtful,
+    )
+
+
+def _as_kept(receipt: Receipt, verdict: Keep, known: Receipt | None, now: datetime) -> Receipt:
+    same = known is not None and known.state is verdict.state
+    news = (receipt.paid_at or now) > now - _NEWS_FOR and verdict.state is State.UNCLAIMED
+    return replace(
+        receipt,
+        state=verdict.state,
+        changed_at=receipt.changed_at if same else now,
+        unclaimed_from=receipt.unclaimed_from
+        if same
+        else (receipt.learned_at + UNCLAIMED_AFTER if news else None),
+    )
+
+
+def _suggested(kept: Receipt, verdict: Keep) -> list[Write]:
+    return [
+        Write(books.DROP_SUGGESTIONS, {"receipt_id": kept.id}),
+        *(
+            Write(
+                books.ADD_SUGGESTION,
+                {"receipt_id": kept.id, "order_id": order_id, "place": place},
+            )
+            for place, order_id in enumerate(verdict.suggestions)
+        ),
+    ]
+
+
+def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Sequence[Write]) -> None:
+    """Write a receipt that no order is changed by, in a commit of its own.
+
+    Raises:
+        _Moved: it is not as it was read; nothing was written.
+    """
+    with writing_apart(session) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("BEGIN")
+        if known is not None:
+            now_known = books.receipt(connection, known.organisation, known.receipt, lock=True)
+            if now_known != known:
+                connection.rollback()
+                raise _Moved
+        books.write_and_commit(connection, [books.kept(receipt, known), *also])
+
+
+def _witness(receipt: Receipt, arrived: Arrived, now: datetime) -> Write:
+    return _witness_row(receipt.organisation, receipt.receipt, arrived, now, judged=True)
+
+
+def _witness_row(
+    organisation: str, number: str | None, arrived: Arrived, now: datetime, *, judged: bool
+) -> Write:
+    values = {
+        "organisation": organisation,
+        "receipt": number,
+        "kind": arrived.kind.value,
+        "fingerprint": records.fingerprint(arrived.body),
+        "body": arrived.body,
+        "source": arrived.source,
+        "transaction_id": None,
+        "judged": judged,
+        "received_at": now,
+    }
+    return Write(books.ADD_WITNESS, values)
+
+
+def _store(session: Session, arrived: Arrived, needs: Needs, *, judged: bool) -> None:
+    """Keep what a witness sent, raw, in a commit of its own."""
+    with writing_apart(session) as connection:
+        organisation = records.shop_of(connection).short_code
+        row = _witness_row(organisation, None, arrived, needs.now(), judged=judged)
+        books.write_and_commit(connection, [row], begin=True)
+
+
+def _payer_marked(told: Told, needs: Needs) -> Told:
+    """The same with the payer's number as it may be kept: masked, and as a keyed hash."""
+    payer = told.payer
+    hashed = sha256(payer.msisdn.encode()).hexdigest() if payer.msisdn else payer.hashed
+    masked = mask_msisdn(payer.msisdn).replace("•", "*") if payer.msisdn else payer.masked
+    return replace(told, payer=Payer(masked=masked, hashed=needs.mark(hashed) if hashed else None))
+
+
+def _kinds(session: Session, known: Receipt | None) -> frozenset[WitnessKind]:
+    if known is None:
+        return frozenset()
+    kinds = select(Witness.kind).where(Witness.receipt_id == known.id).distinct()
+    return frozenset(WitnessKind(each) for each in session.scalars(kinds))
+
+
+_BY_NAME = select(Order.id.label("order_id")).where(
+    or_(Order.pay_code == bindparam("form"), Order.account_form == bindparam("form"))
+)
+_PAID_LATELY = (
+    Transaction.channel == Channel.PUSH.value,
+    Transaction.receipt.is_(None),
+    Transaction.amount * 100 == bindparam("cents"),
+)
+
+
+def _orders_that_may_fit(session: Session, heard: Heard) -> list[str]:
+    """The ids of the orders among which `matching.judge` chooses."""
+    told = heard.told
+    form = matching.normalised(told.account or "")
+    window = or_(
+        *(
+            Transaction.created_at.between(moment - _AFTER_PUSH, moment + _CLOCKS)
+            for moment in heard.readings
+        )
+    )
+    pushes = select(Transaction.order_id).where(*_PAID_LATELY, window)
+    if told.account:
+        pushes = pushes.where(Transaction.account_reference == told.account)
+    found = union(_BY_NAME, pushes) if form else pushes
+    values = {"form": form, "cents": told.amount}
+    ids = list(session.scalars(found.limit(_MOST_ORDERS), values))
+    if not ids and len(form) == pay_code.LENGTH and form.isdigit():
+        near = select(Order.id).where(Order.pay_code.in_(pay_code.near(form)))
+        ids = list(session.scalars(near.limit(_MOST_ORDERS)))
+    return ids
+
+
+def _names_another_order(session: Session, known: Receipt, told: Told) -> str | None:
+    """The id of another order that a witness of a claimed receipt names; None: of none."""
+    form = matching.normalised(told.account or "")
+    if not form or known.transaction_id is None:
+        return None
+    own = books.seen(session, By.TRANSACTION, known.transaction_id)
+    sent = {each.account_reference for each in own.attempts}
+    names = {own.order.pay_code, matching.normalised(own.order.reference)}
+    if told.account in sent or form in names:
+        return None
+    named = session.scalars(_BY_NAME.limit(2), {"form": form}).all()
+    return named[0] if len(named) == 1 else None
+
+
+def _doubt(session: Session, known: Receipt, number: str, needs: Needs) -> list[Change]:
+    """Put the transaction that has a receipt into review, in a commit of its own."""
+    if known.transaction_id is None:
+        return []
+    raw = Raw(Kind.CLAIM, number.encode())
+    evidence = ReceiptClaimed(number)
+    return ledger.record(session, known.transaction_id, evidence, raw, needs.now).changes
+
+
+def _ask_about(session: Session, verdict: Keep, needs: Needs) -> list[Change]:
+    """Have Daraja asked at once about a push that the receipt may be the money of."""
+    if verdict.ask is None:
+        return []
+    _, transaction_id = verdict.ask
+    raw = Raw(Kind.RECEIPT)
+    return ledger.record(session, transaction_id, OperatorAsks(), raw, needs.now).changes

@@ -1,0 +1,222 @@
+"""The rows that go with a decision: evidence, decision, messages, and the receipt that it tells."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from mpesa import books
+from mpesa.books import Taken, Write
+from mpesa.domain import settlement, snapshot, webhook
+from mpesa.domain.attempt import Account, Attempt
+from mpesa.domain.evidence import Kind, Raw
+from mpesa.domain.money import cents_told
+from mpesa.domain.receipt import Direction, Receipt, State, Trust
+from mpesa.domain.result_codes import PAID_CODE, Status
+from mpesa.domain.why import Why
+from mpesa.ids import new_id
+
+# The execution option of an engine: whose books these are, a `Shop`.
+SHOP = "mpesa_shop"
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Whose books these are.
+
+    Attributes:
+        short_code: the organisation's, by which its receipts are told from another one's.
+        tells_merchant: the merchant's server is told by webhook.
+    """
+
+    short_code: str = ""
+    tells_merchant: bool = False
+
+
+def shop_of(connection: Connection) -> Shop:
+    """Whose books a connection writes."""
+    shop = connection.get_execution_options().get(SHOP)
+    return shop if isinstance(shop, Shop) else Shop()
+
+
+def of_decision(
+    taken: Taken,
+    before: Attempt,
+    account: Account,
+    decision: settlement.Decision,
+    raw: Raw,
+    now: datetime,
+) -> list[Write]:
+    """The rows of one decision: the evidence, the decision, and the merchant's messages.
+
+    Args:
+        before: the attempt that was decided on.
+        account: its order's account from now on.
+    """
+    after = account.attempt(before.id)
+    decided = {
+        "transaction_id": after.id,
+        "status": after.status.value,
+        "reason": after.reason.value,
+        "seq": after.seq,
+        "needs_review": decision.needs_review,
+        "why": decision.text,
+        "decided_at": now,
+    }
+    if raw.stored_id is None:
+        evidence = {
+            "transaction_id": after.id,
+            "kind": raw.kind.value,
+            "body": raw.body,
+            "source": raw.source,
+            "received_at": now,
+        }
+        rows = [
+            Write(books.ADD_EVIDENCE, evidence),
+            Write(books.ADD_DECISION_ON_IT, decided),
+        ]
+    else:
+        rows = [Write(books.ADD_DECISION, {**decided, "evidence_id": raw.stored_id})]
+    if not shop_of(taken.connection).tells_merchant:
+        return rows
+    shown = snapshot.draw(account, after, now)
+    for kind in webhook.due(before, after):
+        message = {
+            "id": f"msg_{new_id()}",
+            "transaction_id": after.id,
+            "type": kind.value,
+            "body": webhook.body(kind, shown, account.order.reference, now),
+            "seq": after.seq,
+            "created_at": now,
+            "next_attempt_at": now,
+        }
+        rows.append(Write(books.ADD_MESSAGE, message))
+    return rows
+
+
+def of_ended(
+    before: Account, after: Account, now: datetime, *, but: str | None = None
+) -> list[Write]:
+    """The evidence and decisions of transactions by hand that ended with their order.
+
+    Args:
+        but: the id of the transaction that was decided on; it has rows of its own.
+    """
+    waited = {each.id for each in before.attempts if each.status is Status.PENDING}
+    rows = []
+    for each in after.attempts:
+        if each.id == but or each.id not in waited or each.status is Status.PENDING:
+            continue
+        evidence = {"transaction_id": each.id, "kind": Kind.CLOCK.value, "body": b""}
+        decided = {
+            "transaction_id": each.id,
+            "status": each.status.value,
+            "reason": each.reason.value,
+            "seq": each.seq,
+            "needs_review": False,
+            "why": Why.ORDER_ENDED.value,
+            "decided_at": now,
+        }
+        rows += [
+            Write(books.ADD_EVIDENCE, {**evidence, "source": None, "received_at": now}),
+            Write(books.ADD_DECISION_ON_IT, decided),
+        ]
+    return rows
+
+
+def of_receipt_told(
+    shop: Shop,
+    before: Attempt,
+    after: Attempt,
+    evidence: settlement.Evidence,
+    raw: Raw,
+    known: Receipt | None,
+    now: datetime,
+) -> list[Write]:
+    """The rows of a receipt that a push's own evidence tells of.
+
+    One that the push has now is claimed. One with another amount, or from an address that is not
+    believed, is kept as nobody's, and the push's order is suggested for it.
+
+    Args:
+        before: the push that was decided on.
+        after: the same push from now on.
+        known: the receipt's row; None: it has none, or it was not looked up.
+    """
+    number = number_told(evidence)
+    if number is None:
+        return []
+    rows: list[Write] = []
+    result = evidence.result if isinstance(evidence, settlement.CallbackReceived) else None
+    amount = cents_told(result.amount) if result else after.amount * 100
+    new = Receipt(
+        id=new_id(),
+        organisation=shop.short_code,
+        receipt=number,
+        direction=Direction.IN,
+        amount=amount or 0,
+        state=State.CLAIMED,
+        listed=True,
+        learned_at=now,
+        changed_at=now,
+        paid_at=result.paid_at if result else None,
+    )
+    if after.receipt == number and before.receipt is None:
+        claimed = replace(
+            known or new,
+            amount=known.amount if known and known.trust < Trust.DOUBTED else new.amount,
+            state=State.CLAIMED,
+            listed=True,
+            trust=min(known.trust if known else Trust.TOLD, Trust.TOLD),
+            transaction_id=after.id,
+            changed_at=now,
+            unclaimed_from=None,
+        )
+        rows.append(books.kept(claimed, known))
+        if known is not None:
+            rows.append(Write(books.DROP_SUGGESTIONS, {"receipt_id": known.id}))
+    elif after.receipt != number:
+        if result is None or result.code != PAID_CODE or not amount:
+            return []
+        listed = isinstance(evidence, settlement.CallbackReceived) and evidence.listed
+        if listed and amount == after.amount * 100:
+            return []
+        if known is None:
+            state = State.UNCLAIMED if listed else State.UNPROVEN
+            rows.append(
+                books.kept(replace(new, state=state, listed=listed, trust=Trust.DOUBTED), None)
+            )
+            suggested = {"receipt_id": new.id, "order_id": after.order_id, "place": 0}
+            rows.append(Write(books.ADD_SUGGESTION, suggested))
+    witness = {
+        "organisation": shop.short_code,
+        "receipt": number,
+        "kind": "operator" if raw.kind is Kind.OPERATOR else "callback",
+        "fingerprint": fingerprint(after.id.encode() + raw.body),
+        "body": b"",
+        "source": raw.source,
+        "transaction_id": after.id,
+        "judged": True,
+        "received_at": now,
+    }
+    return [*rows, Write(books.ADD_WITNESS, witness)]
+
+
+def fingerprint(told: bytes) -> str:
+    """The hash by which the same content of a witness is known again."""
+    return hashlib.sha256(told).hexdigest()
+
+
+def number_told(evidence: settlement.Evidence) -> str | None:
+    """The receipt number that a push's own evidence names; None: it names none."""
+    match evidence:
+        case settlement.CallbackReceived():
+            named = evidence.result or evidence.rough
+            return named.receipt if named else None
+        case settlement.QueryAnswered():
+            return evidence.kept_receipt
+        case settlement.OperatorSaysPaid():
+            return evidence.receipt
+        case _:
+            return None

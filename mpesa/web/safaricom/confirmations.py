@@ -1,0 +1,32 @@
+"""POST /c2b/<token>/confirmation: Daraja tells of each payment to the short code here."""
+
+import hmac
+
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+
+from mpesa import counters, receipts
+from mpesa.domain.address import UNKNOWN
+from mpesa.ids import hash_token
+from mpesa.models import db
+from mpesa.web.http.errors import Problem
+from mpesa.web.http.fields import whole_body
+from mpesa.web.http.services import receipt_needs, services
+
+confirmations = Blueprint("confirmations", __name__)
+
+
+@confirmations.post("/c2b/<token>/confirmation", strict_slashes=False)
+def confirmation(token: str) -> Response:
+    """Take in a confirmation; answer 200 once its raw body is committed, whatever it says.
+
+    Raises:
+        Problem: 404 for a token that is not one of C2B_TOKEN.
+    """
+    known = [hash_token(each) for each in services().settings.c2b_token]
+    given = hash_token(token)
+    if not any(hmac.compare_digest(given, each) for each in known):
+        counters.count("confirmations", verdict="unknown_token")
+        raise Problem(404, "not_found", _("There is nothing at this address."))
+    receipts.receive(db.session(), whole_body(), request.remote_addr or UNKNOWN, receipt_needs())
+    return jsonify(ResultCode=0, ResultDesc="Accepted")
