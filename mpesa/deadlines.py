@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, bindparam, or_, select, text
+from sqlalchemy import and_, bindparam, or_, select, text, union
 from sqlalchemy.orm import Session
 
 from mpesa import books, ledger, logs
 from mpesa.domain import schedule, settlement, steps
-from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, OrderStatus, Times
+from mpesa.domain.attempt import OPEN_FOR, OPEN_UNANSWERED, Channel, OrderStatus, Times
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.schedule import RECEIPT_EXPECTED, SILENT_WITH_ID, SILENT_WITHOUT_ID
 from mpesa.domain.steps import CLOCKS_DIFFER, Step
+from mpesa.domain.view import RESULT_BEHIND
 from mpesa.ledger import Announce, Now
 from mpesa.models import Order, Transaction
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # A push takes 20 s at most; a row that has no answer by then was left by a crash.
 UNANSWERED_AFTER = timedelta(seconds=25)
+# Money by hand is waited for as long; it is taken later, too.
+BY_HAND_FOR = timedelta(hours=24)
 # The most that a tick does of each kind; the rest waits for the next tick, a second later.
 _AT_ONCE = 200
 # The wall clock is corrected all the time, by milliseconds; a busy computer reads the two clocks
@@ -80,7 +83,9 @@ def shown_differently(session: Session, since: datetime, now: datetime) -> Seque
     """Find the transactions whose page says something else by now, though no row has changed.
 
     Daraja may tell that an attempt failed while its prompt can still be answered. Once no prompt
-    lives that long, the money is no longer in doubt, and there is no prompt to cancel.
+    lives that long, the money is no longer in doubt, and there is no prompt to cancel. A push that
+    was paid by its receipt leaves a prompt to cancel if its own result is not heard soon. And money
+    in sight is in sight for a while.
 
     Args:
         since: the time of the last search, aware UTC.
@@ -98,7 +103,20 @@ def shown_differently(session: Session, since: datetime, now: datetime) -> Seque
         Transaction.created_at > since - OPEN_UNANSWERED - UNANSWERED_AFTER,
         Transaction.created_at <= now - OPEN_FOR,
     )
-    return session.scalars(select(Transaction.id).where(Transaction.order_id.in_(over))).all()
+    unheard = select(Transaction.order_id).where(
+        Transaction.by_rule,
+        or_(
+            Transaction.settled_at.between(since - RESULT_BEHIND, now - RESULT_BEHIND),
+            Transaction.prompt_ends_at.between(since, now),
+        ),
+        Transaction.created_at > since - OPEN_UNANSWERED - UNANSWERED_AFTER,
+    )
+    sighted = select(Order.id).where(
+        Order.in_sight_until.between(since, now),
+        Order.status == OrderStatus.OPEN.value,
+    )
+    concerned = union(over, unheard, sighted)
+    return session.scalars(select(Transaction.id).where(Transaction.order_id.in_(concerned))).all()
 
 
 def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, settlement.Evidence]]:
@@ -109,7 +127,13 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
         Transaction.created_at <= now - UNANSWERED_AFTER,
     )
     silent = pending.where(
-        Transaction.reason != Reason.OVERDUE.value, Transaction.created_at <= now - wait
+        Transaction.reason != Reason.OVERDUE.value,
+        Transaction.channel == Channel.PUSH.value,
+        Transaction.created_at <= now - wait,
+    )
+    by_hand = pending.where(
+        Transaction.reason == Reason.AWAITING_PAYMENT.value,
+        Transaction.created_at <= now - BY_HAND_FOR,
     )
     over = select(Transaction.id).where(
         Transaction.is_open,
@@ -142,6 +166,7 @@ def _due(session: Session, now: datetime, wait: timedelta) -> list[tuple[str, se
         for evidence, found in (
             (settlement.PushUnconfirmed(), unanswered),
             (settlement.WaitOver(), silent),
+            (settlement.NotReceived(), by_hand),
             (settlement.PromptOver(), over),
             (settlement.SilenceTooLong(), unheard),
             (settlement.SilenceTooLong(), unreceipted),

@@ -108,6 +108,11 @@ class Order(Base):
         ),
         Index("uq_orders_pay_code", "pay_code", unique=True),
         Index("ix_orders_account_form", "account_form"),
+        Index(
+            "ix_orders_in_sight_until",
+            "in_sight_until",
+            **_only_where("in_sight_until IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

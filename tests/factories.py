@@ -64,3 +64,23 @@ def failure_callback(checkout_id: str, merchant_id: str, code: object = 1032) ->
 def raw(document: object) -> bytes:
     """A body as bytes."""
     return json.dumps(document).encode()
+
+
+def confirmation(
+    account: str | None, *, receipt: str = RECEIPT, amount: str = "150.00", **changed: Any
+) -> dict[str, Any]:
+    """The body of a confirmation, version 2, of money that was paid at the beginning of a test."""
+    body = {
+        "TransactionType": "Pay Bill",
+        "TransID": receipt,
+        "TransTime": "20261124120010",
+        "TransAmount": amount,
+        "BusinessShortCode": "174379",
+        "BillRefNumber": account,
+        "InvoiceNumber": "",
+        "OrgAccountBalance": "1500.00",
+        "ThirdPartyTransID": "",
+        "MSISDN": "2547 ***** 678",
+        "FirstName": "WANJIKU",
+    }
+    return {name: value for name, value in {**body, **changed}.items() if value is not None}

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
-from mpesa import checkout, deadlines, inbox, ledger, orders
+from mpesa import checkout, deadlines, inbox, ledger, orders, receipts
 from mpesa.checkout import PushRequest, Started
 from mpesa.config import Rate
 from mpesa.daraja_access import Access, QueryBudget
@@ -17,9 +17,24 @@ from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import Evidence
 from mpesa.domain.snapshot import Snapshot
 from mpesa.ledger import Change
-from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
+from mpesa.models import (
+    DecisionRow,
+    EvidenceRow,
+    Order,
+    Receipt,
+    Suggestion,
+    Transaction,
+    db,
+)
 from mpesa.orders import NewOrder
-from tests.factories import PAYER_MSISDN, failure_callback, raw, success_callback
+from tests.factories import (
+    PAYER_MSISDN,
+    RECEIPT,
+    confirmation,
+    failure_callback,
+    raw,
+    success_callback,
+)
 from tests.fakes import Clock, FakeDaraja
 
 # A crowd that does not finish in this time hangs (seconds).
@@ -103,6 +118,45 @@ class Shop:
     def failed(self, push: int = 1, code: object = 1032) -> dict[str, Any]:
         """The failure callback of the n-th push."""
         return failure_callback(self.daraja.checkout_id(push), self.daraja.merchant_id(push), code)
+
+    def receipt_needs(self, **changed: Any) -> receipts.Needs:
+        """What money in needs."""
+        fields = {
+            "now": self.now,
+            "announce": self.announce,
+            "numbers": frozenset({"174379"}),
+            "secret": "secret",
+            "proof_from": None,
+            "listed": lambda _: True,
+        }
+        return receipts.Needs(**{**fields, **changed})
+
+    def confirm(
+        self, account: str | None, *, source: str = "196.201.212.69", **changed: Any
+    ) -> None:
+        """Let a confirmation arrive of money that was sent to an account."""
+        needs = {name: changed.pop(name) for name in ("proof_from", "listed") if name in changed}
+        body = raw(confirmation(account, **changed))
+        with self.sessions() as session:
+            receipts.receive(session, body, source, self.receipt_needs(**needs))
+
+    def receipt(self, number: str = RECEIPT) -> Receipt:
+        """A receipt's row, as another connection sees it."""
+        with self.sessions() as session:
+            return session.scalars(select(Receipt).where(Receipt.receipt == number)).one()
+
+    def suggestions(self, number: str = RECEIPT) -> list[str]:
+        """The orders that are suggested for a receipt, the likeliest first."""
+        of_receipt = select(Suggestion.order_id).join(Receipt, Receipt.id == Suggestion.receipt_id)
+        with self.sessions() as session:
+            found = of_receipt.where(Receipt.receipt == number).order_by(Suggestion.place)
+            return list(session.scalars(found))
+
+    def by_hand(self, order_id: str) -> str:
+        """Choose to pay an order by hand; returns the transaction's id."""
+        with self.sessions() as session:
+            recorded, _ = ledger.begin_by_hand(session, order_id, self.now)
+            return recorded.attempt.id
 
     def type_code(self, transaction_id: str, sender: str | None = None) -> None:
         """Let a code be typed for a transaction."""

@@ -596,5 +596,5 @@ def test_a_callback_passes_three_functions_of_the_ledger_until_its_commit(shop):
     finally:
         sys.setprofile(None)
 
-    assert passed == ["record_callback", "_decide_and_commit", "_rows"]
+    assert passed == ["record_callback", "_decide_and_commit"]
     assert shop.transaction(transaction).status == "SUCCESS"

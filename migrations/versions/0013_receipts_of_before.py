@@ -25,6 +25,13 @@ INDEXES = (
     ("uq_orders_pay_code", "orders", ["pay_code"], True, None),
     ("ix_orders_account_form", "orders", ["account_form"], False, None),
     (
+        "ix_orders_in_sight_until",
+        "orders",
+        ["in_sight_until"],
+        False,
+        "in_sight_until IS NOT NULL",
+    ),
+    (
         "uq_transactions_hand_pending",
         "transactions",
         ["order_id"],

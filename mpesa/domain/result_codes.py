@@ -89,6 +89,7 @@ RULES: dict[Reason, FailureRule] = {
     Reason.PUSH_REFUSED: FailureRule(final=True),
     Reason.UNKNOWN_CODE: FailureRule(final=False, wait_seconds=180, wait_from=WaitFrom.PUSH),
     Reason.CLOSED_BY_OPERATOR: FailureRule(final=False, wait_seconds=180, wait_from=WaitFrom.PUSH),
+    Reason.NOT_RECEIVED: FailureRule(final=False),
 }
 
 PAID_CODE = "0"

@@ -587,9 +587,9 @@ def _receipt_found(attempt: Attempt, evidence: ReceiptFound) -> Decision:
 
 
 def _not_received(attempt: Attempt) -> Decision:
-    if attempt.status is not Status.PENDING:
-        return _unchanged(attempt, Why.NOT_RECEIVED)
     gone = _unchanged(attempt, Why.NOT_RECEIVED)
+    if attempt.status is not Status.PENDING or not attempt.by_hand:
+        return gone
     return replace(gone, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
 
 

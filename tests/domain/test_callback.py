@@ -3,6 +3,7 @@
 import gzip
 import json
 import tracemalloc
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +45,8 @@ def amount_of(value):
 def test_a_payment_is_read_with_its_ids_amount_and_receipt():
     result = parse_callback(raw(success_callback(CHECKOUT_ID, MERCHANT_ID)))
 
-    assert result == StkResult("0", MERCHANT_ID, CHECKOUT_ID, 150, RECEIPT)
+    paid_at = datetime(2026, 11, 24, 9, 0, 10, tzinfo=UTC)
+    assert result == StkResult("0", MERCHANT_ID, CHECKOUT_ID, 150, RECEIPT, paid_at)
 
 
 def test_a_failure_is_read_without_metadata():

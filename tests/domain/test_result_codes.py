@@ -55,12 +55,12 @@ def test_the_published_table_has_every_reason_of_a_failure_once():
     published = [Reason(row[0]) for row in PUBLISHED]
 
     assert len(published) == len(set(published))
-    assert set(published) == FAILED_REASONS == set(RULES)
+    assert {*published, Reason.NOT_RECEIVED} == FAILED_REASONS == set(RULES)
 
 
 def test_every_reason_belongs_to_one_status():
     assert set(Status) == {"PENDING", "SUCCESS", "FAILED"}
-    assert {"awaiting_pin", "push_unconfirmed", "overdue"} == PENDING_REASONS
+    assert {"awaiting_pin", "push_unconfirmed", "overdue", "awaiting_payment"} == PENDING_REASONS
     assert {"paid", "paid_late"} == SUCCESS_REASONS
     assert not FAILED_REASONS & (PENDING_REASONS | SUCCESS_REASONS)
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from mpesa.domain import settlement
-from mpesa.domain.attempt import Attempt, Times
+from mpesa.domain.attempt import Account, Attempt, Channel, OrderStatus, Times
 from mpesa.domain.callback import StkResult
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
@@ -173,6 +173,15 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "times ahead": settlement.TimesAhead(),
     "code typed": settlement.CodeTyped(),
     "receipt claimed": settlement.ReceiptClaimed(OTHER_PAYMENT),
+    "receipt found": settlement.ReceiptFound(RECEIPT, 15_000, NOW),
+    "receipt found, second": settlement.ReceiptFound(SECOND_RECEIPT, 15_000, NOW),
+    "receipt found, doubtful": settlement.ReceiptFound(RECEIPT, 15_000, NOW, doubtful=True),
+    "chosen by hand": settlement.ChosenByHand(),
+    "not received": settlement.NotReceived(),
+    "success, held by own order": success(
+        receipt=SECOND_RECEIPT, receipt_holder=OTHER_PAYMENT, held_by_own_order=True
+    ),
+    "success, receipt differs": success(receipt_differs=True),
     "operator: paid": settlement.OperatorSaysPaid(RECEIPT),
     "operator: paid, second": settlement.OperatorSaysPaid(SECOND_RECEIPT),
     "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, OTHER_PAYMENT),
@@ -229,7 +238,7 @@ SITUATIONS: dict[str, list[Attempt]] = {
 # `A/B`: A where our row knows its ids, B where it does not yet.
 # `paid`, `late`: SUCCESS with that reason. `fill`: SUCCESS stays and gets its receipt.
 # `pin`, `unsure`, `overdue`: PENDING with that reason. `give up`: SUCCESS, final, no receipt.
-# `over`: unchanged, but not open any more.
+# `over`: unchanged, but no longer open. `shared`: SUCCESS by a receipt that its order has already.
 # Any other word: FAILED with that reason, final; after `~` not final.
 
 TABLE = """
@@ -333,6 +342,13 @@ clock stepped                              | .                   | .            
 times ahead                                | .                   | .                   | .                   | .                   | .                   | .                | .
 code typed                                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
 receipt claimed                            | !                   | !                   | !                   | !                   | !                   | !                | !
+receipt found                              | paid                | paid                | paid                | late                | late                | fill             | .
+receipt found, second                      | paid                | paid                | paid                | late                | late                | fill             | !
+receipt found, doubtful                    | paid!               | paid!               | paid!               | late!               | late!               | fill!            | !
+chosen by hand                             | .                   | .                   | .                   | .                   | .                   | .                | .
+not received                               | .                   | .                   | .                   | .                   | .                   | .                | .
+success, held by own order                 | shared              | shared              | shared              | shared late         | shared late         | give up          | .
+success, receipt differs                   | !                   | !                   | !                   | !                   | !                   | !                | !
 operator: paid                             | paid                | paid                | paid                | late                | late                | fill             | .
 operator: paid, second                     | paid                | paid                | paid                | late                | late                | fill             | !
 operator: paid, taken                      | !                   | !                   | !                   | !                   | !                   | !                | !
@@ -403,7 +419,8 @@ def test_the_table_walks_every_kind_of_evidence_and_every_reason():
     reasons = {each.reason for attempts in SITUATIONS.values() for each in attempts}
 
     assert kinds == set(get_args(settlement.Evidence))
-    assert reasons == set(Reason) == PENDING_REASONS | SUCCESS_REASONS | FAILED_REASONS
+    assert {*reasons, Reason.AWAITING_PAYMENT} == set(Reason)
+    assert set(Reason) == PENDING_REASONS | SUCCESS_REASONS | FAILED_REASONS
 
 
 @pytest.mark.parametrize(("situation", "ids_known"), COLUMNS)
@@ -458,6 +475,9 @@ def expected(word, before, evidence):
         status, reason = Status.SUCCESS, SUCCESS_WORDS.get(word, reason)
         receipt = named_receipt(evidence)
         final = receipt is not None
+    elif word.startswith("shared"):
+        status, final = Status.SUCCESS, True
+        reason = Reason.PAID_LATE if word.endswith("late") else Reason.PAID
     elif word == "give up":
         final = True
     elif word and word != "over":
@@ -815,3 +835,83 @@ def test_something_that_is_no_evidence_is_refused():
 
     with pytest.raises(AssertionError, match="paid, trust me"):
         decide(before, "paid, trust me", NOW)
+
+
+# -- money by hand -------------------------------------------------------------------------------
+
+BY_HAND = known.attempt(
+    channel=Channel.HAND, msisdn=None, is_open=False, reason=Reason.AWAITING_PAYMENT
+)
+NOT_RECEIVED = replace(BY_HAND, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
+PAID_BY_HAND = replace(
+    BY_HAND, status=Status.SUCCESS, reason=Reason.PAID, final=True, receipt=RECEIPT
+)
+FOUND = settlement.ReceiptFound(RECEIPT, 15_000, NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "evidence", "becomes"),
+    [
+        (BY_HAND, FOUND, (Status.SUCCESS, Reason.PAID, RECEIPT)),
+        (NOT_RECEIVED, FOUND, (Status.SUCCESS, Reason.PAID_LATE, RECEIPT)),
+        (PAID_BY_HAND, FOUND, (Status.SUCCESS, Reason.PAID, RECEIPT)),
+        (BY_HAND, settlement.NotReceived(), (Status.FAILED, Reason.NOT_RECEIVED, None)),
+        (NOT_RECEIVED, settlement.NotReceived(), (Status.FAILED, Reason.NOT_RECEIVED, None)),
+        (PAID_BY_HAND, settlement.NotReceived(), (Status.SUCCESS, Reason.PAID, RECEIPT)),
+        (BY_HAND, settlement.ChosenByHand(), (Status.PENDING, Reason.AWAITING_PAYMENT, None)),
+    ],
+)
+def test_each_state_of_money_by_hand_meets_each_of_its_events(before, evidence, becomes):
+    decision = decide(before, evidence, NOW)
+
+    assert (decision.status, decision.reason, decision.receipt) == becomes
+    assert not decision.needs_review
+
+
+def test_a_push_that_its_receipt_paid_waits_for_its_own_result_and_only_records_it():
+    paid = _applied(known.attempt(merchant_request_id=OURS[0], checkout_request_id=OURS[1]), FOUND)
+    assert paid.by_rule
+
+    for evidence in (success(), failure("1032"), settlement.QueryAnswered("1032")):
+        told = decide(paid, evidence, NOW)
+
+        assert (told.status, told.receipt, told.by_rule) == (Status.SUCCESS, RECEIPT, False)
+        assert not told.needs_review, evidence
+
+
+def test_another_amount_that_a_person_accepted_stays_with_the_transaction():
+    accepted = replace(FOUND, amount=14_950)
+
+    assert _applied(BY_HAND, accepted).receipt_amount == 14_950
+    assert _applied(BY_HAND, FOUND).receipt_amount is None
+
+
+@pytest.mark.parametrize(
+    ("paid_at", "needs_review"),
+    [(NOW - timedelta(seconds=31), False), (NOW - timedelta(seconds=29), True)],
+)
+def test_money_that_was_paid_before_its_order_expired_was_in_time(paid_at, needs_review):
+    order = known.order(expires_at=NOW - timedelta(seconds=30), status=OrderStatus.EXPIRED)
+    found = replace(FOUND, paid_at=paid_at)
+    account = Account(order, (NOT_RECEIVED,))
+
+    after, _ = settlement.apply(account, NOT_RECEIVED, decide(NOT_RECEIVED, found, NOW), NOW)
+
+    assert after.order.status is OrderStatus.PAID
+    assert after.attempts[0].needs_review is needs_review
+
+
+def test_an_order_that_ends_waits_for_no_money_by_hand():
+    ended = Account(known.order(), (BY_HAND,)).ended(OrderStatus.CANCELLED, NOW)
+
+    assert (ended.attempts[0].status, ended.attempts[0].reason) == (
+        Status.FAILED,
+        Reason.NOT_RECEIVED,
+    )
+    assert ended.attempts[0].seq == BY_HAND.seq + 1
+
+
+def _applied(attempt, evidence):
+    account = Account(known.order(), (attempt,))
+    after, _ = settlement.apply(account, attempt, decide(attempt, evidence, NOW), NOW)
+    return after.attempts[0]

@@ -83,6 +83,13 @@ no_query = (
     | st.builds(settlement.PushFailed, push_failures)
     | st.just(settlement.ReceiptClaimed("another-transaction-id"))
     | st.builds(settlement.OperatorSaysPaid, receipts, holders)
+    | st.builds(
+        settlement.ReceiptFound,
+        receipts,
+        st.sampled_from([15_000, 14_950]),
+        st.just(PUSHED_AT),
+        st.booleans(),
+    )
     | st.just(settlement.OperatorSaysNotPaid())
     | st.just(settlement.OperatorAsks())
     | st.just(settlement.OperatorLooked())
@@ -139,6 +146,8 @@ def believable(evidence, attempt):
         return evidence.code == "0" and not attempt.amount_disputed
     if isinstance(evidence, settlement.OperatorSaysPaid):
         return not evidence.receipt_holder
+    if isinstance(evidence, settlement.ReceiptFound):
+        return True
     if not isinstance(evidence, settlement.CallbackReceived) or evidence.result is None:
         return False
     result = evidence.result
@@ -465,7 +474,13 @@ def test_an_order_is_paid_by_one_success_and_every_other_one_is_for_a_person(
         before = end
         end, decision = apply_one(before, event)
         paid = before.attempt(event[0]).status is not end.attempt(event[0]).status is Status.SUCCESS
-        if paid and before.status(event[2]) is not OrderStatus.OPEN:
+        in_time = (
+            isinstance(event[1], settlement.ReceiptFound)
+            and before.status(event[2]) is OrderStatus.EXPIRED
+            and before.order.expires_at is not None
+            and event[1].paid_at < before.order.expires_at
+        )
+        if paid and before.status(event[2]) is not OrderStatus.OPEN and not in_time:
             assert decision.needs_review
             assert end.attempt(event[0]).needs_review
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpesa.domain.attempt import OPEN_FOR, Account, OrderStatus
+from mpesa.domain.attempt import OPEN_FOR, Account, Channel, OrderStatus
 from mpesa.domain.result_codes import FAILED_REASONS, RULES, Reason, Status
 from mpesa.domain.snapshot import Retry, draw, may_retry, poll_after, seconds_left, utc_text
 from tests.domain.known import attempt, order
@@ -133,6 +133,7 @@ def test_the_snapshot_has_the_published_fields_in_their_order():
         ("transaction_id", "t" * 22),
         ("order_id", "o" * 22),
         ("order_status", "OPEN"),
+        ("channel", "push"),
         ("status", "PENDING"),
         ("reason", "awaiting_pin"),
         ("view", "waiting"),
@@ -145,6 +146,10 @@ def test_the_snapshot_has_the_published_fields_in_their_order():
         ("currency", "KES"),
         ("phone", "0712•••678"),
         ("receipt", None),
+        ("receipt_amount", None),
+        ("settled_by", None),
+        ("refund", None),
+        ("pay_by_hand", None),
         ("created_at", "2026-11-24T09:00:00Z"),
         ("updated_at", "2026-11-24T09:00:01Z"),
         ("seq", 2),
@@ -159,6 +164,31 @@ def test_the_snapshot_holds_plain_values_that_json_can_write():
 
     assert {type(value) for value in snapshot.values()} <= {str, int, bool, type(None)}
     assert (snapshot["can_retry"], snapshot["retry_after"]) == (True, 7)
+
+
+def test_money_by_hand_has_no_number_and_is_asked_about_less_and_less():
+    by_hand = attempt(
+        channel=Channel.HAND, msisdn=None, is_open=False, reason=Reason.AWAITING_PAYMENT
+    )
+    account = Account(order(pay_code="234567890"), (by_hand,))
+
+    soon, late = draw(account, by_hand, NOW), draw(account, by_hand, NOW + timedelta(minutes=10))
+
+    assert (soon["phone"], soon["pay_by_hand"], soon["can_retry"]) == (None, "234567890", True)
+    assert (soon["poll_after"], late["poll_after"]) == (5, 30)
+
+
+def test_another_amount_that_a_person_accepted_is_told_to_the_cent():
+    paid = attempt(status=Status.SUCCESS, reason=Reason.PAID, receipt_amount=14_950)
+
+    assert draw(Account(order(), (paid,)), paid, NOW)["receipt_amount"] == "149.50"
+
+
+def test_money_in_sight_offers_no_other_push():
+    sighted = order(in_sight_until=NOW + timedelta(minutes=1))
+    failed = newest(Reason.WRONG_PIN)
+
+    assert not draw(Account(sighted, (failed,)), failed, NOW)["can_retry"]
 
 
 def test_a_forgotten_phone_number_leaves_an_empty_one():

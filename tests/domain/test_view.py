@@ -1,11 +1,12 @@
 """What the page says of a transaction: every row of the published table, and every combination."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
 import pytest
 
-from mpesa.domain.attempt import Account, OrderStatus
+from mpesa.domain.attempt import Account, Channel, OrderStatus
 from mpesa.domain.result_codes import (
     FAILED_REASONS,
     PENDING_REASONS,
@@ -14,19 +15,24 @@ from mpesa.domain.result_codes import (
     Reason,
     Status,
 )
-from mpesa.domain.view import Money, Next, View, prompt_left, say
+from mpesa.domain.view import Money, Next, View, next_without_by_hand, prompt_left, say
 from tests.domain import known
 
 NOW = known.PUSHED_AT + timedelta(seconds=45)
 # Another attempt of the same order, whose prompt may still be answered.
 ON_A_PHONE = known.attempt(id="another", prompt_ends_at=NOW + timedelta(seconds=60))
+BY_HAND = known.attempt(id="by hand", channel=Channel.HAND, msisdn=None, is_open=False)
+WAITED_FOR = replace(BY_HAND, reason=Reason.AWAITING_PAYMENT)
+# Reasons of pushes; a transaction by hand has two of its own.
+OF_PUSHES = FAILED_REASONS - {Reason.NOT_RECEIVED}
+SILENT = PENDING_REASONS - {Reason.AWAITING_PAYMENT}
 BY_REASON = {
-    **dict.fromkeys(FAILED_REASONS, "retry"),
+    **dict.fromkeys(OF_PUSHES, "retry"),
     **dict.fromkeys(("pin_locked", "over_limit", "declined", "push_refused"), "other_number"),
-    "misconfigured": "none",
+    **dict.fromkeys(("unreachable", "system_busy", "misconfigured"), "pay_by_hand"),
 }
 OUTLIVED = ("unreachable", "expired", "system_busy", "closed_by_operator")
-SETTLED_BY_CALLBACK = sorted(FAILED_REASONS - {Reason.UNKNOWN_CODE})
+SETTLED_BY_CALLBACK = sorted(OF_PUSHES - {Reason.UNKNOWN_CODE})
 
 
 def standing(
@@ -43,6 +49,9 @@ def standing(
     usual = RULES[why].final if failed else not pending
     fields = {"final": usual if final is None else final, "is_open": pending, **changed}
     ends = NOW + timedelta(seconds=1 if within_prompt_life else -1)
+    by_hand = why in (Reason.AWAITING_PAYMENT, Reason.NOT_RECEIVED)
+    if by_hand:
+        fields |= {"channel": Channel.HAND, "is_open": False, "failed_by_query": False}
     return known.attempt(status=status, reason=why, prompt_ends_at=ends, **fields)
 
 
@@ -101,7 +110,7 @@ def test_an_open_prompt_is_waited_for():
     assert told(standing("push_unconfirmed")) == ("waiting", "unknown", "wait")
 
 
-@pytest.mark.parametrize("reason", [each.value for each in PENDING_REASONS])
+@pytest.mark.parametrize("reason", [each.value for each in SILENT])
 def test_a_silent_attempt_is_being_checked(reason):
     assert told(standing(reason, is_open=False)) == ("checking", "unknown", "wait")
     assert told(standing("overdue")) == ("checking", "unknown", "wait")
@@ -144,12 +153,74 @@ def test_an_order_without_an_attempt_asks_for_a_number():
     assert told(None) == ("phone", "not_taken", "none")
 
 
+@pytest.mark.parametrize("order", list(OrderStatus))
+def test_a_returned_receipt_is_told_before_everything_else(order):
+    attempt = standing("paid", receipt="UKO1ABCDEF", returned=True)
+
+    assert told(attempt, order) == ("paid", "returned", "none")
+
+
+def test_money_in_sight_is_waited_for_and_no_order_ends_meanwhile():
+    sighted = known.order(
+        in_sight_until=NOW + timedelta(minutes=1), expires_at=NOW - timedelta(seconds=1)
+    )
+    failed = standing("wrong_pin")
+
+    said = say(Account(sighted, (failed,)), failed, NOW)
+
+    assert (said.view, said.money, said.next) == ("checking", "unknown", "wait")
+
+
+def test_money_in_sight_is_forgotten_when_its_time_is_over_or_lies_too_far_ahead():
+    for until in (NOW, NOW + timedelta(minutes=15, seconds=1)):
+        account = Account(known.order(in_sight_until=until), (standing("wrong_pin"),))
+
+        assert not account.money_in_sight(NOW)
+
+
+def test_money_by_hand_is_asked_for_and_asked_for_again():
+    assert told(WAITED_FOR) == ("by_hand", "not_taken", "pay_by_hand")
+    gone = replace(WAITED_FOR, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
+    assert told(gone) == ("failed", "not_taken", "pay_by_hand")
+
+
+@pytest.mark.parametrize("order", ["CANCELLED", "EXPIRED"])
+def test_nothing_is_taken_by_hand_for_an_order_that_ended(order):
+    assert told(WAITED_FOR, order) == ("closed", "not_taken", "none")
+
+
+def test_a_prompt_beside_money_by_hand_is_to_be_cancelled():
+    assert told(standing("awaiting_pin"), "OPEN", WAITED_FOR)[2] == "cancel_prompt"
+    assert told(standing("overdue"), "OPEN", WAITED_FOR)[2] == "cancel_prompt"
+    assert told(standing("overdue", is_open=False), "OPEN", WAITED_FOR)[2] == "wait"
+
+
+def test_a_push_that_was_paid_by_its_receipt_may_leave_a_prompt():
+    soon = standing("paid", by_rule=True, settled_at=NOW - timedelta(seconds=14))
+    later = standing("paid", by_rule=True, settled_at=NOW - timedelta(seconds=15))
+    over = standing(
+        "paid", by_rule=True, settled_at=NOW - timedelta(seconds=15), within_prompt_life=False
+    )
+
+    assert told(soon, "PAID")[2] == told(over, "PAID")[2] == "none"
+    assert told(later, "PAID")[2] == "cancel_prompt"
+
+
+@pytest.mark.parametrize(
+    ("reason", "instead"),
+    [("unreachable", "retry"), ("not_received", "retry"), ("misconfigured", "none")],
+)
+def test_a_shop_without_payment_by_hand_offers_something_else(reason, instead):
+    assert next_without_by_hand(reason, "pay_by_hand") == instead
+    assert next_without_by_hand(reason, "wait") == "wait"
+
+
 # -- every combination -----------------------------------------------------------------------------
 
 
 def test_something_is_said_of_everything_and_the_field_for_a_number_is_the_pages_alone():
     assert {said.view for *_, said in every_say()} == set(View) - {View.PHONE}
-    assert {said.money for *_, said in every_say()} == set(Money)
+    assert {said.money for *_, said in every_say()} == set(Money) - {Money.RETURNED}
     assert {said.next for *_, said in every_say()} == set(Next)
 
 
@@ -161,13 +232,14 @@ def test_money_is_called_taken_where_it_was_and_nowhere_else():
 
 def test_nobody_is_told_that_no_money_was_taken_while_a_prompt_may_still_be_answered():
     for order, attempt, said in every_say():
-        if order is OrderStatus.OPEN and prompt_left(account(order, attempt), NOW):
+        left = prompt_left(account(order, attempt), NOW)
+        if order is OrderStatus.OPEN and left and attempt.status is not Status.SUCCESS:
             assert said.money is Money.UNKNOWN, attempt
 
 
 def test_a_silent_payment_is_never_called_not_taken():
     for _order, attempt, said in every_say():
-        if attempt.status is Status.PENDING:
+        if attempt.status is Status.PENDING and not attempt.by_hand:
             assert said.money is not Money.NOT_TAKEN
 
 

@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mpesa.domain import webhook
-from mpesa.domain.attempt import Account, OrderStatus
+from mpesa.domain.attempt import Account, Channel, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import draw
-from mpesa.domain.webhook import MessageType
+from mpesa.domain.webhook import FOR_PAGES, MessageType
 from tests.domain.known import attempt, order
 
 NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -29,6 +29,8 @@ CANCELLED = attempt(status=Status.FAILED, reason=Reason.CANCELLED)
 CLOSED = attempt(status=Status.FAILED, reason=Reason.CLOSED_BY_OPERATOR, final=True)
 SURELY_CANCELLED = attempt(status=Status.FAILED, reason=Reason.CANCELLED, final=True)
 UNKNOWN = attempt(status=Status.FAILED, reason=Reason.UNKNOWN_CODE, needs_review=True)
+ASKED_BY_HAND = attempt(channel=Channel.HAND, reason=Reason.AWAITING_PAYMENT)
+NOT_RECEIVED = attempt(channel=Channel.HAND, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
 
 succeeded, failed, review = MessageType
 
@@ -54,6 +56,8 @@ succeeded, failed, review = MessageType
         (CANCELLED, PAID, [succeeded]),
         (WAITING, UNKNOWN, [failed, review]),
         (SILENT, PAID, [succeeded]),
+        (ASKED_BY_HAND, NOT_RECEIVED, []),
+        (NOT_RECEIVED, PAID, [succeeded]),
     ],
 )
 def test_each_change_calls_for_its_messages(before, after, expected):
@@ -71,7 +75,7 @@ def test_a_message_is_plain_json_with_the_snapshot_and_the_reference():
         "type": "transaction.succeeded",
         "timestamp": "2026-11-24T09:00:00Z",
         "data": {
-            **{name: value for name, value in snapshot.items() if name not in ("view", "next")},
+            **{name: value for name, value in snapshot.items() if name not in FOR_PAGES},
             "reference": "INV-1",
         },
     }
