@@ -147,65 +147,64 @@ def of_receipt_told(
     number = number_told(evidence)
     if number is None:
         return []
-    rows: list[Write] = []
     result = evidence.result if isinstance(evidence, settlement.CallbackReceived) else None
-    amount = cents_told(result.amount) if result else after.amount * 100
     new = Receipt(
         id=new_id(),
         organisation=shop.short_code,
         receipt=number,
         direction=Direction.IN,
-        amount=amount or 0,
+        amount=(cents_told(result.amount) if result else None) or after.amount * 100,
         state=State.CLAIMED,
-        listed=True,
+        listed=not isinstance(evidence, settlement.CallbackReceived) or evidence.listed,
         learned_at=now,
         changed_at=now,
         paid_at=result.paid_at if result else None,
     )
-    if after.receipt == number and before.receipt is None:
-        claimed = replace(
-            known or new,
-            amount=known.amount if known and known.trust < Trust.DOUBTED else new.amount,
-            state=State.CLAIMED,
-            listed=True,
-            trust=min(known.trust if known else Trust.TOLD, Trust.TOLD),
-            transaction_id=after.id,
-            changed_at=now,
-            unclaimed_from=None,
-        )
-        rows.append(books.kept(claimed, known))
-        if known is not None:
-            rows.append(Write(books.DROP_SUGGESTIONS, {"receipt_id": known.id}))
-    elif after.receipt != number:
-        if result is None or result.code != PAID_CODE or not amount:
-            return []
-        listed = isinstance(evidence, settlement.CallbackReceived) and evidence.listed
-        if listed and amount == after.amount * 100:
-            return []
-        if known is None:
-            state = State.UNCLAIMED if listed else State.UNPROVEN
-            rows.append(
-                books.kept(replace(new, state=state, listed=listed, trust=Trust.DOUBTED), None)
-            )
-            suggested = {"receipt_id": new.id, "order_id": after.order_id, "place": 0}
-            rows.append(Write(books.ADD_SUGGESTION, suggested))
     witness = {
         "organisation": shop.short_code,
         "receipt": number,
         "kind": "operator" if raw.kind is Kind.OPERATOR else "callback",
         "fingerprint": fingerprint(after.id.encode() + raw.body),
-        "body": b"",
-        "source": raw.source,
+        "body": b"",  # the evidence has it, and the address that it came from
+        "source": None,
         "transaction_id": after.id,
         "judged": True,
         "received_at": now,
     }
-    return [*rows, Write(books.ADD_WITNESS, witness)]
+    told = Write(books.ADD_WITNESS, witness)
+    if after.receipt == number:
+        return [*(_claimed(after, new, known) if before.receipt is None else ()), told]
+    # Another amount, or an unlisted address; what contradicts the push in another way is no money.
+    tells_money = result is not None and result.code == PAID_CODE and cents_told(result.amount)
+    if not tells_money or (new.listed and new.amount == after.amount * 100):
+        return []
+    if known is not None:
+        return [told]
+    state = State.UNCLAIMED if new.listed else State.UNPROVEN
+    doubted = replace(new, state=state, trust=Trust.DOUBTED)
+    suggested = {"receipt_id": new.id, "order_id": after.order_id, "place": 0}
+    return [books.kept(doubted, None), Write(books.ADD_SUGGESTION, suggested), told]
 
 
-def fingerprint(told: bytes) -> str:
-    """The hash by which the same content of a witness is known again."""
-    return hashlib.sha256(told).hexdigest()
+def _claimed(owner: Attempt, new: Receipt, known: Receipt | None) -> list[Write]:
+    """The row of a receipt that is its transaction's from now on."""
+    believed = known is not None and known.trust < Trust.DOUBTED
+    claimed = replace(
+        known or new,
+        amount=known.amount if known and believed else new.amount,
+        state=State.CLAIMED,
+        listed=True,
+        trust=min(known.trust if known else Trust.TOLD, Trust.TOLD),
+        transaction_id=owner.id,
+        changed_at=new.changed_at,
+        unclaimed_from=None,
+    )
+    if known is None:
+        return [books.kept(claimed, None)]
+    return [
+        books.kept(claimed, known),
+        Write(books.DROP_SUGGESTIONS, {"receipt_id": known.id}),
+    ]
 
 
 def number_told(evidence: settlement.Evidence) -> str | None:
@@ -220,3 +219,8 @@ def number_told(evidence: settlement.Evidence) -> str | None:
             return evidence.receipt
         case _:
             return None
+
+
+def fingerprint(told: bytes) -> str:
+    """The hash by which the same content of a witness is known again."""
+    return hashlib.sha256(told).hexdigest()

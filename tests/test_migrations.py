@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
 from mpesa.database import MIGRATIONS, missing_migrations
+from mpesa.domain.pay_code import is_pay_code
 from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import UTCDateTime, db
 from mpesa.runtime import database
@@ -170,6 +171,25 @@ def test_what_a_query_alone_called_failed_before_the_migration_is_still_in_doubt
     money = [shop.snapshot(each)["money"] for each in (by_query, by_callback)]
 
     assert money == ["unknown", "not_taken"]
+
+
+@on_both
+def test_what_was_open_or_paid_before_gets_its_pay_code_and_its_receipt(shop):
+    paid, waiting = shop.attempt(), shop.order(reference="INV 0042")
+    ended = shop.order()
+    shop.callback(1, shop.paid())
+    shop.cancel(ended)
+    with shop.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0011")
+        database.migrate()
+
+    assert is_pay_code(shop.order_row(waiting).pay_code)
+    assert shop.order_row(waiting).account_form == "42"
+    assert shop.order_row(ended).pay_code is None
+    receipt = shop.receipt()
+    assert (receipt.organisation, receipt.amount, receipt.state) == ("174379", 15_000, "claimed")
+    assert receipt.transaction_id == paid
+    assert shop.transaction(paid).channel == "push"
 
 
 @on_both

@@ -95,9 +95,9 @@ def test_a_whole_payment_costs_this_many_statements_and_commits(
 
     body = success_callback(daraja.checkout_id(1), daraja.merchant_id(1))
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
-    # The order by its token, with its attempts; row, order, evidence, decision. On PostgreSQL all
-    # that is read in one round trip, and all that is written in another.
-    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (5, 1))
+    # The order by its token, with its attempts; row, order, evidence, decision, receipt,
+    # witness. On PostgreSQL all that is read in one round trip, and all that is written in another.
+    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (7, 1))
 
     client.get(f"/check-status?tx_id={pushed['transaction_id']}")
     assert meter.read() == (1, 0)
@@ -117,8 +117,8 @@ def test_a_repeated_callback_changes_no_row(
 
     client.post(f"/callback/{daraja.token_of(1)}", json=body)
 
-    # The order by its token, with its attempts; evidence, decision.
-    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (3, 1))
+    # The order by its token, with its attempts; evidence, decision, witness.
+    assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (4, 1))
 
 
 def _on_postgresql(database_url):

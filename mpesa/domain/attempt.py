@@ -249,6 +249,10 @@ class Account:
         expired = order.expires_at is not None and order.expires_at <= now
         return OrderStatus.EXPIRED if expired else order.status
 
+    def pay_code_at(self, now: datetime) -> str | None:
+        """Its pay code while it can be paid."""
+        return self.order.pay_code if self.status(now) is OrderStatus.OPEN else None
+
     def attempt_open(self, now: datetime) -> bool:
         """Whether a prompt of the order may still be answered."""
         return any(each.prompt_may_live(now) for each in self.attempts)

@@ -126,9 +126,24 @@ def judge(
         in_sight = named[0].order.id if len(named) == 1 and heard.listed else None
         return Keep(State.UNPROVEN, _ids(named), in_sight_of=in_sight)
     in_time = [each for each in accounts if heard.earliest >= each.order.created_at - _CLOCKS]
+    by_push = _of_a_push(heard, in_time, mark_of)
+    if by_push is not None:
+        return by_push
+    if len(named) == 1 and named[0] in in_time and named[0].order.amount * 100 == told.amount:
+        return GiveByHand(named[0].order.id)
+    if named or by_reference:
+        return Keep(State.UNCLAIMED, _ids([*named, *by_reference]))
+    return Keep(State.UNCLAIMED, _ids(_nearly(heard, in_time, mark_of)))
+
+
+def _of_a_push(
+    heard: Heard, accounts: Sequence[Account], mark_of: Callable[[str], str]
+) -> Verdict | None:
+    """Rows 7 to 8a: the account that a push sent, or no account and its payer; None: neither."""
+    told = heard.told
     pushes = [
         (account, each)
-        for account in in_time
+        for account in accounts
         for each in account.attempts
         if _may_be_the_push(heard, each)
     ]
@@ -157,11 +172,7 @@ def judge(
                 return GivePush(account.order.id, push.id)
             if told.payer.exact:
                 return Keep(State.UNCLAIMED, (account.order.id,), ask=(account.order.id, push.id))
-    if len(named) == 1 and named[0] in in_time and named[0].order.amount * 100 == told.amount:
-        return GiveByHand(named[0].order.id)
-    if named or by_reference:
-        return Keep(State.UNCLAIMED, _ids([*named, *by_reference]))
-    return Keep(State.UNCLAIMED, _ids(_nearly(heard, in_time, mark_of)))
+    return None
 
 
 def merged(first: Told, second: Told) -> Told:

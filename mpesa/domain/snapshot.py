@@ -158,7 +158,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         receipt_amount=cents_text(attempt.receipt_amount),
         settled_by=account.settled_by,
         refund=None,
-        pay_by_hand=account.order.pay_code if status is OrderStatus.OPEN else None,
+        pay_by_hand=account.pay_code_at(now),
         created_at=utc_text(attempt.created_at),
         updated_at=utc_text(attempt.updated_at),
         seq=attempt.seq,

@@ -1,6 +1,7 @@
 """Open the application's database, and bring it to the newest migration."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Any number works as long as every worker takes the same lock: "MPESA" on a phone's keys.
 _MIGRATION_LOCK = 67_372
+# Seconds between two tries of a worker to have its turn at the migrations.
+_TURN_AGAIN = 0.2
 
 
 def connect(app: Flask, settings: Settings) -> None:
@@ -121,9 +124,12 @@ def _migration_turn(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
         yield
         return
-    # Another worker's migration may take as long as it is allowed to.
-    connection.execute(text("SET LOCAL lock_timeout = 0"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    # Asked again and again: a statement that waits for the lock has a snapshot, and an index that is
+    # built beside running payments waits for all older snapshots to end.
+    turn = text("SELECT pg_try_advisory_xact_lock(:lock)")
+    while not connection.scalar(turn, {"lock": _MIGRATION_LOCK}):
+        connection.rollback()
+        time.sleep(_TURN_AGAIN)
     try:
         yield
     finally:

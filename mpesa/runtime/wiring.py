@@ -33,7 +33,6 @@ from mpesa.web.monitor import metrics
 from mpesa.web.monitor.probes import probes
 from mpesa.web.safaricom.c2b import c2b
 from mpesa.web.safaricom.callbacks import callbacks
-from mpesa.web.safaricom.confirmations import confirmations
 from mpesa.web.shopper import pages
 from mpesa.web.shopper.payments import payments
 from mpesa.web.shopper.shop import shop
@@ -108,7 +107,7 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     sentences.register(app)
     errors.register(app)
     pages.register(app, style, script)
-    for blueprint in (payments, callbacks, c2b, confirmations, api, pages.pages, probes):
+    for blueprint in (payments, callbacks, c2b, api, pages.pages, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)
     if settings.demo_shop:

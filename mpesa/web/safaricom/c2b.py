@@ -1,8 +1,17 @@
 """POST /c2b/<token>/…: Safaricom tells of payments that no push asked for."""
 
-from flask import Blueprint, Response, jsonify
+import hmac
 
+from flask import Blueprint, Response, jsonify, request
+from flask_babel import gettext as _
+
+from mpesa import counters, receipts
+from mpesa.domain.address import UNKNOWN
+from mpesa.ids import hash_token
+from mpesa.models import db
+from mpesa.web.http.errors import Problem
 from mpesa.web.http.fields import whole_body
+from mpesa.web.http.services import receipt_needs, services
 
 c2b = Blueprint("c2b", __name__)
 
@@ -18,3 +27,19 @@ def validation(token: str) -> Response:
     whole_body()
     # A text, as in Daraja's example (Daraja docs, Customer To Business Register URL).
     return jsonify(ResultCode="0", ResultDesc="Accepted")
+
+
+@c2b.post("/c2b/<token>/confirmation", strict_slashes=False)
+def confirmation(token: str) -> Response:
+    """Take in a confirmation; answer 200 once its raw body is committed, whatever it says.
+
+    Raises:
+        Problem: 404 for a token that is not one of C2B_TOKEN.
+    """
+    known = [hash_token(each) for each in services().settings.c2b_token]
+    given = hash_token(token)
+    if not any(hmac.compare_digest(given, each) for each in known):
+        counters.count("confirmations", verdict="unknown_token")
+        raise Problem(404, "not_found", _("There is nothing at this address."))
+    receipts.receive(db.session(), whole_body(), request.remote_addr or UNKNOWN, receipt_needs())
+    return jsonify(ResultCode=0, ResultDesc="Accepted")

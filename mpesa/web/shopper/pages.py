@@ -102,11 +102,7 @@ def checkout_page(
         server_time=round(now.timestamp() * 1000),
         wait_seconds=settings.payment_wait_seconds,
         refresh_after=_refresh_after(attempt, typing=other or code_problem is not None),
-        manual_payment=sentences.by_hand_of(
-            settings,
-            order.pay_code if account.status(now) is OrderStatus.OPEN else None,
-            order.amount,
-        ),
+        manual_payment=sentences.by_hand_of(settings, account.pay_code_at(now), order.amount),
         code_to_scan=code_to_scan,
     )
     refused = problem or code_problem
