@@ -9,7 +9,11 @@ vitals                  whether database and Redis are there, and what waits for
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 inbox                   take in a callback: store raw, judge, apply
+status                  Transaction Status: ask about single receipts, judge what is answered
+pull                    the hourly net: what was paid in the last 48 hours
+codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
+awaited                 result addresses: a hashed token, its subject, until when
 reconciler              ask Daraja about what stayed silent, within a budget
 operators               who may use the console: names, passwords, logins
 retention               forget who paid, by age or on request

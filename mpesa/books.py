@@ -418,6 +418,9 @@ _RECEIPT = select(*(_receipts[name] for name in _OF_RECEIPT)).where(
     _receipts.receipt == bindparam("receipt"),
     _receipts.direction == bindparam("direction"),
 )
+ADD_QUESTION = adding(
+    models.StatusQuestion, "receipt", "transaction_id", "share", "typed_at", "next_at"
+)
 ADD_SUGGESTION = adding(models.Suggestion, "receipt_id", "order_id", "place")
 DROP_SUGGESTIONS = delete(models.Suggestion).where(
     models.Suggestion.__table__.c.receipt_id == bindparam("receipt_id")

@@ -30,7 +30,7 @@ class UnknownToken(Exception):
 
 @dataclass
 class TooManyCodes(Exception):
-    """Codes were typed too often for one transaction.
+    """Codes were typed too often for one order.
 
     Attributes:
         seconds: the wait until the next code is taken.
@@ -148,8 +148,9 @@ def take_code(
     # Under the order's lock: of codes that arrive at once no sixth slips through.
     def refuse_too_many(connection: Connection, attempt: Attempt) -> None:
         now = needs.now()
+        of_order = select(Transaction.id).where(Transaction.order_id == attempt.order_id)
         typed = select(EvidenceRow.received_at).where(
-            EvidenceRow.transaction_id == attempt.id,
+            EvidenceRow.transaction_id.in_(of_order),
             EvidenceRow.kind == Kind.SMS_CODE.value,
             EvidenceRow.received_at > now - _CODES_WITHIN,
             EvidenceRow.received_at <= now + CLOCKS_DIFFER,

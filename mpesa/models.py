@@ -429,26 +429,105 @@ class AwaitedResult(Base):
         token_hash: of the secret last segment of that address.
         kind: status or reversal.
         subject: the receipt that was asked about, or the id of the refund.
-        order_id: the order whose shopper typed the receipt; None: nobody's code.
-        body: the result as it came, people's data cut out; None: none has come.
         until: it is heard until then.
+        heard_at: when the first result, or a time-out, arrived; None: nothing has.
+        body: the newest of them, people's data cut out.
+        payer_hash: the keyed hash of the payer's number that was cut out of it.
+        timed_out: it came to the address for time-outs, and tells nothing.
+        source: the address that it came from.
+        judged: whether something was made of it.
     """
 
     __tablename__ = "awaited_results"
     __table_args__ = (
         Index("ix_awaited_results_subject", "kind", "subject", "asked_at"),
-        Index("ix_awaited_results_waiting", "asked_at", **_only_where("heard_at IS NULL")),
+        Index("ix_awaited_results_silent", "kind", "asked_at", **_only_where("heard_at IS NULL")),
+        Index(
+            "ix_awaited_results_waiting",
+            "heard_at",
+            **_only_where("heard_at IS NOT NULL AND NOT judged"),
+        ),
     )
 
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
     subject: Mapped[str] = mapped_column(String(32))
-    order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.id"), index=True)
-    share: Mapped[str | None] = mapped_column(String(64))
     asked_at: Mapped[datetime]
     until: Mapped[datetime]
     heard_at: Mapped[datetime | None]
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    payer_hash: Mapped[str | None] = mapped_column(String(64))
+    timed_out: Mapped[bool] = mapped_column(server_default=false())
+    source: Mapped[str | None] = mapped_column(String(64))
+    judged: Mapped[bool] = mapped_column(server_default=false())
+
+
+class StatusQuestion(Base):
+    """A receipt about which M-PESA is to be asked by Transaction Status.
+
+    Attributes:
+        transaction_id: the one whose shopper typed it as a code; None: an unproven receipt.
+        share: a mark of the sender who typed it.
+        next_at: when it is to be asked about; None: never again.
+        asked_at: when it was asked about last; None: never.
+        typed_at: when the code was typed.
+    """
+
+    __tablename__ = "status_questions"
+    __table_args__ = (
+        Index("ix_status_questions_next_at", "next_at", **_only_where("next_at IS NOT NULL")),
+        Index("ix_status_questions_share", "share", "typed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    receipt: Mapped[str] = mapped_column(String(10), index=True)
+    transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"), index=True)
+    share: Mapped[str | None] = mapped_column(String(64))
+    typed_at: Mapped[datetime]
+    next_at: Mapped[datetime | None]
+    asked_at: Mapped[datetime | None]
+    times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class InitiatorState(Base):
+    """What is known of an API user of the organisation, which all workers share.
+
+    Attributes:
+        id: status or refund.
+        credential_hash: of name and credential; another one begins anew.
+        answered: a result has come that was no refusal of the credential.
+        stopped_at: nothing is asked in its name until a person says go; None: it is at work.
+        stopped_why: a word.
+    """
+
+    __tablename__ = "initiators"
+
+    id: Mapped[str] = mapped_column(String(10), primary_key=True)
+    credential_hash: Mapped[str] = mapped_column(String(64))
+    answered: Mapped[bool] = mapped_column(server_default=false())
+    stopped_at: Mapped[datetime | None]
+    stopped_why: Mapped[str | None] = mapped_column(String(24))
+    since: Mapped[datetime]
+
+
+class Pull(Base):
+    """How far what Pull Transactions tells was read, which all workers share.
+
+    Attributes:
+        id: the short code that is pulled.
+        claimed_until: until when a process may pull; a lease, since it may die.
+        begun_at: when the last complete pull was begun.
+        reaches_back_to: the beginning of what the complete pulls since cover without a gap.
+        gap: money of more than 48 hours was not seen; a statement is needed.
+    """
+
+    __tablename__ = "pulls"
+
+    id: Mapped[str] = mapped_column(String(10), primary_key=True)
+    claimed_until: Mapped[datetime | None]
+    begun_at: Mapped[datetime | None]
+    reaches_back_to: Mapped[datetime | None]
+    gap: Mapped[bool] = mapped_column(server_default=false())
 
 
 class IdempotencyKey(Base):

@@ -63,6 +63,7 @@ class Needs:
         secret: keys the hashes of payers' numbers.
         proof_from: cents from which a confirmation alone does not suffice; None: never.
         listed: whether an address may be believed.
+        asks: Transaction Status can be asked.
     """
 
     now: Callable[[], datetime]
@@ -71,6 +72,7 @@ class Needs:
     secret: str
     proof_from: int | None
     listed: Callable[[str | None], bool]
+    asks: bool = False
 
     def mark(self, hashed: str) -> str:
         """The keyed hash under which the SHA-256 of a number is kept: the latter is no secret."""
@@ -92,6 +94,7 @@ def needs_of(settings: Settings, now: Callable[[], datetime], announce: Announce
         secret=settings.secret_key,
         proof_from=proof_from * 100 if proof_from is not None else None,
         listed=from_listed(settings.callback_allowed_ips),
+        asks=settings.daraja_status_initiator is not None,
     )
 
 
@@ -174,6 +177,18 @@ def judge_waiting(session: Session, needs: Needs) -> int:
     return judged
 
 
+def doubt(session: Session, number: str, needs: Needs) -> None:
+    """Have a person look at a receipt, and at the transaction that has it."""
+    connection = session.connection()
+    known = books.receipt(connection, records.shop_of(connection).short_code, number)
+    if known is not None and not known.needs_review:
+        try:
+            _keep(session, known, replace(known, needs_review=True), [])
+        except _Moved:
+            return  # another witness has just told of it
+        needs.announce(_doubt(session, known, number, needs))
+
+
 def is_known(session: Session, number: str) -> bool:
     """Whether a receipt of money in has a row."""
     connection = session.connection()
@@ -181,12 +196,19 @@ def is_known(session: Session, number: str) -> bool:
     return books.receipt(connection, organisation, number) is not None
 
 
-def take_in(session: Session, told: Told, arrived: Arrived, needs: Needs) -> str:
+def take_in(
+    session: Session,
+    told: Told,
+    arrived: Arrived,
+    needs: Needs,
+    payer_hash: str | None = None,
+) -> str:
     """Take in what a witness tells of a receipt, and give it to the order that it pays.
 
     Args:
         session: a read that it had begun is ended.
         told: what was read of the body.
+        payer_hash: the keyed hash of the payer's number, where it was cut out of the body.
 
     Returns:
         One word for what became of it: `claimed`, `unclaimed`, `unproven`, `known`, `differs`.
@@ -195,6 +217,8 @@ def take_in(session: Session, told: Told, arrived: Arrived, needs: Needs) -> str
         SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
     """
     told = _payer_marked(told, needs)
+    if payer_hash is not None:
+        told = replace(told, payer=replace(told.payer, hashed=payer_hash))
     for _ in range(_TRIES):
         try:
             verdict, changes = _take_in_once(session, told, arrived, needs)
@@ -232,7 +256,8 @@ def _take_in_once(
     verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
     if isinstance(verdict, Keep) and verdict.in_sight_of is None:
         kept = _as_kept(receipt, verdict, known, now)
-        _keep(session, known, kept, [witness, *_suggested(kept, verdict)])
+        asked = _questioned(kept, known, needs, now)
+        _keep(session, known, kept, [witness, *_suggested(kept, verdict), *asked])
         return kept.state.value, _ask_about(session, verdict, needs)
     order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
     with books.taken_out(session, By.ORDER, order_id or "") as taken:
@@ -244,7 +269,12 @@ def _take_in_once(
         now = needs.now()
         if isinstance(verdict, Keep):
             kept = _as_kept(receipt, verdict, known, now)
-            rows = [books.kept(kept, known), *_suggested(kept, verdict), witness]
+            rows = [
+                books.kept(kept, known),
+                *_suggested(kept, verdict),
+                witness,
+                *_questioned(kept, known, needs, now),
+            ]
             return kept.state.value, ledger.sight_money(taken, now + IN_SIGHT_FOR, rows, now)
         transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
         changes = ledger.record_receipt(taken, receipt, known, transaction_id, [witness], now)
@@ -321,6 +351,30 @@ def _suggested(kept: Receipt, verdict: Keep) -> list[Write]:
             for place, order_id in enumerate(verdict.suggestions)
         ),
     ]
+
+
+def _questioned(kept: Receipt, known: Receipt | None, needs: Needs, now: datetime) -> list[Write]:
+    """The question that proves a receipt, asked at once; it is written with the receipt."""
+    if kept.state is not State.UNPROVEN or known is not None or not needs.asks:
+        return []
+    return [question(kept.receipt, None, None, now)]
+
+
+def question(number: str, transaction_id: str | None, share: str | None, now: datetime) -> Write:
+    """The row of a question about a receipt, which `status` asks M-PESA.
+
+    Args:
+        transaction_id: the one for which a shopper typed it; None: an unproven receipt.
+        share: a mark of that shopper's sender.
+    """
+    values = {
+        "receipt": number,
+        "transaction_id": transaction_id,
+        "share": share,
+        "typed_at": now,
+        "next_at": now,
+    }
+    return Write(books.ADD_QUESTION, values)
 
 
 def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Sequence[Write]) -> None:

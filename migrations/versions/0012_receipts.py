@@ -140,26 +140,78 @@ def upgrade():
         sa.Column("token_hash", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("subject", sa.String(32), nullable=False),
-        sa.Column("order_id", sa.String(32), nullable=True),
-        sa.Column("share", sa.String(64), nullable=True),
         sa.Column("asked_at", TIME, nullable=False),
         sa.Column("until", TIME, nullable=False),
         sa.Column("heard_at", TIME, nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["order_id"], ["orders.id"], name=op.f("fk_awaited_results_order_id")
-        ),
+        sa.Column("payer_hash", sa.String(64), nullable=True),
+        sa.Column("timed_out", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("source", sa.String(64), nullable=True),
+        sa.Column("judged", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_awaited_results")),
     )
-    op.create_index(op.f("ix_awaited_results_order_id"), "awaited_results", ["order_id"])
     op.create_index(
         "ix_awaited_results_subject", "awaited_results", ["kind", "subject", "asked_at"]
     )
-    index_where("ix_awaited_results_waiting", "awaited_results", "asked_at", "heard_at IS NULL")
+    index_where(
+        "ix_awaited_results_silent", "awaited_results", ["kind", "asked_at"], "heard_at IS NULL"
+    )
+    index_where(
+        "ix_awaited_results_waiting",
+        "awaited_results",
+        "heard_at",
+        "heard_at IS NOT NULL AND NOT judged",
+    )
+    op.create_table(
+        "status_questions",
+        sa.Column("id", COUNTING, autoincrement=True, nullable=False),
+        sa.Column("receipt", sa.String(10), nullable=False),
+        sa.Column("transaction_id", sa.String(32), nullable=True),
+        sa.Column("share", sa.String(64), nullable=True),
+        sa.Column("typed_at", TIME, nullable=False),
+        sa.Column("next_at", TIME, nullable=True),
+        sa.Column("asked_at", TIME, nullable=True),
+        sa.Column("times_asked", sa.Integer(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(
+            ["transaction_id"], ["transactions.id"], name=op.f("fk_status_questions_transaction_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_status_questions")),
+    )
+    for name in ("receipt", "transaction_id"):
+        op.create_index(op.f(f"ix_status_questions_{name}"), "status_questions", [name])
+    index_where("ix_status_questions_next_at", "status_questions", "next_at", "next_at IS NOT NULL")
+    op.create_index("ix_status_questions_share", "status_questions", ["share", "typed_at"])
+    op.create_table(
+        "initiators",
+        sa.Column("id", sa.String(10), nullable=False),
+        sa.Column("credential_hash", sa.String(64), nullable=False),
+        sa.Column("answered", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("stopped_at", TIME, nullable=True),
+        sa.Column("stopped_why", sa.String(24), nullable=True),
+        sa.Column("since", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_initiators")),
+    )
+    op.create_table(
+        "pulls",
+        sa.Column("id", sa.String(10), nullable=False),
+        sa.Column("claimed_until", TIME, nullable=True),
+        sa.Column("begun_at", TIME, nullable=True),
+        sa.Column("reaches_back_to", TIME, nullable=True),
+        sa.Column("gap", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pulls")),
+    )
 
 
 def downgrade():
-    for table in ("awaited_results", "witnesses", "suggestions", "receipts"):
+    for table in (
+        "pulls",
+        "initiators",
+        "status_questions",
+        "awaited_results",
+        "witnesses",
+        "suggestions",
+        "receipts",
+    ):
         op.drop_table(table)
     # Whoever comes back keeps what was paid by hand: as SUCCESS it fits the older check, too.
     for status, since, before in (
@@ -177,11 +229,11 @@ def downgrade():
         op.drop_column("orders", name)
 
 
-def index_where(name, table, column, condition):
+def index_where(name, table, columns, condition):
     op.create_index(
         name,
         table,
-        [column],
+        [columns] if isinstance(columns, str) else columns,
         sqlite_where=sa.text(condition),
         postgresql_where=sa.text(condition),
     )

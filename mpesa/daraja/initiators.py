@@ -23,10 +23,13 @@ class Initiator:
     Attributes:
         name: as it was made on the organisation portal.
         credential: its password, sealed.
+        known_by: differs where another name or another credential was set; the simulator's differs
+            by process, so its name alone counts.
     """
 
     name: str
     credential: str = field(repr=False)
+    known_by: str = field(default="", repr=False)
 
 
 class Initiators:
@@ -63,7 +66,9 @@ class Initiators:
         return self._initiator(ours.daraja_refund_initiator, ours.daraja_refund_credential)
 
     def _initiator(self, name: str | None, credential: str | None) -> Initiator | None:
-        return None if name is None else Initiator(name, credential or self._simulators())
+        if name is None:
+            return None
+        return Initiator(name, credential or self._simulators(), f"{name} {credential or ''}")
 
     def _simulators(self) -> str:
         """The simulator's password, sealed with its own key, which nobody can know beforehand."""

@@ -175,6 +175,74 @@ def _of_a_push(
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The receipt that a shopper typed out of an SMS.
+
+    Attributes:
+        at: when, aware UTC.
+        names_another: its account is the name of another order, or nearly one.
+    """
+
+    at: datetime
+    names_another: bool
+
+
+# Who typed a code for an order and chose to pay it by hand is believed for so long.
+_TYPED_WITHIN = timedelta(hours=1)
+
+
+def proves_itself(
+    heard: Heard, account: Account, typed: Typed, now: datetime, mark_of: Callable[[str], str]
+) -> bool:
+    """Whether the code of an unclaimed receipt pays the order that it was typed for.
+
+    Args:
+        account: the order with its attempts.
+        now: aware UTC.
+        mark_of: as for `judge`.
+    """
+    told, order, paid_at = heard.told, account.order, heard.earliest
+    if account.status(now) is not OrderStatus.OPEN or told.amount != order.amount * 100:
+        return False
+    if typed.names_another or paid_at < order.created_at - _CLOCKS:
+        return False
+    if any(
+        push.created_at <= paid_at + _CLOCKS and fit(told.payer, push.msisdn, mark_of) is Fit.SAME
+        for push in account.pushes
+    ):
+        return True
+    if told.account is None:
+        return False  # nobody told yet for which order it was sent
+    if nearly_names(told.account, order):
+        return True
+    return typed.at - paid_at <= _TYPED_WITHIN and any(
+        each.by_hand and each.created_at <= paid_at + _CLOCKS for each in account.attempts
+    )
+
+
+def push_paid_by(heard: Heard, account: Account, mark_of: Callable[[str], str]) -> str | None:
+    """The id of the order's push that a receipt pays by its amount, time and payer; None: none."""
+    fitting = [
+        each
+        for each in account.attempts
+        if _may_be_the_push(heard, each)
+        and fit(heard.told.payer, each.msisdn, mark_of) is not Fit.OTHER
+        and heard.told.account in (None, "", each.account_reference)
+    ]
+    return fitting[0].id if fitting else None
+
+
+def nearly_names(typed_account: str, order: Order) -> bool:
+    """Whether an account is an order's pay code or reference, or one slip away from it."""
+    form = normalised(typed_account)
+    names = [order.pay_code or "", normalised(order.reference)]
+    return bool(form) and any(
+        name and (form == name or (len(name) >= _SHORTEST_REFERENCE and one_slip_apart(form, name)))
+        for name in names
+    )
+
+
 def merged(first: Told, second: Told) -> Told:
     """What two witnesses of a receipt tell together; the first that tells a thing counts.
 

@@ -1,7 +1,7 @@
 """A receipt: one movement of money, named by M-PESA, however many tell of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from mpesa.domain.told import Payer, Told
@@ -71,3 +71,24 @@ class Receipt:
             paid_at=self.paid_at,
             paid_at_doubtful=self.paid_at_doubtful,
         )
+
+
+def day_of(number: str) -> date | None:
+    """The day that a receipt number's first three characters tell; None: they tell none.
+
+    The year's letter (O is 2020), the month's (A is January), and the day as 1 to 9, then A to V
+    (inferred from dated samples; Daraja documents nothing of it).
+    """
+    year, month, day = (_DIGITS.find(each) for each in number[:3])
+    try:
+        return date(2020 + year - _DIGITS.index("O"), month - 9, day)
+    except ValueError:
+        return None
+
+
+def nairobi_day(moment: datetime) -> date:
+    """The day in Nairobi, whose time is three hours ahead of UTC all year."""
+    return (moment.astimezone(UTC) + timedelta(hours=3)).date()
+
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -330,6 +330,8 @@ def decide(  # noqa: C901 - a case for each kind of evidence
             return _clock_stepped(attempt, evidence, now)
         case TimesAhead():
             return _times_ahead(attempt, evidence, now)
+        case CodeTyped() if attempt.by_hand:
+            return _unchanged(attempt, Why.CODE_TYPED)  # there is no push to ask about
         case CodeTyped():
             return _ask(attempt, Why.CODE_TYPED)
         case ReceiptClaimed():

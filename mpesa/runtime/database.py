@@ -124,8 +124,8 @@ def _migration_turn(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
         yield
         return
-    # Asked again and again: a statement that waits for the lock has a snapshot, and an index that is
-    # built beside running payments waits for all older snapshots to end.
+    # Asked again and again: a statement that waits for the lock has a snapshot, and an index that
+    # is built beside running payments waits for all older snapshots to end.
     turn = text("SELECT pg_try_advisory_xact_lock(:lock)")
     while not connection.scalar(turn, {"lock": _MIGRATION_LOCK}):
         connection.rollback()

@@ -1,4 +1,4 @@
-"""The loops beside the requests: clock, outbox, hints, reconciler, webhooks, unjudged callbacks."""
+"""The loops beside the requests: clock, outbox, hints, questions, pull, webhooks, what waits."""
 
 import logging
 import time
@@ -8,12 +8,32 @@ from datetime import datetime, timedelta
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import counters, deadlines, inbox, operators, outbox, reconciler, webhooks, workers
+from mpesa import (
+    counters,
+    deadlines,
+    inbox,
+    operators,
+    outbox,
+    pull,
+    receipts,
+    reconciler,
+    status,
+    webhooks,
+    workers,
+)
+from mpesa.daraja import DarajaError
 from mpesa.database import for_long_work, own_sessions
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.hints import LISTEN_AGAIN
 from mpesa.models import db
-from mpesa.web.http.services import Services, inbox_needs, services
+from mpesa.web.http.services import (
+    Services,
+    inbox_needs,
+    pull_needs,
+    receipt_needs,
+    services,
+    status_needs,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +45,8 @@ TICK = 1.0
 LOOK_FOR_UNJUDGED = 5.0
 # Seconds. A second worker runs for hours, so its discovery is not urgent.
 LOOK_FOR_WORKERS = 5.0
+# Seconds between two looks whether a pull is due.
+LOOK_FOR_PULL = 30.0
 # Seconds. Even with a large budget, the loop leaves the database some rest.
 _SHORTEST = 0.05
 # A merchant's server may hold up each of them for 15 s; the others go on. All workers together
@@ -52,8 +74,13 @@ def start(app: Flask, ours: Services) -> None:
         (_announcements, TICK),
         (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
         (_unjudged(), LOOK_FOR_UNJUDGED),
+        (_witnesses, TICK),
         (_workers(), LOOK_FOR_WORKERS),
     ]
+    if ours.settings.daraja_status_initiator is not None:
+        works += [(_status, TICK)]
+    if ours.settings.pull_nominated_number is not None:
+        works += [(_pull(), LOOK_FOR_PULL)]
     if ours.hints is not None:
         works += [(_publish_hints, 0), (_listen_to_hints, LISTEN_AGAIN)]
     if ours.settings.webhook_url is not None:
@@ -137,6 +164,33 @@ def _reconciler(ours: Services) -> None:
     if ours.watch.stepped():
         return  # an answer is judged by the payment's age, which the clock's tick corrects first
     reconciler.run_until_idle(db.session(), ours.access, ours.announce)
+
+
+def _witnesses(ours: Services) -> None:
+    receipts.judge_waiting(db.session(), receipt_needs())
+
+
+def _status(ours: Services) -> None:
+    needs = status_needs()
+    status.judge_waiting(db.session(), needs)
+    status.run_once(db.session(), needs)
+
+
+def _pull() -> Callable[[Services], None]:
+    """Pull every hour, and soon after a start that follows a pause."""
+    pause = pull.PAUSE
+
+    def pull_what_was_paid(ours: Services) -> None:
+        nonlocal pause
+        needs = pull_needs(rest=lambda: ours.socketio.sleep(0))
+        try:
+            pull.run_once(db.session(), needs, pause)
+        except DarajaError as error:
+            log.warning("Pull: %s", type(error).__name__)
+        else:
+            pause = pull.EVERY
+
+    return pull_what_was_paid
 
 
 def _webhooks(ours: Services, url: str) -> Callable[[Services], None]:

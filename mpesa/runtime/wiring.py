@@ -33,6 +33,7 @@ from mpesa.web.monitor import metrics
 from mpesa.web.monitor.probes import probes
 from mpesa.web.safaricom.c2b import c2b
 from mpesa.web.safaricom.callbacks import callbacks
+from mpesa.web.safaricom.results import results
 from mpesa.web.shopper import pages
 from mpesa.web.shopper.payments import payments
 from mpesa.web.shopper.shop import shop
@@ -81,6 +82,7 @@ def wire(
     app.extensions["mpesa"] = Services(
         settings=settings,
         access=access(app, settings, now, daraja),
+        status_budget=status_budget(app, settings, now),
         limits=PushLimits(tally, settings),
         logins=LoginLimits(tally),
         socketio=socketio,
@@ -107,7 +109,7 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     sentences.register(app)
     errors.register(app)
     pages.register(app, style, script)
-    for blueprint in (payments, callbacks, c2b, api, pages.pages, probes):
+    for blueprint in (payments, callbacks, c2b, results, api, pages.pages, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)
     if settings.demo_shop:
@@ -173,6 +175,17 @@ def access(
         daraja = Daraja(merchant, settings.daraja_base_url, tokens, now=now)
     budget = QueryBudget(sessions, key, now, settings.daraja_query_rate)
     return Access(daraja, budget, now, Initiators(settings, daraja.certificate))
+
+
+def status_budget(app: Flask, settings: Settings, now: Callable[[], datetime]) -> QueryBudget:
+    """The places for questions about receipts, for which the database keeps a row as well.
+
+    Args:
+        now: returns the time, aware UTC.
+    """
+    with app.app_context():
+        sessions = own_sessions(db.engine)
+    return QueryBudget(sessions, f"{access_key(settings)} status", now, settings.status_query_rate)
 
 
 def start(app: Flask) -> None:

@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from flask import current_app
 from flask_socketio import SocketIO
 
-from mpesa import inbox, receipts
+from mpesa import inbox, pull, receipts, status
 from mpesa.config import Settings
-from mpesa.daraja_access import Access
+from mpesa.daraja_access import Access, QueryBudget
 from mpesa.deadlines import Watch
 from mpesa.domain.address import from_listed
 from mpesa.hints import Hints
@@ -26,6 +26,7 @@ class Services:
 
     Attributes:
         access: the way to Daraja.
+        status_budget: the places for questions about receipts that all processes share.
         announce: tells the rooms of every worker about transactions that changed.
         announce_here: tells the rooms of this worker about transactions that another one changed.
         tell_again: tells the rooms of this worker how their transactions stand now, after a change
@@ -38,6 +39,7 @@ class Services:
 
     settings: Settings
     access: Access
+    status_budget: QueryBudget
     limits: PushLimits
     logins: LoginLimits
     socketio: SocketIO
@@ -69,3 +71,32 @@ def receipt_needs() -> receipts.Needs:
     """What `receipts` needs to take in what a witness tells, from this application."""
     ours = services()
     return receipts.needs_of(ours.settings, ours.now, ours.announce)
+
+
+def status_needs() -> status.Needs:
+    """What `status` needs to ask M-PESA about receipts, from this application."""
+    ours = services()
+    return status.Needs(
+        access=ours.access,
+        budget=ours.status_budget,
+        receipts=receipt_needs(),
+        short_code=ours.settings.c2b_shortcode,
+        public_url=ours.settings.public_url,
+        heard_for=timedelta(days=ours.settings.retention_days),
+    )
+
+
+def pull_needs(rest: Callable[[], None] = lambda: None) -> pull.Needs:
+    """What `pull` needs to read what was paid, from this application.
+
+    Args:
+        rest: called after each payment.
+    """
+    ours = services()
+    return pull.Needs(
+        daraja=ours.access.daraja,
+        short_code=ours.settings.c2b_shortcode,
+        receipts=receipt_needs(),
+        now=ours.now,
+        rest=rest,
+    )

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from mpesa import books, checkout, inbox, ledger, logs
+from mpesa import books, checkout, codes, inbox, ledger, logs
 from mpesa.checkout import PushRequest, Started
 from mpesa.domain import refusals
 from mpesa.domain.phone import (
@@ -27,7 +27,7 @@ from mpesa.web.http import sentences, snapshot_reads
 from mpesa.web.http.errors import Problem, invalid, wants_json, wants_page
 from mpesa.web.http.fields import idempotency_key, json_object
 from mpesa.web.http.senders import sender_mark
-from mpesa.web.http.services import inbox_needs, services
+from mpesa.web.http.services import inbox_needs, receipt_needs, services
 from mpesa.web.shopper import pages
 
 payments = Blueprint("payments", __name__)
@@ -145,6 +145,7 @@ def _store_code(fields: Mapping[str, Any]) -> str:
     except inbox.TooManyCodes as refusal:
         detail = _("Too many codes. Please wait before you send another.")
         raise Problem(429, "rate_limited", detail, retry_after=refusal.seconds) from None
+    codes.take_code(db.session(), transaction_id, code, receipt_needs(), sender_mark())
     return transaction_id
 
 
