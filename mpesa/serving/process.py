@@ -91,8 +91,6 @@ def serve_with(
 ) -> None:
     """Serve a WSGI application, WebSockets included, until SIGINT or SIGTERM.
 
-    A signal that came and was noted before the call ends it at once.
-
     Args:
         start: the server's own way to take connections.
         listener: from `listen`.
@@ -105,9 +103,6 @@ def serve_with(
     gc.set_threshold(*_GARBAGE)
     most = _connections_that_fit()
     signals = _signal_pipe()
-    if _noted:  # its SystemExit was raised where Python ignores exceptions
-        listener.close()
-        return
     requests = _OpenRequests(app)
     stop = start(listener, requests, most, idle)
     on_ready()
@@ -171,17 +166,13 @@ class _OpenRequests:
         return done
 
 
-_noted: list[int] = []
+def _leave(_number: int, _frame: object) -> None:
+    """End the process at once: a start leaves nothing that has to be put away.
 
-
-def _leave(number: int, _frame: object) -> None:
-    """Note the signal, then leave.
-
-    An exception from a handler is lost if it happens to run inside a weak reference's callback or a
-    destructor: Python prints "Exception ignored" and goes on. The note outlives that.
+    An exception from a handler can come at any moment. In a weak reference's callback Python
+    ignores it, and in the midst of an import it leaves a lock that the next import waits for.
     """
-    _noted.append(number)
-    raise SystemExit(0)
+    os._exit(0)
 
 
 # A signal during a start ends it just as quietly; `serve_with` takes over from here.
