@@ -97,13 +97,13 @@ MEANINGS: dict[Code, Meaning] = {
     "order_paid": Meaning(
         409,
         "The order is paid",
-        "A push was asked for, or a cancellation, and the order is PAID.",
+        "A push was asked for, or to pay by hand, or a cancellation, and the order is PAID.",
         "Do not ask for the money again: read the order for its receipt.",
     ),
     "order_closed": Meaning(
         409,
         "The order is cancelled or expired",
-        "A push was asked for, and the order is CANCELLED or EXPIRED.",
+        "A push was asked for, or to pay by hand, and the order is CANCELLED or EXPIRED.",
         "Make a new order.",
     ),
     "attempt_open": Meaning(

@@ -9,8 +9,9 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
 
 from mpesa import __version__
-from mpesa.config import Settings
-from mpesa.domain.attempt import OrderStatus
+from mpesa.config import AccountType, Settings
+from mpesa.domain import pay_code
+from mpesa.domain.attempt import Channel, OrderStatus
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.view import Money, Next, View
 from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
@@ -30,6 +31,13 @@ _REFERENCE = {"type": "string", "pattern": "^[A-Za-z0-9._/-]{1,64}$", "examples"
 _TIME = {"type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"]}
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 _RECEIPT = {"type": "string", "pattern": "^[A-Z0-9]{10}$", "examples": ["UKO8I5ILFE"]}
+_MAYBE_RECEIPT = {**_RECEIPT, "type": ["string", "null"]}
+_CENTS = {"type": "string", "pattern": "^[0-9]+[.][0-9]{2}$", "examples": ["500.00"]}
+_PAY_CODE = {
+    "type": ["string", "null"],
+    "pattern": f"^[0-9]{{{pay_code.LENGTH}}}$",
+    "examples": ["234567890"],
+}
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -72,7 +80,8 @@ def document(settings: Settings) -> dict[str, Any]:
                 "Your server makes an order and sends the shopper to its `checkout_url`. Whether"
                 " it is paid, your server asks at `GET /api/orders/{order_id}` or hears by webhook."
                 " Errors are problem details (RFC 9457): `code` is stable, and `type` leads to its"
-                " explanation. Amounts are whole Kenyan shillings."
+                " explanation. Amounts of orders and transactions are whole Kenyan shillings; those"
+                " of receipts are texts with two decimal places."
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -92,9 +101,11 @@ def document(settings: Settings) -> dict[str, Any]:
             "/api/orders/{order_id}": {"get": _READ_ORDER},
             "/api/orders/{order_id}/cancel": {"post": _CANCEL_ORDER},
             "/stk-push": {"post": _START_PUSH},
+            "/pay-by-hand": {"post": _PAY_BY_HAND},
             "/check-status": {"get": _READ_STATUS},
             "/sms-code": {"post": _SEND_SMS_CODE},
             "/callback/{token}": {"post": _TAKE_CALLBACK},
+            "/c2b/{token}/confirmation": {"post": _TAKE_CONFIRMATION},
             "/c2b/{token}/validation": {"post": _LET_PASS},
             "/healthz": {"get": _READ_HEALTH},
             "/readyz": {"get": _READ_READINESS},
@@ -111,6 +122,7 @@ def document(settings: Settings) -> dict[str, Any]:
             },
             "schemas": {
                 "Snapshot": _SNAPSHOT_SCHEMA,
+                "PayByHand": _PAY_BY_HAND_SCHEMA,
                 "Order": _ORDER_SCHEMA,
                 "WebhookSnapshot": _WEBHOOK_SNAPSHOT_SCHEMA,
                 "Problem": _PROBLEM_SCHEMA,
@@ -327,7 +339,7 @@ _READ_ORDER = _route(
     "orders",
     "Read an order, with its transactions",
     "`status` says whether it is paid; ship once where it is PAID. Each transaction is one"
-    " push, with its result and receipt.",
+    " try to pay it, by push or by hand, with its result and receipt.",
     {
         "200": _json_answer("The order as it is now.", _schema("Order")),
         **_refusals("invalid_request", "unauthorized", "order_not_found", "unavailable"),
@@ -391,6 +403,27 @@ _START_PUSH = _route(
     },
     parameters=[_KEY_HEADER],
     requestBody=_body({JSON: _PUSH_FIELDS, FORM: _PUSH_FIELDS}),
+)  # fmt: skip
+
+_PAY_BY_HAND_FIELDS = _object(
+    {"order_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]}}, closed=False
+)
+
+_PAY_BY_HAND = _route(
+    "payByHand",
+    "payments",
+    "Say that the shopper pays by hand",
+    "Starts a transaction that waits for money sent from the M-PESA menu: `pay_by_hand` of the"
+    " snapshot says where to. Its result comes as that of a push does. An order has one of them at"
+    " a time, beside a push too. 404 where MANUAL_PAYMENT is off.",
+    {
+        "201": _json_answer("It waits for the money.", _schema("Snapshot")),
+        "200": _json_answer("One that waits already.", _schema("Snapshot")),
+        "303": _REDIRECT,
+        **_refusals("invalid_request", "order_not_found", "order_paid", "order_closed",
+                    "rate_limited", *_BODY_REFUSALS, "unavailable", page=True),
+    },
+    requestBody=_body({JSON: _PAY_BY_HAND_FIELDS, FORM: _PAY_BY_HAND_FIELDS}),
 )  # fmt: skip
 
 _ETAG = {"description": "Changes with what is shown.", "schema": {"type": "string"}}
@@ -470,6 +503,11 @@ _CALLBACKS = {
     },
 }  # fmt: skip
 
+_ACCEPTED = _json_answer(
+    "Its raw body is committed, whatever it says.",
+    _object({"ResultCode": {"type": "integer", "const": 0}, "ResultDesc": _always("Accepted")}),
+)
+
 _TAKE_CALLBACK = _route(
     "takeCallback",
     "callbacks",
@@ -477,15 +515,7 @@ _TAKE_CALLBACK = _route(
     "Daraja sends `application/json`. Anything else that arrives under a known token is kept as"
     " well, and answered 200, since a callback comes only once.",
     {
-        "200": _json_answer(
-            "Its raw body is committed, whatever it says.",
-            _object(
-                {
-                    "ResultCode": {"type": "integer", "const": 0},
-                    "ResultDesc": _always("Accepted"),
-                }
-            ),
-        ),
+        "200": _ACCEPTED,
         **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
     },
     parameters=[
@@ -533,6 +563,56 @@ _LET_PASS = _route(
     requestBody={
         "required": False,
         "content": {JSON: {"schema": {"description": "Daraja's, and not checked here."}}},
+    },
+)
+
+# As Safaricom documents it (Daraja docs, Customer To Business Register URL, version 2).
+_CONFIRMED = {
+    "paid": {
+        "summary": "A payer sent money.",
+        "value": {
+            "TransactionType": "Pay Bill",
+            "TransID": "RKTQDM7W6S",
+            "TransTime": "20191122063845",
+            "TransAmount": "10",
+            "BusinessShortCode": "600638",
+            "BillRefNumber": "234567890",
+            "InvoiceNumber": "",
+            "OrgAccountBalance": "49197.00",
+            "ThirdPartyTransID": "",
+            "MSISDN": "2547*****149",
+            "FirstName": "Jane",
+        },
+    }
+}
+
+_TAKE_CONFIRMATION = _route(
+    "takeConfirmation",
+    "callbacks",
+    "Take in Daraja's word on a payment to the short code",
+    "Daraja confirms every payment here, by push or by hand, once `flask c2b register` named the"
+    " address.",
+    {
+        "200": _ACCEPTED,
+        **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
+    },
+    parameters=[
+        {
+            "name": "token",
+            "in": "path",
+            "required": True,
+            "description": "One of C2B_TOKEN.",
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{32,64}$"},
+        }
+    ],
+    requestBody={
+        "required": False,
+        "content": {
+            JSON: {
+                "schema": {"description": "Daraja's, and not checked here."},
+                "examples": _CONFIRMED,
+            }
+        },
     },
 )
 
@@ -584,13 +664,30 @@ _READ_DOCUMENT = _route(
 # -- what is answered --------------------------------------------------------------------------
 
 
+_PAY_BY_HAND_SCHEMA = _object(
+    {
+        "kind": {**_one_of(AccountType), "description": "Lipa na M-PESA: PayBill, or Buy Goods."},
+        "number": {"type": "string", "pattern": "^[0-9]{5,7}$", "examples": ["174379"]},
+        "account": {
+            **_PAY_CODE,
+            "description": "The account number to type; null at a till, which asks for none.",
+        },
+        "amount": {"type": "integer", "minimum": 1},
+    }
+)
+
 _SNAPSHOT_SCHEMA = _object(
     {
-        "transaction_id": {**_ID, "description": "This attempt: one STK push."},
+        "transaction_id": {**_ID, "description": "This try to pay: one STK push, or by hand."},
         "order_id": {**_ID, "description": "What it pays for."},
         "order_status": {
             **_one_of(OrderStatus),
-            "description": "PAID on an attempt that is not: another one paid.",
+            "description": "PAID on an attempt that is not: another one paid. It stays PAID where"
+            " the money went back; see `money` and `refund`.",
+        },
+        "channel": {
+            **_one_of(Channel),
+            "description": "Whether the payer is asked by a push, or sends the money by hand.",
         },
         "status": {**_one_of(Status), "description": "There is no other status."},
         "reason": {**_one_of(Reason), "description": "Why it stands where it does."},
@@ -611,14 +708,30 @@ _SNAPSHOT_SCHEMA = _object(
         "amount": {"type": "integer", "minimum": 1},
         "currency": _always("KES"),
         "phone": {
-            "type": "string",
-            "description": "The number that was asked to pay, masked; empty once it was forgotten.",
+            "type": ["string", "null"],
+            "description": "The number that was asked to pay, masked; empty once it was forgotten,"
+            " null where none was asked.",
             "examples": ["0712•••678"],
         },
         "receipt": {
-            **_RECEIPT,
-            "type": ["string", "null"],
+            **_MAYBE_RECEIPT,
             "description": "M-PESA's receipt number once known.",
+        },
+        "receipt_amount": {
+            **_CENTS,
+            "type": ["string", "null"],
+            "description": "What came, where a person accepted another amount; else null.",
+        },
+        "settled_by": {
+            **_ID,
+            "type": ["string", "null"],
+            "description": "The transaction that paid the order; null: none has.",
+        },
+        "refund": {"type": "null", "description": "The refund of its receipt."},
+        "pay_by_hand": {
+            "anyOf": [_schema("PayByHand"), {"type": "null"}],
+            "description": "Where to send the money by hand; null: the shop does not offer it, or"
+            " the order can no longer be paid.",
         },
         "created_at": _TIME,
         "updated_at": _TIME,
@@ -651,6 +764,15 @@ _ORDER_SCHEMA = _object(
         "return_url": {"type": ["string", "null"]},
         "expires_at": _MAYBE_TIME,
         "created_at": _TIME,
+        "pay_code": {
+            **_PAY_CODE,
+            "description": "Its account number for paying by hand; null on an order of before.",
+        },
+        "settled_by": {
+            **_ID,
+            "type": ["string", "null"],
+            "description": "The transaction that paid it; null: none has.",
+        },
         "needs_review": {"type": "boolean", "description": "A person has to look at it."},
         "transactions": {
             "type": "array",

@@ -262,7 +262,12 @@ def api(app, client, daraja, make_order):
     paid = make_order()
     paid_by = pushed(client, paid)["transaction_id"]
     call_back(client, daraja)
-    known = {"order_id": [paid, make_order()], "tx_id": [paid_by]}
+    to_be_paid = make_order()
+    by_hand = client.post("/pay-by-hand", json={"order_id": to_be_paid}).get_json()
+    known = {
+        "order_id": [paid, to_be_paid, make_order()],
+        "tx_id": [paid_by, by_hand["transaction_id"]],
+    }
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     # It would import every module of ours to look for constants, the async servers too.
     schema.config.analysis.constants.enabled = False

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,9 +61,12 @@ def test_a_new_order_is_201_with_its_checkout_url(client):
         "return_url": "https://shop.example/done",
         "expires_at": "2026-11-24T09:30:00Z",
         "created_at": "2026-11-24T09:00:00Z",
+        "pay_code": order["pay_code"],
+        "settled_by": None,
         "needs_review": False,
         "transactions": [],
     }
+    assert re.fullmatch("[2345689][0-9]{8}", order["pay_code"])
 
 
 def test_order_ids_are_url_safe_and_never_alike(client, make_order):
