@@ -26,6 +26,7 @@ queries                 one question to Daraja about one transaction, and its re
 idempotency             one key, one answer: what is asked for twice is done once
 hints                   what workers tell each other through Redis
 ledger                  record(): the only code that changes a transaction
+receipt_lists           receipts as merchants and operators are shown them: one, a page of many
 records                 the rows that go with a decision: evidence, messages, receipts
 books                   an order with its attempts, taken out under its lock and put back
 owners                  whose an id or a receipt is, for the evidence that names it

@@ -231,7 +231,7 @@ def seen_all(session: Session, order_ids: Sequence[str]) -> list[Account]:
     return [account_of(rows[each]) for each in order_ids]
 
 
-def attempts_where(session: Session, condition: ColumnElement[bool]) -> list[Attempt]:
+def attempts_where(session: Session | Connection, condition: ColumnElement[bool]) -> list[Attempt]:
     """The attempts of all orders that fulfil a condition, as they are committed."""
     return [_attempt(row) for row in session.execute(_ATTEMPTS.where(condition))]
 
@@ -296,8 +296,11 @@ def receipt(
     query = _RECEIPT.with_for_update() if lock else _RECEIPT
     values = {"organisation": organisation, "receipt": number, "direction": direction.value}
     row = connection.execute(query, values).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else receipt_of(row)
+
+
+def receipt_of(row: Row[tuple[object, ...]]) -> Receipt:
+    """Make a receipt of a row of `RECEIPTS`."""
     named = {name: getattr(row, name) for name in _OF_RECEIPT}
     return Receipt(
         **{
@@ -400,7 +403,7 @@ ADD_DECISION = adding(models.DecisionRow, "evidence_id", *_OF_DECISION)
 ADD_DECISION_ON_IT = adding(models.DecisionRow, *_OF_DECISION, evidence_id=_EvidenceJustAdded())
 ADD_MESSAGE = adding(
     models.WebhookMessage,
-    "id", "transaction_id", "type", "body", "seq", "created_at", "next_attempt_at",
+    "id", "transaction_id", "receipt_id", "type", "body", "seq", "created_at", "next_attempt_at",
 )  # fmt: skip
 
 _receipts = models.Receipt.__table__.c
@@ -413,7 +416,8 @@ _CHANGE_RECEIPT = (
     .where(_receipts.id == bindparam("row"))
     .values({name: bindparam(name) for name in _OF_RECEIPT if name not in _SAME_RECEIPT})
 )
-_RECEIPT = select(*(_receipts[name] for name in _OF_RECEIPT)).where(
+RECEIPTS = select(*(_receipts[name] for name in _OF_RECEIPT))
+_RECEIPT = RECEIPTS.where(
     _receipts.organisation == bindparam("organisation"),
     _receipts.receipt == bindparam("receipt"),
     _receipts.direction == bindparam("direction"),

@@ -337,6 +337,7 @@ def record_receipt(
     now: datetime,
     *,
     doubtful: bool = False,
+    raw: Raw | None = None,
 ) -> list[Change]:
     """Give a receipt to a transaction of an order whose lock is held, then the receipt's.
 
@@ -347,6 +348,7 @@ def record_receipt(
         also: the rows that belong to it: witnesses.
         now: aware UTC.
         doubtful: a person has to look, whatever else is decided.
+        raw: who gave it, and why; None: a rule did.
 
     Returns:
         The changes, to be announced by the caller.
@@ -372,7 +374,7 @@ def record_receipt(
         changed_at=now,
         unclaimed_from=None,
     )
-    raw = Raw(Kind.RECEIPT, receipt.receipt.encode())
+    raw = raw or Raw(Kind.RECEIPT, receipt.receipt.encode())
     taken.put_back(
         after,
         *records.of_decision(taken, attempt, after, decision, raw, now),

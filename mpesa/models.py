@@ -611,8 +611,11 @@ class WebhookMessage(Base):
 
     Attributes:
         id: the `webhook-id`, the same for every try.
+        transaction_id: None where it tells of a receipt.
+        receipt_id: None where it tells of a transaction.
         body: the exact JSON text that is signed and sent.
-        seq: the transaction's, in that commit; an older message goes first.
+        seq: the transaction's, in that commit, or the place among a receipt's messages; an older
+            message of the same transaction, or receipt, goes first.
         next_attempt_at: when it is to be sent; None: it was delivered or given up.
         claimed_until: until when a process may send it; a lease, since it may die.
         tries: how often it was sent since it was written, or since an operator sent it again.
@@ -637,10 +640,17 @@ class WebhookMessage(Base):
             **_only_where("delivered_at IS NULL"),
         ),
         Index("ix_webhook_messages_newest", "created_at", "id"),
+        # Most messages are about transactions.
+        Index(
+            "ix_webhook_messages_receipt_id",
+            "receipt_id",
+            **_only_where("receipt_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"), index=True)
+    transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"), index=True)
+    receipt_id: Mapped[str | None] = mapped_column(ForeignKey("receipts.id"))
     type: Mapped[str] = mapped_column(String(32))
     body: Mapped[str] = mapped_column(Text)
     seq: Mapped[int] = mapped_column(Integer)
@@ -650,6 +660,7 @@ class WebhookMessage(Base):
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
     delivered_at: Mapped[datetime | None]
 
+    receipt: Mapped[Receipt | None] = relationship()
     attempts: Mapped[list["WebhookAttempt"]] = relationship(
         back_populates="message", order_by="WebhookAttempt.id"
     )

@@ -1,33 +1,47 @@
 """Money in: take in what a witness tells of a receipt, and give it to the order that it pays."""
 
 import hmac
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import bindparam, or_, select, union
+from sqlalchemy import ColumnElement, bindparam, or_, select, union
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import books, counters, ledger, records
-from mpesa.books import By, Write
+from mpesa import books, counters, ledger, receipt_lists, records
+from mpesa.books import By, Taken, Write
 from mpesa.config import Settings
 from mpesa.database import writing_apart
 from mpesa.domain import matching, pay_code
 from mpesa.domain.address import from_listed
-from mpesa.domain.attempt import IN_SIGHT_FOR, Channel
+from mpesa.domain.attempt import IN_SIGHT_FOR, Channel, OrderStatus
 from mpesa.domain.confirmation import UnreadableConfirmation, parse_confirmation
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.matching import GivePush, Heard, Keep
 from mpesa.domain.phone import mask_msisdn
-from mpesa.domain.receipt import Direction, Receipt, State, Trust
+from mpesa.domain.receipt import UNCLAIMED_AFTER, Direction, Receipt, State, Trust
+from mpesa.domain.refusals import (
+    AlreadyClaimed,
+    AlreadyReturned,
+    AmountDiffers,
+    NotProven,
+    OrderNotFound,
+    OrderPaid,
+    ReceiptNotFound,
+)
+from mpesa.domain.result_codes import Status
 from mpesa.domain.settlement import OperatorAsks, ReceiptClaimed
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.domain.told import Payer, Told, WitnessKind
+from mpesa.domain.webhook import MessageType
 from mpesa.ids import new_id
-from mpesa.ledger import Announce, Change
+from mpesa.ledger import Announce, Change, Now
 from mpesa.models import Order, Transaction, Witness
+from mpesa.models import Receipt as ReceiptRow
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +52,8 @@ _MOST_ORDERS = 50
 _CLOCKS = timedelta(minutes=1)
 _AFTER_PUSH = timedelta(minutes=15)
 _ZONES_APART = timedelta(hours=3)
-# The merchant's server hears of an unclaimed receipt after this time, in which a rule may claim it.
-UNCLAIMED_AFTER = timedelta(minutes=15)
+# Messages of one tick; the rest waits for the next one, a second later.
+_TOLD_AT_ONCE = 200
 # An older payment is no news.
 _NEWS_FOR = timedelta(hours=48)
 _TRUST = {
@@ -110,6 +124,24 @@ class Arrived:
     kind: WitnessKind
     body: bytes
     source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A person's word, or that of the merchant's server, that a receipt pays an order.
+
+    Attributes:
+        receipt: its number.
+        by: the operator's name, or `api:` and four characters of the key's hash.
+        accepts_amount: the order counts as paid whatever came.
+        reason: `""`: none was given.
+    """
+
+    receipt: str
+    order_id: str
+    by: str
+    accepts_amount: bool = False
+    reason: str = ""
 
 
 class _Moved(Exception):
@@ -227,6 +259,131 @@ def take_in(
         needs.announce(changes)
         return verdict
     raise SQLAlchemyError("the receipt changed under every try")
+
+
+def claim(session: Session, wanted: Claim, needs: Needs) -> Receipt:
+    """Give an unclaimed receipt to an order, because somebody says so; it is never undone.
+
+    It becomes the money of the push whose own callback told of it, else of a transaction by hand.
+    An order that was cancelled, or ended before the money came, is paid by it all the same, and a
+    person has to look. Once more with the same order changes nothing.
+
+    Args:
+        session: a read that it had begun is ended.
+
+    Returns:
+        The receipt from now on.
+
+    Raises:
+        ReceiptNotFound: no payment to us has that number.
+        OrderNotFound: there is no such order.
+        OrderPaid: the order is paid by other money.
+        AlreadyClaimed: the receipt is another order's.
+        NotProven: nothing but a stranger's word tells of it yet.
+        AlreadyReturned: its money went back.
+        AmountDiffers: it is not the order's amount, and that is not accepted.
+        SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
+    """
+    for _ in range(_TRIES):
+        try:
+            with books.taken_out(session, By.ORDER, wanted.order_id) as taken:
+                changes = _claim_for(taken, wanted, needs)
+        except books.Unknown:
+            raise OrderNotFound from None
+        except (IntegrityError, _Moved):
+            continue  # a witness was faster
+        needs.announce(changes)
+        found = receipt_lists.find(session.connection(), wanted.receipt)
+        if found is None:
+            raise ReceiptNotFound
+        return found
+    raise SQLAlchemyError("the receipt changed under every try")
+
+
+def _claim_for(taken: Taken, wanted: Claim, needs: Needs) -> list[Change]:
+    """Claim a receipt for an order whose lock is held; returns what is to be announced."""
+    account, now = taken.account, needs.now()
+    seen = receipt_lists.find(taken.connection, wanted.receipt)
+    if seen is None:
+        raise ReceiptNotFound
+    known = books.receipt(taken.connection, seen.organisation, seen.receipt, lock=True)
+    if known is None:
+        raise _Moved
+    match known.state:
+        case State.CLAIMED:
+            if known.transaction_id in [each.id for each in account.attempts]:
+                return []
+            raise AlreadyClaimed
+        case State.RETURNED:
+            raise AlreadyReturned
+        case State.UNPROVEN:
+            raise NotProven
+        case State.UNCLAIMED:
+            pass
+    if account.status(now) is OrderStatus.PAID:
+        raise OrderPaid
+    if known.amount != account.order.amount * 100 and not wanted.accepts_amount:
+        raise AmountDiffers
+    said = {"act": "claim", "receipt": known.receipt, "reason": wanted.reason}
+    raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), wanted.by)
+    push = _push_that_told(taken, known)
+    return ledger.record_receipt(taken, known, known, push, [], now, raw=raw)
+
+
+def _push_that_told(taken: Taken, known: Receipt) -> str | None:
+    """The id of the order's push whose callback told of a receipt, and that has none of its own."""
+    without = [
+        each.id
+        for each in taken.account.pushes
+        if each.receipt is None and each.status is not Status.SUCCESS
+    ]
+    told = select(Witness.transaction_id).where(
+        Witness.receipt_id == known.id,
+        Witness.kind == WitnessKind.CALLBACK.value,
+        Witness.transaction_id.in_(without),
+    )
+    return taken.connection.scalars(told.limit(1)).first()
+
+
+def tell_unclaimed(session: Session, clock: Now) -> int:
+    """Write the merchant's messages about receipts that stayed unclaimed for long enough.
+
+    Args:
+        clock: the time, asked under each receipt's lock.
+
+    Returns:
+        How many receipts were due.
+
+    Raises:
+        SQLAlchemyError: the database failed; what is not done yet stays due.
+    """
+    now = clock()
+    due = (
+        select(ReceiptRow.organisation, ReceiptRow.receipt)
+        .where(_due_at(now))
+        .order_by(ReceiptRow.unclaimed_from)
+        .limit(_TOLD_AT_ONCE)
+    )
+    found = session.execute(due).all()
+    for organisation, number in found:
+        with writing_apart(session) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("BEGIN")
+            known = books.receipt(connection, organisation, number, lock=True)
+            if known is None or known.unclaimed_from is None:
+                continue  # claimed meanwhile, or told by another worker
+            told = replace(known, unclaimed_from=None)
+            shown = receipt_lists.for_webhook(connection, told)
+            shop = records.shop_of(connection)
+            message = records.of_message(shop, MessageType.UNCLAIMED, told, shown, clock())
+            books.write_and_commit(connection, [books.kept(told, known), *message])
+    return len(found)
+
+
+def _due_at(now: datetime) -> ColumnElement[bool]:
+    """Due by now, or planned by a clock that was ahead and has been put back since."""
+    planned = ReceiptRow.unclaimed_from
+    return or_(planned <= now, planned > now + UNCLAIMED_AFTER + CLOCKS_DIFFER)
 
 
 def _take_in_once(

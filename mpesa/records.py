@@ -12,7 +12,8 @@ from mpesa.domain import settlement, snapshot, webhook
 from mpesa.domain.attempt import Account, Attempt
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.money import cents_told
-from mpesa.domain.receipt import Direction, Receipt, State, Trust
+from mpesa.domain.receipt import UNCLAIMED_AFTER, Direction, Receipt, State, Trust
+from mpesa.domain.receipt_shown import ReceiptShown
 from mpesa.domain.result_codes import PAID_CODE, Status
 from mpesa.domain.why import Why
 from mpesa.ids import new_id
@@ -85,6 +86,7 @@ def of_decision(
         message = {
             "id": f"msg_{new_id()}",
             "transaction_id": after.id,
+            "receipt_id": None,
             "type": kind.value,
             "body": webhook.body(kind, shown, account.order.reference, now),
             "seq": after.seq,
@@ -181,7 +183,8 @@ def of_receipt_told(
     if known is not None:
         return [told]
     state = State.UNCLAIMED if new.listed else State.UNPROVEN
-    doubted = replace(new, state=state, trust=Trust.DOUBTED)
+    unclaimed_from = now + UNCLAIMED_AFTER if new.listed else None
+    doubted = replace(new, state=state, trust=Trust.DOUBTED, unclaimed_from=unclaimed_from)
     suggested = {"receipt_id": new.id, "order_id": after.order_id, "place": 0}
     return [books.kept(doubted, None), Write(books.ADD_SUGGESTION, suggested), told]
 
@@ -205,6 +208,31 @@ def _claimed(owner: Attempt, new: Receipt, known: Receipt | None) -> list[Write]
         books.kept(claimed, known),
         Write(books.DROP_SUGGESTIONS, {"receipt_id": known.id}),
     ]
+
+
+def of_message(
+    shop: Shop, kind: webhook.MessageType, receipt: Receipt, told: ReceiptShown, now: datetime
+) -> list[Write]:
+    """The merchant's message about a receipt; none where the merchant is not told.
+
+    Args:
+        kind: of a receipt.
+        told: the receipt as webhooks tell it.
+    """
+    if not shop.tells_merchant:
+        return []
+    message = {
+        "id": f"msg_{new_id()}",
+        "transaction_id": None,
+        "receipt_id": receipt.id,
+        "type": kind.value,
+        "body": webhook.receipt_body(kind, told, now),
+        # There is at most one message of each kind, and this is their order.
+        "seq": webhook.OF_RECEIPTS.index(kind) + 1,
+        "created_at": now,
+        "next_attempt_at": now,
+    }
+    return [Write(books.ADD_MESSAGE, message)]
 
 
 def number_told(evidence: settlement.Evidence) -> str | None:

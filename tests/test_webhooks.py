@@ -941,7 +941,8 @@ def test_the_list_as_json_tells_each_message_with_its_tries(subscriber, app, clo
     assert told.pop("next_attempt_at") > "2026-11-24T09:00:00Z"
     assert told == {
         "id": message.id, "type": "transaction.succeeded", "transaction_id": transaction,
-        "seq": 2, "state": "waiting", "created_at": "2026-11-24T09:00:00Z", "delivered_at": None,
+        "receipt": None, "seq": 2, "state": "waiting", "created_at": "2026-11-24T09:00:00Z",
+        "delivered_at": None,
     }  # fmt: skip
     assert (tried["status_code"], tried["failure"]) == (500, None)
     assert result.stderr == "1 waiting, 0 given up\n"

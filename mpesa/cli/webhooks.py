@@ -45,11 +45,16 @@ def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
                 again = f"  next {in_nairobi(each.next_attempt_at)}"
             click.echo(
                 f"{each.id}  {in_nairobi(each.created_at)}  {each.type:<24}"
-                f"  {each.transaction_id}  {state.value:<9}"
+                f"  {_subject(each):<22}"
+                f"  {state.value:<9}"
                 f"  tries {len(each.attempts)}, last {answer}{again}"
             )
     for line in _backlog(session, now):
         click.echo(line, err=as_json)  # for a person, apart from the array
+
+
+def _subject(message: WebhookMessage) -> str:
+    return message.transaction_id or (message.receipt.receipt if message.receipt else "-")
 
 
 def _backlog(session: Session, now: datetime) -> Iterator[str]:
@@ -132,6 +137,7 @@ def _as_json(message: WebhookMessage, now: datetime) -> dict[str, Any]:
         "id": message.id,
         "type": message.type,
         "transaction_id": message.transaction_id,
+        "receipt": message.receipt.receipt if message.receipt else None,
         "seq": message.seq,
         "state": state.value,
         "created_at": utc_text(message.created_at),

@@ -85,9 +85,13 @@ def mask(number: str) -> str:
     return f"{msisdn[:4]}*****{msisdn[-3:]}"
 
 
+def mask_numbers(text: str) -> str:
+    """The text with each whole phone number in it masked."""
+    return _PHONE.sub(lambda found: mask(found[0]), text)
+
+
 def _by_form(text: str) -> str:
-    masked = _PHONE.sub(lambda found: mask(found[0]), text)
-    return _NAME_BEHIND.sub(r"\1", masked)
+    return _NAME_BEHIND.sub(r"\1", mask_numbers(text))
 
 
 def _by_key(text: str) -> str:

@@ -6,6 +6,9 @@ from enum import IntEnum, StrEnum
 
 from mpesa.domain.told import Payer, Told
 
+# The merchant's server hears of an unclaimed receipt after this time, in which a rule may claim it.
+UNCLAIMED_AFTER = timedelta(minutes=15)
+
 
 class Direction(StrEnum):
     """Which way the money went: to the shop, or back from it."""

@@ -1,4 +1,4 @@
-"""Refusals to make, find, pay or cancel an order; web translates each into its problem.
+"""Refusals to make, find, pay or cancel an order, and to claim a receipt; web translates each.
 
 OrderError
 ├── OrderNotFound
@@ -10,6 +10,14 @@ OrderError
     ├── AttemptOpen
     ├── RetryLater
     └── LineBusy
+
+ReceiptError
+├── ReceiptNotFound
+├── AlreadyClaimed
+├── NotProven
+├── AlreadyReturned
+├── OnItsWayBack
+└── AmountDiffers
 """
 
 from dataclasses import dataclass
@@ -60,3 +68,31 @@ class RetryLater(MustWait):
 
 class LineBusy(MustWait):
     """A prompt of another order may still be answered on this phone."""
+
+
+class ReceiptError(Exception):
+    """The receipt is not found, or not given to an order."""
+
+
+class ReceiptNotFound(ReceiptError):
+    """There is no such receipt."""
+
+
+class AlreadyClaimed(ReceiptError):
+    """It is another order's."""
+
+
+class NotProven(ReceiptError):
+    """Nothing proves yet that its money came."""
+
+
+class AlreadyReturned(ReceiptError):
+    """Its money went back to the payer."""
+
+
+class OnItsWayBack(ReceiptError):
+    """A refund of it was asked for."""
+
+
+class AmountDiffers(ReceiptError):
+    """Its amount is not the order's, and nobody accepted that."""

@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
 from mpesa.domain.attempt import Attempt
+from mpesa.domain.receipt_shown import ReceiptShown
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
@@ -20,6 +22,12 @@ class MessageType(StrEnum):
     SUCCEEDED = "transaction.succeeded"
     FAILED = "transaction.failed"
     NEEDS_REVIEW = "transaction.needs_review"
+    UNCLAIMED = "receipt.unclaimed"
+    RETURNED = "receipt.returned"
+
+
+# In the order in which they are sent.
+OF_RECEIPTS = (MessageType.UNCLAIMED, MessageType.RETURNED)
 
 
 # The type of a message that is sent on demand and tells of no transaction.
@@ -55,25 +63,28 @@ def body(message: MessageType, snapshot: Snapshot, reference: str, now: datetime
         reference: the merchant's reference of the order.
         now: the time of the change, aware UTC.
     """
-    message_body: dict[str, Any] = {
-        "type": message.value,
-        "timestamp": utc_text(now),
-        "data": {
-            **{name: value for name, value in snapshot.items() if name not in FOR_PAGES},
-            "reference": reference,
-        },
-    }
-    return json.dumps(message_body, separators=(",", ":"))
+    told = {name: value for name, value in snapshot.items() if name not in FOR_PAGES}
+    return _text(message, now, {**told, "reference": reference})
+
+
+def receipt_body(message: MessageType, receipt: ReceiptShown, now: datetime) -> str:
+    """Make the JSON text of a message about a receipt, likewise.
+
+    Args:
+        receipt: as webhooks tell it.
+        now: the time of the change, aware UTC.
+    """
+    return _text(message, now, receipt)
 
 
 def test_body(now: datetime) -> str:
     """Make the JSON text of a message that only shows that messages arrive and can be verified."""
-    message_body = {
-        "type": TEST,
-        "timestamp": utc_text(now),
-        "data": {"note": "Sent by flask webhooks test. It tells of no payment."},
-    }
-    return json.dumps(message_body, separators=(",", ":"))
+    return _text(TEST, now, {"note": "Sent by flask webhooks test. It tells of no payment."})
+
+
+def _text(kind: str, now: datetime, told: Mapping[str, Any]) -> str:
+    message = {"type": str(kind), "timestamp": utc_text(now), "data": told}
+    return json.dumps(message, separators=(",", ":"))
 
 
 # The time from a failed try to the next: the schedule that Standard Webhooks 1.0.0 recommends. Ten

@@ -74,6 +74,7 @@ def start(app: Flask, ours: Services) -> None:
         (_outbox(), TICK),
         (_announcements, TICK),
         (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
+        (_unclaimed, TICK),
         (_unjudged(), LOOK_FOR_UNJUDGED),
         (_witnesses, TICK),
         (_workers(), LOOK_FOR_WORKERS),
@@ -103,6 +104,11 @@ def _clock(ours: Services) -> None:
     ours.watch.look(db.session(), ours.announce)
     operators.put_logins_back(db.session(), ours.now())
     deadlines.run_once(db.session(), ours.now, wait, ours.announce, ours.watch.stepped)
+
+
+def _unclaimed(ours: Services) -> None:
+    if not ours.watch.stepped():
+        receipts.tell_unclaimed(db.session(), ours.now)
 
 
 def _prompts_over() -> Callable[[Services], None]:

@@ -29,6 +29,7 @@ from mpesa.web.http.services import Services, services
 from mpesa.web.http.style import style_of
 from mpesa.web.merchant import openapi
 from mpesa.web.merchant.orders import api
+from mpesa.web.merchant.receipts import receipts
 from mpesa.web.monitor import metrics
 from mpesa.web.monitor.probes import probes
 from mpesa.web.safaricom.c2b import c2b
@@ -109,7 +110,7 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     sentences.register(app)
     errors.register(app)
     pages.register(app, style, script)
-    for blueprint in (payments, callbacks, c2b, results, api, pages.pages, probes):
+    for blueprint in (payments, callbacks, c2b, results, api, receipts, pages.pages, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)
     if settings.demo_shop:

@@ -40,9 +40,9 @@ MOST_AT_ONCE = 8
 FAILING_FROM = 5
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(seconds=60)
-# A message waits for an older one of the same transaction while that is tried for the first three
-# times, some five minutes. A message that the merchant's server never takes must not hold back the
-# others.
+# A message waits for an older one of the same transaction, or receipt, while that is tried for the
+# first three times, some five minutes. A message that the merchant's server never takes must not
+# hold back the others.
 WAITED_FOR_TRIES = 3
 # A sender has 15 s, and some more to write down the outcome; after this time it has died.
 LEASE = timedelta(seconds=60)
@@ -248,10 +248,9 @@ def _lock_endpoint(session: Session, endpoint_id: str) -> WebhookEndpoint:
 
 
 def _most_due(now: datetime) -> Select[WebhookMessage]:
-    """The message that has been due longest and waits for no older one of its transaction."""
+    """The message that has been due longest and waits for no older one of the same subject."""
     older = aliased(WebhookMessage)
     waited_for = select(older.id).where(
-        older.transaction_id == WebhookMessage.transaction_id,
         older.seq < WebhookMessage.seq,
         older.next_attempt_at.is_not(None),
         or_(
@@ -259,9 +258,17 @@ def _most_due(now: datetime) -> Select[WebhookMessage]:
             older.claimed_until.between(now, now + _LONGEST_LEASE),
         ),
     )
+    # Two, each by its own index.
+    of_transaction = waited_for.where(older.transaction_id == WebhookMessage.transaction_id)
+    of_receipt = waited_for.where(older.receipt_id == WebhookMessage.receipt_id)
     return (
         select(WebhookMessage)
-        .where(WebhookMessage.next_attempt_at <= now, _unclaimed(now), ~waited_for.exists())
+        .where(
+            WebhookMessage.next_attempt_at <= now,
+            _unclaimed(now),
+            ~of_transaction.exists(),
+            ~of_receipt.exists(),
+        )
         .order_by(WebhookMessage.next_attempt_at)
         .limit(1)
         .with_for_update(skip_locked=True)

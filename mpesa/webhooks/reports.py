@@ -38,7 +38,7 @@ def page(
     undelivered: bool = False,
     transaction_id: str | None = None,
 ) -> Sequence[WebhookMessage]:
-    """Messages, newest first, each with its `attempts` loaded, oldest first.
+    """Messages, newest first, each with its `attempts` loaded, oldest first, and its `receipt`.
 
     Args:
         limit: the most messages; one more than a page shows tells whether there is another page.
@@ -46,7 +46,9 @@ def page(
         undelivered: only messages that the merchant's server has not taken.
         transaction_id: only messages of this transaction; None: of all.
     """
-    statement = select(WebhookMessage).options(selectinload(WebhookMessage.attempts))
+    statement = select(WebhookMessage).options(
+        selectinload(WebhookMessage.attempts), selectinload(WebhookMessage.receipt)
+    )
     if before is not None:
         key = tuple_(WebhookMessage.created_at, WebhookMessage.id)
         statement = statement.where(key < before)

@@ -32,7 +32,7 @@ UNKNOWN = attempt(status=Status.FAILED, reason=Reason.UNKNOWN_CODE, needs_review
 ASKED_BY_HAND = attempt(channel=Channel.HAND, reason=Reason.AWAITING_PAYMENT)
 NOT_RECEIVED = attempt(channel=Channel.HAND, status=Status.FAILED, reason=Reason.NOT_RECEIVED)
 
-succeeded, failed, review = MessageType
+succeeded, failed, review, *_ = MessageType
 
 
 @pytest.mark.parametrize(

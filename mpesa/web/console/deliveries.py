@@ -1,6 +1,7 @@
 """The webhooks, each with the answers of the merchant's server; and sending one again."""
 
 import json
+import logging
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -15,6 +16,8 @@ from mpesa.web.console.blueprint import console
 from mpesa.web.console.payments import Cursor, cursor_of
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
+
+log = logging.getLogger(__name__)
 
 PAGE = 25
 
@@ -63,13 +66,18 @@ def send_again(message_id: str) -> Response:
     reason, once = asked_twice.reason(), asked_twice.once()
     if wrong := asked_twice.wrong_reason(reason):
         return _form_page(message, once, wrong, reason)
-    if asked_twice.was_done(db.session.connection(), message.transaction_id, once):
+    about = message.transaction_id or (message.receipt and message.receipt.transaction_id)
+    if about and asked_twice.was_done(db.session.connection(), about, once):
         flash(_("That was done already; nothing was done twice."))
     else:
-        # The evidence comes first: nothing is sent on an operator's word that was not recorded.
-        said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
-        raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
-        ledger.store(db.session(), message.transaction_id, raw, services().now)
+        if about:
+            # The evidence comes first: nothing is sent on an operator's word that was not recorded.
+            said = {"act": "webhook", "reason": reason, "once": once, "message": message_id}
+            raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), session.operator())
+            ledger.store(db.session(), about, raw, services().now)
+        else:
+            # A receipt that is nobody's has no timeline that could keep it.
+            log.info("webhook %s is sent again by %s", message_id, session.operator())
         webhooks.retry(db.session(), message_id, services().now())
         flash(_("It is sent again at once."))
     return redirect(url_for("console.webhooks"), 303)

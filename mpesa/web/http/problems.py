@@ -15,10 +15,16 @@ Code = Literal[
     "not_found",
     "order_not_found",
     "transaction_not_found",
+    "receipt_not_found",
     "method_not_allowed",
     "order_paid",
     "order_closed",
     "attempt_open",
+    "receipt_claimed",
+    "receipt_unproven",
+    "receipt_returned",
+    "refund_exists",
+    "amount_differs",
     "payload_too_large",
     "unsupported_media_type",
     "idempotency_mismatch",
@@ -88,6 +94,12 @@ MEANINGS: dict[Code, Meaning] = {
         "No transaction has this id.",
         "Read the order, which lists its transactions.",
     ),
+    "receipt_not_found": Meaning(
+        404,
+        "There is no such receipt",
+        "No payment, or reversal, with this number is known.",
+        "Compare it with your statement. M-PESA may tell of it later.",
+    ),
     "method_not_allowed": Meaning(
         405,
         "The address does not take this method",
@@ -97,8 +109,10 @@ MEANINGS: dict[Code, Meaning] = {
     "order_paid": Meaning(
         409,
         "The order is paid",
-        "A push was asked for, or to pay by hand, or a cancellation, and the order is PAID.",
-        "Do not ask for the money again: read the order for its receipt.",
+        "A push was asked for, to pay by hand, a cancellation, or to claim a receipt, and the order"
+        " is PAID.",
+        "Do not ask for the money again: read the order for its receipt. Money that came twice has"
+        " to be given back.",
     ),
     "order_closed": Meaning(
         409,
@@ -112,6 +126,37 @@ MEANINGS: dict[Code, Meaning] = {
         "Another phone was asked to pay this order, or the order was to be cancelled, while a"
         " prompt of it is open: until it is settled, three minutes at most.",
         "Wait for its result (`GET /check-status`, or Socket.IO), then try again.",
+    ),
+    "receipt_claimed": Meaning(
+        409,
+        "The receipt is another order's",
+        "It was claimed before, by a rule or by a person.",
+        "Read the receipt for its order. A wrong claim is put right by a refund.",
+    ),
+    "receipt_unproven": Meaning(
+        409,
+        "Nothing proves the receipt yet",
+        "Its only witness is a confirmation of a large amount, or came from an address that is not"
+        " Safaricom's.",
+        "Wait until M-PESA has been asked about it, or look for it in your statement.",
+    ),
+    "receipt_returned": Meaning(
+        409,
+        "The money went back",
+        "The payment of this receipt was reversed.",
+        "Ask for the money again.",
+    ),
+    "refund_exists": Meaning(
+        409,
+        "A refund of the receipt exists",
+        "A refund of it was asked for, and was not refused.",
+        "Wait for what becomes of the refund.",
+    ),
+    "amount_differs": Meaning(
+        409,
+        "The amount is not the order's",
+        "The receipt has another amount than the order.",
+        "Let a person decide. With `accept_amount` and a `reason` the order is paid by it.",
     ),
     "payload_too_large": Meaning(
         413,

@@ -12,7 +12,9 @@ from mpesa import __version__
 from mpesa.config import AccountType, Settings
 from mpesa.domain import pay_code
 from mpesa.domain.attempt import Channel, OrderStatus
+from mpesa.domain.receipt import Direction, State
 from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.told import WitnessKind
 from mpesa.domain.view import Money, Next, View
 from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, Code, type_of
@@ -88,6 +90,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "servers": [{"url": settings.public_url}],
         "tags": [
             {"name": "orders", "description": "For your server: needs one of API_KEYS."},
+            {"name": "receipts", "description": "What M-PESA told of: needs one of API_KEYS."},
             {"name": "payments", "description": "For the page that waits: the ids are the key."},
             {"name": "callbacks", "description": "For Safaricom alone."},
             {"name": "operations", "description": "For load balancers and developers."},
@@ -100,6 +103,9 @@ def document(settings: Settings) -> dict[str, Any]:
             },
             "/api/orders/{order_id}": {"get": _READ_ORDER},
             "/api/orders/{order_id}/cancel": {"post": _CANCEL_ORDER},
+            "/api/receipts": {"get": _LIST_RECEIPTS},
+            "/api/receipts/{receipt}": {"get": _READ_RECEIPT},
+            "/api/receipts/{receipt}/claim": {"post": _CLAIM_RECEIPT},
             "/stk-push": {"post": _START_PUSH},
             "/pay-by-hand": {"post": _PAY_BY_HAND},
             "/check-status": {"get": _READ_STATUS},
@@ -120,13 +126,7 @@ def document(settings: Settings) -> dict[str, Any]:
                     "description": "One of API_KEYS.",
                 }
             },
-            "schemas": {
-                "Snapshot": _SNAPSHOT_SCHEMA,
-                "PayByHand": _PAY_BY_HAND_SCHEMA,
-                "Order": _ORDER_SCHEMA,
-                "WebhookSnapshot": _WEBHOOK_SNAPSHOT_SCHEMA,
-                "Problem": _PROBLEM_SCHEMA,
-            },
+            "schemas": _SCHEMAS,
         },
     }
 
@@ -361,6 +361,109 @@ _CANCEL_ORDER = _route(
     },
     keyed=True,
     parameters=[_ORDER_ID],
+)  # fmt: skip
+
+_NUMBER = {
+    "name": "receipt",
+    "in": "path",
+    "required": True,
+    "description": "M-PESA's receipt number.",
+    "schema": {"type": "string", "minLength": 1, "examples": _RECEIPT["examples"]},
+}
+
+_LIST_RECEIPTS = _route(
+    "listReceipts",
+    "receipts",
+    "List receipts, the oldest change first",
+    "Keep `next`, and send it as `cursor` when you ask again: you see each receipt in its latest"
+    " state, and one that changed since then once more. `next` is null where the page is empty:"
+    " keep the one that you have. The newest 15 seconds are left out, since changes of that time"
+    " may still be written.",
+    {
+        "200": _json_answer(
+            "A page of them.",
+            _object(
+                {
+                    "receipts": {"type": "array", "items": _schema("Receipt")},
+                    "next": {
+                        "type": ["string", "null"],
+                        "description": "The cursor of the next page; null: this one is empty.",
+                    },
+                }
+            ),
+        ),
+        **_refusals("invalid_request", "unauthorized", "unavailable"),
+    },
+    keyed=True,
+    parameters=[
+        {"name": "state", "in": "query", "schema": _one_of(State),
+         "description": "Only payments in this state, and no reversals."},
+        {"name": "cursor", "in": "query", "schema": {"type": "string", "format": "cursor"},
+         "description": "The `next` of an earlier answer; from the beginning without it."},
+        {"name": "limit", "in": "query",
+         "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+         "description": "How many at most."},
+    ],
+)  # fmt: skip
+
+_READ_RECEIPT = _route(
+    "readReceipt",
+    "receipts",
+    "Read a receipt",
+    "One movement of money at M-PESA, however many told of it.",
+    {
+        "200": _json_answer("The receipt as it is now.", _schema("Receipt")),
+        **_refusals("invalid_request", "unauthorized", "receipt_not_found", "unavailable"),
+    },
+    keyed=True,
+    parameters=[
+        _NUMBER,
+        {"name": "direction", "in": "query", "schema": {**_one_of(Direction), "default": "in"},
+         "description": "`in` is a payment to you, `out` its reversal."},
+    ],
+)  # fmt: skip
+
+_CLAIM_FIELDS = {
+    **_object(
+        {
+            "order_id": {"type": "string", "minLength": 1, "examples": _ID["examples"]},
+            "accept_amount": {
+                "type": ["boolean", "null"],
+                "description": "The order is paid by it, whatever came; needs a `reason`.",
+            },
+            "reason": {
+                "type": ["string", "null"],
+                "minLength": 2,
+                "maxLength": 100,
+                "format": "reason",
+                "description": "Kept as evidence, on one line.",
+                "examples": ["The rest was paid in cash."],
+            },
+        },
+        optional=("accept_amount", "reason"),
+        closed=False,
+    ),
+    "if": {"properties": {"accept_amount": {"const": True}}, "required": ["accept_amount"]},
+    "then": {"properties": {"reason": {"type": "string"}}, "required": ["reason"]},
+}
+
+_CLAIM_RECEIPT = _route(
+    "claimReceipt",
+    "receipts",
+    "Give an unclaimed receipt to an order",
+    "The order is PAID by it, and you are told by webhook as of any payment. This is never undone:"
+    " a wrong claim is put right by a refund. Once more with the same order changes nothing. An"
+    " order that was cancelled, or that ended before the money came, is paid by it as well, and"
+    " needs review.",
+    {
+        "200": _json_answer("The receipt from now on.", _schema("Receipt")),
+        **_refusals("invalid_request", "unauthorized", "receipt_not_found", "order_not_found",
+                    "receipt_claimed", "receipt_unproven", "receipt_returned", "refund_exists",
+                    "amount_differs", "order_paid", *_BODY_REFUSALS, "unavailable"),
+    },
+    keyed=True,
+    parameters=[_NUMBER],
+    requestBody=_body({JSON: _CLAIM_FIELDS}),
 )  # fmt: skip
 
 _REDIRECT = {
@@ -782,6 +885,72 @@ _ORDER_SCHEMA = _object(
     }
 )
 
+_RECEIPT_FIELDS = {
+    "receipt": _RECEIPT,
+    "direction": {
+        **_one_of(Direction),
+        "description": "`in` is a payment to you, `out` a reversal.",
+    },
+    "amount": {**_CENTS, "description": "What came, in shillings."},
+    "paid_at": {**_MAYBE_TIME, "description": "As M-PESA told it; null: nobody did."},
+    "account": {
+        "type": ["string", "null"],
+        "description": "What the payer typed, masked where it was a phone number; null: nobody"
+        " told it.",
+        "examples": ["234567890"],
+    },
+    "phone": {
+        "type": ["string", "null"],
+        "description": "The payer's number, masked; null: not told, or forgotten.",
+        "examples": ["0712•••678"],
+    },
+    "name": {
+        "type": ["string", "null"],
+        "description": "The first word of the payer's name.",
+        "examples": ["WANJIKU"],
+    },
+    "state": {
+        "type": ["string", "null"],
+        "enum": [*map(str, State), None],
+        "description": "Whose it is: `unproven` and `unclaimed` are nobody's yet; null for a"
+        " reversal.",
+    },
+    "order_id": {**_ID, "type": ["string", "null"], "description": "The order that it paid."},
+    "transaction_id": {
+        **_ID,
+        "type": ["string", "null"],
+        "description": "The transaction of that order.",
+    },
+    "returned_by": {**_MAYBE_RECEIPT, "description": "The receipt of its reversal."},
+    "suggestions": {
+        "type": "array",
+        "items": _ID,
+        "description": "Orders that it may belong to, the likeliest first.",
+    },
+    "learned_at": {**_TIME, "description": "When it was first heard of."},
+    "changed_at": {**_TIME, "description": "When its state changed last."},
+}
+_RECEIPT_SCHEMA = _object(
+    {
+        **_RECEIPT_FIELDS,
+        "witnesses": {
+            "type": "array",
+            "items": _object({"kind": _one_of(WitnessKind), "received_at": _TIME}),
+            "description": "Who told of it, and when first.",
+        },
+    }
+)
+_WEBHOOK_RECEIPT_SCHEMA = _object(
+    {
+        **_RECEIPT_FIELDS,
+        "account": {
+            **_RECEIPT_FIELDS["account"],
+            "description": "What the payer typed; null too where it has letters and names no order"
+            " of yours.",
+        },
+    }
+)
+
 # Not closed, since each answer narrows it.
 _PROBLEM_SCHEMA = {
     "type": "object",
@@ -890,6 +1059,18 @@ _WEBHOOKS = {
         "Money may be at stake, and no rule decides it.",
         _message_body(MessageType.NEEDS_REVIEW, _schema("WebhookSnapshot")),
     ),
+    MessageType.UNCLAIMED.value: _message(
+        "receiptUnclaimed",
+        "Money came that no rule gave to an order",
+        "Sent once, 15 minutes after it was heard of. Claim it for an order, or give it back.",
+        _message_body(MessageType.UNCLAIMED, _schema("WebhookReceipt")),
+    ),
+    MessageType.RETURNED.value: _message(
+        "receiptReturned",
+        "Money went back without a refund of yours",
+        "M-PESA, or somebody in its portal, reversed the payment.",
+        _message_body(MessageType.RETURNED, _schema("WebhookReceipt")),
+    ),
     TEST: _message(
         "webhookTest",
         "A test on demand",
@@ -910,3 +1091,13 @@ _WEBHOOK_SNAPSHOT_SCHEMA = _object(
         "reference": {**_REFERENCE, "description": "Your reference of the order."},
     }
 )
+
+_SCHEMAS = {
+    "Snapshot": _SNAPSHOT_SCHEMA,
+    "PayByHand": _PAY_BY_HAND_SCHEMA,
+    "Order": _ORDER_SCHEMA,
+    "Receipt": _RECEIPT_SCHEMA,
+    "WebhookSnapshot": _WEBHOOK_SNAPSHOT_SCHEMA,
+    "WebhookReceipt": _WEBHOOK_RECEIPT_SCHEMA,
+    "Problem": _PROBLEM_SCHEMA,
+}

@@ -1,6 +1,5 @@
 """/api/orders: the shop's server creates, reads, finds and cancels orders here."""
 
-import hmac
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,6 @@ from mpesa.domain.refusals import (
     OrderPaid,
 )
 from mpesa.domain.snapshot import utc_text
-from mpesa.ids import hash_token
 from mpesa.models import db
 from mpesa.orders import MerchantKey, NewOrder
 from mpesa.web.http import sentences
@@ -29,6 +27,7 @@ from mpesa.web.http.errors import Problem, invalid
 from mpesa.web.http.fields import idempotency_key, json_object
 from mpesa.web.http.lookups import find_order
 from mpesa.web.http.services import services
+from mpesa.web.merchant.api_keys import check_api_key
 
 api = Blueprint("api", __name__)
 
@@ -39,7 +38,7 @@ _RETURN_URL_LONGEST = 2000
 @api.post("/api/orders")
 def create_order() -> Response:
     """Create an order."""
-    api_key = _check_api_key()
+    api_key = check_api_key()
     new = parse_order(json_object(), services().settings)
     value = idempotency_key()
     account = make_order(new, MerchantKey(api_key, value) if value else None)
@@ -53,14 +52,14 @@ def create_order() -> Response:
 @api.get("/api/orders/<order_id>")
 def read_order(order_id: str) -> Response:
     """Answer with one order and its transactions."""
-    _check_api_key()
+    check_api_key()
     return jsonify(_order_as_json(find_order(order_id)))
 
 
 @api.get("/api/orders")
 def find_orders() -> Response:
     """Answer with the orders of a reference, newest first."""
-    _check_api_key()
+    check_api_key()
     reference = request.args.get("reference")
     if not is_reference(reference):
         raise invalid("reference", _("Say which reference: ?reference=…"))
@@ -71,7 +70,7 @@ def find_orders() -> Response:
 @api.post("/api/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
     """Cancel an order; to cancel it again changes nothing."""
-    _check_api_key()
+    check_api_key()
     find_order(order_id)
     try:
         ours = services()
@@ -173,21 +172,6 @@ def _wrong_expiry() -> Problem:
         " 2030-01-31T12:00:00Z."
     )
     return invalid("expires_at", detail)
-
-
-def _check_api_key() -> str:
-    """Return the API key of the request.
-
-    Raises:
-        Problem: 401 if it sends none of API_KEYS.
-    """
-    scheme, _space, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        hashed = hash_token(given.strip())
-        for key in services().settings.api_keys:
-            if hmac.compare_digest(hashed, hash_token(key)):
-                return key
-    raise Problem(401, "unauthorized", _("Send Authorization: Bearer and one of API_KEYS."))
 
 
 def _order_as_json(account: Account) -> dict[str, Any]:

@@ -15,14 +15,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from mpesa import webhooks
+from mpesa import receipt_lists, receipts, records, webhooks
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.webhook import TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, type_of
 from mpesa.web.merchant.openapi import document
 from mpesa.webhooks import Answered, Endpoint
-from tests.factories import API_KEY, failure_callback, make_settings, success_callback
+from tests.factories import (
+    API_KEY,
+    RECEIPT,
+    confirmation,
+    failure_callback,
+    make_settings,
+    success_callback,
+)
 from tests.shop import Shop
 from tests.web.steps import call_back, pushed
 
@@ -31,6 +38,7 @@ OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for 
 # Pages, files and the console are for people; Prometheus has a format of its own.
 NOT_JSON = re.compile(r"/$|/checkout/|/static|/simulator|/console|/metrics|/docs/")
 EXAMPLES = 25
+UNCLAIMED = "UKO2GHIJKL"
 
 
 def schemas():
@@ -88,7 +96,14 @@ def test_what_needs_a_key_says_so_and_nothing_else():
         if any(each["security"] for each in methods.values())
     }  # fmt: skip
 
-    assert keyed == {"/api/orders", "/api/orders/{order_id}", "/api/orders/{order_id}/cancel"}
+    assert keyed == {
+        "/api/orders",
+        "/api/orders/{order_id}",
+        "/api/orders/{order_id}/cancel",
+        "/api/receipts",
+        "/api/receipts/{receipt}",
+        "/api/receipts/{receipt}/claim",
+    }
 
 
 def test_every_operation_has_a_name_of_its_own_and_says_what_it_does():
@@ -157,10 +172,26 @@ def posted(make_app, clock, daraja):
         shop.attempt(f"25470000000{push}")
         ids = (daraja.checkout_id(push), daraja.merchant_id(push))
         shop.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
+    unclaimed_and_returned(shop, clock)
     with shop.sessions() as session:
         webhooks.run_until_idle(session, endpoint)
     webhooks.send_test(endpoint)
     return got
+
+
+def unclaimed_and_returned(shop, clock):
+    """Let money come that is nobody's, and go back."""
+    shop.confirm("JANE", receipt=UNCLAIMED)
+    clock.pass_(minutes=15)
+    with shop.sessions() as session:
+        receipts.tell_unclaimed(session, clock)
+        connection = session.connection()
+        receipt = receipt_lists.find(connection, UNCLAIMED)
+        told = receipt_lists.for_webhook(connection, receipt)
+        kind, of = MessageType.RETURNED, records.shop_of(connection)
+        [message] = records.of_message(of, kind, receipt, told, clock())
+        session.execute(message.statement, message.values)
+        session.commit()
 
 
 def described_message(kind):
@@ -250,6 +281,8 @@ for name, strategy in {
     "one-line": LINE.map(lambda text: f"x{text}"),
     "kenyan-mobile": st.from_regex(r"07[0-2][0-9]{7}", fullmatch=True, alphabet="0123456789"),
     "receipt": st.from_regex(r"[A-Z0-9]{10}", fullmatch=True),
+    "cursor": st.integers(0, 10**15).map(lambda moment: f"{moment}.fPXIkVzsACg7ZCB7oJ3rbA"),
+    "reason": LINE.map(lambda text: f"xx{text[:98]}"),
     "uri": st.from_regex(r"https://[a-z]{1,20}\.example/[a-z]{0,20}", fullmatch=True),
     "date-time": later(),
 }.items():
@@ -263,9 +296,13 @@ def api(app, client, daraja, make_order):
     paid_by = pushed(client, paid)["transaction_id"]
     call_back(client, daraja)
     to_be_paid = make_order()
+    [token] = app.extensions["mpesa"].settings.c2b_token
+    told = client.post(f"/c2b/{token}/confirmation", json=confirmation("JANE", receipt=UNCLAIMED))
+    assert told.status_code == 200
     by_hand = client.post("/pay-by-hand", json={"order_id": to_be_paid}).get_json()
     known = {
         "order_id": [paid, to_be_paid, make_order()],
+        "receipt": [RECEIPT, UNCLAIMED],
         "tx_id": [paid_by, by_hand["transaction_id"]],
     }
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
