@@ -41,6 +41,15 @@ _PAY_CODE = {
     "examples": ["234567890"],
 }
 
+_TAGS = [
+    {"name": "orders", "description": "For your server: needs one of API_KEYS."},
+    {"name": "receipts", "description": "What M-PESA told of: needs one of API_KEYS."},
+    {"name": "payments", "description": "For the page that waits: the ids are the key."},
+    {"name": "callbacks", "description": "For Safaricom alone."},
+    {"name": "operations", "description": "For load balancers and developers."},
+    {"name": "webhooks", "description": "What this server posts to your WEBHOOK_URL."},
+]
+
 
 def register(app: Flask, settings: Settings) -> None:
     """Build the document once, and add its two addresses."""
@@ -88,14 +97,7 @@ def document(settings: Settings) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": settings.public_url}],
-        "tags": [
-            {"name": "orders", "description": "For your server: needs one of API_KEYS."},
-            {"name": "receipts", "description": "What M-PESA told of: needs one of API_KEYS."},
-            {"name": "payments", "description": "For the page that waits: the ids are the key."},
-            {"name": "callbacks", "description": "For Safaricom alone."},
-            {"name": "operations", "description": "For load balancers and developers."},
-            {"name": "webhooks", "description": "What this server posts to your WEBHOOK_URL."},
-        ],
+        "tags": _TAGS,
         "paths": {
             "/api/orders": {
                 "get": _FIND_ORDERS,
@@ -113,6 +115,8 @@ def document(settings: Settings) -> dict[str, Any]:
             "/callback/{token}": {"post": _TAKE_CALLBACK},
             "/c2b/{token}/confirmation": {"post": _TAKE_CONFIRMATION},
             "/c2b/{token}/validation": {"post": _LET_PASS},
+            "/result/{token}": {"post": _TAKE_RESULT},
+            "/timeout/{token}": {"post": _TAKE_TIMEOUT},
             "/healthz": {"get": _READ_HEALTH},
             "/readyz": {"get": _READ_READINESS},
             "/openapi.json": {"get": _READ_DOCUMENT},
@@ -717,6 +721,44 @@ _TAKE_CONFIRMATION = _route(
             }
         },
     },
+)
+
+
+def _answered_later(operation_id: str, summary: str, description: str) -> dict[str, Any]:
+    return _route(
+        operation_id,
+        "callbacks",
+        summary,
+        description,
+        {
+            "200": _ACCEPTED,
+            **_refusals("invalid_request", "not_found", "payload_too_large", "unavailable"),
+        },
+        parameters=[
+            {
+                "name": "token",
+                "in": "path",
+                "required": True,
+                "description": "The secret of one request.",
+                "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            }
+        ],
+        requestBody={
+            "required": False,
+            "content": {JSON: {"schema": {"description": "Daraja's, and not checked here."}}},
+        },
+    )
+
+
+_TAKE_RESULT = _answered_later(
+    "takeResult",
+    "Take in the result of a request",
+    "What Daraja was asked a while ago about a receipt is answered here.",
+)
+_TAKE_TIMEOUT = _answered_later(
+    "takeTimeout",
+    "Take in that a request timed out",
+    "Daraja gave up, which says nothing about what became of the request.",
 )
 
 _HEALTH = _object(
