@@ -33,7 +33,7 @@ trap 'exit 143' INT TERM # the first process of its own: without a handler it wo
 mount -t tmpfs -o mode=755,size=4G debian13 "$system"
 
 echo "debootstrap trixie"
-make_debian "$system" ca-certificates make python3 python3-venv
+make_debian "$system" ca-certificates make python3 python3-venv systemd
 mountpoint --quiet "$system/proc" || mount -t proc proc "$system/proc"
 
 # What git knows of, as it lies here: no environment of this machine's, and no database.
