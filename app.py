@@ -50,7 +50,9 @@ def create_app(
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     socketio = wiring.wire(app, settings, async_mode, daraja=daraja, now=now, monotonic=monotonic)
     if settings.simulated:
-        simulator.mount(app, socketio, business=settings.merchant_name)
+        # Who may reach it from elsewhere may not have it call what is beside this server.
+        only = settings.public_url if settings.simulator_public else None
+        simulator.mount(app, socketio, business=settings.merchant_name, only=only)
     cli.register(app)
     return app
 

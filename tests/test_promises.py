@@ -275,6 +275,19 @@ def test_the_simulators_callback_follows_no_redirect():
     assert asked == ["/callback"]
 
 
+def test_a_public_simulator_calls_this_server_only(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("app.simulator.mount", lambda *_, **seams: given.update(seams))
+    address = f"sqlite:///{tmp_path}/x.sqlite"
+
+    create_app(make_settings(DATABASE_URL=address))
+    alone = given["only"]
+    public = {"SIMULATOR_PUBLIC": "on", "PUBLIC_URL": "http://pay.example.com:8000"}
+    create_app(make_settings(DATABASE_URL=address, **public))
+
+    assert (alone, given["only"]) == (None, "http://pay.example.com:8000")
+
+
 # -- the documents -------------------------------------------------------------------------------
 
 DOCUMENTS = [ROOT / "docs" / name for name in ("promises.md", "threats.md", "design.md")]

@@ -19,7 +19,7 @@ def mount(app: "Flask", socketio: Any, *, prefix: str = "/simulator", **seams: A
     Args:
         prefix: the path before every route; empty for none.
         seams: arguments of `Simulator`: the business, times, clock, chance, and how callbacks are
-            sent.
+            sent, and where to.
 
     Returns:
         The simulator.

@@ -35,6 +35,7 @@ def add_to(app: Flask, socketio: Any, prefix: str, seams: Mapping[str, Any]) -> 
     ):
         part(simulator).register(blueprint)
     blueprint.register_error_handler(Problem, Problem.as_response)
+    blueprint.after_request(simulator.date)
     app.register_blueprint(blueprint)
     # Every client may listen: there are no secrets here, and it hears only when to look again.
     socketio.on_event("connect", lambda auth=None: None, namespace=NAMESPACE)

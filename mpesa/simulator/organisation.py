@@ -65,6 +65,26 @@ class C2bMode(StrEnum):
     PRODUCTION = "production"
 
 
+class C2bProduct(StrEnum):
+    """The version of C2B that the app on the Daraja portal may use."""
+
+    BOTH = "both"
+    V1 = "v1"
+    V2 = "v2"
+
+
+class Gateway(StrEnum):
+    """What the gateway makes of calls to all APIs but M-PESA Express, before they run."""
+
+    OPEN = "open"
+    BUSY_500 = "busy_500"
+    QUOTA = "quota"
+    RATE_429 = "rate_429"
+    HTML_503 = "html_503"
+    DEAD_TOKEN = "dead_token"
+    NO_PRODUCT = "no_product"
+
+
 class Pull(StrEnum):
     """How Pull answers a query: `empty` and `error_500` are how it says that there is nothing."""
 
@@ -146,6 +166,8 @@ class Organisation:
     msisdn: Msisdn = Msisdn.MASKED
     validation: bool = False
     c2b_mode: C2bMode = C2bMode.SANDBOX
+    c2b_product: C2bProduct = C2bProduct.BOTH
+    gateway: Gateway = Gateway.OPEN
     pull: Pull = Pull.NORMAL
     pull_zone: PullZone = PullZone.UTC
     status: StatusAnswer = StatusAnswer.NORMAL
@@ -178,6 +200,8 @@ _READERS: wishes.Readers = {
     "msisdn": one_of(Msisdn),
     "validation": yes_or_no,
     "c2b_mode": one_of(C2bMode),
+    "c2b_product": one_of(C2bProduct),
+    "gateway": one_of(Gateway),
     "pull": one_of(Pull),
     "pull_zone": one_of(PullZone),
     "status": one_of(StatusAnswer),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -18,7 +19,21 @@ _TIMEOUT = (5, 10)
 _ASK_TIMEOUT = (5, 8)
 _LONGEST_ANSWER = 65_536
 
+Origin = tuple[str, str | None, int | None]
+
 _log = logging.getLogger(__name__)
+
+
+def origin_of(url: str) -> Origin | None:
+    """The scheme, host and port of an address; None where it has none, or says who asks."""
+    try:
+        parts = urlsplit(url)
+        if parts.username is not None or parts.password is not None or "\\" in url:
+            return None
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port
 
 
 def post_callback(url: str, body: bytes, shortcode: str) -> None:

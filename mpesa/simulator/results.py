@@ -31,6 +31,7 @@ class Failure(Enum):
     LOCKED = ("8006", "The security credential is locked. ")
     ALREADY_REVERSED = ("R000001", "The transaction has already been reversed.")
     NOT_REVERSIBLE = ("R000002", "The OriginalTransactionID is invalid.")
+    NO_PERMISSION = ("TP40153", "The operator has no permission for this API.")
     NO_PARTY = ("SFC_IC0003", "The operator does not exist.")
 
 

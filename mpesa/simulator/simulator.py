@@ -1,5 +1,6 @@
 """The simulator: takes pushes, lets payers answer, moves money and tells the merchant."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,22 +8,28 @@ from datetime import UTC, datetime, timedelta
 from random import Random, SystemRandom
 from typing import Any
 
+from flask import Response
+
 from mpesa.simulator import bodies, confirmations
 from mpesa.simulator.api_users import ApiUsers
 from mpesa.simulator.bank import Bank
 from mpesa.simulator.confirmations import Registration, ResponseType, Verdict
+from mpesa.simulator.fields import Body
 from mpesa.simulator.hand import Declined, HandPayment
 from mpesa.simulator.movement import Channel, Movement
 from mpesa.simulator.organisation import Confirmation, Organisation
 from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, plan
 from mpesa.simulator.payment import Payment
-from mpesa.simulator.postman import Ask, Post, ask_merchant, post_callback
+from mpesa.simulator.postman import Ask, Post, ask_merchant, origin_of, post_callback
 from mpesa.simulator.script import Callback, PushAnswer, Script
 from mpesa.simulator.tokens import Tokens
 from mpesa.simulator.validation import PushRequest
+from mpesa.simulator.wire import body_of_request
 
 NAMESPACE = "/simulator"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Simulator:
         chance: the source of ids; None: the system's.
         post: sends a callback.
         ask: sends a question, and returns its answer.
+        only: the one address below which a merchant is told and asked; None: anywhere.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class Simulator:
         chance: Random | None = None,
         post: Post = post_callback,
         ask: Ask = ask_merchant,
+        only: str | None = None,
     ) -> None:
         self.business = business
         self.timing = timing
@@ -83,12 +92,23 @@ class Simulator:
         self._pulling: set[str] = set()
         self._clock = now
         self._socketio = socketio
-        self.post = post
+        self._post = post
         self._ask = ask
+        self._only = origin_of(only) if only else None
 
     def now(self) -> datetime:
         """M-PESA's clock, aware UTC."""
         return self._clock() + timedelta(seconds=self.organisation.clock_ahead)
+
+    def date(self, response: Response) -> Response:
+        """Date an answer by M-PESA's clock, where that is not this machine's."""
+        if self.organisation.clock_ahead:
+            response.date = self.now()
+        return response
+
+    def body(self, first_field: str) -> Body:
+        """Read a call to one of Daraja's APIs besides Express, see `wire.body_of_request`."""
+        return body_of_request(self.tokens, first_field, self.organisation.gateway)
 
     def take(self, request: PushRequest, script: Script) -> Payment:
         """Start a payment and bring the prompt to the phone.
@@ -214,6 +234,11 @@ class Simulator:
         """Run a task beside the request that started it."""
         self._socketio.start_background_task(task, *arguments)
 
+    def post(self, url: str, body: bytes, shortcode: str) -> None:
+        """Tell a merchant something, unless he is at an address that is not allowed."""
+        if self._may_reach(url):
+            self._post(url, body, shortcode)
+
     def hold(self, seconds: float) -> None:
         """Keep a caller waiting for this many seconds."""
         self._socketio.sleep(seconds)
@@ -270,12 +295,20 @@ class Simulator:
         if registration is None or not self.organisation.validation:
             return Verdict.ACCEPTED, ""
         body = confirmations.validation(movement, registration.version, self.organisation)
-        answer = self._ask(registration.validation_url, body, shortcode)
+        url = registration.validation_url
+        answer = self._ask(url, body, shortcode) if self._may_reach(url) else None
         verdict, third_party = confirmations.verdict_of(answer)
         completes = registration.response_type is ResponseType.COMPLETED
         if verdict is Verdict.NO_ANSWER and completes:
             return Verdict.ACCEPTED, ""
         return verdict, third_party
+
+    def _may_reach(self, url: str) -> bool:
+        is_allowed = self._only is None or origin_of(url) == self._only
+        if not is_allowed:
+            # Without the address, which may hold a secret.
+            _log.warning("a callback was not sent: its address is not below PUBLIC_URL")
+        return is_allowed
 
     def _tell_merchant(self, payment: Payment) -> None:
         script = self.bank.script(payment.msisdn)

@@ -4,6 +4,8 @@ import json
 import queue
 import re
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
 import pytest
@@ -171,11 +173,12 @@ def test_the_payers_number_takes_the_form_that_is_asked_for(shop, form, number):
 def test_the_merchants_charge_is_taken_after_the_confirmation(shop):
     shop.register()
 
-    shop.pay(amount=500)
-    shop.pay(amount=500)
+    told = []
+    for _ in range(2):
+        shop.pay(amount=500)
+        told.append(shop.next_confirmation()["OrgAccountBalance"])
 
-    first, second = shop.next_confirmation(), shop.next_confirmation()
-    assert (first["OrgAccountBalance"], second["OrgAccountBalance"]) == ("10500.00", "10997.25")
+    assert told == ["10500.00", "10997.25"]
 
 
 @pytest.mark.parametrize(("confirmation", "times"), [("once", 1), ("twice", 2), ("never", 0)])
@@ -443,3 +446,45 @@ def test_a_registration_needs_a_living_token(shop):
     refused = shop.http.post("/mpesa/c2b/v2/registerurl", json={})
 
     assert said(refused) == (404, "404.001.04", "Invalid Authentication Header")
+
+
+# -- products and the gateway --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("product", "other"), [("v1", "v2"), ("v2", "v1")])
+def test_the_apps_product_decides_the_version(shop, product, other):
+    shop.organise(c2b_product=product)
+
+    assert shop.register(product).status_code == 200
+    assert said(shop.register(other))[:2] == (401, "401.003.01")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "status", "code"),
+    [
+        ("busy_500", 500, "500.003.02"),
+        ("quota", 500, "500.003.03"),
+        ("dead_token", 404, "404.001.03"),
+        ("no_product", 401, "401.003.01"),
+        ("rate_429", 429, None),
+        ("html_503", 503, None),
+    ],
+)
+def test_the_gateway_may_turn_every_call_down_before_it_runs(shop, gateway, status, code):
+    receipt = shop.pay().json["receipt"]
+    shop.organise(gateway=gateway)
+
+    answers = [shop.register(), shop.ask_status(receipt), shop.reverse(receipt)]
+
+    assert {answer.status_code for answer in answers} == {status}
+    assert {(answer.json or {}).get("errorCode") for answer in answers if code} <= {code}
+    assert shop.get("/ledger")[0]["returned_by"] is None
+    assert shop.push().status_code == 200
+
+
+def test_answers_are_dated_by_mpesas_clock(shop):
+    shop.organise(clock_ahead=3600)
+
+    told = parsedate_to_datetime(shop.register().headers["Date"])
+
+    assert told - datetime.now(UTC) > timedelta(minutes=59)

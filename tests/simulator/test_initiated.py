@@ -210,6 +210,12 @@ def test_api_users_may_be_made_to_fail(quick, initiator, code):
     assert asked(quick) == code
 
 
+def test_the_same_lack_of_a_role_has_two_codes(quick):
+    quick.organise(shapes="odd")
+
+    assert asked(quick, initiator="refund_api") == "TP40153"
+
+
 # -- shapes --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from mpesa.simulator.ids import NAIROBI
 from mpesa.simulator.merchants import organisation_of
 from mpesa.simulator.results import SUCCESS_TEXT, Failure, Parameters, Result
 from mpesa.simulator.simulator import Simulator
-from mpesa.simulator.wire import METHODS, body_of_request
+from mpesa.simulator.wire import METHODS
 
 # In the order of a production log of August 2026; None: an account that is always empty here.
 _ACCOUNTS = {
@@ -38,7 +38,7 @@ class BalanceEndpoint:
 
     def query(self) -> Response:
         """POST /mpesa/accountbalance/v1/query."""
-        request = _read(body_of_request(self._simulator.tokens, "InitiatorName"))
+        request = _read(self._simulator.body("InitiatorName"))
         return self._requests.answer(request, lambda: self._result(request))
 
     def _result(self, request: Request) -> Result:

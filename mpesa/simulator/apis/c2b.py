@@ -12,12 +12,12 @@ from mpesa.simulator.fields import FORBIDDEN_WORDS, PARTY, Body, address, matchi
 from mpesa.simulator.hand import HandPayment
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.merchants import organisation_of, payee_of
-from mpesa.simulator.organisation import C2bMode
+from mpesa.simulator.organisation import C2bMode, C2bProduct
 from mpesa.simulator.refusals import invalid
 from mpesa.simulator.script import MSISDN
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.validation import PAYBILL, TILL
-from mpesa.simulator.wire import METHODS, answered, body_of_request
+from mpesa.simulator.wire import METHODS, answered
 
 _ACCOUNT = re.compile(r".{1,20}")
 
@@ -42,7 +42,8 @@ class C2bEndpoints:
 
     def register_url(self, version: Version) -> Response:
         """POST /mpesa/c2b/v1|v2/registerurl."""
-        shortcode, wanted = _read_registration(self._body("ShortCode"), version)
+        body = self._body(version)
+        shortcode, wanted = _read_registration(body, version)
         mode = self._simulator.organisation.c2b_mode
         if not self._simulator.register(shortcode, wanted, may_replace=mode is C2bMode.SANDBOX):
             raise refusals.already_registered()
@@ -57,7 +58,7 @@ class C2bEndpoints:
 
     def simulate(self, version: Version) -> Response:
         """POST /mpesa/c2b/v1|v2/simulate: an acknowledgement alone; the payment comes after it."""
-        hand = _read_payment(self._body("ShortCode"))
+        hand = _read_payment(self._body(version))
         if self._simulator.organisation.c2b_mode is C2bMode.PRODUCTION:
             raise refusals.no_product()
         self._simulator.pay_by_hand_soon(hand)
@@ -69,8 +70,11 @@ class C2bEndpoints:
             }
         )
 
-    def _body(self, first_field: str) -> Body:
-        return body_of_request(self._simulator.tokens, first_field)
+    def _body(self, version: Version) -> Body:
+        body = self._simulator.body("ShortCode")
+        if self._simulator.organisation.c2b_product not in (C2bProduct.BOTH, version):
+            raise refusals.no_product()
+        return body
 
 
 def _read_registration(body: Body, version: Version) -> tuple[str, Registration]:

@@ -20,7 +20,7 @@ from mpesa.simulator.refusals import Refusal, invalid
 from mpesa.simulator.script import MSISDN
 from mpesa.simulator.simulator import Simulator
 from mpesa.simulator.validation import TILL
-from mpesa.simulator.wire import METHODS, answered, body_of_request
+from mpesa.simulator.wire import METHODS, answered
 
 _REACH = timedelta(hours=48)  # Daraja docs, Pull Transactions
 _PAGE = 100  # the step of the docs' own example
@@ -61,7 +61,7 @@ class PullEndpoints:
 
     def enrol(self) -> Response:
         """POST /pulltransactions/v1/register."""
-        body = body_of_request(self._simulator.tokens, "ShortCode")
+        body = self._simulator.body("ShortCode")
         with _blamed_as_bad_input():
             shortcode = _shortcode(body)
             matching(body, "RequestType", "Pull")
@@ -79,7 +79,7 @@ class PullEndpoints:
 
     def query(self) -> Response:
         """POST /pulltransactions/v1/query."""
-        body = body_of_request(self._simulator.tokens, "ShortCode")
+        body = self._simulator.body("ShortCode")
         with _blamed_as_bad_input():
             question = _read(body)
         mode = self._simulator.organisation.pull

@@ -10,7 +10,7 @@ from mpesa.simulator.fields import PARTY, Body, matching, shillings, words
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.refusals import invalid
 from mpesa.simulator.simulator import Simulator
-from mpesa.simulator.wire import METHODS, answered, body_of_request
+from mpesa.simulator.wire import METHODS, answered
 
 _LARGEST = 1000  # pixels
 _MARGIN = 4  # modules that have to stay white around a code (ISO/IEC 18004)
@@ -28,7 +28,7 @@ class QrEndpoint:
 
     def generate(self) -> Response:
         """POST /mpesa/qrcode/v1/generate: at once, and without a callback of its own."""
-        text, size = _read(body_of_request(self._simulator.tokens, "MerchantName"))
+        text, size = _read(self._simulator.body("MerchantName"))
         return answered(
             {
                 "ResponseCode": "00",

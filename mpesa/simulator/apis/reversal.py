@@ -14,7 +14,7 @@ from mpesa.simulator.people import name_of
 from mpesa.simulator.results import SUCCESS_TEXT, Amount, Failure, Parameters, Result
 from mpesa.simulator.reversals import NotReversed, Obstacle
 from mpesa.simulator.simulator import Simulator
-from mpesa.simulator.wire import METHODS, body_of_request
+from mpesa.simulator.wire import METHODS
 
 # Whether it takes another amount is documented nowhere, and nobody reports that it did.
 _FAILURES = {
@@ -41,7 +41,7 @@ class ReversalEndpoint:
 
     def request(self) -> Response:
         """POST /mpesa/reversal/v1/request."""
-        body = body_of_request(self._simulator.tokens, "RecieverIdentifierType")
+        body = self._simulator.body("RecieverIdentifierType")
         request, receipt, amount = _read(body)
         return self._requests.answer(request, lambda: self._result(request, receipt, amount))
 

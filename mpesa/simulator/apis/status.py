@@ -14,7 +14,7 @@ from mpesa.simulator.people import name_of
 from mpesa.simulator.refusals import invalid
 from mpesa.simulator.results import NO_VALUE, SUCCESS_TEXT, Amount, Failure, Parameters, Result
 from mpesa.simulator.simulator import Simulator
-from mpesa.simulator.wire import METHODS, body_of_request
+from mpesa.simulator.wire import METHODS
 
 _SOMEBODY_ELSES_NUMBER = "247247"
 
@@ -34,7 +34,7 @@ class StatusEndpoint:
 
     def query(self) -> Response:
         """POST /mpesa/transactionstatus/v1/query."""
-        request, receipt = _read(body_of_request(self._simulator.tokens, "InitiatorName"))
+        request, receipt = _read(self._simulator.body("InitiatorName"))
         return self._requests.answer(request, lambda: self._result(request, receipt))
 
     def _result(self, request: Request, receipt: str) -> Result | None:
