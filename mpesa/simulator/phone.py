@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
+from mpesa.simulator import organisation
 from mpesa.simulator.hand import Declined, read
 from mpesa.simulator.merchants import OWN_NUMBERS
 from mpesa.simulator.movement import entry_as_json, iso
@@ -38,6 +39,27 @@ _CHOICES = {
     "again": ("Asked again", [*Again]),
     "query": ("Status queries", [*Query]),
 }
+_YES_OR_NO = ["true", "false"]
+# The organisation's, likewise.
+_TREATMENT = {
+    "confirmation": ("The confirmation", [*organisation.Confirmation]),
+    "push_confirmation": ("Of pushes too", _YES_OR_NO),
+    "confirmation_account": ("It tells the account", [*organisation.ConfirmationAccount]),
+    "msisdn": ("It tells the number", [*organisation.Msisdn]),
+    "validation": ("The shop is asked before", _YES_OR_NO),
+    "c2b_mode": ("Addresses are those of", [*organisation.C2bMode]),
+    "c2b_product": ("Product of C2B", [*organisation.C2bProduct]),
+    "pull": ("Pull", [*organisation.Pull]),
+    "pull_zone": ("Times of Pull", [*organisation.PullZone]),
+    "status": ("Transaction Status", [*organisation.StatusAnswer]),
+    "result": ("Results", [*organisation.ResultMode]),
+    "initiator": ("API users", [*organisation.Initiator]),
+    "shapes": ("Shapes", [*organisation.Shapes]),
+    "gateway": ("The gateway", [*organisation.Gateway]),
+    "tokens": ("Living tokens", [*organisation.LivingTokens]),
+    "callback_words": ("Words in addresses", [*organisation.CallbackWords]),
+    "till_mismatch": ("Buy Goods at the PayBill", [*organisation.TillMismatch]),
+}
 _PAGE_POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:"
 
 
@@ -70,6 +92,7 @@ class PhoneRoutes:
                 base=url_for(".phone").rstrip("/"),
                 first_lines=_FIRST_LINES,
                 choices=_CHOICES,
+                treatment=_TREATMENT,
                 business=self._simulator.business,
                 own_numbers=OWN_NUMBERS,
                 paybill=SHORTCODE,

@@ -20,4 +20,6 @@ export const line = (msisdn) => call(`/lines/${msisdn}`);
 export const prompts = () => call("/prompts");
 export const pay = (payment) => call("/payments", "POST", payment);
 export const rescript = (msisdn, wishes) => call(`/lines/${msisdn}`, "PUT", wishes);
+export const organisation = () => call("/organisation");
+export const reorganise = (wishes) => call("/organisation", "PUT", wishes);
 export const answer = (id, body) => call(`/prompts/${encodeURIComponent(id)}/answer`, "POST", body);

@@ -9,7 +9,7 @@ import { drawMessages } from "./messages.js";
 import { kes, spoken } from "./numbers.js";
 import { drawPrompt, promptCard, question } from "./prompt.js";
 import { notify, startClock, tell } from "./notices.js";
-import { clearSwitches, drawSwitches, switches } from "./switches.js";
+import { switchForm } from "./switches.js";
 
 const CONNECTION = {
   live: "Live",
@@ -26,6 +26,8 @@ const LISTED = 12; // lines that others use: a load test has thousands
 const at = (name) => document.querySelector(`[data-${name}]`);
 const firstLines = document.body.dataset.firstLines.split(" ");
 const picked = new Set(JSON.parse(sessionStorage.getItem("picked") ?? "[]"));
+const habits = switchForm(at("switches"), (wishes) => api.rescript(chosen, wishes));
+const treatment = switchForm(at("treatment"), api.reorganise);
 let chosen = [...picked].at(-1) ?? firstLines[0];
 let lastLine = null;
 let byHand = null; // a payment by hand that lacks its PIN only
@@ -60,7 +62,7 @@ function draw(line) {
   at("number").textContent = spoken(line.msisdn);
   at("balance").textContent = kes(line.balance);
   drawPrompt(prompt, line.pin);
-  drawSwitches(line);
+  habits.draw(line);
   const fresh = drawMessages(line.messages);
   if (fresh.length && !isNewHere) tell(`SMS: ${fresh.at(-1).text}`);
   else if (prompt && prompt.id !== lastPrompt) tell(question(prompt));
@@ -81,7 +83,7 @@ function show(msisdn) {
   isNewHere = true;
   byHand = null;
   closeLipa();
-  clearSwitches();
+  habits.clear();
   lookNow();
 }
 
@@ -91,7 +93,10 @@ lineList((msisdn) => {
   sessionStorage.setItem("picked", JSON.stringify([...picked]));
   show(msisdn);
 });
-switches(() => chosen);
+// Nobody looks at it often, and it changes by hand only.
+at("treatment").parentElement.addEventListener("toggle", async ({ target }) => {
+  if (target.open) treatment.draw(await api.organisation());
+});
 lipaSheet({
   chosen: () => chosen,
   onReady: (prompt) => {

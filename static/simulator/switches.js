@@ -1,19 +1,16 @@
-// The form that scripts a line.
+// A form of switches: each is saved as it is changed.
 
-import { rescript } from "./api.js";
+/** Saves each switch by save(wishes); returns what draws the form's values and clears its words. */
+export function switchForm(form, save) {
+  const problem = form.querySelector("[data-switch-problem]");
+  const saved = form.querySelector("[data-switch-saved]");
 
-const form = document.querySelector("[data-switches]");
-const problem = document.querySelector("[data-switch-problem]");
-const saved = document.querySelector("[data-switch-saved]");
-
-/** Saves each switch as it is changed; chosen() tells whose it is. */
-export function switches(chosen) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", async ({ target }) => {
     saved.textContent = "";
     problem.textContent = "";
     try {
-      await rescript(chosen(), { [target.name]: meant(target) });
+      await save({ [target.name]: meant(target) });
       target.removeAttribute("aria-invalid");
       saved.textContent = "Saved.";
     } catch (trouble) {
@@ -21,25 +18,27 @@ export function switches(chosen) {
       problem.textContent = trouble.message;
     }
   });
-}
 
-/** Shows a line's script, except in the field that somebody is typing in. */
-export function drawSwitches(line) {
-  for (const field of form.elements) {
-    const isBusy = field === document.activeElement || field.hasAttribute("aria-invalid");
-    if (field.name in line && !isBusy) field.value = line[field.name] ?? 0;
-  }
-}
-
-/** Forgets what was said about the line before. */
-export function clearSwitches() {
-  problem.textContent = "";
-  saved.textContent = "";
-  for (const field of form.elements) field.removeAttribute("aria-invalid");
+  return {
+    /** Shows the values, except in the field that somebody is typing in. */
+    draw(values) {
+      for (const field of form.elements) {
+        const isBusy = field === document.activeElement || field.hasAttribute("aria-invalid");
+        if (field.name in values && !isBusy) field.value = String(values[field.name] ?? 0);
+      }
+    },
+    /** Forgets what was said of the values before. */
+    clear() {
+      problem.textContent = "";
+      saved.textContent = "";
+      for (const field of form.elements) field.removeAttribute("aria-invalid");
+    },
+  };
 }
 
 function meant({ name, value, tagName }) {
+  if (value === "true" || value === "false") return value === "true";
   if (tagName === "SELECT" || name === "pin") return value.trim();
   // What is no number goes out as it was typed: the server says what it wants instead.
-  return /^[0-9]+([.][0-9]+)?$/.test(value.trim()) ? Number(value) : value;
+  return /^-?[0-9]+([.][0-9]+)?$/.test(value.trim()) ? Number(value) : value;
 }

@@ -1,5 +1,6 @@
 """The virtual phone in a browser, as a person uses it."""
 
+import json
 import re
 
 import pytest
@@ -137,6 +138,40 @@ def test_every_switch_of_a_line_is_on_the_page(phone, standalone, label, word, s
 
     expect(phone.get_by_text("Saved.")).to_be_visible()
     assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()[switch] == word
+
+
+def test_every_switch_of_the_organisation_is_on_the_page_with_its_value(phone, standalone):
+    phone.get_by_text("How M-PESA treats the shop").click()
+    form = phone.locator("[data-treatment]")
+    expect(form.locator("[name=float]")).to_have_value("10000")
+
+    shown = form.evaluate("form => Object.fromEntries(new FormData(form))")
+
+    told = requests.get(f"{standalone}/organisation", timeout=5).json()
+    assert shown == {
+        name: str(value).replace("T", "t").replace("F", "f") for name, value in told.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "value"),
+    [
+        ("confirmation", "never", "never"),
+        ("push_confirmation", "false", False),
+        ("initiator", "locked", "locked"),
+    ],
+)
+def test_a_switch_of_the_organisation_is_saved(phone, standalone, name, word, value):
+    phone.get_by_text("How M-PESA treats the shop").click()
+
+    phone.locator(f"[data-treatment] [name={name}]").select_option(word)
+
+    expect(phone.get_by_text("Saved.")).to_be_visible()
+    assert requests.get(f"{standalone}/organisation", timeout=5).json()[name] == value
+
+
+def _as_in_a_form(value):
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def lipa(phone, kind=None, **typed):
