@@ -171,7 +171,7 @@ class PhoneRoutes:
         return jsonify([entry_as_json(movement) for movement in self._bank.ledger()])
 
     def reset(self) -> Response:
-        """POST /reset: forget everything."""
+        """POST /reset: forget everything but the C2B addresses."""
         self._simulator.forget()
         return jsonify({})
 

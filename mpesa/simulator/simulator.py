@@ -212,12 +212,11 @@ class Simulator:
             self.api_users.unlock()
 
     def forget(self) -> None:
-        """Forget everything, tokens and registered addresses included."""
+        """Forget everything, tokens included, but the C2B addresses: merchants give them once."""
         self.organisation = Organisation()
         self.bank.forget()
         self.tokens.forget()
         self.api_users.unlock()
-        self._registrations.clear()
         self._asked_about.clear()
         self._pulling.clear()
         self.announce(None)

@@ -210,9 +210,17 @@ def test_a_confirmation_of_what_was_forgotten_is_not_sent(shop):
     shop.pay()
 
     shop.http.post("/reset")
-    shop.register()
 
     assert is_silent(shop)
+
+
+def test_addresses_outlast_a_reset(shop):
+    shop.register()
+
+    shop.http.post("/reset")
+    shop.pay()
+
+    assert shop.next_confirmation()
 
 
 def test_mpesas_clock_may_be_ahead(shop):
