@@ -115,14 +115,7 @@ def log_in(
         None where the password is wrong, or no operator has that name.
     """
     name = clean_name(typed)
-    known = select(Operator.password_hash).where(Operator.name == name)
-    stored = session.scalars(known).one_or_none() if _NAME.fullmatch(name) else None
-    try:
-        # An unknown name takes as long as a known one, so that the time does not tell who works
-        # here.
-        _HASHER.verify(stored or _unknown_name_hash(), password[:LONGEST_PASSWORD])
-    except (VerificationError, InvalidHashError):
-        return None
+    stored = _hash_of(session, name, password)
     if stored is None:
         return None
     rehashed = _HASHER.hash(password) if _HASHER.check_needs_rehash(stored) else stored
@@ -140,6 +133,29 @@ def log_in(
         )
         session.add(OperatorSession(id=hash_token(token), operator=name, created_at=now))
     return Login(name, token)
+
+
+def recognise(session: Session, typed: str, password: str) -> str | None:
+    """Check a password without beginning a login.
+
+    Returns:
+        The operator's name; None where the password is wrong, or no operator has that name.
+    """
+    name = clean_name(typed)
+    return name if _hash_of(session, name, password) is not None else None
+
+
+def _hash_of(session: Session, name: str, password: str) -> str | None:
+    """The stored hash of an operator's password; None: the password or the name is wrong."""
+    known = select(Operator.password_hash).where(Operator.name == name)
+    stored = session.scalars(known).one_or_none() if _NAME.fullmatch(name) else None
+    try:
+        # An unknown name takes as long as a known one, so that the time does not tell who works
+        # here.
+        _HASHER.verify(stored or _unknown_name_hash(), password[:LONGEST_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        return None
+    return stored
 
 
 def who(session: Session, token: str, now: datetime) -> str | None:

@@ -54,6 +54,8 @@ _AFTER_PUSH = timedelta(minutes=15)
 _ZONES_APART = timedelta(hours=3)
 # Messages of one tick; the rest waits for the next one, a second later.
 _TOLD_AT_ONCE = 200
+# Characters of a reason.
+SHORTEST_REASON, LONGEST_REASON = 2, 100
 # An older payment is no news.
 _NEWS_FOR = timedelta(hours=48)
 _TRUST = {

@@ -13,6 +13,7 @@ from mpesa.cli.initiator import initiator_group
 from mpesa.cli.operators import operators_group
 from mpesa.cli.orders import orders_group
 from mpesa.cli.pull import pull_group
+from mpesa.cli.receipts import receipts_group
 from mpesa.cli.transactions import transactions_group
 from mpesa.cli.version import version_command
 from mpesa.cli.webhooks import webhooks_group
@@ -25,6 +26,7 @@ def register(app: Flask) -> None:
         orders_group,
         operators_group,
         transactions_group,
+        receipts_group,
         webhooks_group,
         c2b_group,
         pull_group,

@@ -15,7 +15,7 @@ from mpesa.domain.snapshot import utc_text
 from mpesa.ids import is_id
 from mpesa.models import db
 from mpesa.receipt_lists import Place
-from mpesa.receipts import Claim
+from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON, Claim
 from mpesa.web.http.errors import Problem, invalid
 from mpesa.web.http.fields import json_object
 from mpesa.web.http.services import receipt_needs, services
@@ -25,8 +25,6 @@ receipts = Blueprint("receipts", __name__)
 
 # Receipts of one page.
 _USUAL, _MOST = 50, 200
-# Characters of a reason.
-SHORTEST_REASON, LONGEST_REASON = 2, 100
 _LIMIT = re.compile(r"[0-9]{1,3}")
 _NUMBER = re.compile(r"[A-Z0-9]{10}")
 
