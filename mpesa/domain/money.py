@@ -80,6 +80,12 @@ def format_kes(shillings: int | Decimal) -> str:
     return f"KES {shillings:,}"
 
 
+def format_cents(cents: int) -> str:
+    """Write cents for people: `150000` becomes `KES 1,500`, and `150050` becomes `KES 1,500.50`."""
+    shillings = Decimal(cents).scaleb(-2)
+    return f"KES {shillings:,.2f}" if cents % 100 else format_kes(cents // 100)
+
+
 def cents_text(cents: int | None) -> str | None:
     """Write cents as the API does: `50000` becomes `"500.00"`; None stays None."""
     return None if cents is None else f"{cents // 100}.{cents % 100:02d}"

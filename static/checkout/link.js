@@ -7,6 +7,8 @@ export const BACKSTOP_MS = 10_000;
 /** Jitter keeps pages that lost one server from asking its successor in one beat. */
 const JITTER = 0.2;
 const SLOWEST_MS = 30_000;
+/** A page that waits for money by hand looks this often for a payment that a person has to check. */
+export const HEARD_OF_MS = 30_000;
 /** A page that waits for somebody to scan its code looks this often, and gives up after a while. */
 export const LOOK_MS = 10_000;
 const LOOK_FOR_MS = 30 * 60_000;

@@ -2,16 +2,17 @@
 import { serveReceipt, startLeaving } from "./after_payment.js";
 import { hold, tick } from "./countdown.js";
 import { follow } from "./follower.js";
-import { LOOK_MS, looksAgain } from "./link.js";
+import { HEARD_OF_MS, LOOK_MS, looksAgain } from "./link.js";
 import { otherNetwork, understood } from "./phone_number.js";
-import { pay } from "./push.js";
+import { pay, post } from "./push.js";
 import {
-  byId, clearProblem, detailOf, showLink, showPhoneForm, showProblem, showSnapshot, showText, stage, word, write,
+  byId, clearProblem, detailOf, showHeardOf, showLink, showPhoneForm, showProblem, showSnapshot, showText, stage, word,
+  write,
 } from "./screen.js";
 import { remember, shown } from "./shown.js";
 import { takeCodes } from "./sms_code.js";
 import { readPage } from "./sources.js";
-import { isOpenEnded, isResult, isSettledOrder, mayRest } from "./view.js";
+import { isOpenEnded, isResult, isSettledOrder, leavesToByHand, mayRest } from "./view.js";
 
 const phone = byId("phone");
 const { lang } = document.documentElement;
@@ -20,8 +21,10 @@ const { lang } = document.documentElement;
 
 /** Shows a snapshot unless a newer one stands, and stops listening where no more is expected. */
 function receive(snapshot, serverTime = null) {
+  const before = shown.snapshot;
   if (!remember(snapshot, serverTime)) return;
-  if (!shown.choosing || isSettledOrder(snapshot)) present(snapshot);
+  if (leavesToByHand(before, snapshot)) catchUp().then((turned) => turned || present(snapshot));
+  else if (!shown.choosing || isSettledOrder(snapshot)) present(snapshot);
   tick();
   if (shown.follower && !isOpenEnded(snapshot)) rest();
 }
@@ -31,7 +34,7 @@ function present(snapshot) {
   showSnapshot(snapshot);
   if (snapshot.view === before) return;
   if (isResult(snapshot.view)) byId("headline").focus();
-  if (snapshot.status === "SUCCESS") startLeaving();
+  if (snapshot.status === "SUCCESS" && snapshot.money === "taken") startLeaving();
 }
 
 /** Turns to a transaction that a press just started or joined, or that began elsewhere. */
@@ -66,6 +69,7 @@ async function catchUp(notice = "") {
   const seen = await readPage(shown.pageTag);
   if (!seen) return false;
   shown.pageTag = seen.etag;
+  showHeardOf(seen.heard);
   // A press of this page's own came first.
   if (seen.view === "phone" || shown.snapshot !== before) return false;
   if (seen.snapshot && seen.snapshot.transaction_id === before?.transaction_id) return false;
@@ -73,6 +77,27 @@ async function catchUp(notice = "") {
   adopt(seen.snapshot, seen.serverTime);
   showText("notice", notice);
   return true;
+}
+
+// -- somebody pays by hand ----------------------------------------------------------------------
+
+async function payByHand(form) {
+  if (shown.sending) return;
+  shown.sending = true;
+  showText("notice", "");
+  const release = hold(form.querySelector("button"), word("sending"));
+  const { answer, serverTime, status, retryAfter } = await post(form.action, { order_id: stage.dataset.order });
+  const taken = status === 200 || status === 201;
+  // A prompt that is open is shown first, and the way to pay by hand below it.
+  const seen = taken ? await readPage(null) : null;
+  shown.sending = false;
+  release(retryAfter);
+  // The order ended elsewhere: the server knows the rest.
+  if (status === 409) return location.reload();
+  if (!taken) return showText("notice", detailOf(answer ?? { code: status ? "unavailable" : "network" }));
+  if (seen?.snapshot) adopt(seen.snapshot, seen.serverTime);
+  else if (answer) adopt(answer, serverTime);
+  if (stage.dataset.view !== "by_hand") byId("by-hand-title").focus();
 }
 
 // -- a number is typed, and Pay is pressed ------------------------------------------------------
@@ -160,6 +185,11 @@ function lookWhileScannable() {
   }, LOOK_MS);
 }
 
+/** Looks whether a payment was heard of that a person has to check first: no snapshot tells of one. */
+function lookForHeardOf() {
+  if (!document.hidden && stage.dataset.view === "by_hand" && !shown.sending) catchUp();
+}
+
 function listen() {
   // The browser's own bubble speaks the browser's language.
   byId("phone-form").noValidate = true;
@@ -179,6 +209,16 @@ function listen() {
     if (link.id === "other_number") chooseNumber();
     else if (!link.hasAttribute("aria-disabled")) pressOrChoose(link);
   });
+  for (const form of stage.querySelectorAll(".by-hand")) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      payByHand(form);
+    });
+  }
+  byId("by-prompt")?.addEventListener("click", (event) => {
+    event.preventDefault();
+    chooseNumber();
+  });
   for (const button of navigator.clipboard ? stage.querySelectorAll("[data-copy]") : []) {
     const text = button.firstElementChild.textContent;
     button.hidden = false;
@@ -186,7 +226,9 @@ function listen() {
   }
   document.addEventListener("visibilitychange", () => {
     attend();
-    if (!document.hidden) shown.follower?.ask();
+    if (document.hidden) return;
+    shown.follower?.ask();
+    lookForHeardOf();
   });
   // A page with an open socket is not kept for the back button.
   addEventListener("pagehide", rest);
@@ -209,5 +251,6 @@ if (stage.dataset.snapshot) remember(JSON.parse(stage.dataset.snapshot), Number(
 tick();
 attend();
 lookWhileScannable();
+setInterval(lookForHeardOf, HEARD_OF_MS);
 // Last: a page whose script stumbled on the way here goes on loading itself again (reload.js).
 document.documentElement.dataset.runs = "";

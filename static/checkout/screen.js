@@ -42,7 +42,11 @@ export function showPhoneForm(snapshot) {
 /** Shows what a snapshot says: which elements belong to it stands in the page itself (pages.py, shown_if). */
 export function showSnapshot(snapshot) {
   // The socket repeats what stands, and a notice belongs to the state that it came with.
-  if (stage.dataset.view !== snapshot.view) showText("notice", "");
+  if (stage.dataset.view !== snapshot.view) {
+    showText("notice", "");
+    // Folded, but where it is the next step; what somebody unfolds stays so.
+    byId("pay_by_hand")?.toggleAttribute("open", snapshot.next === "pay_by_hand");
+  }
   stage.dataset.view = snapshot.view;
   stage.dataset.money = snapshot.money;
   for (const el of stage.querySelectorAll("[data-if]")) {
@@ -65,15 +69,30 @@ export function showSnapshot(snapshot) {
 }
 
 /** The most particular headline that the page has, as the template chooses it too. */
-function headlineOf({ view, reason, order_status: order }) {
-  return word(`headline.${view}.${reason}`) || word(`headline.${view}.${order}`) || word(`headline.${view}`);
+function headlineOf({ view, money, reason, order_status: order }) {
+  const particular = word(`headline.${view}.${money}`) || word(`headline.${view}.${reason}`);
+  return particular || word(`headline.${view}.${order}`) || word(`headline.${view}`);
 }
 
 function textOf(field, snapshot, element) {
   // The server's time stands; ours is for a result that came while the page was open.
   if (field === "paid_at" && snapshot.status !== "SUCCESS") return "";
   if (field === "paid_at") return element.textContent.trim() || nairobiTime(snapshot.updated_at);
-  return snapshot[field] ?? "";
+  const told = snapshot[field] ?? "";
+  return field === "receipt_amount" && told ? kes(told) : told;
+}
+
+/** "1500.00" -> "KES 1,500", as the server writes it. */
+function kes(told) {
+  const digits = told.endsWith(".00") ? 0 : 2;
+  return `KES ${Number(told).toLocaleString("en", { minimumFractionDigits: digits })}`;
+}
+
+/** Shows what the page says by now of payments that may be the order's; `heard` is its element there. */
+export function showHeardOf(heard) {
+  if (byId("heard").textContent === heard.textContent) return;
+  byId("heard").replaceChildren(...heard.childNodes);
+  byId("heard").hidden = heard.hidden;
 }
 
 function nairobiTime(iso) {

@@ -112,7 +112,8 @@ export function openSocket({ client, txId, lang, onSnapshot, onUp, onDown }) {
 }
 
 /**
- * What the order's page says by now, {view, snapshot or null, etag, serverTime in ms or null};
+ * What the order's page says by now, {view, snapshot or null, heard, etag, serverTime in ms or null},
+ * `heard` being its element about payments that may be the order's;
  * null where nothing is new, or there is no network.
  */
 export async function readPage(etag) {
@@ -125,5 +126,5 @@ export async function readPage(etag) {
 function stageOf(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const { view, snapshot } = page.getElementById("stage").dataset;
-  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null };
+  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null, heard: page.getElementById("heard") };
 }

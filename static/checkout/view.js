@@ -21,6 +21,16 @@ export function isResult(view) {
   return view === "paid" || view === "failed" || view === "closed";
 }
 
+/**
+ * Whether a push is over that was shown while its shopper pays by hand: its prompt was cancelled, or the money
+ * came otherwise. The page of the order then shows the other transaction.
+ */
+export function leavesToByHand(before, snapshot) {
+  const beside = before?.next === "cancel_prompt" && ["waiting", "checking"].includes(before.view);
+  const paidOtherwise = snapshot.settled_by !== null && snapshot.settled_by !== snapshot.transaction_id;
+  return beside && (paidOtherwise || snapshot.view === "failed");
+}
+
 /** Whether nothing is left to choose: paid, or the order is over. */
 export function isSettledOrder(snapshot) {
   return snapshot.view === "paid" || snapshot.view === "closed";

@@ -102,10 +102,49 @@ class Gallery:
         shopper.sees("No clear answer")
         return shopper
 
-    def _by_hand(self):
+    def _with_a_face(self):
         sale = Sale(self.merchants_server)
         sale.phone.script(answer="cancel")
         return self._ended(sale, "failed")
+
+    def _by_hand(self):
+        shopper = self._visit(Sale(self.server, amount=250_000))
+        shopper.pay_by_hand()
+        shopper.sees("by_hand")
+        shopper.page.locator("details").filter(visible=True).locator("summary").click()
+        return shopper
+
+    def _by_hand_beside_a_prompt(self):
+        sale = Sale(self.server)
+        shopper = self._visit(sale)
+        shopper.wait_live(sale)
+        shopper.pay_by_hand()
+        shopper.reads("First cancel the M-PESA request")
+        return shopper
+
+    def _heard_of(self):
+        sale = Sale(self.server)
+        self.backstage(self.server).confirm(sale.pay_code, amount="120.00")
+        shopper = self._visit(sale)
+        shopper.reads("A payment of KES 120 came")
+        return shopper
+
+    def _in_sight(self):
+        sale = Sale(self.server)
+        shopper = self._visit(sale)
+        shopper.pay_by_hand()
+        shopper.sees("by_hand")
+        self.backstage(self.server).confirm(sale.pay_code, proof_from=1)
+        shopper.page.reload()
+        shopper.sees("Checking your payment")
+        return shopper
+
+    def _paid_by_hand(self):
+        sale = Sale(self.server)
+        self.backstage(self.server).confirm(sale.pay_code)
+        shopper = self._visit(sale)
+        shopper.sees("paid")
+        return shopper
 
     def _failed_and_held(self):
         sale = Sale(self.server)

@@ -8,6 +8,8 @@ from tests.integration.steps import new_line, new_order, phone, read_order
 
 FIELD = re.compile("M-PESA phone number|Nambari ya simu ya M-PESA")
 PAY = re.compile(r"^(Pay|Lipa)\s+K")
+BY_HAND = re.compile("^(Pay by hand|Lipa mwenyewe)$")
+MENU = re.compile("M-PESA menu|menyu ya M-PESA")
 LIVE = re.compile("^(Live|Imeunganishwa)")
 NO_NETWORK = re.compile("no network|hakina mtandao")
 CODE = re.compile("Code from the M-PESA SMS|SMS ya M-PESA")
@@ -15,12 +17,14 @@ SEND_CODE = re.compile("^(Send the code|Tuma .+)$")
 HEADINGS = {
     "waiting": re.compile("^(Check|Watch) your phone$"),
     "overdue": "Still checking",
+    "by_hand": "Pay by hand",
     "paid": re.compile("^Paid( after all)?$"),
     "failed": re.compile("^(Not paid|No clear answer)$"),
 }
 KISWAHILI = {
     "waiting": "Angalia simu yako",
     "overdue": "Bado tunaangalia",
+    "by_hand": "Lipa mwenyewe",
     "paid": "Imelipwa",
     "failed": "Haijalipwa",
 }
@@ -58,8 +62,12 @@ class Sale:
         """The number as people type it."""
         return f"0{self.line[3:6]} {self.line[6:9]} {self.line[9:]}"
 
+    @property
+    def path(self):
+        return f"/checkout/{self.order_id}"
+
     def url(self, query=""):
-        return self.server.url(f"/checkout/{self.order_id}{query}")
+        return self.server.url(self.path + query)
 
     def attempts(self):
         """Snapshots, newest first."""
@@ -68,6 +76,21 @@ class Sale:
     @property
     def transaction_id(self):
         return self.attempts()[0]["transaction_id"]
+
+    @property
+    def pay_code(self):
+        return read_order(self.server, self.order_id)["pay_code"]
+
+    def send_by_hand(self, amount=150):
+        """The payer sends money to the order's pay code, out of the phone's own menu."""
+        fields = {
+            "msisdn": self.line,
+            "short_code": "174379",
+            "account": self.pay_code,
+            "amount": amount,
+        }
+        answer = self.server.post("/simulator/payments", json=fields)
+        assert answer.status_code == 201, answer.text
 
     def receipt(self):
         """The receipt of the money that really moved; None where none did."""
@@ -139,6 +162,13 @@ class Shopper:
 
     def heading(self, name, **more):
         return self.page.get_by_role("heading", name=name, exact=True, **more)
+
+    def pay_by_hand(self):
+        """Unfold the offer where it is folded, and take it."""
+        offer = self.page.locator("details:has(form.by-hand)").filter(visible=True)
+        if not offer.evaluate("each => each.open"):
+            offer.locator("summary").click()
+        offer.get_by_role("button", name=BY_HAND).click()
 
     def pay(self, number):
         """Type a number and press Pay."""

@@ -121,7 +121,7 @@ def test_while_waiting_the_page_says_whose_phone_what_to_do_and_how_long(visit, 
             "Try again",
         ),
         ({}, {"pin": "9999"}, "PIN was wrong", NOT_TAKEN, "Try again with the right PIN"),
-        ({"answer": "unreachable"}, {}, "could not reach", NOT_SURE, "Unlock the phone"),
+        ({"answer": "unreachable"}, {}, "could not reach", NOT_SURE, "Pay by hand, or unlock"),
         ({"push": "refused"}, {}, "did not accept", NOT_TAKEN, "Check the number"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_failure_says_what_happened_where_the_money_is_and_one_next_step(
     [
         ("8006", "PIN is locked", NOT_TAKEN, "another number"),
         ("1019", "ran out", NOT_SURE, "Keep the phone unlocked"),
-        ("8", "not set up correctly", NOT_TAKEN, "Tell Duka la Mfano"),
+        ("8", "not set up correctly", NOT_TAKEN, "Pay by hand"),
         ("777", "no clear answer", NOT_SURE, "only if no SMS comes"),
         ("operator", "found no payment", NOT_SURE, "You can try again"),
     ],

@@ -105,6 +105,19 @@ def test_the_checkout_page_scrolls_sideways_in_no_state(visit, merchants_server)
     assert too_wide(shopper.page) == []
 
 
+def test_the_steps_of_paying_by_hand_do_not_scroll_sideways(visit, server):
+    sale = Sale(server, amount=250_000)
+    server.post("/pay-by-hand", json={"order_id": sale.order_id})
+    shopper = visit(sale, "?lang=sw")
+    shopper.sees("by_hand")
+    assert too_wide(shopper.page) == []
+
+    push(server, sale.order_id, sale.line)
+    shopper.page.reload()
+
+    assert too_wide(shopper.page) == []
+
+
 def test_an_overdue_payments_page_does_not_scroll_sideways(visit, impatient_server):
     sale = Sale(impatient_server)
     push(sale.server, sale.order_id, sale.line)

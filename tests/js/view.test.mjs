@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, retryWait, returnAddress, secondsLeft, spokenOf,
+  asClock, isOpenEnded, isResult, isSettledOrder, leavesToByHand, mayRest, newest, retryWait, returnAddress, secondsLeft,
+  spokenOf,
 } from "../../static/checkout/view.js";
 
 const pending = {
@@ -93,4 +94,24 @@ test("the countdown is spoken at half a minute and at nought, once each", () => 
 test("a countdown that was asleep speaks of what is left now", () => {
   assert.equal(spokenOf(41, 22), "spoken-left");
   assert.equal(spokenOf(0, 0), null);
+});
+
+test("a push that stood beside paying by hand is left once it failed, or the money came otherwise", () => {
+  const beside = with_({ view: "waiting", next: "cancel_prompt", settled_by: null });
+  const failed = with_({ view: "failed", next: "retry", settled_by: null });
+  const paidByHand = with_({ view: "paid", next: "cancel_prompt", settled_by: "t2" });
+  assert.equal(leavesToByHand(beside, failed), true);
+  assert.equal(leavesToByHand(beside, paidByHand), true);
+  assert.equal(leavesToByHand({ ...beside, view: "checking" }, failed), true);
+});
+
+test("it is not left while it waits, where it paid itself, or where nobody pays by hand", () => {
+  const beside = with_({ view: "waiting", next: "cancel_prompt", settled_by: null });
+  const failed = with_({ view: "failed", next: "retry", settled_by: null });
+  const paidItself = with_({ view: "paid", next: "none", settled_by: "t1" });
+  assert.equal(leavesToByHand(beside, beside), false);
+  assert.equal(leavesToByHand(beside, paidItself), false);
+  assert.equal(leavesToByHand({ ...beside, next: "enter_pin" }, failed), false);
+  assert.equal(leavesToByHand({ ...beside, view: "paid" }, with_({ view: "paid", settled_by: "t2" })), false);
+  assert.equal(leavesToByHand(null, failed), false);
 });

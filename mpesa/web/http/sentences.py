@@ -11,16 +11,19 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
 
 from mpesa.config import AccountType, Settings
+from mpesa.domain import pay_code
 from mpesa.domain.attempt import OrderStatus
-from mpesa.domain.money import format_kes
+from mpesa.domain.money import format_cents, format_kes
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.view import View, next_without_by_hand
+from mpesa.domain.view import Money, Next, View, next_without_by_hand
 
 LANGUAGES = ("en", "sw")
 
 # Of an order whose money waits for its proof.
 SIGHTED = "money_in_sight"
+# Of a prompt that is open while its shopper chose to pay by hand.
+BESIDE = "prompt_beside_by_hand"
 # The page adds whether money was taken (`money`) and what to do next (`next`) beside the sentence.
 _SENTENCES: dict[str, Any] = {
     View.PHONE: _l("We send a request to your phone. Confirm it there with your PIN."),
@@ -34,11 +37,13 @@ _SENTENCES: dict[str, Any] = {
     Reason.OVERDUE: _l(
         "We have not heard from M-PESA yet; if you got an M-PESA SMS, do not pay again."
     ),
-    Reason.AWAITING_PAYMENT: _l(
-        "Pay with M-PESA by hand. This page shows it as soon as M-PESA tells us."
+    Reason.AWAITING_PAYMENT: _l("Send the money yourself in the M-PESA menu of your phone."),
+    Reason.NOT_RECEIVED: _l("You chose to pay by hand, and no payment has come."),
+    BESIDE: _l(
+        "Pay once only: enter your PIN on your phone, or cancel the request there and pay by hand."
     ),
-    Reason.NOT_RECEIVED: _l("No payment by hand has come."),
-    SIGHTED: _l("We have heard of a payment and are checking it. Please do not pay again."),
+    Money.RETURNED: _l("M-PESA gave this payment back to you."),
+    SIGHTED: _l("We have heard of a payment and are checking it; please do not pay again."),
     Reason.PAID: _l("Payment received, thank you."),
     Reason.PAID_LATE: _l("Your payment came through after all, thank you."),
     Reason.CANCELLED: _l("The request was cancelled or closed on your phone."),
@@ -67,7 +72,14 @@ def register(app: Flask) -> None:
     app.config["BABEL_DEFAULT_TIMEZONE"] = "Africa/Nairobi"
     Babel(app, locale_selector=_language_of_request)
     app.add_template_filter(format_kes, "kes")
+    app.add_template_filter(_kes_told, "kes_told")
+    app.add_template_filter(pay_code.grouped)
     app.add_template_filter(whole)
+
+
+def _kes_told(amount: str) -> str:
+    """An amount as the API writes it, `1500.00`, for people."""
+    return format_cents(int(amount.replace(".", "")))
 
 
 def whole(text: object) -> Markup:
@@ -125,7 +137,7 @@ def by_hand_of(settings: Settings, pay_code: str | None, amount: int) -> dict[st
     to_till = settings.daraja_account_type is AccountType.TILL
     return {
         "kind": settings.daraja_account_type.value,
-        "number": settings.daraja_till if to_till else settings.daraja_shortcode,
+        "number": settings.daraja_till if to_till else settings.c2b_shortcode,
         # Buy Goods asks for a till and an amount, and for no account.
         "account": None if to_till else pay_code,
         "amount": amount,
@@ -136,13 +148,17 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
     """One plain sentence for the shopper.
 
     Args:
-        said: `view`, `status`, `reason` and `order_status`, as in the snapshot.
+        said: `view`, `money`, `next`, `status`, `reason` and `order_status`, as in the snapshot.
     """
     if said["view"] == View.PHONE:
         return _sentence(View.PHONE, lang)
-    # A push that is asked about has no other word; what waits for its proof has one of its own.
-    if said["view"] == View.CHECKING and said["reason"] not in _ASKED_ABOUT:
-        return _sentence(SIGHTED, lang)
+    if said["money"] == Money.RETURNED:
+        return _sentence(Money.RETURNED, lang)
+    if said["view"] == View.WAITING and said["next"] == Next.CANCEL_PROMPT:
+        return _sentence(BESIDE, lang)
+    if said["view"] == View.CHECKING:
+        # Whether or not a payment was heard of: nobody is asked for a PIN any more.
+        return _sentence(Reason.OVERDUE if said["reason"] in _ASKED_ABOUT else SIGHTED, lang)
     # Where another attempt paid, or the order is closed, the order's status says more.
     paid_otherwise = said["view"] == View.PAID and said["status"] != Status.SUCCESS
     of_order = paid_otherwise or said["view"] == View.CLOSED

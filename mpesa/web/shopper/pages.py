@@ -1,8 +1,9 @@
 """The checkout page, rendered by the server in every state, so that it works without scripts."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -11,18 +12,20 @@ from flask_babel import format_datetime
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.exceptions import HTTPException
 
 from mpesa.config import is_loopback
 from mpesa.domain import snapshot, view
 from mpesa.domain.attempt import Account, Order, OrderStatus
 from mpesa.domain.evidence import Kind
+from mpesa.domain.money import format_cents
+from mpesa.domain.receipt import Direction, State
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import View
 from mpesa.ids import is_id
-from mpesa.models import EvidenceRow, db
+from mpesa.models import EvidenceRow, Receipt, Suggestion, db
 from mpesa.web.http import qr, sentences
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.inline import Inline
@@ -75,20 +78,18 @@ def checkout_page(
     account = find_order(order_id)
     order, settings, now = account.order, services().settings, services().now()
     lang = sentences.language()
-    attempt = _attempt_to_show(account, snapshot.of_account(account, now))
+    drawn = _attempt_to_show(account, snapshot.of_account(account, now))
+    attempt = sentences.with_message(drawn, lang) if drawn else None
     other = "other" in request.args or problem is not None
     said = _page_state(account, attempt, now, other=other)
-    code_to_scan = paid_at = None
+    code_to_scan = None
     if said["view"] == View.PHONE:
         # The address for the shopper's phone, where the page goes on in the same language.
         code_to_scan = qr.svg(f"{settings.public_url}/checkout/{order.id}?lang={lang}")
-    if attempt is not None and attempt["status"] == Status.SUCCESS:
-        settled = datetime.fromisoformat(attempt["updated_at"])
-        paid_at = format_datetime(settled, "d MMM yyyy, HH:mm")
     page = render_template(
         "checkout.html",
         order=_order_to_show(order, account.status(now)),
-        snapshot=sentences.with_message(attempt, lang) if attempt else None,
+        snapshot=attempt,
         said=said,
         phone_message=sentences.message_of({**said, "view": View.PHONE.value}, lang),
         phone_value=phone_typed,
@@ -96,13 +97,15 @@ def checkout_page(
         form_error=problem.detail if problem and problem.field != "phone" else None,
         code_error=code_problem.detail if code_problem else None,
         code_value=code_typed or "",
-        code_known=_code_was_sent(attempt, said["view"]),
-        paid_at=paid_at,
+        code_sent=_what_became_of_the_code(attempt, said["view"], now),
+        paid_at=_paid_at(account, attempt),
+        heard_of=_heard_of(order.id, now),
         # Shown only where a countdown needs it: elsewhere an unchanged page keeps its ETag.
         server_time=round(now.timestamp() * 1000),
         wait_seconds=settings.payment_wait_seconds,
         refresh_after=_refresh_after(attempt, typing=other or code_problem is not None),
-        manual_payment=sentences.by_hand_of(settings, account.pay_code_at(now), order.amount),
+        by_hand=sentences.by_hand_of(settings, account.pay_code_at(now), order.amount),
+        by_hand_seen=bool(settings.c2b_token),
         code_to_scan=code_to_scan,
     )
     refused = problem or code_problem
@@ -156,7 +159,7 @@ def _attempt_to_show(account: Account, attempts: list[Snapshot]) -> Snapshot | N
 
 
 def _page_state(
-    account: Account, attempt: Snapshot | None, now: datetime, *, other: bool
+    account: Account, attempt: dict[str, Any] | None, now: datetime, *, other: bool
 ) -> dict[str, Any]:
     """The fields that decide what the page shows, as in a snapshot with its message.
 
@@ -164,10 +167,9 @@ def _page_state(
         attempt: the attempt that is shown; None before the first one.
         other: the shopper wants to pay again, with the same number or with another one.
     """
-    shown: dict[str, Any]
     if attempt is None:
         said = view.say(account, None, now)
-        shown = {
+        shown: dict[str, Any] = {
             "view": said.view.value,
             "money": said.money.value,
             "next": said.next.value,
@@ -198,15 +200,83 @@ def shown_if(context: Context, field: str, *values: str) -> Markup:
     return Markup(f'data-if="{field}" data-is="{" ".join(values)}"{hidden}')  # noqa: S704 - ours
 
 
-def _code_was_sent(attempt: Snapshot | None, shown: str) -> bool:
-    """Whether the shopper sent the code of an SMS, from this device or another one."""
-    if attempt is None or shown not in (View.CHECKING, View.FAILED, View.CLOSED):
-        return False
-    sent = select(EvidenceRow.id).where(
+@dataclass(frozen=True)
+class HeardOf:
+    """A payment that may be the order's; a person looks whether it is.
+
+    Attributes:
+        amount: for people.
+        at: when it was paid, for people; None: nobody told the time for certain.
+    """
+
+    amount: str
+    at: str | None
+
+
+def _heard_of(order_id: str, now: datetime) -> list[HeardOf]:
+    """The payments that may be the order's. They may be a stranger's, so that no name is told."""
+    found = db.session.execute(
+        select(Receipt.amount, Receipt.paid_at, Receipt.paid_at_doubtful)
+        .join(Suggestion, Suggestion.receipt_id == Receipt.id)
+        .where(
+            Suggestion.order_id == order_id,
+            Receipt.direction == Direction.IN.value,
+            Receipt.state.in_((State.UNCLAIMED.value, State.UNPROVEN.value)),
+        )
+        .order_by(Receipt.learned_at)
+        .limit(3)
+    )
+    return [
+        HeardOf(
+            format_cents(cents), None if doubtful or paid_at is None else _time_of(paid_at, now)
+        )
+        for cents, paid_at, doubtful in found
+    ]
+
+
+def _time_of(moment: datetime, now: datetime) -> str:
+    """The hour of today, and the day of another one."""
+    today = format_datetime(now, "yyyyMMdd") == format_datetime(moment, "yyyyMMdd")
+    return str(format_datetime(moment, "HH:mm" if today else "HH:mm, d MMM"))
+
+
+def _paid_at(account: Account, attempt: Mapping[str, Any] | None) -> str | None:
+    """When the payer paid, for people; by M-PESA's clock where it told the time for certain."""
+    if attempt is None or attempt["status"] != Status.SUCCESS:
+        return None
+    transaction_id = attempt["transaction_id"]
+    by_mpesa = db.session.scalar(
+        select(Receipt.paid_at).where(
+            Receipt.transaction_id == transaction_id, ~Receipt.paid_at_doubtful
+        )
+    )
+    settled = account.attempt(transaction_id)
+    moment = by_mpesa or settled.settled_at or settled.updated_at
+    return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
+
+
+# A code is checked by rule for this long at most; what is left then waits for a person.
+_CODE_CHECKED_FOR = timedelta(minutes=3)
+
+
+def _what_became_of_the_code(
+    attempt: Mapping[str, Any] | None, shown: str, now: datetime
+) -> str | None:
+    """Say whether a code that the shopper sent, from whatever device, is still checked by rule.
+
+    Returns:
+        `checked`, or `with_person`; None where none was sent, or where none is asked for.
+    """
+    if attempt is None or shown not in (View.CHECKING, View.BY_HAND, View.FAILED, View.CLOSED):
+        return None
+    sent = select(func.max(EvidenceRow.received_at)).where(
         EvidenceRow.transaction_id == attempt["transaction_id"],
         EvidenceRow.kind == Kind.SMS_CODE.value,
     )
-    return db.session().scalar(sent.limit(1)) is not None
+    sent_at = db.session.scalar(sent)
+    if sent_at is None:
+        return None
+    return "checked" if now - sent_at < _CODE_CHECKED_FOR else "with_person"
 
 
 def _order_to_show(order: Order, status: OrderStatus) -> dict[str, Any]:
@@ -228,7 +298,7 @@ def _order_to_show(order: Order, status: OrderStatus) -> dict[str, Any]:
     }
 
 
-def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
+def _refresh_after(snapshot: Mapping[str, Any] | None, *, typing: bool) -> int | None:
     """Seconds until a page whose script does not run is loaded again.
 
     None if nothing will change, or if a new page would discard what the shopper is typing.
@@ -236,7 +306,7 @@ def _refresh_after(snapshot: Snapshot | None, *, typing: bool) -> int | None:
     if snapshot is None or snapshot["final"] or typing or "typing" in request.args:
         return None
     if snapshot["reason"] in (Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED):
-        return max(5, snapshot["poll_after"])
+        return max(5, int(snapshot["poll_after"]))
     return 30
 
 

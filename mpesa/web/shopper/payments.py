@@ -69,11 +69,15 @@ def pay_by_hand() -> Response:
     if not ours.settings.manual_payment or not is_id(order_id):
         raise _problem_of(refusals.OrderNotFound())
     logs.note(order_id=order_id)
-    ours.limits.check_sender()
     try:
+        ours.limits.check_sender()
         recorded, is_new = ledger.begin_by_hand(db.session(), order_id, ours.now)
     except books.Unknown:
         raise _problem_of(refusals.OrderNotFound()) from None
+    except Problem as problem:
+        if request.is_json:
+            raise
+        return pages.checkout_page(order_id, problem=problem)
     except OrderError as refusal:
         if not request.is_json:
             return redirect(pages.checkout_path(order_id), 303)  # the page says what happened

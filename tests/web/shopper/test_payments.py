@@ -5,6 +5,7 @@ import re
 import pytest
 
 from mpesa.daraja import NotSent, Refused, UnknownOutcome
+from mpesa.domain.pay_code import is_pay_code
 from mpesa.domain.result_codes import Reason
 from tests.conftest import on_both
 from tests.factories import API_KEY, PAYER, RECEIPT, SECOND_PAYER
@@ -14,6 +15,7 @@ SNAPSHOT = [
     "transaction_id",
     "order_id",
     "order_status",
+    "channel",
     "status",
     "reason",
     "message",
@@ -27,6 +29,10 @@ SNAPSHOT = [
     "currency",
     "phone",
     "receipt",
+    "receipt_amount",
+    "settled_by",
+    "refund",
+    "pay_by_hand",
     "created_at",
     "updated_at",
     "seq",
@@ -51,10 +57,13 @@ def test_a_push_answers_202_and_the_snapshot(client, make_order, daraja):
     assert answer.status_code == 202
     assert answer.content_type == "application/json"
     assert list(snapshot) == SNAPSHOT
+    pay_code = snapshot["pay_by_hand"]["account"]
+    assert is_pay_code(pay_code)
     assert snapshot | {"transaction_id": "", "seq": 0} == {
         "transaction_id": "",
         "order_id": order_id,
         "order_status": "OPEN",
+        "channel": "push",
         "status": "PENDING",
         "reason": "awaiting_pin",
         "message": "Enter your M-PESA PIN on your phone.",
@@ -68,6 +77,15 @@ def test_a_push_answers_202_and_the_snapshot(client, make_order, daraja):
         "currency": "KES",
         "phone": "0712•••678",
         "receipt": None,
+        "receipt_amount": None,
+        "settled_by": None,
+        "refund": None,
+        "pay_by_hand": {
+            "kind": "paybill",
+            "number": "174379",
+            "account": pay_code,
+            "amount": 150,
+        },
         "created_at": "2026-11-24T09:00:00Z",
         "updated_at": "2026-11-24T09:00:00Z",
         "seq": 0,
