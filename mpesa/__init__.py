@@ -8,6 +8,7 @@ simulator/              Daraja in a box and the virtual phone; shares nothing wi
 vitals                  whether database and Redis are there, and what waits for a result
 orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
+mpesa_qr                the picture that M-PESA's app reads: fetched once, kept
 inbox                   take in a callback: store raw, judge, apply
 status                  Transaction Status: ask about single receipts, judge what is answered
 pull                    the hourly net: what was paid in the last 48 hours

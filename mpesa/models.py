@@ -584,6 +584,23 @@ class Asked(Base):
     asked_at: Mapped[datetime]
 
 
+class OrderQr(Base):
+    """The M-PESA QR of an order, as Daraja drew it.
+
+    Attributes:
+        says: the hash of all that it says; another one was asked for before a setting was changed.
+        asked_at: when Daraja was asked for it last.
+        picture: a PNG; None: Daraja has not answered, or failed.
+    """
+
+    __tablename__ = "order_qr"
+
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    says: Mapped[str] = mapped_column(String(64))
+    asked_at: Mapped[datetime] = mapped_column(index=True)
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
 class Announcement(Base):
     """A snapshot that the open checkout pages at one worker were sent; it decides nothing.
 

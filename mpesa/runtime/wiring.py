@@ -36,6 +36,7 @@ from mpesa.web.safaricom.c2b import c2b
 from mpesa.web.safaricom.callbacks import callbacks
 from mpesa.web.safaricom.results import results
 from mpesa.web.shopper import pages
+from mpesa.web.shopper.mpesa_qr import pictures
 from mpesa.web.shopper.payments import payments
 from mpesa.web.shopper.shop import shop
 
@@ -110,7 +111,8 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     sentences.register(app)
     errors.register(app)
     pages.register(app, style, script)
-    for blueprint in (payments, callbacks, c2b, results, api, receipts, pages.pages, probes):
+    shoppers = (payments, pages.pages, pictures)
+    for blueprint in (*shoppers, callbacks, c2b, results, api, receipts, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)
     if settings.demo_shop:
