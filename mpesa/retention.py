@@ -1,9 +1,10 @@
 """Forget who paid: numbers, ids that hold them and raw messages are blanked, the books stay.
 
-This is the only code beside the ledger that writes to a transaction. It changes no state, and
-leaves evidence of itself.
+This is the only code beside the ledger that writes to a transaction or a receipt. It changes no
+state, and leaves evidence of itself with each transaction.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ from mpesa.domain.why import Why
 from mpesa.ids import new_id
 from mpesa.models import (
     Asked,
+    AwaitedResult,
     DecisionRow,
     EvidenceRow,
     IdempotencyKey,
+    Receipt,
+    StatusQuestion,
     Transaction,
     WebhookMessage,
+    Witness,
 )
 
 # Ids looked up at once; each transaction is a commit of its own, under its own order's lock.
@@ -34,6 +39,8 @@ _BATCH = 500
 _KEPT_KINDS = (Kind.OPERATOR.value, Kind.FORGOTTEN.value)
 # The blank number in the body of a message: as the ledger writes it, and as this module does.
 _NO_PHONE = ('"phone":""', '"phone": ""')
+# Fields of a message about a receipt, null once they are forgotten.
+_OF_PAYERS = ("account", "phone", "name")
 # A failure may still be contradicted by late money, which is believed by its ids. None is expected
 # after this time.
 _LATE_MONEY = timedelta(hours=72)
@@ -44,7 +51,7 @@ class UnsettledLine(Exception):
     """A line has payments that may still change, so its number is still needed.
 
     Attributes:
-        transaction_ids: those payments.
+        transaction_ids: those payments, and the numbers of receipts that a person has to look at.
     """
 
     transaction_ids: Sequence[str]
@@ -56,11 +63,14 @@ class Forgotten:
 
     Attributes:
         transactions: those whose number and id were blanked.
+        receipts: those of whose payers something was blanked.
         messages: raw bodies that were blanked.
-        left: older transactions that stay, since they may still change or wait for a person.
+        left: older transactions and receipts that stay, since they may still change or wait for a
+            person.
     """
 
     transactions: int = 0
+    receipts: int = 0
     messages: int = 0
     left: int = 0
 
@@ -68,11 +78,11 @@ class Forgotten:
 def by_age(
     session: Session, now: datetime, age: timedelta, by: str, *, dry_run: bool = False
 ) -> Forgotten:
-    """Forget the payers of transactions that are older than `age`.
+    """Forget the payers of transactions and receipts that are older than `age`.
 
-    A transaction that may still change, or waits for a person, is left. Messages that came for a
-    transaction after it was forgotten are blanked as well, and the masked number of a webhook once
-    that was sent.
+    What may still change, or waits for a person, is left; an unclaimed receipt is not. Messages
+    that came for a transaction or a receipt after it was forgotten are blanked as well, and the
+    masked number of a webhook once that was sent.
 
     Args:
         now: aware UTC.
@@ -85,16 +95,29 @@ def by_age(
     due = and_(or_(old, Transaction.msisdn.is_(None)), _is_known())
     done = Forgotten(left=_count(session, and_(due, not_(_settled()))))
     why = f"{Why.FORGOTTEN_BY_AGE}: {age.days}"
+    of_receipts = and_(Receipt.learned_at < before, Receipt.changed_at < before, _holds_people())
+    done.left += _count(session, and_(of_receipts, _is_looked_at()))
+    _forget_receipts(session, and_(of_receipts, not_(_is_looked_at())), done, dry_run)
+    nobodys = and_(Witness.receipt_id.is_(None), Witness.judged, Witness.received_at < before)
+    _blank_witnesses(session, nobodys, done, dry_run)
+    heard = and_(AwaitedResult.asked_at < before, AwaitedResult.judged)
+    _blank_results(session, heard, done, dry_run)
+    asked = StatusQuestion.typed_at < before
+    _blank_questions(session, asked, dry_run)
     return _forget_all(session, and_(due, _settled()), done, (by, why, now), dry_run)
 
 
 def by_line(
-    session: Session, msisdn: str, now: datetime, by: str, *, dry_run: bool = False
+    session: Session, msisdn: str, mark: str, now: datetime, by: str, *, dry_run: bool = False
 ) -> Forgotten:
     """Forget the payer of everything that one line paid, as its owner asked.
 
+    A receipt is the line's by its push, or by the number's keyed hash. One of whose payer M-PESA
+    told a masked number alone is nobody's.
+
     Args:
         msisdn: twelve digits.
+        mark: the keyed hash of that number (`receipts.Needs.mark_of`).
         now: aware UTC.
         by: the name of the person who did it; kept as the evidence's source.
         dry_run: only count.
@@ -108,11 +131,20 @@ def by_line(
     )
     may_change = or_(not_(_settled()), failed_lately)
     unsettled = session.scalars(select(Transaction.id).where(own, may_change)).all()
-    if unsettled:
-        raise UnsettledLine(unsettled)
-    return _forget_all(
-        session, own, Forgotten(), (by, Why.FORGOTTEN_ON_REQUEST.value, now), dry_run
-    )
+    pushes = select(Transaction.id).where(own)
+    of_line = or_(Receipt.payer_hash == mark, Receipt.transaction_id.in_(pushes))
+    looked_at = session.scalars(select(Receipt.receipt).where(of_line, _is_looked_at())).all()
+    if unsettled or looked_at:
+        raise UnsettledLine([*unsettled, *looked_at])
+    done = Forgotten()
+    numbers = session.scalars(select(Receipt.receipt).where(of_line)).all()
+    results = or_(AwaitedResult.payer_hash == mark, AwaitedResult.subject.in_(numbers))
+    _blank_results(session, results, done, dry_run)
+    _blank_witnesses(session, Witness.id.in_(_naming(session, msisdn)), done, dry_run)
+    _blank_questions(session, StatusQuestion.transaction_id.in_(pushes), dry_run)
+    _forget_receipts(session, of_line, done, dry_run)
+    act = (by, Why.FORGOTTEN_ON_REQUEST.value, now)
+    return _forget_all(session, own, done, act, dry_run)
 
 
 def _settled() -> ColumnElement[bool]:
@@ -157,7 +189,7 @@ def _is_known() -> ColumnElement[bool]:
 
 
 def _count(session: Session, which: ColumnElement[bool]) -> int:
-    return session.scalar(select(func.count()).select_from(Transaction).where(which)) or 0
+    return session.scalar(select(func.count()).where(which)) or 0
 
 
 _Act = tuple[str, str, datetime]
@@ -168,7 +200,7 @@ def _forget_all(
 ) -> Forgotten:
     if dry_run:
         done.transactions = _count(session, which)
-        done.messages = (
+        done.messages += (
             session.scalar(
                 select(func.count())
                 .select_from(EvidenceRow)
@@ -296,3 +328,110 @@ def _leave_evidence(
             decided_at=now,
         )
     )
+
+
+# -- receipts --------------------------------------------------------------------------------------
+
+
+def _is_looked_at() -> ColumnElement[bool]:
+    """A person has to look at the receipt, or at the transaction that has it."""
+    doubted = select(Transaction.id).where(
+        Transaction.id == Receipt.transaction_id, Transaction.needs_review
+    )
+    return or_(Receipt.needs_review, doubted.correlate(Receipt).exists())
+
+
+def _holds_people() -> ColumnElement[bool]:
+    """There is something to forget of a receipt, or what came or was sent after the last time."""
+    bodies = select(Witness.id).where(Witness.receipt_id == Receipt.id, _tells_people())
+    messages = select(WebhookMessage.id).where(
+        WebhookMessage.receipt_id == Receipt.id,
+        WebhookMessage.next_attempt_at.is_(None),
+        or_(*(not_(_is_null(field)) for field in _OF_PAYERS)),
+    )
+    return or_(
+        *(Receipt.__table__.c[name].is_not(None) for name in _OF_RECEIPT),
+        bodies.correlate(Receipt).exists(),
+        messages.correlate(Receipt).exists(),
+    )
+
+
+_OF_RECEIPT = ("account", "payer_masked", "payer_hash", "payer_name")
+
+
+def _is_null(field: str) -> ColumnElement[bool]:
+    """In the body of a message: as the ledger writes it, and as this module does."""
+    forms = (f'"{field}":null', f'"{field}": null')
+    return or_(*(WebhookMessage.body.contains(each) for each in forms))
+
+
+def _tells_people() -> ColumnElement[bool]:
+    return or_(func.length(Witness.body) > 0, Witness.source.is_not(None))
+
+
+def _forget_receipts(
+    session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
+) -> None:
+    """Forget the payers of receipts, each under its own lock and in a commit of its own."""
+    ids = session.scalars(select(Receipt.id).where(which, _holds_people())).all()
+    for receipt_id in ids:
+        of_receipt = Witness.receipt_id == receipt_id
+        if not dry_run:
+            with writing(session):
+                locked = select(Receipt.id).where(Receipt.id == receipt_id).with_for_update()
+                session.execute(locked)
+                blank = dict.fromkeys(_OF_RECEIPT)
+                own = update(Receipt).where(Receipt.id == receipt_id)
+                session.connection().execute(own.values(**blank))
+                _blank_messages(session, receipt_id)
+        done.receipts += 1
+        _blank_witnesses(session, of_receipt, done, dry_run)
+
+
+def _blank_messages(session: Session, receipt_id: str) -> None:
+    """Blank the payer in messages that were sent; those that wait are still to be sent."""
+    sent = select(WebhookMessage).where(
+        WebhookMessage.receipt_id == receipt_id, WebhookMessage.next_attempt_at.is_(None)
+    )
+    for message in session.scalars(sent):
+        document = json.loads(message.body)
+        document["data"].update(dict.fromkeys(_OF_PAYERS))
+        message.body = json.dumps(document, ensure_ascii=False)
+
+
+def _blank_witnesses(
+    session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
+) -> None:
+    """Blank what witnesses told; that they did, and when, stays."""
+    told = and_(which, _tells_people())
+    done.messages += _count(session, and_(told, func.length(Witness.body) > 0))
+    if not dry_run:
+        with writing(session):
+            session.connection().execute(update(Witness).where(told).values(body=b"", source=None))
+
+
+def _blank_results(
+    session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
+) -> None:
+    told = and_(which, AwaitedResult.body.is_not(None), func.length(AwaitedResult.body) > 0)
+    done.messages += _count(session, told)
+    if not dry_run:
+        with writing(session):
+            blank = {"body": b"", "payer_hash": None, "source": None}
+            session.connection().execute(update(AwaitedResult).where(told).values(**blank))
+
+
+def _blank_questions(session: Session, which: ColumnElement[bool], dry_run: bool) -> None:
+    """Blank the marks of senders who typed codes."""
+    if not dry_run:
+        marked = and_(which, StatusQuestion.share.is_not(None))
+        with writing(session):
+            session.connection().execute(update(StatusQuestion).where(marked).values(share=None))
+
+
+def _naming(session: Session, msisdn: str) -> list[int]:
+    """The ids of witnesses that no receipt has, and that hold a number whole or as its hash."""
+    signs = (msisdn[3:].encode(), hashlib.sha256(msisdn.encode()).hexdigest().encode())
+    kept = select(Witness.id, Witness.body).where(Witness.receipt_id.is_(None))
+    found = session.execute(kept.execution_options(yield_per=_BATCH))
+    return [each.id for each in found if any(sign in each.body.lower() for sign in signs)]

@@ -1,16 +1,24 @@
 """Forgetting who paid: what goes, what stays, and what is never touched."""
 
 import base64
+import hashlib
 import json
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from mpesa import ledger, retention, turns, webhooks
+from mpesa import ledger, receipts, retention, turns, webhooks
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.settlement import CodeTyped, ReviewSettled
-from mpesa.models import EvidenceRow, IdempotencyKey, Transaction, WebhookMessage, db
+from mpesa.models import (
+    AwaitedResult,
+    EvidenceRow,
+    IdempotencyKey,
+    Transaction,
+    WebhookMessage,
+    db,
+)
 from mpesa.webhooks import Answered
 from tests.conftest import BOTH_DATABASES
 from tests.factories import (
@@ -39,7 +47,8 @@ def forget(shop, **more):
 
 def forget_line(shop, msisdn=PAYER_MSISDN, **more):
     with shop.sessions() as session:
-        return retention.by_line(session, msisdn, shop.now(), "flask, amina", **more)
+        mark = shop.receipt_needs().mark_of(msisdn)
+        return retention.by_line(session, msisdn, mark, shop.now(), "flask, amina", **more)
 
 
 def everything(shop):
@@ -410,9 +419,11 @@ def test_the_command_says_what_it_did_in_numbers(shop, app):
     did = flask(args=["transactions", "forget", "--phone", "0712 345 678"])
     again = flask(args=["transactions", "forget"])
 
-    assert would.output == "would forget the payer of 1 transactions, and 2 raw messages\n"
-    assert did.output == "forgot the payer of 1 transactions, and 2 raw messages\n"
-    assert again.output == "forgot the payer of 0 transactions, and 0 raw messages\n"
+    assert would.output == (
+        "would forget the payer of 1 transactions and 0 receipts, and 2 raw messages\n"
+    )
+    assert did.output == "forgot the payer of 1 transactions and 0 receipts, and 2 raw messages\n"
+    assert again.output == "forgot the payer of 0 transactions and 0 receipts, and 0 raw messages\n"
 
 
 def test_the_command_refuses_a_line_with_an_open_attempt(shop, app):
@@ -469,3 +480,183 @@ def test_the_row_of_evidence_is_the_only_one_that_was_added(shop):
         number = session.scalar(select(func.count()).select_from(EvidenceRow))
         assert session.scalar(select(func.count()).select_from(Transaction)) == 1
     assert number == before + 1
+
+
+# -- receipts --------------------------------------------------------------------------------------
+
+MASKED_ONLY, HASHED = "2547 ***** 678", hashlib.sha256(PAYER_MSISDN.encode()).hexdigest()
+PAYERS_OWN = ("WANJIKU", "678", "JANE", "196.201.212.69", HASHED)
+
+
+def unclaimed(shop, receipt="UKO2GHIJKL", **told):
+    shop.confirm("JANE", receipt=receipt, **told)
+
+
+def test_the_payers_of_old_receipts_go_though_they_are_nobodys(shop):
+    unclaimed(shop, MSISDN=HASHED)
+    unclaimed(shop, "UKO3MNOPQR", MSISDN=MASKED_ONLY)
+    shop.now.pass_(days=401)
+
+    done = forget(shop)
+
+    kept = everything(shop)
+    assert (done.receipts, done.messages, done.left) == (2, 2, 0)
+    for gone in PAYERS_OWN:
+        assert gone not in kept
+    mark = shop.receipt_needs().mark_of(PAYER_MSISDN)
+    assert mark not in kept
+
+
+def test_receipt_amount_time_and_state_stay(shop):
+    unclaimed(shop)
+    before = shop.receipt("UKO2GHIJKL")
+    shop.now.pass_(days=401)
+
+    forget(shop)
+
+    after = shop.receipt("UKO2GHIJKL")
+    for name in ("receipt", "amount", "paid_at", "state", "learned_at", "changed_at", "short_code"):
+        assert getattr(after, name) == getattr(before, name)
+
+
+def test_a_young_receipt_stays_whole(shop):
+    unclaimed(shop)
+    before = everything(shop)
+    shop.now.pass_(days=399)
+
+    assert forget(shop).receipts == 0
+    assert everything(shop) == before
+
+
+def test_a_receipt_that_a_person_has_to_look_at_is_left(shop):
+    unclaimed(shop)
+    unclaimed(shop, amount="149.00")
+    shop.now.pass_(days=401)
+
+    done = forget(shop)
+
+    assert (done.receipts, done.left) == (0, 1)
+    assert shop.receipt("UKO2GHIJKL").payer_name == "WANJIKU"
+
+
+def test_what_a_witness_tells_of_a_forgotten_receipt_goes_with_the_next_run(shop):
+    unclaimed(shop)
+    shop.now.pass_(days=401)
+    forget(shop)
+    unclaimed(shop, FirstName="NJERI")
+
+    assert forget(shop).receipts == 1
+    assert "NJERI" not in everything(shop)
+
+
+def test_what_cannot_be_read_or_is_another_shops_goes_by_its_age(shop):
+    with shop.sessions() as session:
+        for body in (b"WANJIKU 0712345678", b'{"TransID": "x", "FirstName": "WANJIKU"}'):
+            receipts.receive(session, body, "196.201.212.69", shop.receipt_needs())
+    unclaimed(shop, BusinessShortCode="999999")
+    shop.now.pass_(days=401)
+
+    assert forget(shop).messages == 3
+    assert "WANJIKU" not in everything(shop)
+    assert "196.201.212.69" not in everything(shop)
+
+
+def test_a_line_is_known_again_by_its_keyed_hash(shop):
+    unclaimed(shop, MSISDN=HASHED)
+    unclaimed(shop, "UKO3MNOPQR", MSISDN=hashlib.sha256(SECOND_PAYER_MSISDN.encode()).hexdigest())
+
+    done = forget_line(shop)
+
+    assert (done.receipts, done.messages) == (1, 1)
+    assert shop.receipt("UKO2GHIJKL").payer_name is None
+    assert shop.receipt("UKO3MNOPQR").payer_name == "WANJIKU"
+
+
+def test_the_receipts_of_a_lines_pushes_are_its_own(shop):
+    shop.attempt()
+    shop.confirm("INV-1", MSISDN=MASKED_ONLY)
+    pay(shop)
+
+    done = forget_line(shop)
+
+    assert (done.transactions, done.receipts) == (1, 1)
+    assert "WANJIKU" not in everything(shop)
+
+
+def test_an_unreadable_body_with_the_lines_number_goes_on_request(shop):
+    with shop.sessions() as session:
+        for body in (b"WANJIKU 0712345678", HASHED.upper().encode(), b"AMINA 0722000111"):
+            receipts.receive(session, body, "196.201.212.69", shop.receipt_needs())
+
+    assert forget_line(shop).messages == 2
+    kept = everything(shop)
+    assert "WANJIKU" not in kept
+    assert "AMINA" in kept
+
+
+def test_a_line_with_a_receipt_in_review_is_refused(shop):
+    unclaimed(shop, MSISDN=HASHED)
+    unclaimed(shop, MSISDN=HASHED, amount="149.00")
+
+    with pytest.raises(retention.UnsettledLine) as refusal:
+        forget_line(shop)
+
+    assert refusal.value.transaction_ids == ["UKO2GHIJKL"]
+    assert shop.receipt("UKO2GHIJKL").payer_name == "WANJIKU"
+
+
+def test_results_that_tell_of_a_payer_go(shop):
+    old, mark = shop.now(), shop.receipt_needs().mark_of(PAYER_MSISDN)
+    unclaimed(shop, MSISDN=HASHED)
+    with shop.sessions() as session:
+        for number, fields in enumerate(
+            (
+                {"subject": "UKO2GHIJKL", "payer_hash": None},
+                {"subject": "UKO3MNOPQR", "payer_hash": mark},
+                {"subject": "UKO4STUVWX", "payer_hash": "another"},
+            )
+        ):
+            session.add(
+                AwaitedResult(
+                    token_hash=str(number), kind="status", asked_at=old, until=old, heard_at=old,
+                    body=b"2547*****149 - TEST", source="196.201.212.69", judged=True, **fields,
+                )
+            )  # fmt: skip
+        session.commit()
+
+    assert forget_line(shop).messages == 3  # the confirmation, and two results
+    shop.now.pass_(days=401)
+    assert forget(shop).messages == 1
+    assert "TEST" not in everything(shop)
+
+
+def test_a_webhook_about_a_receipt_loses_its_payer_once_it_was_sent(make_app, clock, daraja):
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    url = "http://127.0.0.1:9/"
+    shop = Shop(make_app(WEBHOOK_URL=url, WEBHOOK_SECRET=secret), clock, daraja)
+    unclaimed(shop)
+    shop.now.pass_(minutes=15)
+    with shop.sessions() as session:
+        receipts.tell_unclaimed(session, shop.now)
+    shop.now.pass_(days=401)
+    forget(shop)
+    assert "WANJIKU" in everything(shop)
+    endpoint = webhooks.Endpoint(url, (secret,), lambda *_: Answered(204), shop.now)
+    with shop.sessions() as session:
+        webhooks.run_until_idle(session, endpoint)
+
+    assert forget(shop).receipts == 1
+    assert "WANJIKU" not in everything(shop)
+    assert forget(shop).receipts == 0
+
+
+def test_a_dry_run_counts_receipts_and_changes_nothing(shop):
+    unclaimed(shop, MSISDN=HASHED)
+    before = everything(shop)
+    line = forget_line(shop, dry_run=True)
+    shop.now.pass_(days=401)
+
+    age = forget(shop, dry_run=True)
+
+    assert [(each.receipts, each.messages) for each in (line, age)] == [(1, 1), (1, 1)]
+    assert everything(shop) == before

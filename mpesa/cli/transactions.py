@@ -15,7 +15,7 @@ from mpesa.database import for_long_work, own_sessions
 from mpesa.domain import snapshot
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.models import Transaction, db
-from mpesa.web.http.services import services
+from mpesa.web.http.services import receipt_needs, services
 
 transactions_group = Group(
     "transactions", help="List, show, reconcile, export and forget transactions."
@@ -112,7 +112,8 @@ def forget(phone: str | None, dry_run: bool) -> None:
             done = retention.by_age(session, ours.now(), age, by, dry_run=dry_run)
         else:
             try:
-                done = retention.by_line(session, msisdn, ours.now(), by, dry_run=dry_run)
+                mark = receipt_needs().mark_of(msisdn)
+                done = retention.by_line(session, msisdn, mark, ours.now(), by, dry_run=dry_run)
             except retention.UnsettledLine as refusal:
                 raise click.ClickException(
                     "nothing was forgotten: these payments of that line may still change, or wait"
@@ -120,7 +121,8 @@ def forget(phone: str | None, dry_run: bool) -> None:
                 ) from None
     verb = "would forget" if dry_run else "forgot"
     click.echo(
-        f"{verb} the payer of {done.transactions} transactions, and {done.messages} raw messages"
+        f"{verb} the payer of {done.transactions} transactions and {done.receipts} receipts,"
+        f" and {done.messages} raw messages"
     )
     if done.left:
         click.echo(f"{done.left} older ones stay: they may still change, or wait for a person")

@@ -35,10 +35,12 @@ from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import NotFound
 
 from mpesa import __version__, counters, vitals, webhooks
+from mpesa.domain.receipt import Direction, State
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
 from mpesa.ids import hash_token
 from mpesa.ledger import Change
 from mpesa.models import (
+    Receipt,
     Transaction,
     WebhookEndpoint,
     db,
@@ -82,6 +84,46 @@ COUNTED = (
         "Callbacks of Daraja, by what became of them.",
         "verdict",
         ("settled", "changed", "unchanged", "unlisted", "unreadable", "unknown_token"),
+    ),
+    Counted(
+        "confirmations",
+        "Confirmations of money to the short code, by what became of them.",
+        "verdict",
+        (
+            "claimed",
+            "unclaimed",
+            "unproven",
+            "known",
+            "differs",
+            "unreadable",
+            "foreign",
+            "stored",
+            "unknown_token",
+        ),
+    ),
+    Counted(
+        "delayed_results",
+        "Results and time-outs of what Daraja was asked a while before.",
+        "verdict",
+        ("heard", "timed_out", "unknown_token"),
+    ),
+    Counted(
+        "status_questions",
+        "Questions about a receipt (Transaction Status), by whether Daraja took them.",
+        "outcome",
+        ("asked", "failed"),
+    ),
+    Counted(
+        "pulls",
+        "Pulls of what was paid, by how they ended.",
+        "outcome",
+        ("complete", "incomplete", "failed"),
+    ),
+    Counted(
+        "initiators_stopped",
+        "API users that were stopped until a person says go.",
+        "initiator",
+        ("status", "refund"),
     ),
     Counted("judgement_failures", "Callbacks that were stored and could not be judged at once."),
     Counted(
@@ -268,6 +310,8 @@ def _from_tables(session: Session, ours: Services) -> Iterator[Metric]:
         "query_budget_wait_seconds", "Until the budget allows the next status query.", wait
     )
 
+    yield from _receipts(session, now)
+
     unjudged = vitals.unjudged(session, now, _LATELY)
     yield _gauge("callbacks_unjudged", "Callbacks of the last hour without a decision.", unjudged)
 
@@ -301,6 +345,35 @@ def _pending(session: Session, now: datetime) -> Iterator[Metric]:
         ages.add_metric([reason.value], _age(these.oldest, now))
     yield family
     yield ages
+
+
+def _receipts(session: Session, now: datetime) -> Iterator[Metric]:
+    # Not the claimed ones: they are nearly all, and to count them would read them all.
+    told = (State.UNPROVEN, State.UNCLAIMED, State.RETURNED)
+    query = (
+        select(Receipt.state, func.count(), func.min(Receipt.learned_at))
+        .where(
+            Receipt.state.in_([each.value for each in told]),
+            Receipt.direction == Direction.IN.value,
+        )
+        .group_by(Receipt.state)
+    )
+    found = {state: (count, oldest) for state, count, oldest in session.execute(query)}
+    family = GaugeMetricFamily(
+        "mpesa_receipts",
+        "Payments that no order has, or that went back, by state.",
+        labels=["state"],
+    )
+    for state in told:
+        count, _ = found.get(state.value, (0, None))
+        family.add_metric([state.value], count)
+    yield family
+    _, oldest = found.get(State.UNCLAIMED.value, (0, None))
+    yield _gauge(
+        "receipts_unclaimed_oldest_age_seconds",
+        "Since the oldest payment was heard of that nobody has claimed.",
+        _age(oldest, now),
+    )
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:

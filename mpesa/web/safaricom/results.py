@@ -44,7 +44,7 @@ def _heard(token: str, *, timed_out: bool) -> Response:
         db.session(), token, body, source, needs.now(), needs.mark_of, timed_out=timed_out
     )
     verdict = "timed_out" if timed_out else "heard"
-    counters.count("results", verdict=verdict if known else "unknown_token")
+    counters.count("delayed_results", verdict=verdict if known else "unknown_token")
     if not known:
         raise Problem(404, "not_found", _("There is nothing at this address."))
     return jsonify(ResultCode=0, ResultDesc="Accepted")

@@ -11,6 +11,7 @@ from mpesa import counters
 from mpesa.models import db
 from mpesa.web.monitor import metrics
 from tests.conftest import on_both
+from tests.factories import confirmation
 from tests.servers import ROOT, free_port
 from tests.web.steps import call_back, fail, pushed
 
@@ -99,6 +100,22 @@ def test_a_payment_is_counted_from_push_to_result(client, daraja, clock, make_or
     assert grown.of("mpesa_push_to_result_seconds_bucket", "15.0") == 1
     assert grown.of("mpesa_push_to_result_seconds_sum") == 12
     assert grown.of("mpesa_callback_to_announced_seconds_count") == 1
+
+
+@on_both
+def test_confirmations_and_the_payments_that_no_order_has_are_counted(app, client, clock):
+    grown = Difference(client)
+    [token] = app.extensions["mpesa"].settings.c2b_token
+    for body in (confirmation("JANE"), confirmation("JANE", FirstName="NJERI"), {}):
+        client.post(f"/c2b/{token}/confirmation", json=body)
+    client.post("/c2b/another/confirmation", json=confirmation("JANE"))
+    clock.pass_(seconds=90)
+
+    for verdict, times in {"unclaimed": 2, "unreadable": 1, "unknown_token": 1}.items():
+        assert grown.of("mpesa_confirmations_total", verdict) == times
+    assert grown.of("mpesa_receipts", "unclaimed") == 1
+    assert grown.of("mpesa_receipts", "unproven") == 0
+    assert grown.of("mpesa_receipts_unclaimed_oldest_age_seconds") == 90
 
 
 def test_a_repeated_callback_is_no_second_result(client, daraja, make_order):
