@@ -8,7 +8,9 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mpesa.database import writing
+from mpesa import books
+from mpesa.books import Write
+from mpesa.database import writing, writing_apart
 from mpesa.domain.cut_people import cut_people
 from mpesa.domain.results import UnreadableResult, parse_result
 from mpesa.domain.status_answer import read_status_answer
@@ -53,6 +55,31 @@ class Heard:
     source: str | None
 
 
+def addresses(
+    kind: Subject, subject: str, public_url: str, now: datetime, heard_for: timedelta
+) -> tuple[Addresses, Write]:
+    """Make the addresses for one request, and the row that keeps their hash.
+
+    Args:
+        subject: the receipt that is asked about, or the id of the refund.
+        public_url: where Safaricom reaches this server.
+        now: aware UTC.
+        heard_for: how long the addresses are heard.
+    """
+    token = new_callback_token()
+    row = {
+        "token_hash": hash_token(token),
+        "kind": kind.value,
+        "subject": subject,
+        "asked_at": now,
+        "until": now + heard_for,
+        "timed_out": False,
+        "judged": False,
+    }
+    made = Addresses(f"{public_url}/result/{token}", f"{public_url}/timeout/{token}")
+    return made, Write(books.ADD_AWAITED, row)
+
+
 def open_address(
     session: Session,
     kind: Subject,
@@ -69,20 +96,10 @@ def open_address(
         now: aware UTC.
         heard_for: how long the addresses are heard.
     """
-    token = new_callback_token()
-    with writing(session):
-        session.add(
-            AwaitedResult(
-                token_hash=hash_token(token),
-                kind=kind.value,
-                subject=subject,
-                asked_at=now,
-                until=now + heard_for,
-                judged=False,
-                timed_out=False,
-            )
-        )
-    return Addresses(f"{public_url}/result/{token}", f"{public_url}/timeout/{token}")
+    made, row = addresses(kind, subject, public_url, now, heard_for)
+    with writing_apart(session) as connection:
+        books.write_and_commit(connection, [row], begin=True)
+    return made
 
 
 def hear(

@@ -45,11 +45,16 @@ from mpesa.domain.attempt import Account, Attempt, Channel, Order, OrderStatus
 from mpesa.domain.matching import normalised
 from mpesa.domain.push_rules import Seen
 from mpesa.domain.receipt import Direction, Receipt, State
+from mpesa.domain.refund import Refund, RefundStatus
 from mpesa.domain.result_codes import Reason, Status
 
 _attempts = models.Transaction.__table__.c
 _orders = models.Order.__table__.c
 _keys = models.IdempotencyKey.__table__.c
+
+
+class Moved(Exception):
+    """What was read without a lock has changed; nothing was written, and it may be tried again."""
 
 
 class Unknown(LookupError):
@@ -136,6 +141,34 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldReceipt:
+    """A receipt whose lock is held, after its order's where it has one.
+
+    Attributes:
+        taken: its order; None: it is nobody's.
+        connection: it holds the locks.
+    """
+
+    receipt: Receipt
+    taken: Taken | None
+    connection: Connection
+
+    def put_back(self, account: Account | None, *also: Write) -> None:
+        """Write what changed, and commit.
+
+        Args:
+            account: its order from now on.
+
+        Raises:
+            IntegrityError: another row is in the way; nothing was written.
+        """
+        if self.taken is not None and account is not None:
+            self.taken.put_back(account, *also)
+        else:
+            write_and_commit(self.connection, also)
+
+
+@dataclass(frozen=True, slots=True)
 class PushLookup:
     """The keys by which all that decides about a push is looked up.
 
@@ -189,6 +222,35 @@ def taken_out(session: Session, by: By, value: str) -> Iterator[Taken]:
     """
     with writing_apart(session) as connection:
         yield Taken(account_of(lock_and_read(connection, _READS[by], {"value": value})), connection)
+
+
+@contextmanager
+def receipt_taken_out(session: Session, receipt_id: str) -> Iterator[HeldReceipt]:
+    """Lock a receipt, its order first where it has one; what is not put back stays as it was.
+
+    Args:
+        session: a read that it had begun is ended; it is not used.
+
+    Raises:
+        Unknown: there is no such receipt.
+        Moved: it was given to an order meanwhile.
+    """
+    owner = session.execute(_OWNER, {"id": receipt_id}).one_or_none()
+    if owner is None:
+        raise Unknown
+    if owner.transaction_id is not None:
+        with taken_out(session, By.TRANSACTION, owner.transaction_id) as taken:
+            held = _locked_receipt(taken.connection, receipt_id)
+            yield HeldReceipt(held, taken, taken.connection)
+        return
+    with writing_apart(session) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("BEGIN")
+        held = _locked_receipt(connection, receipt_id)
+        if held.transaction_id is not None:
+            connection.rollback()
+            raise Moved
+        yield HeldReceipt(held, None, connection)
 
 
 @contextmanager
@@ -299,6 +361,10 @@ def receipt(
     return None if row is None else receipt_of(row)
 
 
+def _locked_receipt(connection: Connection, receipt_id: str) -> Receipt:
+    return receipt_of(connection.execute(_RECEIPT_BY_ID, {"id": receipt_id}).one())
+
+
 def receipt_of(row: Row[tuple[object, ...]]) -> Receipt:
     """Make a receipt of a row of `RECEIPTS`."""
     named = {name: getattr(row, name) for name in _OF_RECEIPT}
@@ -309,6 +375,28 @@ def receipt_of(row: Row[tuple[object, ...]]) -> Receipt:
             "state": State(named["state"]),
         }
     )
+
+
+def refund(connection: Connection, refund_id: str, *, lock: bool = False) -> Refund | None:
+    """Read a refund; None: there is none.
+
+    Args:
+        lock: keep it from changing until the connection's commit; its receipt's lock comes before.
+    """
+    query = _REFUND.with_for_update() if lock else _REFUND
+    row = connection.execute(query, {"id": refund_id}).one_or_none()
+    if row is None:
+        return None
+    named = {name: getattr(row, name) for name in _OF_REFUND}
+    return Refund(**{**named, "status": RefundStatus(named["status"])})
+
+
+def kept_refund(after: Refund, before: Refund | None) -> Write:
+    """The row of a refund: a new one, or a change of the one before."""
+    row = {name: getattr(after, name) for name in _OF_REFUND} | {"status": after.status.value}
+    if before is None:
+        return Write(_ADD_REFUND, row)
+    return Write(_CHANGE_REFUND, {**{n: row[n] for n in _REFUND_CHANGES}, "row": after.id})
 
 
 def kept(after: Receipt, before: Receipt | None) -> Write:
@@ -421,6 +509,32 @@ _RECEIPT = RECEIPTS.where(
     _receipts.organisation == bindparam("organisation"),
     _receipts.receipt == bindparam("receipt"),
     _receipts.direction == bindparam("direction"),
+)
+_refunds = models.Refund.__table__.c
+_OF_REFUND = tuple(each.name for each in fields(Refund))
+_REFUND_CHANGES = (
+    "status", "released_by", "released_day", "sent_at", "acknowledged_at", "conversation_id",
+    "reversal_receipt", "result_code", "needs_review", "seq", "updated_at",
+)  # fmt: skip
+_ADD_REFUND = adding(models.Refund, *_OF_REFUND)
+_CHANGE_REFUND = (
+    update(models.Refund)
+    .where(_refunds.id == bindparam("row"))
+    .values({name: bindparam(name) for name in _REFUND_CHANGES})
+)
+_REFUND = select(*(_refunds[name] for name in _OF_REFUND)).where(_refunds.id == bindparam("id"))
+ADD_REFUND_STEP = adding(models.RefundStep, "refund_id", "event", "status", "by", "body", "at")
+# A day's row, which releases lock; it is there already for all but the first of them.
+BEGIN_DAY = text("INSERT INTO refund_days (id) VALUES (:id) ON CONFLICT (id) DO NOTHING")
+ADD_AWAITED = adding(
+    models.AwaitedResult,
+    "token_hash", "kind", "subject", "asked_at", "until", "timed_out", "judged",
+)  # fmt: skip
+_OWNER = select(_receipts.transaction_id).where(_receipts.id == bindparam("id"))
+_RECEIPT_BY_ID = (
+    select(*(_receipts[name] for name in _OF_RECEIPT))
+    .where(_receipts.id == bindparam("id"))
+    .with_for_update()
 )
 ADD_QUESTION = adding(
     models.StatusQuestion, "receipt", "transaction_id", "share", "typed_at", "next_at"

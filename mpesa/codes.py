@@ -90,7 +90,7 @@ def _claim_typed_once(
         now, connection = needs.now(), taken.connection
         organisation = records.shop_of(connection).short_code
         receipt = books.receipt(connection, organisation, number, lock=True)
-        if receipt is None or receipt.state is not State.UNCLAIMED:
+        if receipt is None or receipt.state is not State.UNCLAIMED or receipt.refund_id:
             return False
         heard = Heard(receipt.told, frozenset(), receipt.learned_at)
         account = taken.account

@@ -247,7 +247,7 @@ def end_order(taken: Taken, status: OrderStatus, now: datetime) -> list[Change]:
     """
     ended = taken.account.ended(status, now)
     taken.put_back(ended, *records.of_ended(taken.account, ended, now))
-    return _changes(taken.account, ended, now)
+    return changes_of(taken.account, ended, now)
 
 
 def lock_order(session: Session, order_id: str) -> None:
@@ -325,7 +325,7 @@ def _decide_and_commit(
     receipts = records.of_receipt_told(shop, was, owner, evidence, raw, known, now)
     ended = records.of_ended(before, after, now, but=attempt.id)
     taken.put_back(after, *rows, *ended, *receipts)
-    return Recorded(_changes(before, after, now), after, after.attempt(attempt.id), now)
+    return Recorded(changes_of(before, after, now), after, after.attempt(attempt.id), now)
 
 
 def record_receipt(
@@ -383,7 +383,7 @@ def record_receipt(
         *([] if known is None else [Write(books.DROP_SUGGESTIONS, {"receipt_id": receipt.id})]),
         *also,
     )
-    return _changes(taken.account, after, now)
+    return changes_of(taken.account, after, now)
 
 
 def sight_money(
@@ -402,7 +402,7 @@ def sight_money(
     after = replace(before, order=replace(before.order, in_sight_until=until))
     after = after.with_next_seqs(now, but="")
     taken.put_back(after, *also)
-    return _changes(before, after, now)
+    return changes_of(before, after, now)
 
 
 def begin_by_hand(session: Session, order_id: str, clock: Now) -> tuple[Recorded, bool]:
@@ -432,7 +432,7 @@ def begin_by_hand(session: Session, order_id: str, clock: Now) -> tuple[Recorded
         account = account.with_next_seqs(now, but=attempt.id)
         raw = Raw(Kind.HAND)
         taken.put_back(account, *records.of_decision(taken, attempt, account, decision, raw, now))
-        return Recorded(_changes(before, account, now), account, attempt, now), True
+        return Recorded(changes_of(before, account, now), account, attempt, now), True
 
 
 def with_hand(account: Account, now: datetime, *, anew: bool = False) -> tuple[Account, Attempt]:
@@ -495,7 +495,7 @@ def _doubt(session: Session, holder_id: str, claimant_id: str, now: Now) -> None
             _decide_and_commit(taken, holder, settlement.ReceiptClaimed(claimant_id), raw, now())
 
 
-def _changes(before: Account, after: Account, now: datetime) -> list[Change]:
+def changes_of(before: Account, after: Account, now: datetime) -> list[Change]:
     """The attempts whose snapshots differ since, each with its new snapshot."""
     was = {each.id: each for each in before.attempts}
     return [

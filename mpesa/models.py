@@ -29,6 +29,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from mpesa.domain.refund import UNDER_WAY, RefundStatus
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS
 
 # Names that do not depend on the database, so that one migration runs on both.
@@ -160,6 +161,8 @@ class Transaction(Base):
         channel: push or hand; the latter has neither number nor ids, and its token nobody knows.
         receipt_amount: the cents that came, where a person accepted another amount.
         by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
+        refund_id: of its receipt the newest refund that was not refused; so are `refund_status` and
+            `refund_at`, the time of its last change.
         returned: M-PESA gave its receipt back to the payer.
     """
 
@@ -260,6 +263,9 @@ class Transaction(Base):
     receipt_amount: Mapped[int | None] = mapped_column(BigInteger)
     by_rule: Mapped[bool] = mapped_column(server_default=false())
     returned: Mapped[bool] = mapped_column(server_default=false())
+    refund_id: Mapped[str | None] = mapped_column(String(32))
+    refund_status: Mapped[str | None] = mapped_column(String(10))
+    refund_at: Mapped[datetime | None]
 
     order: Mapped[Order] = relationship(back_populates="transactions")
     evidence: Mapped[list["EvidenceRow"]] = relationship(
@@ -327,6 +333,7 @@ class Receipt(Base):
         state: of money in: unproven, unclaimed, claimed, returned.
         transaction_id: whose money it is; None: nobody's yet.
         returned_by: the receipt of its reversal; None: not returned, or without one.
+        refund_id: of a refund under way, while which it can't be claimed.
         needs_review: witnesses contradict each other about it.
         trust: how far what is known of it can be believed (`domain.receipt.Trust`).
         listed: at least one witness came from an address that may be believed.
@@ -369,6 +376,7 @@ class Receipt(Base):
     state: Mapped[str] = mapped_column(String(10))
     transaction_id: Mapped[str | None] = mapped_column(ForeignKey("transactions.id"), index=True)
     returned_by: Mapped[str | None] = mapped_column(String(10))
+    refund_id: Mapped[str | None] = mapped_column(String(32))
     needs_review: Mapped[bool] = mapped_column(server_default=false())
     trust: Mapped[int] = mapped_column(Integer, server_default="0")
     listed: Mapped[bool]
@@ -420,6 +428,89 @@ class Witness(Base):
     times: Mapped[int] = mapped_column(Integer, server_default="1")
     received_at: Mapped[datetime] = mapped_column(index=True)
     told_last_at: Mapped[datetime]
+
+
+class Refund(Base):
+    """One receipt to be given back in full. Only `ledger` changes it.
+
+    Attributes:
+        amount: in cents.
+        reason: a person's words; M-PESA gets none of them.
+        requested_by: an operator's name, or `api:` and the beginning of the key's hash.
+        released_day: the day in Nairobi against whose limit it counts.
+        reversal_receipt: M-PESA's receipt of the reversal; None: not known.
+        result_code: of Daraja's last word about it.
+        asked_key: the hash of the Idempotency-Key and its owner; None: none was sent.
+    """
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", RefundStatus), "status_known"),
+        Index(
+            "uq_refunds_under_way",
+            "receipt_id",
+            unique=True,
+            **_only_where(_one_of("status", UNDER_WAY)),
+        ),
+        Index("ix_refunds_updated_at", "updated_at", "id"),
+        Index("ix_refunds_released_day", "released_day"),
+        Index(
+            "ix_refunds_unfinished",
+            "updated_at",
+            **_only_where("status IN ('released', 'requested', 'sent', 'unknown')"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    receipt_id: Mapped[str] = mapped_column(ForeignKey("receipts.id"), index=True)
+    receipt: Mapped[str] = mapped_column(String(10))
+    order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.id"), index=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(10))
+    requested_by: Mapped[str] = mapped_column(String(48))
+    released_by: Mapped[str | None] = mapped_column(String(48))
+    released_day: Mapped[str | None] = mapped_column(String(10))
+    sent_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    conversation_id: Mapped[str | None] = mapped_column(String(64))
+    reversal_receipt: Mapped[str | None] = mapped_column(String(10))
+    result_code: Mapped[str | None] = mapped_column(String(32))
+    needs_review: Mapped[bool] = mapped_column(server_default=false())
+    seq: Mapped[int] = mapped_column(Integer)
+    asked_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class RefundStep(Base):
+    """What happened to a refund: append-only.
+
+    Attributes:
+        event: a word of `domain.refund.Event`.
+        status: the refund's after it.
+        by: a person, an address, or None.
+        body: raw, people's data cut out; empty where nothing was sent.
+    """
+
+    __tablename__ = "refund_steps"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    refund_id: Mapped[str] = mapped_column(ForeignKey("refunds.id"), index=True)
+    event: Mapped[str] = mapped_column(String(24))
+    status: Mapped[str] = mapped_column(String(10))
+    by: Mapped[str | None] = mapped_column(String(64))
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[datetime]
+
+
+class RefundDay(Base):
+    """A day in Nairobi, whose row every release locks while it adds up the day's refunds."""
+
+    __tablename__ = "refund_days"
+
+    id: Mapped[str] = mapped_column(String(10), primary_key=True)
 
 
 class AwaitedResult(Base):

@@ -29,6 +29,7 @@ from mpesa.domain.refusals import (
     AlreadyReturned,
     AmountDiffers,
     NotProven,
+    OnItsWayBack,
     OrderNotFound,
     OrderPaid,
     ReceiptNotFound,
@@ -311,17 +312,9 @@ def _claim_for(taken: Taken, wanted: Claim, needs: Needs) -> list[Change]:
     known = books.receipt(taken.connection, seen.organisation, seen.receipt, lock=True)
     if known is None:
         raise _Moved
-    match known.state:
-        case State.CLAIMED:
-            if known.transaction_id in [each.id for each in account.attempts]:
-                return []
-            raise AlreadyClaimed
-        case State.RETURNED:
-            raise AlreadyReturned
-        case State.UNPROVEN:
-            raise NotProven
-        case State.UNCLAIMED:
-            pass
+    if known.state is State.CLAIMED and known.transaction_id in [e.id for e in account.attempts]:
+        return []
+    _check_claimable(known)
     if account.status(now) is OrderStatus.PAID:
         raise OrderPaid
     if known.amount != account.order.amount * 100 and not wanted.accepts_amount:
@@ -330,6 +323,23 @@ def _claim_for(taken: Taken, wanted: Claim, needs: Needs) -> list[Change]:
     raw = Raw(Kind.OPERATOR, json.dumps(said).encode(), wanted.by)
     push = _push_that_told(taken, known)
     return ledger.record_receipt(taken, known, known, push, [], now, raw=raw)
+
+
+def _check_claimable(known: Receipt) -> None:
+    """Refuse to give a receipt to an order that it can't be given to.
+
+    Raises:
+        ReceiptError: as `claim` says.
+    """
+    match known.state:
+        case State.CLAIMED:
+            raise AlreadyClaimed
+        case State.RETURNED:
+            raise AlreadyReturned
+        case State.UNPROVEN:
+            raise NotProven
+        case State.UNCLAIMED if known.refund_id is not None:
+            raise OnItsWayBack
 
 
 def _push_that_told(taken: Taken, known: Receipt) -> str | None:
@@ -404,7 +414,9 @@ def _take_in_once(
         _keep(session, known, doubted, [witness])
         changes = _doubt(session, known, told.receipt, needs)
         return "differs", changes
-    if known is not None and known.state in (State.CLAIMED, State.RETURNED):
+    # One that is on its way back to its payer is given to no order.
+    settled = known is not None and known.state in (State.CLAIMED, State.RETURNED)
+    if known is not None and (settled or known.refund_id is not None):
         other = _names_another_order(session, known, told)
         _keep(session, known, receipt, [witness])
         changes = _doubt(session, known, told.receipt, needs) if other else []

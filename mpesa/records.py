@@ -14,6 +14,8 @@ from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.money import cents_told
 from mpesa.domain.receipt import UNCLAIMED_AFTER, Direction, Receipt, State, Trust
 from mpesa.domain.receipt_shown import ReceiptShown
+from mpesa.domain.refund import Event, Refund
+from mpesa.domain.refund_shown import draw as shown_refund
 from mpesa.domain.result_codes import PAID_CODE, Status
 from mpesa.domain.why import Why
 from mpesa.ids import new_id
@@ -252,3 +254,71 @@ def number_told(evidence: settlement.Evidence) -> str | None:
 def fingerprint(told: bytes) -> str:
     """The hash by which the same content of a witness is known again."""
     return hashlib.sha256(told).hexdigest()
+
+
+def of_refund(
+    shop: Shop,
+    before: Refund | None,
+    after: Refund,
+    event: Event,
+    now: datetime,
+    by: str | None = None,
+    body: bytes = b"",
+) -> list[Write]:
+    """The rows of a change of a refund: itself, its step, and the merchant's messages.
+
+    Args:
+        by: a person, an address, or None.
+        body: raw, people's data cut out.
+    """
+    step = {
+        "refund_id": after.id,
+        "event": event.value,
+        "status": after.status.value,
+        "by": by,
+        "body": body,
+        "at": now,
+    }
+    rows = [books.kept_refund(after, before), Write(books.ADD_REFUND_STEP, step)]
+    if not shop.tells_merchant:
+        return rows
+    for kind in webhook.due_of_refund(before, after):
+        message = {
+            "id": f"msg_{new_id()}",
+            "transaction_id": None,
+            "receipt_id": after.receipt_id,
+            "type": kind.value,
+            "body": webhook.refund_body(kind, shown_refund(after), now),
+            "seq": after.seq,
+            "created_at": now,
+            "next_attempt_at": now,
+        }
+        rows.append(Write(books.ADD_MESSAGE, message))
+    return rows
+
+
+def of_reversal(
+    receipt: Receipt, number: str | None, now: datetime, paid_at: datetime | None = None
+) -> list[Write]:
+    """The row of the reversal of a receipt, a movement of money of its own; none without a number.
+
+    Args:
+        number: M-PESA's receipt of it.
+    """
+    if number is None:
+        return []
+    out = Receipt(
+        id=new_id(),
+        organisation=receipt.organisation,
+        receipt=number,
+        direction=Direction.OUT,
+        amount=receipt.amount,
+        state=State.RETURNED,
+        listed=True,
+        learned_at=now,
+        changed_at=now,
+        paid_at=paid_at,
+        returned_by=receipt.receipt,
+        trust=Trust.ASKED,
+    )
+    return [books.kept(out, None)]

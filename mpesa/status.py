@@ -5,6 +5,7 @@ The answer comes later, to an address made for the question (`awaited`).
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,6 +52,7 @@ class Needs:
         short_code: in whose books is looked.
         public_url: where Safaricom reaches this server.
         heard_for: how long an answer is heard.
+        returned: called where M-PESA says that a receipt was given back.
     """
 
     access: Access
@@ -59,6 +61,7 @@ class Needs:
     short_code: str
     public_url: str
     heard_for: timedelta
+    returned: Callable[[Session, str], object] = lambda _session, _receipt: None
 
 
 def run_once(session: Session, needs: Needs) -> int:
@@ -112,8 +115,11 @@ def judge(session: Session, heard: Heard, needs: Needs) -> None:
     result = _read(heard)
     believed = result is not None and needs.receipts.listed(heard.source)
     if result is not None and believed:
-        _note_answer(session, result, needs.access.now())
-        told = read_status_answer(result).told(heard.subject)
+        note_answer(session, INITIATOR, result, needs.access.now())
+        answer = read_status_answer(result)
+        told = answer.told(heard.subject)
+        if answer.is_reversed and answer.receipt == heard.subject:
+            needs.returned(session, heard.subject)
         if told is not None and told.short_code in needs.receipts.numbers:
             arrived = receipts.Arrived(WitnessKind.STATUS, heard.body or b"", None)
             receipts.take_in(session, told, arrived, needs.receipts, payer_hash=heard.payer_hash)
@@ -186,14 +192,19 @@ def _read(heard: Heard) -> Result | None:
         return None
 
 
-def _note_answer(session: Session, result: Result, now: datetime) -> None:
+def note_answer(session: Session, name: str, result: Result, now: datetime) -> None:
+    """Note that an initiator's request was answered; stop it where its credential was refused.
+
+    Args:
+        name: status or refund.
+    """
     if result.code in REFUSING:
-        stop(session, INITIATOR, result.code, now)
+        stop(session, name, result.code, now)
         return
     with writing(session):
         session.execute(
             update(InitiatorState)
-            .where(InitiatorState.id == INITIATOR, ~InitiatorState.answered)
+            .where(InitiatorState.id == name, ~InitiatorState.answered)
             .values(answered=True)
         )
 

@@ -95,6 +95,8 @@ class Attempt:
         channel: by push, or by hand; the latter has no prompt, number or id.
         receipt_amount: the cents that came, where a person accepted another amount.
         by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
+        refund_id: of its receipt the newest refund that was not refused; so are `refund_status` and
+            `refund_at`, the time of its last change.
         returned: M-PESA gave its receipt back to the payer.
     """
 
@@ -132,6 +134,9 @@ class Attempt:
     receipt_amount: int | None = None
     by_rule: bool = False
     returned: bool = False
+    refund_id: str | None = None
+    refund_status: str | None = None
+    refund_at: datetime | None = None
 
     @property
     def by_hand(self) -> bool:

@@ -57,6 +57,7 @@ class Receipt:
     paid_at_doubtful: bool = False
     transaction_id: str | None = None
     returned_by: str | None = None
+    refund_id: str | None = None
     needs_review: bool = False
     trust: int = Trust.TOLD
     unclaimed_from: datetime | None = None

@@ -18,6 +18,16 @@ ReceiptError
 ├── AlreadyReturned
 ├── OnItsWayBack
 └── AmountDiffers
+
+RefundError
+├── NoReceipt
+├── NoRefund
+├── RefundExists
+├── NotRefundable
+├── OtherReturned
+├── NotYours
+├── TooLate
+└── DailyLimit
 """
 
 from dataclasses import dataclass
@@ -96,3 +106,46 @@ class OnItsWayBack(ReceiptError):
 
 class AmountDiffers(ReceiptError):
     """Its amount is not the order's, and nobody accepted that."""
+
+
+class RefundError(Exception):
+    """The refund is not asked for, released or ended."""
+
+
+class NoReceipt(RefundError):
+    """There is no such receipt of money in."""
+
+
+class NoRefund(RefundError):
+    """There is no such refund."""
+
+
+@dataclass
+class RefundExists(RefundError):
+    """A refund of this receipt is under way, or its money went back.
+
+    Attributes:
+        refund_id: of the refund.
+    """
+
+    refund_id: str
+
+
+class NotRefundable(RefundError):
+    """The receipt is not proven, is returned, or is no whole number of shillings."""
+
+
+class OtherReturned(RefundError):
+    """Another receipt of the same order is returned or on its way back."""
+
+
+class NotYours(RefundError):
+    """Who asked for a refund may not release it."""
+
+
+class TooLate(RefundError):
+    """It is not, or no longer, in a state in which that can be done."""
+
+
+class DailyLimit(RefundError):
+    """The day's refunds would exceed their limit."""

@@ -12,6 +12,16 @@ from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import RULES, Status
 
 
+class RefundShown(TypedDict):
+    """What a snapshot tells of the refund of its receipt."""
+
+    refund_id: str
+    status: str
+    amount: str
+    receipt: str | None
+    updated_at: str
+
+
 class Snapshot(TypedDict):
     """The snapshot without its message; its fields are written in this order.
 
@@ -37,7 +47,7 @@ class Snapshot(TypedDict):
     receipt: str | None
     receipt_amount: str | None
     settled_by: str | None
-    refund: None
+    refund: RefundShown | None
     pay_by_hand: str | None
     created_at: str
     updated_at: str
@@ -157,7 +167,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         receipt=_receipt(account, attempt),
         receipt_amount=cents_text(attempt.receipt_amount),
         settled_by=account.settled_by,
-        refund=None,
+        refund=_refund(attempt),
         pay_by_hand=account.pay_code_at(now),
         created_at=utc_text(attempt.created_at),
         updated_at=utc_text(attempt.updated_at),
@@ -175,6 +185,20 @@ def _phone(attempt: Attempt) -> str | None:
     if attempt.by_hand:
         return None
     return mask_msisdn(attempt.msisdn) if attempt.msisdn else ""
+
+
+def _refund(attempt: Attempt) -> RefundShown | None:
+    if attempt.refund_id is None or attempt.refund_status is None:
+        return None
+    amount = cents_text(attempt.receipt_amount or attempt.amount * 100)
+    changed = attempt.refund_at or attempt.updated_at
+    return RefundShown(
+        refund_id=attempt.refund_id,
+        status=attempt.refund_status,
+        amount=amount or "",
+        receipt=attempt.receipt,
+        updated_at=utc_text(changed),
+    )
 
 
 def _receipt(account: Account, attempt: Attempt) -> str | None:

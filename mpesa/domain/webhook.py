@@ -10,6 +10,8 @@ from typing import Any
 
 from mpesa.domain.attempt import Attempt
 from mpesa.domain.receipt_shown import ReceiptShown
+from mpesa.domain.refund import Refund, RefundStatus
+from mpesa.domain.refund_shown import RefundShown
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
@@ -24,6 +26,9 @@ class MessageType(StrEnum):
     NEEDS_REVIEW = "transaction.needs_review"
     UNCLAIMED = "receipt.unclaimed"
     RETURNED = "receipt.returned"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
+    REFUND_NEEDS_REVIEW = "refund.needs_review"
 
 
 # In the order in which they are sent.
@@ -75,6 +80,29 @@ def receipt_body(message: MessageType, receipt: ReceiptShown, now: datetime) -> 
         now: the time of the change, aware UTC.
     """
     return _text(message, now, receipt)
+
+
+def due_of_refund(before: Refund | None, after: Refund) -> list[MessageType]:
+    """Say which messages the change of a refund calls for, in the order of their sending."""
+    types: list[MessageType] = []
+    changed = before is None or before.status is not after.status
+    if changed and after.status is RefundStatus.SUCCEEDED:
+        types.append(MessageType.REFUND_SUCCEEDED)
+    if changed and after.status is RefundStatus.FAILED:
+        types.append(MessageType.REFUND_FAILED)
+    if after.needs_review and not (before is not None and before.needs_review):
+        types.append(MessageType.REFUND_NEEDS_REVIEW)
+    return types
+
+
+def refund_body(message: MessageType, refund: RefundShown, now: datetime) -> str:
+    """Make the JSON text of a message about a refund, likewise.
+
+    Args:
+        refund: as the API tells it.
+        now: the time of the change, aware UTC.
+    """
+    return _text(message, now, refund)
 
 
 def test_body(now: datetime) -> str:

@@ -17,6 +17,7 @@ from mpesa import (
     pull,
     receipts,
     reconciler,
+    refunds,
     status,
     webhooks,
     workers,
@@ -32,6 +33,7 @@ from mpesa.web.http.services import (
     inbox_needs,
     pull_needs,
     receipt_needs,
+    refund_sending,
     services,
     status_needs,
 )
@@ -83,6 +85,8 @@ def start(app: Flask, ours: Services) -> None:
         works += [(_known_to_the_simulator(), LOOK_FOR_UNJUDGED)]
     if ours.settings.daraja_status_initiator is not None:
         works += [(_status, TICK)]
+    if ours.settings.daraja_refund_initiator is not None:
+        works += [(_refunds, TICK)]
     if ours.settings.pull_nominated_number is not None:
         works += [(_pull(), LOOK_FOR_PULL)]
     if ours.hints is not None:
@@ -183,6 +187,13 @@ def _status(ours: Services) -> None:
     needs = status_needs()
     status.judge_waiting(db.session(), needs)
     status.run_once(db.session(), needs)
+
+
+def _refunds(_ours: Services) -> None:
+    sending = refund_sending()
+    refunds.judge_waiting(db.session(), sending)
+    refunds.run_deadlines(db.session(), sending)
+    refunds.send_next(db.session(), sending)
 
 
 def _known_to_the_simulator() -> Callable[[Services], None]:

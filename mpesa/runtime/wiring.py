@@ -30,6 +30,7 @@ from mpesa.web.http.style import style_of
 from mpesa.web.merchant import openapi
 from mpesa.web.merchant.orders import api
 from mpesa.web.merchant.receipts import receipts
+from mpesa.web.merchant.refunds import refunds
 from mpesa.web.monitor import metrics
 from mpesa.web.monitor.probes import probes
 from mpesa.web.safaricom.c2b import c2b
@@ -112,7 +113,8 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     errors.register(app)
     pages.register(app, style, script)
     shoppers = (payments, pages.pages, pictures)
-    for blueprint in (*shoppers, callbacks, c2b, results, api, receipts, probes):
+    of_safaricom, of_merchants = (callbacks, c2b, results), (api, receipts, refunds)
+    for blueprint in (*shoppers, *of_safaricom, *of_merchants, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)
     if settings.demo_shop:

@@ -1,6 +1,7 @@
 """Our errors as RFC 9457 problem details, in one place; browsers get a page instead."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +40,7 @@ class Problem(Exception):
         detail: what is wrong and what to do, for a person.
         field: the field that is wrong; None where no single one is.
         retry_after: seconds, sent as Retry-After; None where waiting does not help.
+        more: fields of the answer besides.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Problem(Exception):
         *,
         field: str | None = None,
         retry_after: int | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -56,6 +59,7 @@ class Problem(Exception):
         self.detail = detail
         self.field = field
         self.retry_after = retry_after
+        self.more = dict(more or {})
 
 
 def invalid(field: str, detail: str, code: Code = "invalid_request") -> Problem:
@@ -74,6 +78,7 @@ def problem_response(problem: Problem) -> Response:
     }
     if problem.field:
         body["field"] = problem.field
+    body |= problem.more
     response = jsonify(body)
     response.status_code = problem.status
     response.content_type = "application/problem+json"

@@ -25,6 +25,10 @@ Code = Literal[
     "receipt_returned",
     "refund_exists",
     "amount_differs",
+    "refund_not_found",
+    "not_refundable",
+    "other_receipt_returned",
+    "refunds_off",
     "payload_too_large",
     "unsupported_media_type",
     "idempotency_mismatch",
@@ -157,6 +161,31 @@ MEANINGS: dict[Code, Meaning] = {
         "The amount is not the order's",
         "The receipt has another amount than the order.",
         "Let a person decide. With `accept_amount` and a `reason` the order is paid by it.",
+    ),
+    "refund_not_found": Meaning(
+        404,
+        "There is no such refund",
+        "No refund has this id.",
+        "Read the refunds with `GET /api/refunds`.",
+    ),
+    "not_refundable": Meaning(
+        409,
+        "The receipt cannot be given back",
+        "It is not proven, its money went back already, or its amount has parts of a shilling.",
+        "Read the receipt for its state. What M-PESA cannot reverse is given back by hand.",
+    ),
+    "other_receipt_returned": Meaning(
+        409,
+        "Another receipt of the order goes back",
+        "A receipt of the same order is returned, or a refund of it is under way, so that the order"
+        " would be paid no longer.",
+        "If that is meant, send `returns_all` as true.",
+    ),
+    "refunds_off": Meaning(
+        403,
+        "Refunds are off",
+        "No API user is set that may give money back.",
+        "Set `DARAJA_REFUND_INITIATOR` and its credential.",
     ),
     "payload_too_large": Meaning(
         413,

@@ -9,8 +9,8 @@ from typing import cast
 from flask import current_app
 from flask_socketio import SocketIO
 
-from mpesa import inbox, pull, receipts, status
-from mpesa.config import Settings
+from mpesa import inbox, pull, receipts, refunds, status
+from mpesa.config import RefundRelease, Settings
 from mpesa.daraja_access import Access, QueryBudget
 from mpesa.deadlines import Watch
 from mpesa.domain.address import from_listed
@@ -83,6 +83,32 @@ def status_needs() -> status.Needs:
         short_code=ours.settings.c2b_shortcode,
         public_url=ours.settings.public_url,
         heard_for=timedelta(days=ours.settings.retention_days),
+        returned=lambda session, receipt: refunds.note_returned(session, receipt, refund_needs()),
+    )
+
+
+def refund_needs() -> refunds.Needs:
+    """What `refunds` needs to ask for a refund, release and end it, from this application."""
+    ours = services()
+    return refunds.Needs(
+        now=ours.now,
+        announce=ours.announce,
+        two_people=ours.settings.refund_release is RefundRelease.TWO_PEOPLE,
+        daily_limit=ours.settings.refund_daily_limit * 100,
+    )
+
+
+def refund_sending() -> refunds.Sending:
+    """What `refunds` needs to send one, and to hear its result, from this application."""
+    ours = services()
+    return refunds.Sending(
+        needs=refund_needs(),
+        access=ours.access,
+        short_code=ours.settings.c2b_shortcode,
+        public_url=ours.settings.public_url,
+        heard_for=timedelta(days=ours.settings.retention_days),
+        listed=from_listed(ours.settings.callback_allowed_ips),
+        asks=ours.settings.daraja_status_initiator is not None,
     )
 
 

@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"[A-Z0-9]{10}")
 def list_receipts() -> Response:
     """Answer with receipts, the oldest change first, and the cursor of the next page."""
     check_api_key()
-    state, after, limit = _wanted_state(), _wanted_place(), _wanted_limit()
+    state, after, limit = _wanted_state(), wanted_place(), wanted_limit()
     connection = db.session().connection()
     found = receipt_lists.page(connection, services().now(), limit, state, after)
     last = found[-1] if found else None
@@ -92,7 +92,8 @@ def _wanted_state() -> State | None:
     return State(named)
 
 
-def _wanted_place() -> Place | None:
+def wanted_place() -> Place | None:
+    """Read `?cursor=`; None: from the beginning."""
     cursor = request.args.get("cursor")
     if cursor is None:
         return None
@@ -102,7 +103,8 @@ def _wanted_place() -> Place | None:
     return place
 
 
-def _wanted_limit() -> int:
+def wanted_limit() -> int:
+    """Read `?limit=`."""
     limit = request.args.get("limit", str(_USUAL))
     if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= _MOST:
         raise invalid("limit", _("From 1 to %(most)d.", most=_MOST))
