@@ -10,6 +10,8 @@ orders                  create, find, cancel
 checkout                start a payment: check, write the row, ask Daraja, record the answer
 mpesa_qr                the picture that M-PESA's app reads: fetched once, kept
 inbox                   take in a callback: store raw, judge, apply
+refunds                 money back: ask, release, send once, hear
+refund_lists            refunds in pages
 status                  Transaction Status: ask about single receipts, judge what is answered
 pull                    the hourly net: what was paid in the last 48 hours
 codes                   codes that shoppers type out of an SMS

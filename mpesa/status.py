@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa import awaited, codes, counters, receipts
@@ -143,8 +143,11 @@ def may_ask(
     state = session.get(InitiatorState, name)
     if state is None or state.credential_hash != mark:
         fresh = InitiatorState(id=name, credential_hash=mark, answered=False, since=now)
-        with writing(session):
-            session.merge(fresh)
+        try:
+            with writing(session):
+                session.merge(fresh)
+        except IntegrityError:
+            return False  # another process met it at the same moment
         return True
     if state.stopped_at is not None:
         return False

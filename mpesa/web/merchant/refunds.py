@@ -15,17 +15,13 @@ from mpesa.domain.refund import Refund
 from mpesa.ids import hash_token, is_id
 from mpesa.models import db
 from mpesa.receipt_lists import Place
+from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON
 from mpesa.refunds import Wanted
 from mpesa.web.http.errors import Problem, invalid
 from mpesa.web.http.fields import idempotency_key, json_object
 from mpesa.web.http.services import refund_needs, services
 from mpesa.web.merchant.api_keys import name_of
-from mpesa.web.merchant.receipts import (
-    LONGEST_REASON,
-    SHORTEST_REASON,
-    wanted_limit,
-    wanted_place,
-)
+from mpesa.web.merchant.receipts import wanted_limit, wanted_place
 
 refunds = Blueprint("refunds", __name__)
 
