@@ -18,7 +18,7 @@ codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
 awaited                 result addresses: a hashed token, its subject, until when
 reconciler              ask Daraja about what stayed silent, within a budget
-operators               who may use the console: names, passwords, logins
+operators               who may use the console: names, passwords, roles, logins
 retention               forget who paid, by age or on request
 export                  transactions as CSV
 outbox                  announce committed changes to the rooms, and keep what was announced
@@ -48,7 +48,7 @@ config                  Settings.from_env()
 domain/                 pure: order and attempt, phone, money, reference, address, people's text,
                         SMS code, result codes, callback, confirmation, Pull's rows, results,
                         people cut out, settlement, schedule, steps of the clock, push rules,
-                        refusals, view, snapshot, webhook
+                        refusals, view, snapshot, webhook, roles
 
 Beside them `serving`, the only package that knows the async servers.
 """

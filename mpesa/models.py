@@ -821,6 +821,8 @@ class Operator(Base):
     Attributes:
         name: in lower case; the evidence of this person's acts names it.
         password_hash: Argon2id, with its own parameters and salt.
+        role: a `Role`. The default is for rows from before there were roles, and for workers that
+            run on while a new version starts.
         last_address: of the last login; strangers' tries never lock it out.
     """
 
@@ -828,6 +830,7 @@ class Operator(Base):
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(8), server_default="manager")
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime | None]
     last_address: Mapped[str | None] = mapped_column(String(64))

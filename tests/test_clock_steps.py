@@ -476,7 +476,8 @@ def test_a_login_lasts_no_longer_because_the_clock_was_ahead(session, app, clock
     during = operators.who(session, login.token, clock())
     clock.pass_(hours=1, seconds=1)
 
-    assert (during, operators.who(session, login.token, clock())) == ("ann", None)
+    assert during is not None
+    assert operators.who(session, login.token, clock()) is None
 
 
 @on_both

@@ -1,13 +1,17 @@
-"""flask operators: who may use the console, as the one types it who runs the server."""
+"""flask operators: who may use the console and do what, as typed by who runs the server."""
 
 import json
+import threading
 from collections.abc import Callable
 
+import click
 import pytest
 from click.testing import Result
 from sqlalchemy import select
 
 from mpesa import operators
+from mpesa.cli import person
+from mpesa.domain.roles import Act
 from mpesa.models import Operator, db
 from mpesa.web.http.services import services
 from tests.conftest import on_both
@@ -27,11 +31,16 @@ def names(app):
         return list(db.session.scalars(select(Operator.name).order_by(Operator.name)))
 
 
+def roles(app):
+    with app.app_context():
+        return {each.name: each.role for each in db.session.scalars(select(Operator))}
+
+
 @on_both
 def test_an_operator_is_added_with_a_password_from_standard_input(app, flask):
     result = flask("operators", "add", "Wanjiku", typed=f"{PASSWORD}\n")
 
-    assert (result.exit_code, result.output) == (0, "added wanjiku\n")
+    assert (result.exit_code, result.output) == (0, "added wanjiku, a manager\n")
     with app.app_context():
         session, now = db.session(), services().now()
         assert operators.log_in(session, "wanjiku", PASSWORD, "192.0.2.1", now) is not None
@@ -43,7 +52,7 @@ def test_a_name_that_is_there_gets_a_new_password(app, flask):
 
     result = flask("operators", "add", "wanjiku", typed="another password")
 
-    assert result.output == "wanjiku has a new password; earlier logins have ended\n"
+    assert result.output == ("wanjiku, a manager, has a new password; earlier logins have ended\n")
     assert names(app) == ["wanjiku"]
 
 
@@ -73,10 +82,10 @@ def test_an_operator_is_removed(app, flask):
     for name in ("wanjiku", "otieno"):
         flask("operators", "add", name, typed=PASSWORD)
 
-    result = flask("operators", "remove", "Wanjiku")
+    result = flask("operators", "remove", "Otieno")
 
-    assert (result.exit_code, result.output) == (0, "removed wanjiku\n")
-    assert names(app) == ["otieno"]
+    assert (result.exit_code, result.output) == (0, "removed otieno\n")
+    assert names(app) == ["wanjiku"]
 
 
 def test_removing_nobody_says_so(flask):
@@ -91,7 +100,7 @@ def test_the_list_shows_names_and_no_secret(app, flask):
 
     result = flask("operators", "list")
 
-    assert result.output == "wanjiku  added 2026-11-24 12:00:00 EAT  last login never\n"
+    assert result.output == "wanjiku  manager  added 2026-11-24 12:00:00 EAT  last login never\n"
 
 
 def test_the_list_as_json_has_times_as_the_api_has_them(app, flask):
@@ -100,7 +109,12 @@ def test_the_list_as_json_has_times_as_the_api_has_them(app, flask):
     told = json.loads(flask("operators", "list", "--json").output)
 
     assert told == [
-        {"name": "wanjiku", "created_at": "2026-11-24T09:00:00Z", "last_login_at": None}
+        {
+            "name": "wanjiku",
+            "role": "manager",
+            "created_at": "2026-11-24T09:00:00Z",
+            "last_login_at": None,
+        }
     ]
 
 
@@ -108,3 +122,133 @@ def test_the_commands_print_no_password(flask):
     result = flask("operators", "add", "wanjiku", typed=PASSWORD)
 
     assert PASSWORD not in result.output
+
+
+# -- roles ---------------------------------------------------------------------------------------
+
+
+def test_the_first_operator_is_a_manager_and_others_are_viewers_unless_told_otherwise(app, flask):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    flask("operators", "add", "otieno", typed=PASSWORD)
+    flask("operators", "add", "amina", "--role", "clerk", typed=PASSWORD)
+
+    assert roles(app) == {"amina": "clerk", "otieno": "viewer", "wanjiku": "manager"}
+
+
+@on_both
+def test_a_role_is_given_and_taken(app, flask):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    flask("operators", "add", "otieno", typed=PASSWORD)
+
+    result = flask("operators", "role", "Otieno", "manager")
+    flask("operators", "role", "wanjiku", "clerk")
+
+    assert (result.exit_code, result.output) == (0, "otieno is a manager\n")
+    assert roles(app) == {"otieno": "manager", "wanjiku": "clerk"}
+
+
+def test_a_new_password_changes_no_role_unless_told_to(app, flask):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    flask("operators", "add", "otieno", "--role", "clerk", typed=PASSWORD)
+
+    flask("operators", "add", "otieno", typed=PASSWORD)
+    kept = roles(app)["otieno"]
+    flask("operators", "add", "otieno", "--role", "viewer", typed=PASSWORD)
+
+    assert (kept, roles(app)["otieno"]) == ("clerk", "viewer")
+
+
+@on_both
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("remove", "Wanjiku"),
+        ("role", "wanjiku", "clerk"),
+        ("role", "wanjiku", "viewer"),
+        ("add", "wanjiku", "--role", "clerk"),
+    ],
+)
+def test_the_only_manager_is_neither_removed_nor_made_less(app, flask, command):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    flask("operators", "add", "otieno", "--role", "clerk", typed=PASSWORD)
+
+    result = flask("operators", *command, typed=PASSWORD)
+
+    assert result.exit_code == 1
+    assert "wanjiku is the only manager: make somebody else one first" in result.output
+    assert roles(app) == {"otieno": "clerk", "wanjiku": "manager"}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.postgres
+def test_two_managers_who_are_removed_at_once_do_not_both_go(app, flask):
+    for name in ("wanjiku", "otieno"):
+        flask("operators", "add", name, "--role", "manager", typed=PASSWORD)
+    begun, refused = threading.Barrier(2), []
+
+    def remove(name):
+        with app.app_context():
+            begun.wait()
+            try:
+                operators.remove(db.session(), name)
+            except operators.NotAccepted:
+                refused.append(name)
+
+    at_once = [threading.Thread(target=remove, args=[name]) for name in ("wanjiku", "otieno")]
+    for each in at_once:
+        each.start()
+    for each in at_once:
+        each.join()
+
+    assert names(app) == refused
+    assert len(refused) == 1
+
+
+def test_a_role_for_nobody_says_so(flask):
+    result = flask("operators", "role", "nobody", "clerk")
+
+    assert result.exit_code == 1
+    assert "there is no operator nobody" in result.output
+
+
+# -- whose act a command is ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def close(app, flask):
+    """A command that takes a clerk, of whom it asks the password."""
+
+    @app.cli.command("claims")
+    @person.as_option
+    def claims(name):
+        click.echo(f"claimed by {person.recognised(name, Act.CLAIM).name}")
+
+    return lambda name, typed: flask("claims", "--as", name, typed=typed)
+
+
+@pytest.mark.parametrize("role", ["clerk", "manager"])
+def test_a_command_is_the_act_of_who_knows_the_password(flask, close, role):
+    flask("operators", "add", "wanjiku", "--role", role, typed=PASSWORD)
+
+    result = close("Wanjiku", f"{PASSWORD}\n")
+
+    assert (result.exit_code, result.output) == (0, "claimed by wanjiku\n")
+
+
+def test_a_command_refuses_who_may_not_do_it(flask, close):
+    flask("operators", "add", "wanjiku", "--role", "viewer", typed=PASSWORD)
+
+    result = close("wanjiku", PASSWORD)
+
+    assert result.exit_code == 1
+    assert "wanjiku is a viewer, and this takes a clerk; nothing was done" in result.output
+
+
+def test_a_wrong_password_and_an_unknown_name_are_refused_in_the_same_words(flask, close):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    wrong, unknown = close("wanjiku", PASSWORD + "x"), close("nobody", PASSWORD)
+
+    assert (wrong.exit_code, unknown.exit_code) == (1, 1)
+    assert wrong.output == unknown.output
+    assert "the password is wrong, or there is no such operator" in wrong.output

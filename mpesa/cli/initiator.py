@@ -1,11 +1,11 @@
 """flask initiator: seal the password of an API user of the organisation portal."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from mpesa.cli.group import Group
+from mpesa.cli.person import typed_secret
 from mpesa.daraja.sealing import CannotSeal, is_doubtful, seal
 
 initiator_group = Group("initiator", help="Seal the passwords of the API users.")
@@ -29,10 +29,7 @@ def seal_password(certificate: Path) -> None:
         key = certificate.read_bytes()
     except OSError as error:
         raise click.ClickException(f"the certificate cannot be read ({error.strerror})") from None
-    if sys.stdin.isatty():
-        password = click.prompt("Password of the API user", hide_input=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+    password = typed_secret("Password of the API user")
     try:
         credential = seal(password, key)
     except CannotSeal as problem:

@@ -1,48 +1,56 @@
-"""flask operators: add, list and remove the operators of the console."""
+"""flask operators: add, list and remove the operators of the console, and say what each may do."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from mpesa import operators
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
+from mpesa.cli.person import typed_secret
 from mpesa.cli.times import in_nairobi
+from mpesa.domain.roles import Role
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Operator, db
 from mpesa.web.http.services import services
 
-operators_group = Group("operators", help="Add, list and remove the operators of the console.")
+operators_group = Group(
+    "operators", help="Add, list and remove the operators of the console, and give them roles."
+)
+_ROLES = click.Choice([role.value for role in Role])
 
 
 @operators_group.command("add")
 @click.argument("name")
-def add_operator(name: str) -> None:
+@click.option("--role", type=_ROLES, help="Without it: the first is a manager, others are viewers.")
+def add_operator(name: str, role: str | None) -> None:
     """Add an operator, or set a new password, which ends that operator's logins.
 
     The password is asked for twice, or read from standard input if that is not a terminal.
     """
-    if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    try:
-        new = operators.add(db.session(), name, password, services().now())
-    except operators.NotAccepted as problem:
-        raise click.ClickException(str(problem)) from None
-    name = operators.clean_name(name)
-    click.echo(f"added {name}" if new else f"{name} has a new password; earlier logins have ended")
+    session, now = db.session(), services().now()
+    password = typed_secret("Password", twice=True)
+    with _one_line():
+        new = operators.add(session, name, password, now, Role(role) if role else None)
+    added = session.get_one(Operator, operators.clean_name(name))
+    click.echo(
+        f"added {added.name}, a {added.role}"
+        if new
+        else f"{added.name}, a {added.role}, has a new password; earlier logins have ended"
+    )
 
 
 @operators_group.command("list")
 @json_option
 def list_operators(as_json: bool) -> None:
-    """Print the operators, one on each line, with their last login."""
+    """Print the operators, one on each line, with their role and last login."""
     found = db.session.query(Operator).order_by(Operator.name).all()
     if as_json:
         print_array(
             {
                 "name": each.name,
+                "role": each.role,
                 "created_at": utc_text(each.created_at),
                 "last_login_at": utc_text(each.last_login_at) if each.last_login_at else None,
             }
@@ -51,13 +59,41 @@ def list_operators(as_json: bool) -> None:
         return
     for each in found:
         login = in_nairobi(each.last_login_at) if each.last_login_at else "never"
-        click.echo(f"{each.name}  added {in_nairobi(each.created_at)}  last login {login}")
+        click.echo(
+            f"{each.name}  {each.role:<7}  added {in_nairobi(each.created_at)}  last login {login}"
+        )
+
+
+@operators_group.command("role")
+@click.argument("name")
+@click.argument("role", type=_ROLES)
+def give_role(name: str, role: str) -> None:
+    """Say what an operator may do from now on; open pages follow with the next click."""
+    with _one_line():
+        known = operators.give_role(db.session(), name, Role(role))
+    if not known:
+        raise _no_such(name)
+    click.echo(f"{operators.clean_name(name)} is a {role}")
 
 
 @operators_group.command("remove")
 @click.argument("name")
 def remove_operator(name: str) -> None:
     """Remove an operator and end their logins; their acts stay in the evidence."""
-    if not operators.remove(db.session(), name):
-        raise click.ClickException(f"there is no operator {operators.clean_name(name)}")
+    with _one_line():
+        known = operators.remove(db.session(), name)
+    if not known:
+        raise _no_such(name)
     click.echo(f"removed {operators.clean_name(name)}")
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except operators.NotAccepted as problem:
+        raise click.ClickException(str(problem)) from None
+
+
+def _no_such(name: str) -> click.ClickException:
+    return click.ClickException(f"there is no operator {operators.clean_name(name)}")

@@ -5,14 +5,15 @@ import json
 import click
 
 from mpesa import receipt_lists, receipts
-from mpesa.cli.as_person import as_option, recognised
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
+from mpesa.cli.person import as_option, recognised
 from mpesa.cli.times import in_nairobi
 from mpesa.domain import refusals
 from mpesa.domain.people_text import read_line
 from mpesa.domain.receipt import Direction, State
 from mpesa.domain.refusals import OrderError, ReceiptError
+from mpesa.domain.roles import Act
 from mpesa.models import db
 from mpesa.receipts import Claim
 from mpesa.web.http.services import receipt_needs
@@ -73,7 +74,7 @@ def claim_receipt(receipt: str, order_id: str, name: str, accept_amount: bool, r
     why = read_line(reason, receipts.LONGEST_REASON) or ""
     if (reason or accept_amount) and len(why) < receipts.SHORTEST_REASON:
         raise click.BadParameter("2 to 100 characters on one line", param_hint="--reason")
-    by = recognised(name)
+    by = recognised(name, Act.ACCEPT_AMOUNT if accept_amount else Act.CLAIM).name
     wanted = Claim(receipt.upper(), order_id, by, accept_amount, why)
     try:
         receipts.claim(db.session(), wanted, receipt_needs())

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from mpesa.domain import roles
 from mpesa.domain.attempt import Attempt
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.models import Transaction
@@ -21,6 +22,7 @@ class Act:
         verb: the text of the button that leads to it.
         effect: what will happen, in one sentence.
         done: what the operator reads afterwards.
+        needs: what the operator's role must allow.
         allowed: whether it makes sense for a payment in its present state.
         danger: whether a mistake can lose money.
         wants_receipt: whether M-PESA's receipt has to be given with it.
@@ -31,6 +33,7 @@ class Act:
     verb: Any
     effect: Any
     done: Any
+    needs: roles.Act
     allowed: Callable[[Transaction | Attempt], bool]
     danger: bool = False
     wants_receipt: bool = False
@@ -54,6 +57,7 @@ _ALL = (
         _l("Settle the review…"),
         _l("It leaves the list of what needs review. Its state stays what it is."),
         _l("The review is settled."),
+        roles.Act.SETTLE_REVIEW,
         lambda row: row.needs_review,
     ),
     Act(
@@ -62,6 +66,7 @@ _ALL = (
         _l("Ask Daraja now…"),
         _l("Daraja is asked about it as soon as the query budget allows, before others."),
         _l("Daraja is asked as soon as the budget allows. The answer appears below."),
+        roles.Act.ASK_DARAJA,
         _can_be_asked,
     ),
     Act(
@@ -70,6 +75,7 @@ _ALL = (
         _l("Mark as paid…"),
         _l("It becomes paid, with this receipt, and pays its order if nothing else did."),
         _l("It is marked as paid."),
+        roles.Act.MARK_PAID,
         lambda row: row.receipt is None,
         wants_receipt=True,
     ),
@@ -79,6 +85,7 @@ _ALL = (
         _l("Mark as not paid…"),
         _l("It becomes failed, and the shopper may try again. Money that comes later is taken."),
         _l("It is marked as not paid."),
+        roles.Act.MARK_NOT_PAID,
         _is_unpaid,
         danger=True,
     ),

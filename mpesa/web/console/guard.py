@@ -1,5 +1,8 @@
-"""The console answers only operators who are logged in, on every path and for every method."""
+"""The console answers only operators who are logged in, on every path and for every method, and
+each of them no more than their role allows.
+"""
 
+import logging
 import re
 from typing import Any
 from urllib.parse import quote
@@ -11,10 +14,14 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
+from mpesa.domain.roles import LEAST, Act
 from mpesa.models import Transaction, db
-from mpesa.web.console import session
+from mpesa.web.console import allowed, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.wording import role_word
 from mpesa.web.http import private, sentences
+
+log = logging.getLogger(__name__)
 
 # A path of our own, and nothing that a browser could read as another host or another folder.
 _OWN_PATH = re.compile(r"/console(?:/[\w.-]+)*/?(?:\?[\w.=&%+-]*)?", re.ASCII)
@@ -39,7 +46,33 @@ def _admit() -> Response | None:
         return redirect(f"{login}?next={quote(wanted, safe='/')}" if wanted else login, 303)
     # Before the address is looked up: a forged form must not learn either whether it exists.
     session.csrf.protect()
-    return None
+    # An address or a method that is not there is refused later, in its own words.
+    if request.endpoint is None or may_open(request.endpoint, **(request.view_args or {})):
+        return None
+    return _refuse_by_role(allowed.needed(request.endpoint, request.view_args or {}))
+
+
+def may_open(endpoint: str, **values: Any) -> bool:
+    """Whether the operator of this request may call a route; templates leave out what not."""
+    if endpoint in allowed.WITHOUT_A_ROLE:
+        return True
+    return session.may(allowed.needed(endpoint, values))
+
+
+def _refuse_by_role(needs: Act) -> Response:
+    own, least = session.role(), LEAST[needs]
+    log.warning("%s, a %s, was refused what takes a %s: %s", session.operator(), own, least, needs)
+    g.shows_error = True
+    page = render_template(
+        "console/refused.html",
+        title=_("That is not for your role"),
+        detail=_(
+            "Your role is: %(own)s. This takes: %(least)s. Nothing was done.",
+            own=role_word(own),
+            least=role_word(least),
+        ),
+    )
+    return Response(page, 403, content_type="text/html; charset=utf-8")
 
 
 def own_path(asked: str | None) -> str | None:
@@ -60,9 +93,11 @@ def shared() -> dict[str, Any]:
         reviews = db.session.scalar(select(func.count()).select_from(some)) or 0
     return {
         "operator": name,
+        "role": session.role() if name else None,
         "open_reviews": reviews,
         "counted": _COUNTED,
         "view_names": current_app.view_functions,
+        "may_open": may_open,
     }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.wrappers import Response
 
 from mpesa import ledger, logs, orders
-from mpesa.domain import settlement
+from mpesa.domain import roles, settlement
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.phone import mask_msisdn
 from mpesa.ids import is_id
@@ -129,8 +129,8 @@ def find(transaction_id: str) -> Transaction:
 
 
 def acts_for(row: Transaction) -> list[Act]:
-    """The acts that an operator may carry out on a payment in its present state."""
-    return [each for each in ACTS.values() if each.allowed(row)]
+    """The acts that this operator may carry out on a payment in its present state."""
+    return [each for each in ACTS.values() if each.allowed(row) and session.may(each.needs)]
 
 
 def doubt_of(transaction_id: str) -> str | None:
@@ -215,6 +215,8 @@ def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> E
     text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
     whole = asked_for or len(text) <= raw_bodies.SHOWN
     by_operator = evidence.kind == Kind.OPERATOR
+    # A raw message may name anybody; the code of an SMS names nobody.
+    shown = evidence.kind == Kind.SMS_CODE or session.may(roles.Act.SEE_PEOPLE)
     said = None
     if by_operator:
         try:
@@ -229,7 +231,7 @@ def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> E
         evidence_id=evidence.id,
         decisions=evidence.decisions,
         raw=None
-        if by_operator or not text.strip()
+        if by_operator or not text.strip() or not shown
         else text[: None if whole else raw_bodies.SHOWN],
         whole=whole,
         body=said,

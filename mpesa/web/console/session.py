@@ -9,6 +9,8 @@ from flask_wtf.csrf import CSRFProtect
 
 from mpesa import operators
 from mpesa.config import Settings
+from mpesa.domain import roles
+from mpesa.domain.roles import Act, Role
 from mpesa.models import db
 from mpesa.web.http.services import services
 
@@ -28,8 +30,9 @@ class LoggedIn(UserMixin):
         id: the token in the cookie; Flask-Login requires this name.
     """
 
-    def __init__(self, name: str, token: str) -> None:
+    def __init__(self, name: str, role: Role, token: str) -> None:
         self.name = name
+        self.role = role
         self.id = token
 
 
@@ -58,14 +61,24 @@ def register(app: Flask, settings: Settings) -> None:
 
 @_login_manager.user_loader
 def _load_operator(token: str) -> LoggedIn | None:
-    name = operators.who(db.session(), token, services().now())
+    person = operators.who(db.session(), token, services().now())
     db.session.rollback()
-    return LoggedIn(name, token) if name else None
+    return LoggedIn(person.name, person.role, token) if person else None
 
 
 def operator() -> str | None:
     """The name of the operator who sent this request or handshake; None for a guest."""
     return str(current_user.name) if current_user.is_authenticated else None
+
+
+def role() -> Role:
+    """What the operator of this request is; for requests of operators only."""
+    return Role(current_user.role)
+
+
+def may(act: Act) -> bool:
+    """Whether somebody who may do this sent this request."""
+    return current_user.is_authenticated and roles.may(role(), act)
 
 
 def begin(login: operators.Login) -> None:
@@ -74,7 +87,7 @@ def begin(login: operators.Login) -> None:
     cookie.clear()
     if language:
         cookie["lang"] = language
-    login_user(LoggedIn(login.name, login.token))
+    login_user(LoggedIn(login.name, login.role, login.token))
 
 
 def end() -> None:

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _l
 from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason, Status
+from mpesa.domain.roles import Role
 from mpesa.web.console.blueprint import console
 
 STATUSES: dict[str, Any] = {
@@ -53,6 +54,11 @@ KINDS: dict[str, Any] = {
     Kind.FORGOTTEN: _l("Forgotten"),
     Kind.CLAIM: _l("Another payment named this receipt"),
 }
+ROLES: dict[str, Any] = {
+    Role.VIEWER: _l("viewer"),
+    Role.CLERK: _l("clerk"),
+    Role.MANAGER: _l("manager"),
+}
 
 
 @console.app_template_filter("status_word")
@@ -71,6 +77,12 @@ def reason_word(reason: str) -> str:
 def order_word(status: str) -> str:
     """An order's status for a person."""
     return str(ORDERS.get(status, status))
+
+
+@console.app_template_filter("role_word")
+def role_word(role: str) -> str:
+    """What an operator is, for a person."""
+    return str(ROLES.get(role, role))
 
 
 @console.app_template_filter("nairobi")

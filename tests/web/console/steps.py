@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from mpesa import operators
+from mpesa.domain.roles import Role
 from mpesa.models import db
 from mpesa.web.http.services import services
 
@@ -15,10 +16,10 @@ NAME = "wanjiku"
 PASSWORD = "correct horse battery"
 
 
-def hire(app: Flask, name: str = NAME, password: str = PASSWORD) -> None:
+def hire(app: Flask, name: str = NAME, password: str = PASSWORD, role: Role = Role.MANAGER) -> None:
     """`flask operators add`."""
     with app.app_context():
-        operators.add(db.session(), name, password, services().now())
+        operators.add(db.session(), name, password, services().now(), role)
 
 
 def token_on(page: str) -> str:
@@ -37,9 +38,9 @@ def try_login(
     return client.post("/console/login", data=fields)
 
 
-def logged_in(app: Flask, name: str = NAME) -> FlaskClient:
+def logged_in(app: Flask, name: str = NAME, role: Role = Role.MANAGER) -> FlaskClient:
     """A browser in which an operator is logged in."""
-    hire(app, name)
+    hire(app, name, role=role)
     client = app.test_client()
     answer = try_login(client, name)
     assert answer.status_code == 303, answer.text

@@ -207,6 +207,7 @@ def test_logging_out_ends_no_other_login_of_the_operator(app):
 @on_both
 def test_a_removed_operators_session_ends(app):
     client = logged_in(app)
+    hire(app, "otieno")
 
     with app.app_context():
         operators.remove(db.session(), NAME)
@@ -217,6 +218,7 @@ def test_a_removed_operators_session_ends(app):
 
 def test_who_comes_back_under_a_removed_name_gets_no_old_session(app):
     client = logged_in(app)
+    hire(app, "otieno")
     with app.app_context():
         operators.remove(db.session(), NAME)
 

@@ -1,0 +1,51 @@
+"""What each page and each form of the console takes: the one place where routes meet roles.
+
+A route that is not named here is an error for everybody.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mpesa.domain.roles import Act
+from mpesa.web.console.act_kinds import ACTS
+
+# What is there for guests too, and the way out.
+WITHOUT_A_ROLE = frozenset({"console.login", "console.take_login", "console.logout"})
+
+
+def _of_the_address(values: Mapping[str, Any]) -> Act:
+    """What an act on a payment takes; an act that there is not, a look at the page that says so."""
+    named = ACTS.get(values["act"])
+    return named.needs if named else Act.VIEW
+
+
+NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
+    "console.today": Act.VIEW,
+    "console.transactions": Act.VIEW,
+    "console.search": Act.VIEW,
+    "console.transactions_csv": Act.VIEW,
+    "console.transaction": Act.VIEW,
+    "console.reveal": Act.REVEAL_NUMBER,
+    "console.ask_first": _of_the_address,
+    "console.ask_again": _of_the_address,
+    "console.carry_out": _of_the_address,
+    "console.review": Act.VIEW,
+    "console.webhooks": Act.VIEW,
+    "console.ask_to_send": Act.SEND_WEBHOOK_AGAIN,
+    "console.send_again": Act.SEND_WEBHOOK_AGAIN,
+    "console.health": Act.VIEW,
+}
+
+
+def needed(endpoint: str, values: Mapping[str, Any]) -> Act:
+    """What the operator's role must allow, for a route of the console.
+
+    Args:
+        endpoint: such as `console.transactions`.
+        values: the parts of the address that vary.
+
+    Raises:
+        KeyError: the route is not in the table.
+    """
+    needs = NEEDS[endpoint]
+    return needs if isinstance(needs, Act) else needs(values)
