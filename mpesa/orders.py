@@ -109,7 +109,7 @@ def cancel(
     Raises:
         OrderNotFound: there is none.
         OrderPaid: it is paid.
-        AttemptOpen: one of its prompts may still be answered.
+        AttemptOpen: one of its prompts may still be answered, or money for it is in sight.
     """
     try:
         with books.taken_out(session, By.ORDER, order_id) as taken:
@@ -119,6 +119,8 @@ def cancel(
                 raise OrderPaid
             if status is OrderStatus.CANCELLED:
                 return []
+            if held.money_in_sight(now):
+                raise AttemptOpen(seconds_left(held.order.in_sight_until, now) or 1)
             stepped = clock_stepped()
             for each in held.attempts:
                 if each.prompt_may_live(now) or (each.is_open and stepped):

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, union
+from sqlalchemy import ColumnElement, bindparam, or_, select, union, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa import books, counters, ledger, receipt_lists, records
 from mpesa.books import By, Taken, Write
 from mpesa.config import Settings
-from mpesa.database import writing_apart
+from mpesa.database import writing, writing_apart
 from mpesa.domain import matching, pay_code
 from mpesa.domain.address import from_listed
 from mpesa.domain.attempt import IN_SIGHT_FOR, Channel, OrderStatus
@@ -409,18 +409,20 @@ def _take_in_once(
     listed = arrived.source is None or needs.listed(arrived.source)
     receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
     witness = _witness(receipt, arrived, now)
+    if known is not None and _was_judged(session, arrived):
+        _keep(session, known, known, [witness])  # the same once more is counted, and no more
+        return "known", []
     if known is not None and known.amount != told.amount:
         doubted = replace(known, needs_review=True)
-        _keep(session, known, doubted, [witness])
-        changes = _doubt(session, known, told.receipt, needs)
-        return "differs", changes
+        return "differs", _contradicted(session, known, doubted, arrived, None, needs)
     # One that is on its way back to its payer is given to no order.
     settled = known is not None and known.state in (State.CLAIMED, State.RETURNED)
     if known is not None and (settled or known.refund_id is not None):
         other = _names_another_order(session, known, told)
+        if other is not None:
+            return "known", _contradicted(session, known, receipt, arrived, other, needs)
         _keep(session, known, receipt, [witness])
-        changes = _doubt(session, known, told.receipt, needs) if other else []
-        return "known", changes
+        return "known", []
     kinds = _kinds(session, known) | {arrived.kind}
     heard = Heard(receipt.told, kinds, receipt.learned_at, receipt.listed)
     accounts = books.seen_all(session, _orders_that_may_fit(session, heard))
@@ -653,6 +655,54 @@ def _names_another_order(session: Session, known: Receipt, told: Told) -> str | 
         return None
     named = session.scalars(_BY_NAME.limit(2), {"form": form}).all()
     return named[0] if len(named) == 1 else None
+
+
+def _was_judged(session: Session, arrived: Arrived) -> bool:
+    """Whether the same kind of witness told the same before, and something was made of it."""
+    same = select(Witness.judged).where(
+        Witness.kind == arrived.kind.value,
+        Witness.fingerprint == records.fingerprint(arrived.body),
+    )
+    return session.scalar(same) is True
+
+
+def _contradicted(
+    session: Session,
+    known: Receipt,
+    receipt: Receipt,
+    arrived: Arrived,
+    other: str | None,
+    needs: Needs,
+) -> list[Change]:
+    """Have a person look at what a witness contradicts, each in a commit of its own.
+
+    The witness is judged only once all of them are written: a process that ends in between leaves
+    it to the next start.
+
+    Args:
+        receipt: the same from now on.
+        other: the id of another order that the witness names.
+    """
+    now = needs.now()
+    told = _witness_row(known.organisation, known.receipt, arrived, now, judged=False)
+    _keep(session, known, receipt, [told])
+    changes = _doubt(session, known, known.receipt, needs)
+    if other is not None:
+        newest = next(iter(books.seen(session, By.ORDER, other).attempts), None)
+        if newest is not None:
+            raw = Raw(Kind.CLAIM, known.receipt.encode())
+            evidence = ReceiptClaimed(known.receipt)
+            changes += ledger.record(session, newest.id, evidence, raw, needs.now).changes
+    with writing(session):
+        session.execute(
+            update(Witness)
+            .where(
+                Witness.kind == arrived.kind.value,
+                Witness.fingerprint == records.fingerprint(arrived.body),
+            )
+            .values(judged=True)
+        )
+    return changes
 
 
 def _doubt(session: Session, known: Receipt, number: str, needs: Needs) -> list[Change]:

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from mpesa import receipts
-from mpesa.domain.settlement import QueryAnswered
+from mpesa.domain.refusals import AttemptOpen
+from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import Witness
 from tests.conftest import on_both
 from tests.factories import PAYER_MSISDN, RECEIPT, SECOND_PAYER_MSISDN
@@ -351,6 +352,59 @@ def test_a_witness_that_names_another_order_is_for_a_person(shop):
 
     assert attempts_of(shop, order)[0].needs_review
     assert shop.order_row(other).status == "OPEN"
+
+
+@on_both
+def test_so_is_the_other_order_that_it_names(shop):
+    order, other = shop.order(), shop.order()
+    waiting = shop.by_hand(other)
+    shop.confirm(code_of(shop, order))
+
+    shop.confirm(code_of(shop, other))
+
+    assert shop.transaction(waiting).needs_review
+    assert all(each.judged for each in witnesses(shop))
+
+
+@on_both
+def test_a_contradiction_that_comes_again_is_only_counted(shop):
+    order, other = shop.order(), shop.order()
+    shop.confirm(code_of(shop, order))
+    shop.confirm(code_of(shop, other))
+    paid = attempts_of(shop, order)[0].id
+    shop.record(paid, ReviewSettled())
+
+    shop.confirm(code_of(shop, other))
+
+    assert not shop.transaction(paid).needs_review
+
+
+@on_both
+def test_a_contradiction_that_a_crash_left_half_told_is_told_at_the_next_start(shop, monkeypatch):
+    order, other = shop.order(), shop.order()
+    shop.confirm(code_of(shop, order))
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "_doubt", _fail)
+        shop.confirm(code_of(shop, other))
+    assert not attempts_of(shop, order)[0].needs_review
+
+    with shop.sessions() as session:
+        receipts.judge_waiting(session, shop.receipt_needs())
+
+    assert attempts_of(shop, order)[0].needs_review
+
+
+@on_both
+def test_an_order_whose_money_is_in_sight_is_not_cancelled(shop, clock):
+    order = shop.order()
+    shop.confirm(code_of(shop, order), proof_from=15_000)
+
+    with pytest.raises(AttemptOpen):
+        shop.cancel(order)
+
+    clock.pass_(minutes=15)
+    shop.cancel(order)
+    assert shop.order_row(order).status == "CANCELLED"
 
 
 @on_both
