@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from mpesa import webhooks
 from mpesa.webhooks import Answered, Endpoint
-from tests.factories import PAYER, PAYER_MSISDN
+from tests.factories import API_KEY, PAYER, PAYER_MSISDN, confirmation
 from tests.servers import PATIENCE, ROOT, free_port, listens, running, wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -314,3 +314,36 @@ def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
 
 def test_the_receiver_of_the_readme_is_as_short_as_a_reader_hopes():
     assert len([line for line in receiver().splitlines() if line.strip()]) <= 16
+
+
+# -- reading every receipt -------------------------------------------------------------------------
+
+
+def test_the_reader_of_receipts_in_the_guide_sees_each_change(client, app, clock):
+    [text] = [
+        text
+        for _, text in FENCE.findall((ROOT / "docs/integration.md").read_text())
+        if "def read_receipts" in text
+    ]
+    names: dict[str, Any] = {}
+    exec(compile(text, "integration.md", "exec"), names)  # noqa: S102 - our own text
+    [token] = app.extensions["mpesa"].settings.c2b_token
+    kept: list[str] = []
+
+    def get(query):
+        return client.get("/api/receipts", query_string=query, headers=API_KEY).get_json()
+
+    def read(cursor):
+        return names["read_receipts"](get, cursor, lambda each: kept.append(each["receipt"]))
+
+    def pay(receipt):
+        client.post(f"/c2b/{token}/confirmation", json=confirmation("JANE", receipt=receipt))
+        clock.pass_(seconds=15)
+
+    assert read(None) is None
+    pay("UKO1ABCDEF")
+    cursor = read(None)
+    pay("UKO2GHIJKL")
+
+    assert read(read(cursor)) is not None
+    assert kept == ["UKO1ABCDEF", "UKO2GHIJKL"]
