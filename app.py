@@ -52,7 +52,12 @@ def create_app(
     if settings.simulated:
         # Who may reach it from elsewhere may not have it call what is beside this server.
         only = settings.public_url if settings.simulator_public else None
-        simulator.mount(app, socketio, business=settings.merchant_name, only=only)
+        # Money by hand is heard of without a registration, which nobody should need to try it out.
+        below = f"{settings.public_url}/c2b/{settings.c2b_token[0]}" if settings.c2b_token else None
+        ours = {settings.daraja_shortcode, settings.c2b_shortcode, settings.daraja_till}
+        told = {number: below for number in ours if number and below}
+        business = settings.merchant_name
+        simulator.mount(app, socketio, business=business, only=only, unregistered=told)
     cli.register(app)
     return app
 

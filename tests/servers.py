@@ -150,11 +150,6 @@ class Server:
         """PUT to one of its addresses."""
         return requests.put(self.url(path), timeout=PATIENCE, **more)  # type: ignore[arg-type]
 
-    def hear_of_pushes_by_callback_alone(self) -> None:
-        """Have its simulator confirm no push: what a lost callback leaves is to be seen."""
-        answer = self.put("/simulator/organisation", json={"push_confirmation": False})
-        assert answer.status_code == 200
-
     def post(self, path: str, **more: object) -> requests.Response:
         """POST to one of its addresses."""
         return requests.post(self.url(path), timeout=PATIENCE, **more)  # type: ignore[arg-type]

@@ -23,7 +23,6 @@ from mpesa import (
     workers,
 )
 from mpesa.daraja import DarajaError
-from mpesa.daraja.c2b import addresses, register_c2b
 from mpesa.database import for_long_work, own_sessions
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.hints import LISTEN_AGAIN
@@ -81,8 +80,6 @@ def start(app: Flask, ours: Services) -> None:
         (_witnesses, TICK),
         (_workers(), LOOK_FOR_WORKERS),
     ]
-    if ours.settings.simulated and ours.settings.c2b_token:
-        works += [(_known_to_the_simulator(), LOOK_FOR_UNJUDGED)]
     if ours.settings.daraja_status_initiator is not None:
         works += [(_status, TICK)]
     if ours.settings.daraja_refund_initiator is not None:
@@ -194,27 +191,6 @@ def _refunds(_ours: Services) -> None:
     refunds.judge_waiting(db.session(), sending)
     refunds.run_deadlines(db.session(), sending)
     refunds.send_next(db.session(), sending)
-
-
-def _known_to_the_simulator() -> Callable[[Services], None]:
-    """Register for confirmations by itself, which nobody should have to do to try it out."""
-    registered = False
-
-    def register_with_the_simulator(ours: Services) -> None:
-        nonlocal registered
-        if registered:
-            return
-        told = addresses(ours.settings.public_url, ours.settings.c2b_token[0])
-        try:
-            register_c2b(
-                ours.access.daraja, ours.settings.c2b_version, ours.settings.c2b_shortcode, told
-            )
-        except DarajaError as error:
-            log.warning("the simulator does not confirm money by hand: %s", type(error).__name__)
-        else:
-            registered = True
-
-    return register_with_the_simulator
 
 
 def _pull() -> Callable[[Services], None]:

@@ -13,7 +13,7 @@ from flask import Response
 from mpesa.simulator import bodies, confirmations
 from mpesa.simulator.api_users import ApiUsers
 from mpesa.simulator.bank import Bank
-from mpesa.simulator.confirmations import Registration, ResponseType, Verdict
+from mpesa.simulator.confirmations import Registration, ResponseType, Verdict, Version
 from mpesa.simulator.fields import Body
 from mpesa.simulator.hand import Declined, HandPayment
 from mpesa.simulator.movement import Channel, Movement
@@ -66,6 +66,8 @@ class Simulator:
         post: sends a callback.
         ask: sends a question, and returns its answer.
         only: the one address below which a merchant is told and asked; None: anywhere.
+        unregistered: by short code, the address below which a merchant who registered none is told
+            of money by hand; of pushes only a registered merchant is told.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Simulator:
         post: Post = post_callback,
         ask: Ask = ask_merchant,
         only: str | None = None,
+        unregistered: Mapping[str, str] | None = None,
     ) -> None:
         self.business = business
         self.timing = timing
@@ -95,6 +98,12 @@ class Simulator:
         self._post = post
         self._ask = ask
         self._only = origin_of(only) if only else None
+        self._unregistered = {
+            shortcode: Registration(
+                Version.V2, ResponseType.COMPLETED, f"{below}/confirmation", f"{below}/validation"
+            )
+            for shortcode, below in (unregistered or {}).items()
+        }
 
     def now(self) -> datetime:
         """M-PESA's clock, aware UTC."""
@@ -282,6 +291,8 @@ class Simulator:
             return
         self._socketio.sleep(self.timing.late if mode is Confirmation.LATE and not wait else wait)
         registration = self._registrations.get(movement.payee.shortcode)
+        if registration is None and movement.channel is not Channel.PUSH:
+            registration = self._unregistered.get(movement.payee.shortcode)
         if registration is None or not self.bank.knows(movement):
             return
         body = confirmations.confirmation(movement, registration.version, merchant, third_party)

@@ -56,7 +56,6 @@ def impatient_server(tmp_path_factory):
     """A server on which a silent payment is overdue after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
     with running(folder, PAYMENT_WAIT_SECONDS="2", **SETTINGS) as started:
-        started.hear_of_pushes_by_callback_alone()
         yield started
 
 

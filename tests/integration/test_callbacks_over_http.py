@@ -142,7 +142,6 @@ def test_many_callbacks_at_once_are_all_kept(ours):
 @on_one_server
 def test_the_simulators_garbled_callback_is_kept_and_pays_nothing(ours):
     msisdn = new_line()
-    ours.hear_of_pushes_by_callback_alone()
     phone(ours, msisdn).script(answer="pay", callback="garbled", query="pending")
 
     _, transaction_id = started(ours, msisdn)

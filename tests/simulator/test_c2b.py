@@ -48,6 +48,18 @@ def test_money_by_hand_moves_and_is_in_the_ledger(shop):
     assert shop.get(f"/lines/{PAYER}")["balance"] == 49_500
 
 
+def test_a_merchant_who_registered_nothing_may_hear_of_money_by_hand_and_of_no_push():
+    shop = Shop(unregistered={"174379": CONFIRMATION_URL.removesuffix("/confirmation")})
+    shop.script(answer="pay")
+
+    shop.asked_to_pay()
+    shop.next_callback()
+    receipt = shop.pay().json["receipt"]
+
+    assert shop.next_confirmation()["TransID"] == receipt
+    assert is_silent(shop)
+
+
 def test_the_payer_gets_an_sms_with_the_receipt(shop):
     receipt = shop.pay().json["receipt"]
 
