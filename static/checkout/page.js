@@ -12,7 +12,7 @@ import {
 import { remember, shown } from "./shown.js";
 import { takeCodes } from "./sms_code.js";
 import { readPage } from "./sources.js";
-import { isOpenEnded, isResult, isSettledOrder, leavesToByHand, mayRest } from "./view.js";
+import { isOpenEnded, isResult, isSettledOrder, mayRest, turnsToAnother } from "./view.js";
 
 const phone = byId("phone");
 const { lang } = document.documentElement;
@@ -23,7 +23,8 @@ const { lang } = document.documentElement;
 function receive(snapshot, serverTime = null) {
   const before = shown.snapshot;
   if (!remember(snapshot, serverTime)) return;
-  if (leavesToByHand(before, snapshot)) catchUp().then((turned) => turned || present(snapshot));
+  // Which one, the server says.
+  if (turnsToAnother(before, snapshot)) catchUp().then((turned) => turned || present(snapshot));
   else if (!shown.choosing || isSettledOrder(snapshot)) present(snapshot);
   tick();
   if (shown.follower && !isOpenEnded(snapshot)) rest();
@@ -69,9 +70,9 @@ async function catchUp(notice = "") {
   const seen = await readPage(shown.pageTag);
   if (!seen) return false;
   shown.pageTag = seen.etag;
-  showHeardOf(seen.heard);
+  showHeardOf(seen.page);
   // A press of this page's own came first.
-  if (seen.view === "phone" || shown.snapshot !== before) return false;
+  if (seen.view === "phone" || shown.snapshot?.transaction_id !== before?.transaction_id) return false;
   if (seen.snapshot && seen.snapshot.transaction_id === before?.transaction_id) return false;
   if (!seen.snapshot) return location.reload();
   adopt(seen.snapshot, seen.serverTime);

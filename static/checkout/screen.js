@@ -88,11 +88,14 @@ function kes(told) {
   return `KES ${Number(told).toLocaleString("en", { minimumFractionDigits: digits })}`;
 }
 
-/** Shows what the page says by now of payments that may be the order's; `heard` is its element there. */
-export function showHeardOf(heard) {
-  if (byId("heard").textContent === heard.textContent) return;
-  byId("heard").replaceChildren(...heard.childNodes);
-  byId("heard").hidden = heard.hidden;
+/** Shows what the order's page says by now and no snapshot tells: what a person has to check. */
+export function showHeardOf(page) {
+  for (const id of ["heard", "code-by-hand-thanks"]) {
+    const news = page.getElementById(id);
+    if (!news || byId(id).textContent === news.textContent) continue;
+    byId(id).replaceChildren(...news.childNodes);
+    byId(id).hidden = news.hidden;
+  }
 }
 
 function nairobiTime(iso) {

@@ -112,8 +112,8 @@ export function openSocket({ client, txId, lang, onSnapshot, onUp, onDown }) {
 }
 
 /**
- * What the order's page says by now, {view, snapshot or null, heard, etag, serverTime in ms or null},
- * `heard` being its element about payments that may be the order's;
+ * What the order's page says by now, {view, snapshot or null, page, etag, serverTime in ms or null}, `page` being
+ * its document;
  * null where nothing is new, or there is no network.
  */
 export async function readPage(etag) {
@@ -126,5 +126,5 @@ export async function readPage(etag) {
 function stageOf(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const { view, snapshot } = page.getElementById("stage").dataset;
-  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null, heard: page.getElementById("heard") };
+  return { view, snapshot: snapshot ? JSON.parse(snapshot) : null, page };
 }

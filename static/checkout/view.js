@@ -22,13 +22,14 @@ export function isResult(view) {
 }
 
 /**
- * Whether a push is over that was shown while its shopper pays by hand: its prompt was cancelled, or the money
- * came otherwise. The page of the order then shows the other transaction.
+ * Whether the page of an order shows another transaction from now on, while its shopper pays by hand: a code or a
+ * rule gave the money to a push, or to the transaction by hand; or the prompt that stood beside is over.
  */
-export function leavesToByHand(before, snapshot) {
+export function turnsToAnother(before, snapshot) {
   const beside = before?.next === "cancel_prompt" && ["waiting", "checking"].includes(before.view);
   const paidOtherwise = snapshot.settled_by !== null && snapshot.settled_by !== snapshot.transaction_id;
-  return beside && (paidOtherwise || snapshot.view === "failed");
+  if (paidOtherwise) return beside || (before?.channel === "hand" && before.view !== "paid");
+  return beside && snapshot.view === "failed";
 }
 
 /** Whether nothing is left to choose: paid, or the order is over. */

@@ -3,12 +3,13 @@
 import re
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
-from tests.browser.steps import MENU
+from tests.browser.steps import MENU, Sale, type_code
 from tests.browser.test_states import STAGE
 from tests.factories import API_KEY
-from tests.servers import wait_until
+from tests.servers import PATIENCE, running, wait_until
 
 SMALL = {"viewport": {"width": 320, "height": 640}}
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
@@ -184,6 +185,39 @@ def test_a_press_without_a_network_says_so_and_can_be_repeated(visit, sale):
     shopper.page.get_by_role("button", name="Pay by hand", exact=True).click()
 
     shopper.sees("by_hand")
+
+
+def test_a_code_from_the_sms_pays_where_nobody_told_of_the_money(visit, tmp_path):
+    with running(tmp_path) as server:
+        silent = {"confirmation": "never"}
+        requests.put(f"{server.address}/simulator/organisation", json=silent, timeout=PATIENCE)
+        sale = Sale(server)
+        sale.phone.script(answer="cancel")  # the code proves itself by the number that was asked
+        shopper = visit(sale, **SMALL)
+        shopper.pay(sale.typed)
+        shopper.sees("failed")
+        shopper.pay_by_hand()
+        shopper.sees("by_hand")
+        sale.send_by_hand()
+        shopper.page.get_by_text("Paid, but not shown here?").click()
+
+        type_code(shopper, sale.receipt())
+
+        shopper.sees("paid")
+        shopper.reads(sale.receipt())
+
+
+def test_while_a_code_is_checked_the_page_says_so_and_offers_no_other_way(visit, sale):
+    shopper = visit(sale, **SMALL)
+    shopper.pay_by_hand()
+    shopper.sees("by_hand")
+    shopper.page.get_by_text("Paid, but not shown here?").click()
+
+    type_code(shopper, "UKO1ABCDEF")
+
+    shopper.sees("Checking your payment")
+    shopper.reads("Thank you. We have your code and are checking it.")
+    expect(shopper.page.locator("form.by-hand, #by-hand").filter(visible=True)).to_have_count(0)
 
 
 def test_a_payment_that_a_person_has_to_check_reaches_the_page_when_its_shopper_comes_back(

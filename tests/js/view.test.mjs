@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, isOpenEnded, isResult, isSettledOrder, leavesToByHand, mayRest, newest, retryWait, returnAddress, secondsLeft,
-  spokenOf,
+  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, retryWait, returnAddress, secondsLeft, spokenOf,
+  turnsToAnother,
 } from "../../static/checkout/view.js";
 
 const pending = {
@@ -100,18 +100,26 @@ test("a push that stood beside paying by hand is left once it failed, or the mon
   const beside = with_({ view: "waiting", next: "cancel_prompt", settled_by: null });
   const failed = with_({ view: "failed", next: "retry", settled_by: null });
   const paidByHand = with_({ view: "paid", next: "cancel_prompt", settled_by: "t2" });
-  assert.equal(leavesToByHand(beside, failed), true);
-  assert.equal(leavesToByHand(beside, paidByHand), true);
-  assert.equal(leavesToByHand({ ...beside, view: "checking" }, failed), true);
+  assert.equal(turnsToAnother(beside, failed), true);
+  assert.equal(turnsToAnother(beside, paidByHand), true);
+  assert.equal(turnsToAnother({ ...beside, view: "checking" }, failed), true);
+});
+
+test("a transaction by hand is left once a push has its money", () => {
+  const byHand = with_({ channel: "hand", view: "checking", next: "wait", settled_by: null });
+  const paid = with_({ channel: "hand", view: "paid", next: "none", settled_by: "t2" });
+  assert.equal(turnsToAnother(byHand, paid), true);
+  assert.equal(turnsToAnother(paid, paid), false);
+  assert.equal(turnsToAnother(byHand, { ...paid, settled_by: "t1" }), false);
 });
 
 test("it is not left while it waits, where it paid itself, or where nobody pays by hand", () => {
   const beside = with_({ view: "waiting", next: "cancel_prompt", settled_by: null });
   const failed = with_({ view: "failed", next: "retry", settled_by: null });
   const paidItself = with_({ view: "paid", next: "none", settled_by: "t1" });
-  assert.equal(leavesToByHand(beside, beside), false);
-  assert.equal(leavesToByHand(beside, paidItself), false);
-  assert.equal(leavesToByHand({ ...beside, next: "enter_pin" }, failed), false);
-  assert.equal(leavesToByHand({ ...beside, view: "paid" }, with_({ view: "paid", settled_by: "t2" })), false);
-  assert.equal(leavesToByHand(null, failed), false);
+  assert.equal(turnsToAnother(beside, beside), false);
+  assert.equal(turnsToAnother(beside, paidItself), false);
+  assert.equal(turnsToAnother({ ...beside, next: "enter_pin" }, failed), false);
+  assert.equal(turnsToAnother({ ...beside, view: "paid" }, with_({ view: "paid", settled_by: "t2" })), false);
+  assert.equal(turnsToAnother(null, failed), false);
 });

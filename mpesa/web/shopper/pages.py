@@ -97,7 +97,7 @@ def checkout_page(
         form_error=problem.detail if problem and problem.field != "phone" else None,
         code_error=code_problem.detail if code_problem else None,
         code_value=code_typed or "",
-        code_sent=_what_became_of_the_code(attempt, said["view"], now),
+        code_sent=_what_became_of_the_code(account, attempt, said["view"], now),
         paid_at=_paid_at(account, attempt),
         heard_of=_heard_of(order.id, now),
         # Shown only where a countdown needs it: elsewhere an unchanged page keeps its ETag.
@@ -255,12 +255,12 @@ def _paid_at(account: Account, attempt: Mapping[str, Any] | None) -> str | None:
     return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
 
 
-# A code is checked by rule for this long at most; what is left then waits for a person.
-_CODE_CHECKED_FOR = timedelta(minutes=3)
+# A code is said to be checked for this long at least, whatever is known of its receipt.
+_CODE_CHECKED_FOR = timedelta(minutes=1)
 
 
 def _what_became_of_the_code(
-    attempt: Mapping[str, Any] | None, shown: str, now: datetime
+    account: Account, attempt: Mapping[str, Any] | None, shown: str, now: datetime
 ) -> str | None:
     """Say whether a code that the shopper sent, from whatever device, is still checked by rule.
 
@@ -276,7 +276,8 @@ def _what_became_of_the_code(
     sent_at = db.session.scalar(sent)
     if sent_at is None:
         return None
-    return "checked" if now - sent_at < _CODE_CHECKED_FOR else "with_person"
+    soon = now - sent_at < _CODE_CHECKED_FOR
+    return "checked" if soon or account.money_in_sight(now) else "with_person"
 
 
 def _order_to_show(order: Order, status: OrderStatus) -> dict[str, Any]:

@@ -450,7 +450,7 @@ def test_a_code_that_no_rule_could_place_waits_for_a_person(client, make_order, 
     client.post("/sms-code", json={"tx_id": transaction_id, "code": RECEIPT})
 
     at_once = visible(seen(page(client, order_id)))
-    clock.pass_(minutes=16)
+    clock.pass_(minutes=4)
     later = visible(seen(page(client, order_id)))
 
     assert "Thank you. We have your code and are checking it." in at_once
