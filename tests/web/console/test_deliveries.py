@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from mpesa import receipts
 from mpesa.ids import hash_token, new_id
 from mpesa.models import EvidenceRow, WebhookAttempt, WebhookEndpoint, WebhookMessage, db
+from tests.factories import API_KEY, RECEIPT, confirmation
 from tests.web.console.steps import NAME, hidden, logged_in
 from tests.web.steps import pushed
 
@@ -204,3 +206,52 @@ def test_a_guest_sends_nothing(app, client, write):
 
     assert answer.status_code == 303
     assert "/console/login" in answer.headers["Location"]
+
+
+# -- about receipts --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def about_a_receipt(app, client, clock):
+    """The id of a message about a receipt that is nobody's."""
+    [token] = app.extensions["mpesa"].settings.c2b_token
+    client.post(f"/c2b/{token}/confirmation", json=confirmation("JANE", amount="1149.50"))
+    clock.pass_(minutes=15)
+    with app.app_context():
+        receipts.tell_unclaimed(db.session(), clock)
+        message = db.session.scalars(select(WebhookMessage)).one()
+        message.next_attempt_at = None
+        db.session.commit()
+        return message.id
+
+
+def test_a_row_about_a_receipt_names_number_and_amount(operator, about_a_receipt):
+    page = operator.get("/console/webhooks").text
+
+    assert shown(page) == [about_a_receipt]
+    assert f"{RECEIPT} · KES 1149.50" in page
+
+
+def test_a_message_about_a_receipt_is_sent_again(app, operator, about_a_receipt, clock, log_lines):
+    send_again(operator, about_a_receipt)
+
+    with app.app_context():
+        assert db.session.get(WebhookMessage, about_a_receipt).next_attempt_at == clock()
+    assert f"webhook {about_a_receipt} is sent again by {NAME}" in [
+        each["message"] for each in log_lines
+    ]
+
+
+def test_once_the_receipt_is_claimed_its_payment_keeps_who_sent_it_again(
+    app, operator, about_a_receipt, client, make_order
+):
+    client.post(
+        f"/api/receipts/{RECEIPT}/claim", headers=API_KEY,
+        json={"order_id": make_order(), "accept_amount": True, "reason": "A tip."},
+    )  # fmt: skip
+
+    send_again(operator, about_a_receipt)
+
+    with app.app_context():
+        acts = db.session.scalars(select(EvidenceRow).where(EvidenceRow.kind == "operator")).all()
+        assert [json.loads(each.body)["act"] for each in acts] == ["claim", "webhook"]
