@@ -20,7 +20,7 @@ from typing import Any
 
 from flask import Flask, request
 from flask_socketio import SocketIO
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Insert, Update, event
 from sqlalchemy.engine.default import DefaultDialect
 
 from mpesa import books
@@ -100,7 +100,9 @@ def _access_name(change: str) -> str | None:
 
 def books_name(_connection: Any, writes: Sequence[Write]) -> str | None:
     """What the one door writes and commits."""
-    rows = [(each.statement.table.name, type(each.statement).__name__) for each in writes]
+    # A witness's row is written as text, and says nothing that its receipt's row does not.
+    tables = [each.statement for each in writes if isinstance(each.statement, Insert | Update)]
+    rows = [(each.table.name, type(each).__name__) for each in tables]
     if ("decisions", "Insert") in rows:
         # Of what was stored before and is judged now there is no new evidence.
         kinds = [each.values["kind"] for each in writes if each.statement is books.ADD_EVIDENCE]

@@ -201,7 +201,8 @@ class World:
         wait_until(lambda: not self.to_server.under_way, self.server.why)
         with self.engine.begin() as connection:
             # Children first; TRUNCATE would deadlock with whatever the server is reading.
-            for table in ("idempotency_keys", *reversed(_TIMES)):
+            of_receipts = ("witnesses", "suggestions", "receipts", "idempotency_keys")
+            for table in (*of_receipts, *reversed(_TIMES)):
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
         for witness in (self.to_daraja, self.to_server):
             witness.seen.clear()
