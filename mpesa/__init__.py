@@ -18,7 +18,7 @@ codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
 awaited                 result addresses: a hashed token, its subject, until when
 reconciler              ask Daraja about what stayed silent, within a budget
-operators               who may use the console: names, passwords, roles, logins
+operators               who may use the console: names, passwords, roles, second factors
 retention               forget who paid, by age or on request
 export                  transactions as CSV
 outbox                  announce committed changes to the rooms, and keep what was announced
@@ -40,6 +40,7 @@ models                  tables and constraints, one write, one read
 daraja/                 the only code that speaks HTTP to Safaricom
 bounded_http/           HTTP with a hard end, for Daraja and for webhooks
 ids                     ids and callback tokens: make, recognise, hash
+second_factor           the secret of an authenticator app, sealed, and the codes it makes
 windows                 what was counted of a key lately, in Redis or in memory
 counters                what happened how often
 logs                    how log lines are written

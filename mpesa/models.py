@@ -824,6 +824,7 @@ class Operator(Base):
         role: a `Role`. The default is for rows from before there were roles, and for workers that
             run on while a new version starts.
         last_address: of the last login; strangers' tries never lock it out.
+        totp_sealed: the secret of the second factor, see `second_factor.seal`; None: there is none.
     """
 
     __tablename__ = "operators"
@@ -834,6 +835,23 @@ class Operator(Base):
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime | None]
     last_address: Mapped[str | None] = mapped_column(String(64))
+    totp_sealed: Mapped[str | None] = mapped_column(String(120))
+
+
+class StepUp(Base):
+    """An operator's try to prove oneself once more, with password and code.
+
+    Attributes:
+        step: the time step of the code, which is used up by this; None: the try was wrong.
+    """
+
+    __tablename__ = "step_ups"
+    __table_args__ = (UniqueConstraint("operator", "step"),)
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    operator: Mapped[str] = mapped_column(ForeignKey("operators.name", ondelete="CASCADE"))
+    at: Mapped[datetime]
+    step: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class OperatorSession(Base):

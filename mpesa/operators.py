@@ -1,5 +1,6 @@
-"""Operators of the console: their names, passwords and roles, and logins that end."""
+"""Operators of the console: names, passwords, roles, second factors, and logins that end."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from mpesa import second_factor
 from mpesa.database import writing
 from mpesa.domain.roles import Role
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.ids import hash_token, new_id
-from mpesa.models import Operator, OperatorSession
+from mpesa.models import Operator, OperatorSession, StepUp
 
 # OWASP's second choice for Argon2id (Password Storage Cheat Sheet): 19 MiB, two passes. On one
 # thread, since a worker hashes while its payments wait; it takes about 30 ms.
@@ -28,10 +30,37 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 256
 # A working day. The age of the row counts, and not the cookie's.
 LOGIN_LASTS = timedelta(hours=12)
+# So many wrong tries with password and code within this time, and no more are looked at until it
+# is over: 480 a day, of which one in 700 days would meet one of the three codes that count.
+WRONG_TRIES = 5
+WRONG_TRIES_WITHIN = timedelta(minutes=15)
 
 
 class NotAccepted(ValueError):
     """A name, a password or a change of role that cannot be; the text says what is expected."""
+
+
+class NotProven(Exception):
+    """An operator did not prove who it is; nothing may be done. One of the three below."""
+
+
+class WrongPasswordOrCode(NotProven):
+    """The password or the code is wrong, or the code was used before; which is told to nobody."""
+
+
+class NoSecondFactor(NotProven):
+    """The password is right, and there is no second factor, or SECRET_KEY is another since."""
+
+
+@dataclass
+class TooManyWrong(NotProven):
+    """Too much was wrong lately; all of the operator's logins have ended.
+
+    Attributes:
+        seconds: until the next try is looked at.
+    """
+
+    seconds: int
 
 
 @dataclass(frozen=True)
@@ -128,6 +157,16 @@ def remove(session: Session, typed: str) -> bool:
         return session.scalars(gone).one_or_none() is not None
 
 
+def find(session: Session, typed: str) -> Person:
+    """The operator of a name.
+
+    Raises:
+        NoResultFound: there is none.
+    """
+    found = session.get_one(Operator, clean_name(typed))
+    return Person(found.name, Role(found.role))
+
+
 def exists(session: Session, name: str) -> bool:
     """Whether an operator has that name."""
     if not _NAME.fullmatch(name):
@@ -189,6 +228,63 @@ def recognise(session: Session, typed: str, password: str) -> Person | None:
     return Person(name, Role(role)) if role else None
 
 
+def enrol(session: Session, typed: str, secret_key: str) -> str | None:
+    """Give an operator a new second factor instead of any before, and end that operator's logins.
+
+    Args:
+        secret_key: SECRET_KEY.
+
+    Returns:
+        The secret, which nobody can read again; None where there is no such operator.
+    """
+    name, secret = clean_name(typed), second_factor.new_secret()
+    sealed = second_factor.seal(secret, name, secret_key)
+    with writing(session):
+        changed = update(Operator).where(Operator.name == name).values(totp_sealed=sealed)
+        if session.scalars(changed.returning(Operator.name)).one_or_none() is None:
+            return None
+        session.execute(delete(StepUp).where(StepUp.operator == name))
+        _end_logins(session, name)
+    return secret
+
+
+def step_up(
+    session: Session, typed: str, password: str, code: str, now: datetime, *, secret_key: str
+) -> None:
+    """Have an operator prove once more, with password and code, who asks for what moves money.
+
+    Args:
+        code: of the authenticator app, as it was typed.
+        now: aware UTC.
+        secret_key: SECRET_KEY.
+
+    Raises:
+        NotProven: the subclass says why.
+    """
+    name = clean_name(typed)
+    known = select(Operator.totp_sealed).where(Operator.name == name)
+    sealed = session.scalars(known).one_or_none() if _NAME.fullmatch(name) else None
+    secret = second_factor.unseal(sealed, name, secret_key) if sealed else None
+    # Both are looked at whatever comes of the first, so that the time does not tell which is wrong.
+    hashed = _hash_of(session, name, password)
+    step = second_factor.step_of(secret or second_factor.new_secret(), code, now)
+    refusal: NotProven | None = None
+    with writing(session):
+        wrong = _wrong_lately(session, name, now)
+        if len(wrong) >= WRONG_TRIES:
+            refusal = _too_many(wrong, now)
+        elif not _is_still(session, name, hashed, sealed):
+            refusal = _count_wrong(session, name, wrong, now)
+        elif secret is None:
+            refusal = NoSecondFactor()
+        elif step is None or _is_used(session, name, step):
+            refusal = _count_wrong(session, name, wrong, now)
+        else:
+            session.add(StepUp(operator=name, at=now, step=step))
+    if refusal is not None:
+        raise refusal
+
+
 def who(session: Session, token: str, now: datetime) -> Person | None:
     """The operator whose login this is, with the role of this moment; None: it has ended."""
     lasting = (
@@ -246,6 +342,48 @@ def _keep_a_manager(managers: Sequence[str], name: str) -> None:
             f"{name} is the only manager: make somebody else one first, flask operators role NAME"
             " manager"
         )
+
+
+def _wrong_lately(session: Session, name: str, now: datetime) -> list[datetime]:
+    """When tries of an operator were wrong, the oldest first; the operator's row is locked, so that
+    tries of the same moment wait for each other.
+    """
+    session.execute(select(Operator.name).where(Operator.name == name).with_for_update())
+    wrong = (StepUp.operator == name, StepUp.step.is_(None))
+    # A time ahead of now was written before the clock stepped back.
+    session.execute(update(StepUp).where(*wrong, StepUp.at > now + CLOCKS_DIFFER).values(at=now))
+    session.execute(delete(StepUp).where(*wrong, StepUp.at <= now - WRONG_TRIES_WITHIN))
+    return list(session.scalars(select(StepUp.at).where(*wrong).order_by(StepUp.at)))
+
+
+def _too_many(wrong: Sequence[datetime], now: datetime) -> TooManyWrong:
+    over = wrong[-WRONG_TRIES] + WRONG_TRIES_WITHIN - now
+    return TooManyWrong(max(1, math.ceil(over.total_seconds())))
+
+
+def _is_still(session: Session, name: str, hashed: str | None, sealed: str | None) -> bool:
+    """Whether an operator has the password and the second factor that a try was compared with."""
+    of_name = select(Operator.password_hash, Operator.totp_sealed).where(Operator.name == name)
+    found = session.execute(of_name).one_or_none()
+    return found is not None and tuple(found) == (hashed, sealed)
+
+
+def _count_wrong(
+    session: Session, name: str, before: Sequence[datetime], now: datetime
+) -> NotProven:
+    """Keep that a try was wrong; the last one that is allowed ends the operator's logins."""
+    if session.scalar(select(Operator.name).where(Operator.name == name)) is None:
+        return WrongPasswordOrCode()
+    session.add(StepUp(operator=name, at=now))
+    if len(before) + 1 < WRONG_TRIES:
+        return WrongPasswordOrCode()
+    _end_logins(session, name)
+    return _too_many([*before, now], now)
+
+
+def _is_used(session: Session, name: str, step: int) -> bool:
+    used = select(StepUp.id).where(StepUp.operator == name, StepUp.step == step)
+    return session.scalar(used) is not None
 
 
 def _end_logins(session: Session, name: str) -> None:

@@ -2,14 +2,17 @@
 
 import base64
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from werkzeug.serving import make_server
 
-from mpesa import config
+from mpesa import config, operators
 from mpesa.cli import examination
+from mpesa.config import DarajaEnv
+from mpesa.domain.roles import Role
 from mpesa.ids import hash_token
 from mpesa.models import Operator, WebhookEndpoint, db
 from mpesa.web.http.services import services
@@ -342,8 +345,72 @@ def test_an_operator_without_a_password_is_told(app, clock):
     assert not findings(app)["operators"].well
 
 
+def refunds(app):
+    with app.app_context():
+        found = examination.examine(services())
+    return [(each.well, each.says) for each in found if each.what == "refunds"]
+
+
+def hire(app, name, role, *, enrolled=False, secret_key=None):
+    with app.app_context():
+        ours, session = services(), db.session()
+        operators.add(session, name, "a long and quiet password", ours.now(), role)
+        if enrolled:
+            operators.enrol(session, name, secret_key or ours.settings.secret_key)
+
+
+def test_it_is_told_where_nobody_could_release_a_refund(app):
+    hire(app, "amina", Role.MANAGER)
+    hire(app, "otieno", Role.CLERK, enrolled=True)
+    hire(app, "wanjiku", Role.MANAGER, enrolled=True, secret_key="the one of before")
+
+    [(well, says)] = refunds(app)
+
+    assert well  # the simulator's money is nobody's
+    assert says == (
+        "no manager has a second factor, so nobody can release one: flask operators totp NAME"
+    )
+
+
+def test_outside_the_simulator_it_is_wrong_that_nobody_can_release_a_refund(app):
+    settings = replace(make_settings(), daraja_env=DarajaEnv.SANDBOX)
+
+    with app.app_context():
+        [found] = examination.releasing(settings)
+
+    assert not found.well
+
+
+def test_it_is_told_that_the_only_manager_needs_somebody_who_asks(app, make_app):
+    hire(app, "amina", Role.MANAGER, enrolled=True)
+    hire(app, "otieno", Role.CLERK)
+
+    assert refunds(app) == [
+        (
+            True,
+            "amina is the only manager, and releases only what others asked for: flask operators"
+            " role NAME manager",
+        )
+    ]
+    assert refunds(make_app(REFUND_RELEASE="one_person")) == [(True, "may be released by amina")]
+
+
+def test_two_managers_of_whom_one_has_a_second_factor_suffice(app):
+    hire(app, "amina", Role.MANAGER, enrolled=True)
+    hire(app, "otieno", Role.MANAGER)
+
+    assert refunds(app) == [(True, "may be released by amina")]
+
+
+def test_nothing_is_said_of_refunds_where_they_are_off(app):
+    settings = replace(make_settings(), daraja_refund_initiator=None)
+
+    with app.app_context():
+        assert list(examination.releasing(settings)) == []
+
+
 def test_things_are_told_in_the_order_in_which_one_would_mend_them(app):
     assert list(findings(app)) == [
         "settings", "database", "redis", "daraja", "clock", "callbacks", "c2b", "initiators",
-        "PUBLIC_URL", "webhooks", "operators",
+        "PUBLIC_URL", "webhooks", "operators", "refunds",
     ]  # fmt: skip

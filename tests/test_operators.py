@@ -1,10 +1,12 @@
 """flask operators: who may use the console and do what, as typed by who runs the server."""
 
 import json
+import re
 import threading
 from collections.abc import Callable
 
 import click
+import pyotp
 import pytest
 from click.testing import Result
 from sqlalchemy import select
@@ -100,7 +102,9 @@ def test_the_list_shows_names_and_no_secret(app, flask):
 
     result = flask("operators", "list")
 
-    assert result.output == "wanjiku  manager  added 2026-11-24 12:00:00 EAT  last login never\n"
+    assert result.output == (
+        "wanjiku  manager  second factor no   added 2026-11-24 12:00:00 EAT  last login never\n"
+    )
 
 
 def test_the_list_as_json_has_times_as_the_api_has_them(app, flask):
@@ -112,6 +116,7 @@ def test_the_list_as_json_has_times_as_the_api_has_them(app, flask):
         {
             "name": "wanjiku",
             "role": "manager",
+            "second_factor": False,
             "created_at": "2026-11-24T09:00:00Z",
             "last_login_at": None,
         }
@@ -215,7 +220,7 @@ def test_a_role_for_nobody_says_so(flask):
 
 
 @pytest.fixture
-def close(app, flask):
+def claim(app, flask):
     """A command that takes a clerk, of whom it asks the password."""
 
     @app.cli.command("claims")
@@ -227,28 +232,129 @@ def close(app, flask):
 
 
 @pytest.mark.parametrize("role", ["clerk", "manager"])
-def test_a_command_is_the_act_of_who_knows_the_password(flask, close, role):
+def test_a_command_is_the_act_of_who_knows_the_password(flask, claim, role):
     flask("operators", "add", "wanjiku", "--role", role, typed=PASSWORD)
 
-    result = close("Wanjiku", f"{PASSWORD}\n")
+    result = claim("Wanjiku", f"{PASSWORD}\n")
 
     assert (result.exit_code, result.output) == (0, "claimed by wanjiku\n")
 
 
-def test_a_command_refuses_who_may_not_do_it(flask, close):
+def test_a_command_refuses_who_may_not_do_it(flask, claim):
     flask("operators", "add", "wanjiku", "--role", "viewer", typed=PASSWORD)
 
-    result = close("wanjiku", PASSWORD)
+    result = claim("wanjiku", PASSWORD)
 
     assert result.exit_code == 1
     assert "wanjiku is a viewer, and this takes a clerk; nothing was done" in result.output
 
 
-def test_a_wrong_password_and_an_unknown_name_are_refused_in_the_same_words(flask, close):
+def test_a_wrong_password_and_an_unknown_name_are_refused_in_the_same_words(flask, claim):
     flask("operators", "add", "wanjiku", typed=PASSWORD)
 
-    wrong, unknown = close("wanjiku", PASSWORD + "x"), close("nobody", PASSWORD)
+    wrong, unknown = claim("wanjiku", PASSWORD + "x"), claim("nobody", PASSWORD)
 
     assert (wrong.exit_code, unknown.exit_code) == (1, 1)
     assert wrong.output == unknown.output
     assert "the password is wrong, or there is no such operator" in wrong.output
+
+
+# -- second factors ------------------------------------------------------------------------------
+
+
+def enrolled(flask, name="wanjiku"):
+    """Give an operator a second factor, and return the secret, as one reads it off the screen."""
+    result = flask("operators", "totp", name)
+    assert result.exit_code == 0, result.output
+    return re.search(r"or type the key: ([A-Z2-7 ]+)", result.output)[1].replace(" ", "")
+
+
+@pytest.fixture
+def release(app, flask):
+    """A command that takes a manager, of whom it asks password and code."""
+
+    @app.cli.command("releases")
+    @person.as_option
+    def releases(name):
+        click.echo(f"released by {person.stepped_up(name, Act.RELEASE_REFUND).name}")
+
+    return lambda *typed, name="wanjiku": flask("releases", "--as", name, typed="\n".join(typed))
+
+
+def test_a_second_factor_is_shown_once_with_its_code_and_in_letters(app, flask):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    result = flask("operators", "totp", "Wanjiku")
+
+    secret = re.search(r"or type the key: ([A-Z2-7 ]+)", result.output)[1].replace(" ", "")
+    assert len(secret) == 32
+    assert "\u2588" in result.output
+    assert json.loads(flask("operators", "list", "--json").output)[0]["second_factor"] is True
+    assert secret not in flask("operators", "list").output
+    with app.app_context():
+        assert secret not in (db.session.get_one(Operator, "wanjiku").totp_sealed or "")
+
+
+def test_a_second_factor_for_nobody_says_so(flask):
+    result = flask("operators", "totp", "nobody")
+
+    assert result.exit_code == 1
+    assert "there is no operator nobody" in result.output
+
+
+@on_both
+def test_a_release_takes_a_line_with_the_password_and_one_with_the_code(flask, release, clock):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    secret = enrolled(flask)
+
+    result = release(PASSWORD, pyotp.TOTP(secret).at(clock()))
+
+    assert (result.exit_code, result.output) == (0, "released by wanjiku\n")
+
+
+def test_who_has_no_second_factor_releases_nothing(flask, release):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+
+    result = release(PASSWORD, "123456")
+
+    assert result.exit_code == 1
+    assert "flask operators totp wanjiku" in result.output
+
+
+def test_a_clerk_releases_nothing_with_the_right_code_either(flask, release, clock):
+    flask("operators", "add", "amina", typed=PASSWORD)
+    flask("operators", "add", "wanjiku", "--role", "clerk", typed=PASSWORD)
+    secret = enrolled(flask)
+
+    result = release(PASSWORD, pyotp.TOTP(secret).at(clock()))
+
+    assert result.exit_code == 1
+    assert "wanjiku is a clerk, and this takes a manager; nothing was done" in result.output
+
+
+def test_wrong_passwords_and_codes_are_refused_in_the_same_words(flask, release, clock):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    code = pyotp.TOTP(enrolled(flask)).at(clock())
+
+    refused = {
+        release(PASSWORD + "x", code).output,
+        release(PASSWORD, "000000").output,
+        release(PASSWORD).output,
+        release(PASSWORD, code, name="nobody").output,
+    }
+
+    assert refused == {"Error: the password or the code is wrong, or the code was used before\n"}
+
+
+def test_after_five_wrong_tries_a_right_one_waits(flask, release, clock):
+    flask("operators", "add", "wanjiku", typed=PASSWORD)
+    totp = pyotp.TOTP(enrolled(flask))
+    for _ in range(5):
+        release(PASSWORD, "000000")
+
+    early = release(PASSWORD, totp.at(clock()))
+    clock.pass_(minutes=15)
+    late = release(PASSWORD, totp.at(clock()))
+
+    assert "too much was wrong: nothing is looked at for 900 s" in early.output
+    assert late.output == "released by wanjiku\n"

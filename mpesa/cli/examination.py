@@ -11,11 +11,12 @@ import requests
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import config, vitals, webhooks, workers
-from mpesa.config import Settings
+from mpesa import config, second_factor, vitals, webhooks, workers
+from mpesa.config import RefundRelease, Settings
 from mpesa.daraja import DarajaError
 from mpesa.daraja.c2b import forbidden_words
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.roles import Role
 from mpesa.domain.steps import MOST_SKEW, skew
 from mpesa.domain.wire_words import NAIROBI
 from mpesa.models import Operator, db
@@ -68,6 +69,7 @@ def examine(ours: Services) -> list[Finding]:
         _public_url(settings),
         *_webhooks(settings),
         _operators(settings),
+        *releasing(settings),
     ]
 
 
@@ -303,3 +305,30 @@ def _operators(settings: Settings) -> Finding:
         advice = "none, so /console cannot be opened: flask operators add NAME"
         return Finding("operators", settings.simulated, advice)
     return Finding("operators", True, f"{number} may open /console")
+
+
+def releasing(settings: Settings) -> Iterator[Finding]:
+    """Whether somebody can release a refund: a manager with a second factor, who did not ask."""
+    if settings.daraja_refund_initiator is None:
+        return
+    of_managers = select(Operator).where(Operator.role == Role.MANAGER.value)
+    try:
+        managers = db.session.scalars(of_managers.order_by(Operator.name)).all()
+    except SQLAlchemyError:
+        return  # the operators' finding says so
+    able = [each for each in managers if _has_a_factor(each, settings)]
+    if not able:
+        advice = "no manager has a second factor, so nobody can release one: flask operators totp"
+        yield Finding("refunds", settings.simulated, f"{advice} NAME")
+    if len(managers) == 1 and settings.refund_release is RefundRelease.TWO_PEOPLE:
+        alone = f"{managers[0].name} is the only manager, and releases only what others asked for"
+        yield Finding("refunds", True, f"{alone}: flask operators role NAME manager")
+    elif able:
+        names = " and ".join(each.name for each in able)
+        yield Finding("refunds", True, f"may be released by {names}")
+
+
+def _has_a_factor(operator: Operator, settings: Settings) -> bool:
+    sealed = operator.totp_sealed
+    key = settings.secret_key
+    return sealed is not None and second_factor.unseal(sealed, operator.name, key) is not None

@@ -1,11 +1,12 @@
-"""flask operators: add, list and remove the operators of the console, and say what each may do."""
+"""flask operators: who may use the console, what each may do, and with which second factor."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from mpesa import operators
+from mpesa import operators, second_factor
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.person import typed_secret
@@ -13,6 +14,7 @@ from mpesa.cli.times import in_nairobi
 from mpesa.domain.roles import Role
 from mpesa.domain.snapshot import utc_text
 from mpesa.models import Operator, db
+from mpesa.web.http import qr
 from mpesa.web.http.services import services
 
 operators_group = Group(
@@ -44,13 +46,14 @@ def add_operator(name: str, role: str | None) -> None:
 @operators_group.command("list")
 @json_option
 def list_operators(as_json: bool) -> None:
-    """Print the operators, one on each line, with their role and last login."""
+    """Print the operators, one on each line, with role, second factor and last login."""
     found = db.session.query(Operator).order_by(Operator.name).all()
     if as_json:
         print_array(
             {
                 "name": each.name,
                 "role": each.role,
+                "second_factor": each.totp_sealed is not None,
                 "created_at": utc_text(each.created_at),
                 "last_login_at": utc_text(each.last_login_at) if each.last_login_at else None,
             }
@@ -59,8 +62,10 @@ def list_operators(as_json: bool) -> None:
         return
     for each in found:
         login = in_nairobi(each.last_login_at) if each.last_login_at else "never"
+        factor = "yes" if each.totp_sealed else "no"
         click.echo(
-            f"{each.name}  {each.role:<7}  added {in_nairobi(each.created_at)}  last login {login}"
+            f"{each.name}  {each.role:<7}  second factor {factor:<3}"
+            f"  added {in_nairobi(each.created_at)}  last login {login}"
         )
 
 
@@ -74,6 +79,23 @@ def give_role(name: str, role: str) -> None:
     if not known:
         raise _no_such(name)
     click.echo(f"{operators.clean_name(name)} is a {role}")
+
+
+@operators_group.command("totp")
+@click.argument("name")
+def enrol_operator(name: str) -> None:
+    """Give an operator a second factor for an authenticator app, shown here and now only.
+
+    It replaces one of before, and ends that operator's logins.
+    """
+    settings = services().settings
+    secret = operators.enrol(db.session(), name, settings.secret_key)
+    if secret is None:
+        raise _no_such(name)
+    name = operators.clean_name(name)
+    click.echo(f"The second factor of {name}; no one can show it again. Scan it with an app:")
+    click.echo(qr.terminal(second_factor.address(secret, name, settings.merchant_name)))
+    click.echo(f"or type the key: {' '.join(re.findall('.{1,4}', secret))}")
 
 
 @operators_group.command("remove")

@@ -1,4 +1,4 @@
-"""Whose act a command is: `--as NAME`, proven by that person's password from standard input."""
+"""Whose act a command is: `--as NAME`, proven by that person's password, and a code for money."""
 
 import sys
 
@@ -9,6 +9,7 @@ from mpesa.domain import roles
 from mpesa.domain.roles import Act
 from mpesa.models import db
 from mpesa.operators import Person
+from mpesa.web.http.services import services
 
 as_option = click.option(
     "--as",
@@ -44,6 +45,35 @@ def recognised(name: str, act: Act) -> Person:
     person = operators.recognise(db.session(), name, typed_secret("Password"))
     if person is None:
         raise click.ClickException("the password is wrong, or there is no such operator")
+    return _with_the_role(person, act)
+
+
+def stepped_up(name: str, act: Act) -> Person:
+    """Like `recognised`, and by a code of the authenticator app as well: for what moves money.
+
+    The password and the code are a line each of a standard input that is no terminal.
+    """
+    ours, session = services(), db.session()
+    password, code = typed_secret("Password"), typed_secret("Code of the authenticator app")
+    try:
+        operators.step_up(
+            session, name, password, code, ours.now(), secret_key=ours.settings.secret_key
+        )
+    except operators.WrongPasswordOrCode:
+        refused = "the password or the code is wrong, or the code was used before"
+    except operators.NoSecondFactor:
+        refused = (
+            "there is no second factor, or SECRET_KEY is another since, and without one this may"
+            f" not be done: flask operators totp {operators.clean_name(name)}"
+        )
+    except operators.TooManyWrong as refusal:
+        refused = f"too much was wrong: nothing is looked at for {refusal.seconds} s"
+    else:
+        return _with_the_role(operators.find(session, name), act)
+    raise click.ClickException(refused)
+
+
+def _with_the_role(person: Person, act: Act) -> Person:
     if not roles.may(person.role, act):
         least = roles.LEAST[act]
         raise click.ClickException(
