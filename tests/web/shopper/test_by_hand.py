@@ -196,6 +196,21 @@ def test_where_such_money_is_not_told_the_page_says_so_and_asks_for_the_code(
     assert re.search(r"<details[^>]* open>\s*<summary><span>Paid, but not shown here", seen(text))
 
 
+def test_without_a_script_the_box_for_the_code_is_unfolded_for_who_types_in_peace(
+    client, make_order
+):
+    order_id = make_order()
+    by_hand(client, order_id)
+    box = r"<details[^>]* open>\s*<summary><span>Paid, but not shown here"
+
+    restless = seen(page(client, order_id))
+    still = page(client, order_id, query_string={"typing": "1"})
+
+    assert not re.search(box, restless)
+    assert re.search(box, seen(still))
+    assert 'http-equiv="refresh"' not in still
+
+
 def test_the_prompt_is_one_press_away(client, make_order):
     order_id = make_order()
     by_hand(client, order_id)
