@@ -16,6 +16,8 @@ status                  Transaction Status: ask about single receipts, judge wha
 pull                    the hourly net: what was paid in the last 48 hours
 codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
+claims                  codes that were typed, and the receipts that they name
+initiators              how far each API user may be used, so that none is ever locked
 awaited                 result addresses: a hashed token, its subject, until when
 reconciler              ask Daraja about what stayed silent, within a budget
 operators               who may use the console: names, passwords, roles, second factors

@@ -1,24 +1,27 @@
 """Addresses for results that come later: made for one request, secret, heard for a while."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from mpesa import books
 from mpesa.books import Write
-from mpesa.database import writing, writing_apart
+from mpesa.database import writing
 from mpesa.domain.cut_people import cut_people
 from mpesa.domain.results import UnreadableResult, parse_result
 from mpesa.domain.status_answer import read_status_answer
 from mpesa.ids import hash_token, new_callback_token
-from mpesa.models import AwaitedResult
+from mpesa.models import AwaitedResult, HeardResult, UTCDateTime
 
 # A round of the loop judges so many; the rest waits for the next one.
 _AT_ONCE = 100
+# An honest M-PESA posts one result, or two. Whoever learns an address is not to fill the disk.
+_MOST_BODIES = 50
 
 
 class Subject(StrEnum):
@@ -30,10 +33,31 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where Daraja posts a result, and that it took too long; both hold the same secret."""
+    """Where Daraja posts a result, and that it took too long; both hold the same secret.
+
+    Attributes:
+        token_hash: of that secret, by which the request is known here.
+    """
 
     result_url: str
     timeout_url: str
+    token_hash: str
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """What a result is awaited for.
+
+    Attributes:
+        subject: the receipt that is asked about, or the id of the refund.
+        credential_hash: of the API user in whose name it is asked (`initiators.mark_of`).
+        until: aware UTC; it is heard until then.
+    """
+
+    kind: Subject
+    subject: str
+    credential_hash: str
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -41,65 +65,70 @@ class Heard:
     """A result that waits to be judged.
 
     Attributes:
+        row: the id of its row.
         subject: a receipt, or the id of a refund.
+        credential_hash: of the API user in whose name it was asked.
+        asked_at: aware UTC.
         body: None: it came to the address for time-outs, which tells nothing.
         payer_hash: the keyed hash of the payer's number, which is cut out of the body.
         source: the address that it came from.
     """
 
+    row: int
     token_hash: str
     kind: Subject
     subject: str
+    credential_hash: str
+    asked_at: datetime
     body: bytes | None
     payer_hash: str | None
     source: str | None
 
 
-def addresses(
-    kind: Subject, subject: str, public_url: str, now: datetime, heard_for: timedelta
-) -> tuple[Addresses, Write]:
+# The same once more is counted, in one statement on both databases.
+_ADD = text(
+    "INSERT INTO heard_results (token_hash, fingerprint, body, payer_hash, timed_out, source,"
+    " heard_at) VALUES (:token_hash, :fingerprint, :body, :payer_hash, :timed_out, :source,"
+    " :heard_at) ON CONFLICT (token_hash, fingerprint)"
+    " DO UPDATE SET times = heard_results.times + 1"
+).bindparams(bindparam("heard_at", type_=UTCDateTime()))
+
+
+def addresses(awaited: Awaited, public_url: str, now: datetime) -> tuple[Addresses, Write]:
     """Make the addresses for one request, and the row that keeps their hash.
 
+    The row is committed before the request goes out, so that no answer finds a closed door.
+
     Args:
-        subject: the receipt that is asked about, or the id of the refund.
         public_url: where Safaricom reaches this server.
         now: aware UTC.
-        heard_for: how long the addresses are heard.
     """
     token = new_callback_token()
     row = {
         "token_hash": hash_token(token),
-        "kind": kind.value,
-        "subject": subject,
+        "kind": awaited.kind.value,
+        "subject": awaited.subject,
+        "credential_hash": awaited.credential_hash,
         "asked_at": now,
-        "until": now + heard_for,
-        "timed_out": False,
-        "judged": False,
+        "until": awaited.until,
     }
-    made = Addresses(f"{public_url}/result/{token}", f"{public_url}/timeout/{token}")
+    made = Addresses(
+        f"{public_url}/result/{token}", f"{public_url}/timeout/{token}", hash_token(token)
+    )
     return made, Write(books.ADD_AWAITED, row)
 
 
-def open_address(
-    session: Session,
-    kind: Subject,
-    subject: str,
-    public_url: str,
-    now: datetime,
-    heard_for: timedelta,
-) -> Addresses:
-    """Make the addresses for one request, and commit their hash before the request goes out.
+def close(session: Session, made: Addresses) -> None:
+    """Forget the addresses of a request that never went out, in a commit of its own.
 
-    Args:
-        subject: the receipt that is asked about, or the id of the refund.
-        public_url: where Safaricom reaches this server.
-        now: aware UTC.
-        heard_for: how long the addresses are heard.
+    Nobody else knows them, so that nothing can have come there, and nothing is waited for.
     """
-    made, row = addresses(kind, subject, public_url, now, heard_for)
-    with writing_apart(session) as connection:
-        books.write_and_commit(connection, [row], begin=True)
-    return made
+    with writing(session):
+        session.execute(
+            delete(AwaitedResult)
+            .where(AwaitedResult.token_hash == made.token_hash)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def hear(
@@ -114,7 +143,7 @@ def hear(
 ) -> bool:
     """Store what came to an address, with people's data cut out, in a commit of its own.
 
-    A result that comes again, or after a time-out, is judged once more.
+    Each body has a row of its own: a second one takes nothing away from the first.
 
     Args:
         now: aware UTC.
@@ -127,27 +156,29 @@ def hear(
     Raises:
         SQLAlchemyError: it could not be stored.
     """
-    address = update(AwaitedResult).where(
-        AwaitedResult.token_hash == hash_token(token), AwaitedResult.until > now
-    )
-    if timed_out:
-        # A time-out that follows a result says nothing against it.
-        address = address.where(AwaitedResult.heard_at.is_(None) | AwaitedResult.timed_out)
+    token_hash = hash_token(token)
     payer = _payer_of(body)
-    stored = address.values(
-        heard_at=now,
-        body=cut_people(body),
-        payer_hash=mark_of(payer) if payer else None,
-        source=source,
-        timed_out=timed_out,
-        judged=False,
+    told = b"\n".join((body, source.encode(), str(timed_out).encode()))
+    row = {
+        "token_hash": token_hash,
+        # Of the whole body, so that the same with another payer is not taken for the same.
+        "fingerprint": hashlib.sha256(told).hexdigest(),
+        "body": cut_people(body),
+        "payer_hash": mark_of(payer) if payer else None,
+        "timed_out": timed_out,
+        "source": source,
+        "heard_at": now,
+    }
+    address = select(AwaitedResult.token_hash).where(
+        AwaitedResult.token_hash == token_hash, AwaitedResult.until > now
     )
+    kept = select(func.count()).where(HeardResult.token_hash == token_hash)
     with writing(session):
-        changed = session.execute(stored.returning(AwaitedResult.token_hash)).all()
-    if changed or not timed_out:
-        return bool(changed)
-    known = select(AwaitedResult.token_hash).where(AwaitedResult.token_hash == hash_token(token))
-    return session.scalar(known) is not None
+        if session.scalar(address) is None:
+            return False
+        if (session.scalar(kept) or 0) < _MOST_BODIES:
+            session.execute(_ADD, row)
+    return True
 
 
 def _payer_of(body: bytes) -> str | None:
@@ -157,32 +188,41 @@ def _payer_of(body: bytes) -> str | None:
         return None
 
 
-def waiting(session: Session) -> Sequence[Heard]:
-    """The results that were stored and are not judged, oldest first."""
-    rows = session.scalars(
-        select(AwaitedResult)
-        .where(AwaitedResult.heard_at.is_not(None), ~AwaitedResult.judged)
-        .order_by(AwaitedResult.heard_at)
+def waiting(session: Session, kind: Subject) -> Sequence[Heard]:
+    """The results of a kind that were stored and are not judged, oldest first."""
+    rows = session.execute(
+        select(HeardResult, AwaitedResult)
+        .join(AwaitedResult)
+        .where(~HeardResult.judged, AwaitedResult.kind == kind.value)
+        .order_by(HeardResult.heard_at, HeardResult.id)
         .limit(_AT_ONCE)
     ).all()
     return [
         Heard(
-            row.token_hash,
-            Subject(row.kind),
-            row.subject,
-            None if row.timed_out else row.body,
-            row.payer_hash,
-            row.source,
+            row=heard.id,
+            token_hash=heard.token_hash,
+            kind=kind,
+            subject=awaited.subject,
+            credential_hash=awaited.credential_hash,
+            asked_at=awaited.asked_at,
+            body=None if heard.timed_out else heard.body,
+            payer_hash=heard.payer_hash,
+            source=heard.source,
         )
-        for row in rows
+        for heard, awaited in rows
     ]
 
 
-def judged(session: Session, heard: Heard) -> None:
-    """Note that something was made of a result."""
+def judged(session: Session, heard: Heard, now: datetime, *, believed: bool) -> None:
+    """Note that something was made of a result.
+
+    Args:
+        now: aware UTC.
+        believed: it could be read and came from an address that may be believed; without one such
+            result, the request counts as silent.
+    """
     with writing(session):
-        session.execute(
-            update(AwaitedResult)
-            .where(AwaitedResult.token_hash == heard.token_hash)
-            .values(judged=True)
-        )
+        session.execute(update(HeardResult).where(HeardResult.id == heard.row).values(judged=True))
+        if believed:
+            answered = AwaitedResult.token_hash == heard.token_hash
+            session.execute(update(AwaitedResult).where(answered).values(answered_at=now))

@@ -528,7 +528,7 @@ ADD_REFUND_STEP = adding(models.RefundStep, "refund_id", "event", "status", "by"
 BEGIN_DAY = text("INSERT INTO refund_days (id) VALUES (:id) ON CONFLICT (id) DO NOTHING")
 ADD_AWAITED = adding(
     models.AwaitedResult,
-    "token_hash", "kind", "subject", "asked_at", "until", "timed_out", "judged",
+    "token_hash", "kind", "subject", "credential_hash", "asked_at", "until",
 )  # fmt: skip
 _OWNER = select(_receipts.transaction_id).where(_receipts.id == bindparam("id"))
 _RECEIPT_BY_ID = (

@@ -520,36 +520,58 @@ class AwaitedResult(Base):
         token_hash: of the secret last segment of that address.
         kind: status or reversal.
         subject: the receipt that was asked about, or the id of the refund.
+        credential_hash: of the API user in whose name it was asked (`InitiatorState`).
         until: it is heard until then.
-        heard_at: when the first result, or a time-out, arrived; None: nothing has.
-        body: the newest of them, people's data cut out.
-        payer_hash: the keyed hash of the payer's number that was cut out of it.
-        timed_out: it came to the address for time-outs, and tells nothing.
-        source: the address that it came from.
-        judged: whether something was made of it.
+        answered_at: when a result was judged that could be believed; None: none has been.
     """
 
     __tablename__ = "awaited_results"
     __table_args__ = (
         Index("ix_awaited_results_subject", "kind", "subject", "asked_at"),
-        Index("ix_awaited_results_silent", "kind", "asked_at", **_only_where("heard_at IS NULL")),
         Index(
-            "ix_awaited_results_waiting",
-            "heard_at",
-            **_only_where("heard_at IS NOT NULL AND NOT judged"),
+            "ix_awaited_results_unanswered",
+            "credential_hash",
+            "asked_at",
+            **_only_where("answered_at IS NULL"),
         ),
     )
 
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
     subject: Mapped[str] = mapped_column(String(32))
+    credential_hash: Mapped[str] = mapped_column(String(64))
     asked_at: Mapped[datetime]
     until: Mapped[datetime]
-    heard_at: Mapped[datetime | None]
-    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answered_at: Mapped[datetime | None]
+
+
+class HeardResult(Base):
+    """What came to such an address, append-only; the same once more only adds to its count.
+
+    Attributes:
+        fingerprint: the SHA-256 of the body, its source, and which of the two addresses it was.
+        body: people's data cut out.
+        payer_hash: the keyed hash of the payer's number that was cut out of it.
+        timed_out: it came to the address for time-outs, and tells nothing.
+        source: the address that it came from.
+        judged: whether something was made of it.
+    """
+
+    __tablename__ = "heard_results"
+    __table_args__ = (
+        UniqueConstraint("token_hash", "fingerprint"),
+        Index("ix_heard_results_waiting", "heard_at", **_only_where("NOT judged")),
+    )
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    token_hash: Mapped[str] = mapped_column(ForeignKey("awaited_results.token_hash"))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    body: Mapped[bytes] = mapped_column(LargeBinary)
     payer_hash: Mapped[str | None] = mapped_column(String(64))
-    timed_out: Mapped[bool] = mapped_column(server_default=false())
+    timed_out: Mapped[bool]
     source: Mapped[str | None] = mapped_column(String(64))
+    heard_at: Mapped[datetime]
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
     judged: Mapped[bool] = mapped_column(server_default=false())
 
 
@@ -559,15 +581,21 @@ class StatusQuestion(Base):
     Attributes:
         transaction_id: the one whose shopper typed it as a code; None: an unproven receipt.
         share: a mark of the sender who typed it.
-        next_at: when it is to be asked about; None: never again.
+        next_at: when it is to be asked about; None: never, or never again.
         asked_at: when it was asked about last; None: never.
         typed_at: when the code was typed.
+        done: its receipt was found, or a person was told that it was not.
     """
 
     __tablename__ = "status_questions"
     __table_args__ = (
         Index("ix_status_questions_next_at", "next_at", **_only_where("next_at IS NOT NULL")),
         Index("ix_status_questions_share", "share", "typed_at"),
+        Index(
+            "ix_status_questions_typed",
+            "typed_at",
+            **_only_where("transaction_id IS NOT NULL AND NOT done"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(_Counting, primary_key=True)
@@ -578,6 +606,7 @@ class StatusQuestion(Base):
     next_at: Mapped[datetime | None]
     asked_at: Mapped[datetime | None]
     times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
+    done: Mapped[bool] = mapped_column(server_default=false())
 
 
 class InitiatorState(Base):
@@ -587,6 +616,7 @@ class InitiatorState(Base):
         id: status or refund.
         credential_hash: of name and credential; another one begins anew.
         answered: a result has come that was no refusal of the credential.
+        since: what was asked before says nothing against it.
         stopped_at: nothing is asked in its name until a person says go; None: it is at work.
         stopped_why: a word.
     """
@@ -594,11 +624,30 @@ class InitiatorState(Base):
     __tablename__ = "initiators"
 
     id: Mapped[str] = mapped_column(String(10), primary_key=True)
-    credential_hash: Mapped[str] = mapped_column(String(64))
+    credential_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     answered: Mapped[bool] = mapped_column(server_default=false())
+    since: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
     stopped_why: Mapped[str | None] = mapped_column(String(24))
-    since: Mapped[datetime]
+
+
+class InitiatorAct(Base):
+    """A person's word that a stopped API user is to be used again.
+
+    Attributes:
+        initiator: status or refund.
+        by: the operator's name.
+        once: the mark of the form, by which one that is sent twice acts once.
+    """
+
+    __tablename__ = "initiator_acts"
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    initiator: Mapped[str] = mapped_column(String(10))
+    by: Mapped[str] = mapped_column(String(40))
+    reason: Mapped[str] = mapped_column(Text)
+    once: Mapped[str] = mapped_column(String(32), unique=True)
+    at: Mapped[datetime]
 
 
 class Pull(Base):
@@ -607,18 +656,21 @@ class Pull(Base):
     Attributes:
         id: the short code that is pulled.
         claimed_until: until when a process may pull; a lease, since it may die.
+        again_at: not before then, after a pull that failed or was not complete.
         begun_at: when the last complete pull was begun.
         reaches_back_to: the beginning of what the complete pulls since cover without a gap.
-        gap: money of more than 48 hours was not seen; a statement is needed.
+        gap_from, gap_until: the newest stretch that no pull has seen; a statement is needed for it.
     """
 
     __tablename__ = "pulls"
 
     id: Mapped[str] = mapped_column(String(10), primary_key=True)
     claimed_until: Mapped[datetime | None]
+    again_at: Mapped[datetime | None]
     begun_at: Mapped[datetime | None]
     reaches_back_to: Mapped[datetime | None]
-    gap: Mapped[bool] = mapped_column(server_default=false())
+    gap_from: Mapped[datetime | None]
+    gap_until: Mapped[datetime | None]
 
 
 class IdempotencyKey(Base):

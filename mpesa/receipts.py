@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, union, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import books, counters, ledger, receipt_lists, records
+from mpesa import books, claims, counters, ledger, receipt_lists, records
 from mpesa.books import By, Taken, Write
 from mpesa.config import Settings
 from mpesa.database import writing, writing_apart
 from mpesa.domain import matching, pay_code
 from mpesa.domain.address import from_listed
-from mpesa.domain.attempt import IN_SIGHT_FOR, Channel, OrderStatus
+from mpesa.domain.attempt import IN_SIGHT_FOR, Account, Channel, OrderStatus
 from mpesa.domain.confirmation import UnreadableConfirmation, parse_confirmation
 from mpesa.domain.evidence import Kind, Raw
-from mpesa.domain.matching import GivePush, Heard, Keep
+from mpesa.domain.matching import GivePush, Heard, Keep, Verdict
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.receipt import UNCLAIMED_AFTER, Direction, Receipt, State, Trust
 from mpesa.domain.refusals import (
@@ -41,7 +41,7 @@ from mpesa.domain.told import Payer, Told, WitnessKind
 from mpesa.domain.webhook import MessageType
 from mpesa.ids import new_id
 from mpesa.ledger import Announce, Change, Now
-from mpesa.models import Order, Transaction, Witness
+from mpesa.models import Order, Suggestion, Transaction, Witness
 from mpesa.models import Receipt as ReceiptRow
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,12 @@ log = logging.getLogger(__name__)
 _TRIES = 5
 # More accounts than a shop can have mistaken for each other.
 _MOST_ORDERS = 50
+# Of one price, within a quarter of an hour: among more, none is known by its payer alone.
+_MOST_PUSHES = 200
+# A push that was paid longer ago than this has had its receipt judged.
+_PAID_LATELY_FOR = timedelta(minutes=10)
+# Closed orders of a reference that are shown as suggestions.
+_MOST_CLOSED = matching.MOST_SUGGESTIONS
 _CLOCKS = timedelta(minutes=1)
 _AFTER_PUSH = timedelta(minutes=15)
 _ZONES_APART = timedelta(hours=3)
@@ -67,6 +73,11 @@ _TRUST = {
     WitnessKind.CONFIRMATION: Trust.TOLD,
     WitnessKind.CALLBACK: Trust.TOLD,
 }
+
+# Witnesses that we fetched ourselves, or a person of the shop.
+_ASKED = frozenset(
+    {WitnessKind.PULL, WitnessKind.STATUS, WitnessKind.STATEMENT, WitnessKind.OPERATOR}
+)
 
 
 @dataclass(frozen=True)
@@ -194,22 +205,68 @@ def judge_waiting(session: Session, needs: Needs) -> int:
         The number that was judged.
     """
     waiting = session.execute(
-        select(Witness.kind, Witness.body, Witness.source, Witness.received_at)
-        .where(~Witness.judged)
+        select(Witness.body, Witness.source)
+        .where(~Witness.judged, Witness.kind == WitnessKind.CONFIRMATION.value)
         .order_by(Witness.received_at)
         .limit(200)
     ).all()
     judged = 0
-    for kind, body, source, _ in waiting:
-        if kind != WitnessKind.CONFIRMATION.value:
-            continue
+    for body, source in waiting:
         try:
-            verdict = judge_confirmation(session, Arrived(WitnessKind(kind), body, source), needs)
-            counters.count("confirmations", verdict=verdict)
-            judged += 1
+            arrived = Arrived(WitnessKind.CONFIRMATION, body, source)
+            verdict = judge_confirmation(session, arrived, needs)
         except SQLAlchemyError as error:
             log.error("a confirmation is not judged yet: %s", type(error).__name__)
+        except Exception:  # one that cannot be judged delays no other
+            log.exception("a confirmation is not judged yet")
+        else:
+            counters.count("confirmations", verdict=verdict)
+            judged += 1
     return judged
+
+
+def judge_again(session: Session, needs: Needs) -> int:
+    """Judge unclaimed receipts once more whose suggested order has just been proved to be paid.
+
+    Daraja was asked about a push that a receipt without an account may be the money of; its 0 comes
+    after the receipt.
+
+    Returns:
+        How many have their order now.
+    """
+    lately = needs.now() - _PAID_LATELY_FOR
+    proved = (
+        select(ReceiptRow.receipt, ReceiptRow.organisation)
+        .join(Suggestion, Suggestion.receipt_id == ReceiptRow.id)
+        .join(Transaction, Transaction.order_id == Suggestion.order_id)
+        .where(
+            ReceiptRow.state == State.UNCLAIMED.value,
+            Transaction.channel == Channel.PUSH.value,
+            Transaction.status == Status.SUCCESS.value,
+            Transaction.receipt.is_(None),
+            Transaction.updated_at > lately,
+        )
+        .distinct()
+        .limit(_MOST_ORDERS)
+    )
+    given = 0
+    for number, organisation in session.execute(proved).all():
+        try:
+            session.rollback()
+            known = books.receipt(session.connection(), organisation, number)
+            if known is None or known.state is not State.UNCLAIMED or known.refund_id:
+                continue
+            heard = Heard(known.told, _kinds(session, known), known.learned_at, known.listed)
+            verdict, accounts = _judged(session, heard, needs)
+            if isinstance(verdict, GivePush):
+                settled, changes = _settle(
+                    session, known, known, heard, verdict, accounts, [], needs
+                )
+                needs.announce(changes)
+                given += settled == "claimed"
+        except (IntegrityError, _Moved):
+            continue  # a witness was faster
+    return given
 
 
 def doubt(session: Session, number: str, needs: Needs) -> None:
@@ -221,7 +278,7 @@ def doubt(session: Session, number: str, needs: Needs) -> None:
             _keep(session, known, replace(known, needs_review=True), [])
         except _Moved:
             return  # another witness has just told of it
-        needs.announce(_doubt(session, known, number, needs))
+        needs.announce(_doubt(session, known, needs))
 
 
 def is_known(session: Session, number: str) -> bool:
@@ -260,6 +317,8 @@ def take_in(
         except (IntegrityError, _Moved):
             continue  # another witness, or the push's own callback, was faster
         needs.announce(changes)
+        if verdict == State.UNCLAIMED and claims.claim_for_who_typed(session, told.receipt, needs):
+            return State.CLAIMED.value
         return verdict
     raise SQLAlchemyError("the receipt changed under every try")
 
@@ -406,35 +465,66 @@ def _take_in_once(
     organisation = records.shop_of(connection).short_code
     known = books.receipt(connection, organisation, told.receipt)
     now = needs.now()
-    listed = arrived.source is None or needs.listed(arrived.source)
+    listed = arrived.kind in _ASKED or needs.listed(arrived.source)
     receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
-    witness = _witness(receipt, arrived, now)
-    if known is not None and _was_judged(session, arrived):
-        _keep(session, known, known, [witness])  # the same once more is counted, and no more
-        return "known", []
-    if known is not None and known.amount != told.amount:
-        doubted = replace(known, needs_review=True)
-        return "differs", _contradicted(session, known, doubted, arrived, None, needs)
-    # One that is on its way back to its payer is given to no order.
-    settled = known is not None and known.state in (State.CLAIMED, State.RETURNED)
-    if known is not None and (settled or known.refund_id is not None):
-        other = _names_another_order(session, known, told)
-        if other is not None:
-            return "known", _contradicted(session, known, receipt, arrived, other, needs)
-        _keep(session, known, receipt, [witness])
-        return "known", []
+    if known is not None:
+        elsewhere = told.short_code is not None and told.short_code not in needs.numbers
+        differs = elsewhere or known.amount != told.amount
+        # One that is on its way back to its payer is given to no order.
+        settled = known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
+        if (differs or settled) and _told_before(session, known, arrived):
+            _count_again(session, arrived, now)
+            return "differs" if differs else "known", []
+        if differs:
+            _contradicted(session, known, replace(known, needs_review=True), [], arrived, needs)
+            return "differs", []
+        if settled:
+            other = _names_another_order(session, known, told)
+            _contradicted(session, known, receipt, [] if other is None else [other], arrived, needs)
+            return "known", []
     kinds = _kinds(session, known) | {arrived.kind}
     heard = Heard(receipt.told, kinds, receipt.learned_at, receipt.listed)
+    verdict, accounts = _judged(session, heard, needs)
+    witness = _witness(receipt, arrived, now)
+    return _settle(session, receipt, known, heard, verdict, accounts, [witness], needs)
+
+
+def _judged(session: Session, heard: Heard, needs: Needs) -> tuple[Verdict, list[Account]]:
     accounts = books.seen_all(session, _orders_that_may_fit(session, heard))
-    verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
+    return matching.judge(heard, accounts, needs.proof_from, needs.mark_of), accounts
+
+
+def _settle(
+    session: Session,
+    receipt: Receipt,
+    known: Receipt | None,
+    heard: Heard,
+    verdict: Verdict,
+    accounts: Sequence[Account],
+    also: Sequence[Write],
+    needs: Needs,
+) -> tuple[str, list[Change]]:
+    """Write a verdict down, in one commit.
+
+    Args:
+        receipt: with all that is known of it now.
+        known: as its row has it; None: it has none yet.
+        accounts: the orders among which was judged.
+        also: the rows that belong to it: witnesses.
+
+    Raises:
+        _Moved: what it was made of has changed; nothing was written.
+    """
+    now = needs.now()
     if isinstance(verdict, Keep) and verdict.in_sight_of is None:
         kept = _as_kept(receipt, verdict, known, now)
         asked = _questioned(kept, known, needs, now)
-        _keep(session, known, kept, [witness, *_suggested(kept, verdict), *asked])
+        _keep(session, known, kept, [*also, *_suggested(kept, verdict), *asked])
         return kept.state.value, _ask_about(session, verdict, needs)
     order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
     with books.taken_out(session, By.ORDER, order_id or "") as taken:
-        if books.receipt(taken.connection, organisation, told.receipt, lock=True) != known:
+        organisation, number = receipt.organisation, receipt.receipt
+        if books.receipt(taken.connection, organisation, number, lock=True) != known:
             raise _Moved
         fresh = [taken.account if e.order.id == order_id else e for e in accounts]
         if matching.judge(heard, fresh, needs.proof_from, needs.mark_of) != verdict:
@@ -445,13 +535,80 @@ def _take_in_once(
             rows = [
                 books.kept(kept, known),
                 *_suggested(kept, verdict),
-                witness,
+                *also,
                 *_questioned(kept, known, needs, now),
             ]
-            return kept.state.value, ledger.sight_money(taken, now + IN_SIGHT_FOR, rows, now)
+            # Told once more, it keeps the shopper waiting no longer.
+            until = max(kept.learned_at + IN_SIGHT_FOR, taken.account.order.in_sight_until or now)
+            return kept.state.value, ledger.sight_money(taken, until, rows, now)
         transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
-        changes = ledger.record_receipt(taken, receipt, known, transaction_id, [witness], now)
-    return "claimed", changes
+        changes = ledger.record_receipt(taken, receipt, known, transaction_id, also, now)
+    return State.CLAIMED.value, changes
+
+
+def _told_before(session: Session, known: Receipt, arrived: Arrived) -> bool:
+    """Whether the same was told of a receipt before, and all was done that it called for."""
+    same = select(Witness.id).where(
+        Witness.kind == arrived.kind.value,
+        Witness.fingerprint == records.fingerprint(arrived.body),
+        Witness.receipt_id == known.id,
+        Witness.judged,
+    )
+    return session.scalars(same).first() is not None
+
+
+def _count_again(session: Session, arrived: Arrived, now: datetime) -> None:
+    with writing(session):
+        session.execute(
+            update(Witness)
+            .where(
+                Witness.kind == arrived.kind.value,
+                Witness.fingerprint == records.fingerprint(arrived.body),
+            )
+            .values(times=Witness.times + 1, told_last_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _contradicted(
+    session: Session,
+    known: Receipt,
+    after: Receipt,
+    others: Sequence[str],
+    arrived: Arrived,
+    needs: Needs,
+) -> None:
+    """Keep a witness of a receipt that has its order, and have a person look at what contradicts.
+
+    Each review is a commit of its own under its own order's lock, the receipt's first. Until all
+    are done, the witness counts as not judged, and is judged once more after a crash.
+
+    Args:
+        after: the receipt from now on.
+        others: ids of other orders that the witness names.
+    """
+    now = needs.now()
+    in_doubt = bool(others) or after.needs_review
+    witness = _witness(after, arrived, now, judged=not in_doubt)
+    _keep(session, known, after, [witness])
+    if not in_doubt:
+        return
+    needs.announce(_doubt(session, known, needs))
+    for order_id in others:
+        newest = next(iter(books.seen(session, By.ORDER, order_id).attempts), None)
+        if newest is not None:
+            raw, evidence = Raw(Kind.CLAIM, known.receipt.encode()), ReceiptClaimed(known.receipt)
+            needs.announce(ledger.record(session, newest.id, evidence, raw, needs.now).changes)
+    with writing(session):
+        session.execute(
+            update(Witness)
+            .where(
+                Witness.kind == arrived.kind.value,
+                Witness.fingerprint == records.fingerprint(arrived.body),
+            )
+            .values(judged=True)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _with(
@@ -530,22 +687,30 @@ def _questioned(kept: Receipt, known: Receipt | None, needs: Needs, now: datetim
     """The question that proves a receipt, asked at once; it is written with the receipt."""
     if kept.state is not State.UNPROVEN or known is not None or not needs.asks:
         return []
-    return [question(kept.receipt, None, None, now)]
+    return [question(kept.receipt, None, None, now, next_at=now)]
 
 
-def question(number: str, transaction_id: str | None, share: str | None, now: datetime) -> Write:
+def question(
+    number: str,
+    transaction_id: str | None,
+    share: str | None,
+    now: datetime,
+    *,
+    next_at: datetime | None,
+) -> Write:
     """The row of a question about a receipt, which `status` asks M-PESA.
 
     Args:
         transaction_id: the one for which a shopper typed it; None: an unproven receipt.
         share: a mark of that shopper's sender.
+        next_at: when it is to be asked; None: not at all.
     """
     values = {
         "receipt": number,
         "transaction_id": transaction_id,
         "share": share,
         "typed_at": now,
-        "next_at": now,
+        "next_at": next_at,
     }
     return Write(books.ADD_QUESTION, values)
 
@@ -567,8 +732,8 @@ def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Seque
         books.write_and_commit(connection, [books.kept(receipt, known), *also])
 
 
-def _witness(receipt: Receipt, arrived: Arrived, now: datetime) -> Write:
-    return _witness_row(receipt.organisation, receipt.receipt, arrived, now, judged=True)
+def _witness(receipt: Receipt, arrived: Arrived, now: datetime, *, judged: bool = True) -> Write:
+    return _witness_row(receipt.organisation, receipt.receipt, arrived, now, judged=judged)
 
 
 def _witness_row(
@@ -611,36 +776,60 @@ def _kinds(session: Session, known: Receipt | None) -> frozenset[WitnessKind]:
     return frozenset(WitnessKind(each) for each in session.scalars(kinds))
 
 
-_BY_NAME = select(Order.id.label("order_id")).where(
+_BY_NAME = select(Order.id).where(
     or_(Order.pay_code == bindparam("form"), Order.account_form == bindparam("form"))
 )
-_PAID_LATELY = (
+_MAY_BE_PAID = (
     Transaction.channel == Channel.PUSH.value,
     Transaction.receipt.is_(None),
     Transaction.amount * 100 == bindparam("cents"),
+    or_(Transaction.status != Status.FAILED.value, ~Transaction.final),
 )
 
 
 def _orders_that_may_fit(session: Session, heard: Heard) -> list[str]:
-    """The ids of the orders among which `matching.judge` chooses."""
-    told = heard.told
-    form = matching.normalised(told.account or "")
-    window = or_(
-        *(
-            Transaction.created_at.between(moment - _AFTER_PUSH, moment + _CLOCKS)
-            for moment in heard.readings
-        )
-    )
-    pushes = select(Transaction.order_id).where(*_PAID_LATELY, window)
-    if told.account:
-        pushes = pushes.where(Transaction.account_reference == told.account)
-    found = union(_BY_NAME, pushes) if form else pushes
-    values = {"form": form, "cents": told.amount}
-    ids = list(session.scalars(found.limit(_MOST_ORDERS), values))
+    """The ids of the orders among which `matching.judge` chooses.
+
+    Where more fit than are read, two that could both be meant are among them.
+    """
+    form = matching.normalised(heard.told.account or "")
+    ids = [*(_named(session, form, heard.earliest) if form else ()), *_pushed(session, heard)]
     if not ids and len(form) == pay_code.LENGTH and form.isdigit():
         near = select(Order.id).where(Order.pay_code.in_(pay_code.near(form)))
         ids = list(session.scalars(near.limit(_MOST_ORDERS)))
-    return ids
+    return list(dict.fromkeys(ids))
+
+
+def _named(session: Session, form: str, paid_at: datetime) -> list[str]:
+    """The orders with that pay code or reference; of closed ones the newest."""
+    payable = or_(
+        Order.pay_code == bindparam("form"),
+        Order.status == OrderStatus.OPEN.value,
+        Order.updated_at > paid_at,
+    )
+    newest = _BY_NAME.order_by(Order.created_at.desc(), Order.id)
+    found = session.scalars(newest.where(payable).limit(_MOST_ORDERS), {"form": form}).all()
+    if found:
+        return list(found)
+    return list(session.scalars(newest.limit(_MOST_CLOSED), {"form": form}))
+
+
+def _pushed(session: Session, heard: Heard) -> list[str]:
+    """The orders of pushes that it may be the money of, by account, or by the payer alone."""
+    told = heard.told
+    window = [
+        Transaction.created_at.between(moment - _AFTER_PUSH, moment + _CLOCKS)
+        for moment in heard.readings
+    ]
+    if not window or not (told.account or told.payer.masked or told.payer.hashed):
+        return []
+    pushes = select(Transaction.order_id).where(*_MAY_BE_PAID, or_(*window)).distinct()
+    if told.account:
+        pushes = pushes.where(Transaction.account_reference == told.account)
+    elif likeness := matching.likeness(told.payer):
+        pushes = pushes.where(Transaction.msisdn.like(likeness))
+    found = session.scalars(pushes.limit(_MOST_PUSHES + 1), {"cents": told.amount}).all()
+    return list(found) if len(found) <= _MOST_PUSHES else []
 
 
 def _names_another_order(session: Session, known: Receipt, told: Told) -> str | None:
@@ -657,60 +846,12 @@ def _names_another_order(session: Session, known: Receipt, told: Told) -> str | 
     return named[0] if len(named) == 1 else None
 
 
-def _was_judged(session: Session, arrived: Arrived) -> bool:
-    """Whether the same kind of witness told the same before, and something was made of it."""
-    same = select(Witness.judged).where(
-        Witness.kind == arrived.kind.value,
-        Witness.fingerprint == records.fingerprint(arrived.body),
-    )
-    return session.scalar(same) is True
-
-
-def _contradicted(
-    session: Session,
-    known: Receipt,
-    receipt: Receipt,
-    arrived: Arrived,
-    other: str | None,
-    needs: Needs,
-) -> list[Change]:
-    """Have a person look at what a witness contradicts, each in a commit of its own.
-
-    The witness is judged only once all of them are written: a process that ends in between leaves
-    it to the next start.
-
-    Args:
-        receipt: the same from now on.
-        other: the id of another order that the witness names.
-    """
-    now = needs.now()
-    told = _witness_row(known.organisation, known.receipt, arrived, now, judged=False)
-    _keep(session, known, receipt, [told])
-    changes = _doubt(session, known, known.receipt, needs)
-    if other is not None:
-        newest = next(iter(books.seen(session, By.ORDER, other).attempts), None)
-        if newest is not None:
-            raw = Raw(Kind.CLAIM, known.receipt.encode())
-            evidence = ReceiptClaimed(known.receipt)
-            changes += ledger.record(session, newest.id, evidence, raw, needs.now).changes
-    with writing(session):
-        session.execute(
-            update(Witness)
-            .where(
-                Witness.kind == arrived.kind.value,
-                Witness.fingerprint == records.fingerprint(arrived.body),
-            )
-            .values(judged=True)
-        )
-    return changes
-
-
-def _doubt(session: Session, known: Receipt, number: str, needs: Needs) -> list[Change]:
+def _doubt(session: Session, known: Receipt, needs: Needs) -> list[Change]:
     """Put the transaction that has a receipt into review, in a commit of its own."""
     if known.transaction_id is None:
         return []
-    raw = Raw(Kind.CLAIM, number.encode())
-    evidence = ReceiptClaimed(number)
+    raw = Raw(Kind.CLAIM, known.receipt.encode())
+    evidence = ReceiptClaimed(known.receipt)
     return ledger.record(session, known.transaction_id, evidence, raw, needs.now).changes
 
 

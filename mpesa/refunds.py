@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import awaited, books, counters, receipt_lists, records, status
-from mpesa.awaited import Heard, Subject
+from mpesa import awaited, books, counters, initiators, receipt_lists, records
+from mpesa.awaited import Awaited, Heard, Subject
 from mpesa.books import HeldReceipt, Write
 from mpesa.daraja import DarajaError, NotSent, Refused
+from mpesa.daraja.initiators import Initiator
 from mpesa.daraja.reversal import ReversalOrder, reverse
 from mpesa.daraja_access import Access
 from mpesa.domain.attempt import Account
@@ -45,6 +46,7 @@ from mpesa.domain.refusals import (
 )
 from mpesa.domain.results import Result, UnreadableResult, parse_result
 from mpesa.ids import hash_token, new_id
+from mpesa.initiators import Name
 from mpesa.ledger import Announce, Change, changes_of
 from mpesa.models import Receipt as ReceiptRow
 from mpesa.models import Refund as RefundRow
@@ -53,7 +55,6 @@ from mpesa.receipts import question
 
 log = logging.getLogger(__name__)
 
-INITIATOR = "refund"
 # A receipt that changes under each of so many tries is left for the next loop.
 _TRIES = 5
 _AT_ONCE = 100
@@ -232,18 +233,16 @@ def send_next(session: Session, sending: Sending) -> int:
         RefundRow.status == RefundStatus.RELEASED.value
     )
     row = session.execute(oldest.order_by(RefundRow.updated_at).limit(1)).one_or_none()
-    initiators = sending.access.initiators
-    if row is None or initiators is None:
+    initiator = sending.access.initiators.refund() if sending.access.initiators else None
+    if initiator is None:
         return 0
-    initiator = initiators.refund()
-    if initiator is None or not status.may_ask(
-        session, INITIATOR, Subject.REVERSAL, initiator, now
-    ):
+    initiators.notice_silence(session, Name.REFUND, initiator, now)
+    if row is None or not initiators.is_free(session, Name.REFUND, initiator, now):
         return 0
-    addresses, awaited_row = awaited.addresses(
-        Subject.REVERSAL, row.id, sending.public_url, now, sending.heard_for
-    )
-    sent = _sent(session, row.id, sending.needs, awaited_row)
+    until = now + sending.heard_for
+    awaits = Awaited(Subject.REVERSAL, row.id, initiators.mark_of(initiator), until)
+    addresses, awaited_row = awaited.addresses(awaits, sending.public_url, now)
+    sent = _sent(session, row.id, sending.needs, initiator, awaited_row)
     if sent is None:
         return 0
     order = ReversalOrder(
@@ -257,6 +256,7 @@ def send_next(session: Session, sending: Sending) -> int:
     try:
         accepted = reverse(sending.access.daraja, initiator, order)
     except (NotSent, Refused) as error:
+        awaited.close(session, addresses)  # it says nothing about the initiator
         _note(session, sent.id, Event.NOT_RUN, sending.needs, body=error.body)
     except DarajaError as error:
         _note(session, sent.id, Event.NO_ANSWER, sending.needs, body=error.body)
@@ -287,9 +287,7 @@ def run_deadlines(session: Session, sending: Sending) -> int:
 def judge_waiting(session: Session, sending: Sending) -> int:
     """Make something of the results that came; returns how many."""
     count = 0
-    for heard in awaited.waiting(session):
-        if heard.kind is not Subject.REVERSAL:
-            continue
+    for heard in awaited.waiting(session, Subject.REVERSAL):
         try:
             judge(session, heard, sending)
         except SQLAlchemyError as error:
@@ -317,7 +315,10 @@ def judge(session: Session, heard: Heard, sending: Sending) -> None:
         )
 
     if result is not None and listed:
-        status.note_answer(session, INITIATOR, result, sending.needs.now())
+        now = sending.needs.now()
+        initiators.note_answer(
+            session, Name.REFUND, result, heard.credential_hash, heard.asked_at, now
+        )
     _change(
         session,
         heard.subject,
@@ -328,7 +329,8 @@ def judge(session: Session, heard: Heard, sending: Sending) -> None:
         body=heard.body or b"",
         asks=sending.asks,
     )
-    awaited.judged(session, heard)
+    believed = result is not None and listed
+    awaited.judged(session, heard, sending.needs.now(), believed=believed)
 
 
 def note_returned(session: Session, receipt: str, needs: Needs) -> bool:
@@ -430,11 +432,15 @@ def _note(
     )
 
 
-def _sent(session: Session, refund_id: str, needs: Needs, awaited_row: Write) -> Refund | None:
+def _sent(
+    session: Session, refund_id: str, needs: Needs, initiator: Initiator, awaited_row: Write
+) -> Refund | None:
     """Write down that it is sent; None: another process was faster, or it is refused by now."""
 
-    def sent(_: HeldReceipt, refund: Refund, now: datetime) -> Refund:
+    def sent(held: HeldReceipt, refund: Refund, now: datetime) -> Refund:
         if refund.status is not RefundStatus.RELEASED:
+            raise TooLate
+        if not initiators.may_ask(held.connection, Name.REFUND, initiator, now):
             raise TooLate
         return replace(after(refund, Event.SENT, now), sent_at=now)
 
@@ -511,7 +517,7 @@ def _asked_later(before: Refund, changed: Refund, *, asks: bool, now: datetime) 
     became = changed.status is RefundStatus.UNKNOWN and before.status is not RefundStatus.UNKNOWN
     if not (asks and became):
         return []
-    return [question(changed.receipt, None, None, now + ASKED_AFTER)]
+    return [question(changed.receipt, None, None, now, next_at=now + ASKED_AFTER)]
 
 
 def _another_goes_back(held: HeldReceipt, receipt_id: str) -> bool:

@@ -25,6 +25,7 @@ from mpesa.models import (
     AwaitedResult,
     DecisionRow,
     EvidenceRow,
+    HeardResult,
     IdempotencyKey,
     Receipt,
     StatusQuestion,
@@ -100,7 +101,7 @@ def by_age(
     _forget_receipts(session, and_(of_receipts, not_(_is_looked_at())), done, dry_run)
     nobodys = and_(Witness.receipt_id.is_(None), Witness.judged, Witness.received_at < before)
     _blank_witnesses(session, nobodys, done, dry_run)
-    heard = and_(AwaitedResult.asked_at < before, AwaitedResult.judged)
+    heard = and_(HeardResult.heard_at < before, HeardResult.judged)
     _blank_results(session, heard, done, dry_run)
     asked = StatusQuestion.typed_at < before
     _blank_questions(session, asked, dry_run)
@@ -138,7 +139,8 @@ def by_line(
         raise UnsettledLine([*unsettled, *looked_at])
     done = Forgotten()
     numbers = session.scalars(select(Receipt.receipt).where(of_line)).all()
-    results = or_(AwaitedResult.payer_hash == mark, AwaitedResult.subject.in_(numbers))
+    about = select(AwaitedResult.token_hash).where(AwaitedResult.subject.in_(numbers))
+    results = or_(HeardResult.payer_hash == mark, HeardResult.token_hash.in_(about))
     _blank_results(session, results, done, dry_run)
     _blank_witnesses(session, Witness.id.in_(_naming(session, msisdn)), done, dry_run)
     _blank_questions(session, StatusQuestion.transaction_id.in_(pushes), dry_run)
@@ -413,12 +415,12 @@ def _blank_witnesses(
 def _blank_results(
     session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
 ) -> None:
-    told = and_(which, AwaitedResult.body.is_not(None), func.length(AwaitedResult.body) > 0)
+    told = and_(which, func.length(HeardResult.body) > 0)
     done.messages += _count(session, told)
     if not dry_run:
         with writing(session):
             blank = {"body": b"", "payer_hash": None, "source": None}
-            session.connection().execute(update(AwaitedResult).where(told).values(**blank))
+            session.connection().execute(update(HeardResult).where(told).values(**blank))
 
 
 def _blank_questions(session: Session, which: ColumnElement[bool], dry_run: bool) -> None:

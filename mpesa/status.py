@@ -9,36 +9,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, aliased
 
-from mpesa import awaited, codes, counters, receipts
-from mpesa.awaited import Heard, Subject
-from mpesa.daraja import DarajaError
+from mpesa import awaited, counters, initiators, receipts
+from mpesa.awaited import Addresses, Awaited, Heard, Subject
+from mpesa.daraja import DarajaError, NotSent, Refused
 from mpesa.daraja.initiators import Initiator
 from mpesa.daraja.status import StatusQuestion as Question
 from mpesa.daraja.status import ask_status
 from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import writing
+from mpesa.domain.receipt import State
+from mpesa.domain.refund import ASKED_AFTER
 from mpesa.domain.results import Result, UnreadableResult, parse_result
 from mpesa.domain.status_answer import read_status_answer
+from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.domain.told import WitnessKind
-from mpesa.ids import hash_token
-from mpesa.models import AwaitedResult, InitiatorState, StatusQuestion
+from mpesa.initiators import Go, Name
+from mpesa.models import AwaitedResult, Receipt, StatusQuestion, Transaction
 
 log = logging.getLogger(__name__)
 
 # Whether a payment of a moment ago is found already is not known (Daraja docs, Transaction Status).
 _AGAIN = timedelta(minutes=2)
 _MOST_TIMES = 2
-# "No result at all" is what a wrong password looks like at times (seen in the sandbox).
-SILENT_AFTER = timedelta(minutes=10)
-_MOST_SILENT = 2
+# The original payment of a refund that became unknown is asked about so much later.
+_LONGEST_PLAN = ASKED_AFTER
+# The longest time for which the shopper's page waits for an answer.
+_WAITED_FOR = timedelta(minutes=3)
+# A question that could not be put is put again for so long.
+_TRIED_FOR = timedelta(hours=24)
 _NOT_FOUND = "2032"
-# The credential is wrong or locked: each further try counts towards its lock.
-REFUSING = frozenset({"18", "2001", "8006"})
-INITIATOR = "status"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Needs:
         short_code: in whose books is looked.
         public_url: where Safaricom reaches this server.
         heard_for: how long an answer is heard.
-        returned: called where M-PESA says that a receipt was given back.
+        returned: called where M-PESA says that a receipt was given back; says whether that was
+            known to be under way.
     """
 
     access: Access
@@ -61,7 +65,7 @@ class Needs:
     short_code: str
     public_url: str
     heard_for: timedelta
-    returned: Callable[[Session, str], object] = lambda _session, _receipt: None
+    returned: Callable[[Session, str], bool] = lambda _session, _receipt: False
 
 
 def run_once(session: Session, needs: Needs) -> int:
@@ -70,26 +74,32 @@ def run_once(session: Session, needs: Needs) -> int:
     Returns:
         How many were asked about, 0 or 1.
     """
-    now = needs.access.now()
-    due = _next_due(session, now)
-    if due is None or needs.budget.wait():
+    try:
+        initiator = needs.access.initiators.status() if needs.access.initiators else None
+    except DarajaError as error:
+        log.warning("the status initiator has no credential: %s", type(error).__name__)
         return 0
-    initiators = needs.access.initiators
-    initiator = initiators.status() if initiators else None
-    if initiator is None or not may_ask(session, INITIATOR, Subject.STATUS, initiator, now):
+    if initiator is None:
         return 0
-    if not needs.budget.take() or not _claimed(session, due, now):
+    initiators.notice_silence(session, Name.STATUS, initiator, needs.access.now())
+    due = _next_due(session, needs, needs.access.now())
+    session.rollback()
+    if due is None or needs.budget.wait() or not needs.budget.take():
         return 0
-    addresses = awaited.open_address(
-        session, Subject.STATUS, due.receipt, needs.public_url, now, needs.heard_for
-    )
+    addresses = _begin(session, needs, initiator, due)
+    if addresses is None:
+        return 0
     question = Question(due.receipt, needs.short_code, addresses.result_url, addresses.timeout_url)
     try:
         ask_status(needs.access.daraja, initiator, question)
+    except (NotSent, Refused) as error:
+        _put_back(session, due, addresses, needs.access.now())
+        log.warning("a question about a receipt did not go out: %s", type(error).__name__)
+        counters.count("status_questions", outcome="not_asked")
     except DarajaError as error:
-        # It is asked again when its time comes; an answer that comes all the same is heard.
+        # It may have run: an answer that comes all the same is heard.
         log.warning("a question about a receipt: %s", type(error).__name__)
-        counters.count("status_questions", outcome="failed")
+        counters.count("status_questions", outcome="uncertain")
     else:
         counters.count("status_questions", outcome="asked")
     return 1
@@ -98,13 +108,13 @@ def run_once(session: Session, needs: Needs) -> int:
 def judge_waiting(session: Session, needs: Needs) -> int:
     """Make something of the answers that came; returns how many."""
     count = 0
-    for heard in awaited.waiting(session):
-        if heard.kind is not Subject.STATUS:
-            continue
+    for heard in awaited.waiting(session, Subject.STATUS):
         try:
             judge(session, heard, needs)
         except SQLAlchemyError as error:
             log.error("an answer about a receipt is not judged yet: %s", type(error).__name__)
+        except Exception:  # one that cannot be judged delays no other
+            log.exception("an answer about a receipt is not judged yet")
         else:
             count += 1
     return count
@@ -112,80 +122,37 @@ def judge_waiting(session: Session, needs: Needs) -> int:
 
 def judge(session: Session, heard: Heard, needs: Needs) -> None:
     """Make something of one answer: a witness of the receipt, and an end to its question."""
-    result = _read(heard)
-    believed = result is not None and needs.receipts.listed(heard.source)
-    if result is not None and believed:
-        note_answer(session, INITIATOR, result, needs.access.now())
-        answer = read_status_answer(result)
-        told = answer.told(heard.subject)
-        if answer.is_reversed and answer.receipt == heard.subject:
-            needs.returned(session, heard.subject)
-        if told is not None and told.short_code in needs.receipts.numbers:
-            arrived = receipts.Arrived(WitnessKind.STATUS, heard.body or b"", None)
-            receipts.take_in(session, told, arrived, needs.receipts, payer_hash=heard.payer_hash)
-            codes.claim_typed(session, heard.subject, needs.receipts)
-            _finish(session, heard.subject)
-        elif result.code != _NOT_FOUND and result.went_well:
-            _finish(session, heard.subject)  # it is not ours, or not completed
-    awaited.judged(session, heard)
-
-
-def may_ask(
-    session: Session, name: str, kind: Subject, initiator: Initiator, now: datetime
-) -> bool:
-    """Whether an initiator may be used now; one that is silent, or was refused, is stopped.
-
-    Args:
-        name: status or refund.
-        kind: of the results that its requests lead to.
-    """
-    mark = hash_token(initiator.known_by)
-    state = session.get(InitiatorState, name)
-    if state is None or state.credential_hash != mark:
-        fresh = InitiatorState(id=name, credential_hash=mark, answered=False, since=now)
-        try:
-            with writing(session):
-                session.merge(fresh)
-        except IntegrityError:
-            return False  # another process met it at the same moment
-        return True
-    if state.stopped_at is not None:
-        return False
-    silent = _silent(session, kind, max(state.since, now - timedelta(hours=1)))
-    overdue = [each for each in silent if each <= now - SILENT_AFTER]
-    if not state.answered and len(overdue) >= _MOST_SILENT:
-        stop(session, name, "silent", now)
-        return False
-    # One at a time until the first answer: a wrong password is locked after the third try.
-    return state.answered or not [each for each in silent if each > now - SILENT_AFTER]
-
-
-def stop(session: Session, name: str, why: str, now: datetime) -> None:
-    """Use an initiator no more until a person says go.
-
-    Args:
-        why: a word: `silent`, or the code of the refusal.
-    """
-    log.error("the %s initiator is stopped (%s): see Health", name, why)
-    counters.count("initiators_stopped", initiator=name)
-    with writing(session):
-        session.execute(
-            update(InitiatorState)
-            .where(InitiatorState.id == name, InitiatorState.stopped_at.is_(None))
-            .values(stopped_at=now, stopped_why=why[:24])
+    result = _read(heard) if needs.receipts.listed(heard.source) else None
+    if result is not None:
+        now = needs.access.now()
+        initiators.note_answer(
+            session, Name.STATUS, result, heard.credential_hash, heard.asked_at, now
         )
+        _make_something_of(session, heard, result, needs)
+    awaited.judged(session, heard, needs.access.now(), believed=result is not None)
 
 
-def go(session: Session, name: str, now: datetime) -> bool:
-    """Let a stopped initiator be used again; returns whether it was stopped."""
-    with writing(session):
-        started = session.execute(
-            update(InitiatorState)
-            .where(InitiatorState.id == name, InitiatorState.stopped_at.is_not(None))
-            .values(stopped_at=None, stopped_why=None, answered=False, since=now)
-            .returning(InitiatorState.id)
-        ).all()
-    return bool(started)
+def go(session: Session, said: Go, now: datetime) -> bool:
+    """Let the initiator be used again, and ask about all receipts that are still unproven.
+
+    Args:
+        now: aware UTC.
+
+    Returns:
+        Whether it was stopped.
+    """
+    if not initiators.go(session, said, now):
+        return False
+    if said.name is Name.STATUS:
+        unproven = select(Receipt.receipt).where(Receipt.state == State.UNPROVEN.value)
+        with writing(session):
+            session.execute(
+                update(StatusQuestion)
+                .where(StatusQuestion.receipt.in_(unproven), _OURS, ~StatusQuestion.done)
+                .values(next_at=now, times_asked=0)
+                .execution_options(synchronize_session=False)
+            )
+    return True
 
 
 def _read(heard: Heard) -> Result | None:
@@ -195,56 +162,52 @@ def _read(heard: Heard) -> Result | None:
         return None
 
 
-def note_answer(session: Session, name: str, result: Result, now: datetime) -> None:
-    """Note that an initiator's request was answered; stop it where its credential was refused.
-
-    Args:
-        name: status or refund.
-    """
-    if result.code in REFUSING:
-        stop(session, name, result.code, now)
-        return
-    with writing(session):
-        session.execute(
-            update(InitiatorState)
-            .where(InitiatorState.id == name, ~InitiatorState.answered)
-            .values(answered=True)
-        )
-
-
-def _silent(session: Session, kind: Subject, since: datetime) -> list[datetime]:
-    asked = select(AwaitedResult.asked_at).where(
-        AwaitedResult.kind == kind.value,
-        AwaitedResult.asked_at > since,
-        AwaitedResult.heard_at.is_(None),
-    )
-    return list(session.scalars(asked))
+def _make_something_of(session: Session, heard: Heard, result: Result, needs: Needs) -> None:
+    answer = read_status_answer(result)
+    told = answer.told(heard.subject)
+    if told is not None and told.short_code in needs.receipts.numbers:
+        arrived = receipts.Arrived(WitnessKind.STATUS, heard.body or b"", None)
+        receipts.take_in(session, told, arrived, needs.receipts, payer_hash=heard.payer_hash)
+        _finish(session, heard.subject)
+    elif answer.is_reversed and answer.receipt == heard.subject:
+        if not needs.returned(session, heard.subject):
+            receipts.doubt(session, heard.subject, needs.receipts)
+        _finish(session, heard.subject)
+    elif answer.is_final or (result.code == _NOT_FOUND and _was_the_last(session, heard.subject)):
+        # Foreign, another receipt's, or unknown to M-PESA, though somebody told of it.
+        receipts.doubt(session, heard.subject, needs.receipts)
+        _finish(session, heard.subject)
 
 
-def _next_due(session: Session, now: datetime) -> StatusQuestion | None:
-    """Unproven receipts first; codes get no more than every second question."""
-    due = select(StatusQuestion).where(StatusQuestion.next_at <= now)
-    ours = due.where(StatusQuestion.transaction_id.is_(None))
-    typed = due.where(StatusQuestion.transaction_id.is_not(None))
-    last = session.scalars(
-        select(StatusQuestion.transaction_id)
-        .where(StatusQuestion.asked_at.is_not(None))
-        .order_by(StatusQuestion.asked_at.desc())
-        .limit(1)
-    ).first()
-    first = session.scalars(ours.order_by(StatusQuestion.next_at).limit(1)).first()
-    if first is not None and last is not None:
-        return first  # the last one was a code's
-    next_typed = _fairest(session, typed, now)
-    if last is None and next_typed is not None and first is not None:
-        return next_typed
-    return first or next_typed
+# -- whose turn it is ------------------------------------------------------------------------------
+
+_OURS = StatusQuestion.transaction_id.is_(None)
+_TYPED = StatusQuestion.transaction_id.is_not(None)
 
 
-def _fairest(
-    session: Session, typed: Select[StatusQuestion], now: datetime
-) -> StatusQuestion | None:
-    """Of the codes that are due, one of the sender who was asked for least lately."""
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A question whose turn it is; `planned` tells whether it was taken meanwhile."""
+
+    id: int
+    receipt: str
+    planned: datetime | None
+
+
+def _next_due(session: Session, needs: Needs, now: datetime) -> _Due | None:
+    """Our own questions first; codes get no more than every second place."""
+    due = select(StatusQuestion.id, StatusQuestion.receipt, StatusQuestion.next_at)
+    due = due.where(_is_due(now))
+    ours = due.where(_OURS).order_by(StatusQuestion.next_at, StatusQuestion.id).limit(1)
+    first = session.execute(ours).first()
+    if first is not None:
+        return _Due(*first)
+    last = session.scalar(select(func.max(StatusQuestion.asked_at)).where(_TYPED))
+    pause = 2 * needs.budget.pause
+    if last is not None and now - pause < last <= now + CLOCKS_DIFFER:
+        return None
+    typed = due.where(_TYPED, ~_one_waits(now))
+    # Of the codes that are due, one of the sender who was asked for least lately.
     lately = (
         select(StatusQuestion.share, func.count().label("asked"))
         .where(StatusQuestion.asked_at > now - timedelta(hours=1))
@@ -252,28 +215,102 @@ def _fairest(
         .subquery()
     )
     fair = typed.outerjoin(lately, lately.c.share == StatusQuestion.share).order_by(
-        func.coalesce(lately.c.asked, 0), StatusQuestion.next_at
+        func.coalesce(lately.c.asked, 0), StatusQuestion.next_at, StatusQuestion.id
     )
-    return session.scalars(fair.limit(1)).first()
+    next_typed = session.execute(fair.limit(1)).first()
+    return None if next_typed is None else _Due(*next_typed)
 
 
-def _claimed(session: Session, due: StatusQuestion, now: datetime) -> bool:
-    """Take a question before Daraja is asked, so that a crash costs one question and no more."""
-    again = now + _AGAIN if due.times_asked + 1 < _MOST_TIMES else None
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Due by now, or planned by a clock that was ahead and has been put back since."""
+    planned = StatusQuestion.next_at
+    return or_(planned <= now, planned > now + _LONGEST_PLAN + CLOCKS_DIFFER)
+
+
+def _one_waits(now: datetime) -> ColumnElement[bool]:
+    """Whether another code of the same order was asked about and waits for its answer."""
+    other, own, its = aliased(StatusQuestion), aliased(Transaction), aliased(Transaction)
+    silent = select(AwaitedResult.token_hash).where(
+        AwaitedResult.kind == Subject.STATUS.value,
+        AwaitedResult.subject == other.receipt,
+        AwaitedResult.answered_at.is_(None),
+        AwaitedResult.asked_at == other.asked_at,
+    )
+    waits = (
+        select(other.id)
+        .join(its, its.id == other.transaction_id)
+        .join(own, own.order_id == its.order_id)
+        .where(
+            own.id == StatusQuestion.transaction_id,
+            other.receipt != StatusQuestion.receipt,
+            other.asked_at > now - _WAITED_FOR,
+            other.asked_at <= now + CLOCKS_DIFFER,
+            or_(other.next_at.is_not(None), silent.exists()),
+            ~other.done,
+        )
+    )
+    return waits.correlate(StatusQuestion).exists()
+
+
+def _begin(session: Session, needs: Needs, initiator: Initiator, due: _Due) -> Addresses | None:
+    """Take a question, and make the addresses for its answer, in one commit before it goes out.
+
+    A crash then costs one question and no more. All that ask about the same receipt are taken.
+
+    Returns:
+        None: the initiator may not be used now, or another process took the question.
+    """
     with writing(session):
-        taken = session.execute(
+        now = needs.access.now()
+        if not initiators.may_ask(session.connection(), Name.STATUS, initiator, now):
+            return None
+        mine = session.scalars(
+            select(StatusQuestion.times_asked)
+            .where(StatusQuestion.id == due.id, StatusQuestion.next_at == due.planned)
+            .with_for_update()
+        ).one_or_none()
+        if mine is None:
+            return None
+        session.execute(
             update(StatusQuestion)
-            .where(StatusQuestion.id == due.id, StatusQuestion.next_at == due.next_at)
-            .values(next_at=again, asked_at=now, times_asked=StatusQuestion.times_asked + 1)
-            .returning(StatusQuestion.id)
-        ).all()
-    return bool(taken)
+            .where(StatusQuestion.receipt == due.receipt, StatusQuestion.next_at.is_not(None))
+            .values(
+                next_at=now + _AGAIN if mine + 1 < _MOST_TIMES else None,
+                asked_at=now,
+                times_asked=mine + 1,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        mark, until = initiators.mark_of(initiator), now + needs.heard_for
+        awaits = Awaited(Subject.STATUS, due.receipt, mark, until)
+        made, row = awaited.addresses(awaits, needs.public_url, now)
+        session.connection().execute(row.statement, dict(row.values))
+        return made
+
+
+def _put_back(session: Session, due: _Due, addresses: Addresses, now: datetime) -> None:
+    """Plan a question anew that Daraja did not take; it says nothing about the initiator."""
+    with writing(session):
+        row = session.get_one(StatusQuestion, due.id, populate_existing=True)
+        if now - row.typed_at < _TRIED_FOR:
+            row.next_at = now + _AGAIN
+        row.times_asked -= 1
+    awaited.close(session, addresses)
+
+
+def _was_the_last(session: Session, receipt: str) -> bool:
+    """Whether nothing more is planned to be asked about a receipt."""
+    planned = select(StatusQuestion.id).where(
+        StatusQuestion.receipt == receipt, StatusQuestion.next_at.is_not(None)
+    )
+    return session.scalars(planned.limit(1)).first() is None
 
 
 def _finish(session: Session, receipt: str) -> None:
     with writing(session):
         session.execute(
             update(StatusQuestion)
-            .where(StatusQuestion.receipt == receipt, StatusQuestion.next_at.is_not(None))
+            .where(StatusQuestion.receipt == receipt)
             .values(next_at=None)
+            .execution_options(synchronize_session=False)
         )

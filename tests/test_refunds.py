@@ -25,7 +25,7 @@ from mpesa.domain.refusals import (
     TooLate,
 )
 from mpesa.domain.result_codes import Reason
-from mpesa.models import AwaitedResult, RefundStep, WebhookMessage
+from mpesa.models import HeardResult, RefundStep, WebhookMessage
 from mpesa.refunds import Wanted
 from tests.conftest import on_both
 from tests.factories import RECEIPT, raw
@@ -553,7 +553,7 @@ def test_the_payers_number_and_name_are_cut_out_of_what_is_stored(shop, desk, pa
     desk.hear(result())
 
     with shop.sessions() as session:
-        kept = session.scalars(select(AwaitedResult.body)).all()
+        kept = session.scalars(select(HeardResult.body)).all()
         kept += session.scalars(select(RefundStep.body).where(RefundStep.refund_id == refund)).all()
     assert all(b"254712345678" not in (each or b"") for each in kept)
     assert all(b"PAYER" not in (each or b"") for each in kept)

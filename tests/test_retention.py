@@ -14,6 +14,7 @@ from mpesa.domain.settlement import CodeTyped, ReviewSettled
 from mpesa.models import (
     AwaitedResult,
     EvidenceRow,
+    HeardResult,
     IdempotencyKey,
     Transaction,
     WebhookMessage,
@@ -609,17 +610,25 @@ def test_results_that_tell_of_a_payer_go(shop):
     old, mark = shop.now(), shop.receipt_needs().mark_of(PAYER_MSISDN)
     unclaimed(shop, MSISDN=HASHED)
     with shop.sessions() as session:
-        for number, fields in enumerate(
+        for number, (subject, payer_hash) in enumerate(
             (
-                {"subject": "UKO2GHIJKL", "payer_hash": None},
-                {"subject": "UKO3MNOPQR", "payer_hash": mark},
-                {"subject": "UKO4STUVWX", "payer_hash": "another"},
+                ("UKO2GHIJKL", None),
+                ("UKO3MNOPQR", mark),
+                ("UKO4STUVWX", "another"),
             )
         ):
             session.add(
                 AwaitedResult(
-                    token_hash=str(number), kind="status", asked_at=old, until=old, heard_at=old,
-                    body=b"2547*****149 - TEST", source="196.201.212.69", judged=True, **fields,
+                    token_hash=str(number), kind="status", subject=subject, credential_hash="c",
+                    asked_at=old, until=old,
+                )
+            )  # fmt: skip
+            session.flush()
+            session.add(
+                HeardResult(
+                    token_hash=str(number), fingerprint="f", payer_hash=payer_hash, heard_at=old,
+                    body=b"2547*****149 - TEST", source="196.201.212.69", timed_out=False,
+                    judged=True,
                 )
             )  # fmt: skip
         session.commit()

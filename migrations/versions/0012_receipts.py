@@ -140,28 +140,44 @@ def upgrade():
         sa.Column("token_hash", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("subject", sa.String(32), nullable=False),
+        sa.Column("credential_hash", sa.String(64), nullable=False),
         sa.Column("asked_at", TIME, nullable=False),
         sa.Column("until", TIME, nullable=False),
-        sa.Column("heard_at", TIME, nullable=True),
-        sa.Column("body", sa.LargeBinary(), nullable=True),
-        sa.Column("payer_hash", sa.String(64), nullable=True),
-        sa.Column("timed_out", sa.Boolean(), server_default=sa.false(), nullable=False),
-        sa.Column("source", sa.String(64), nullable=True),
-        sa.Column("judged", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("answered_at", TIME, nullable=True),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_awaited_results")),
     )
     op.create_index(
         "ix_awaited_results_subject", "awaited_results", ["kind", "subject", "asked_at"]
     )
     index_where(
-        "ix_awaited_results_silent", "awaited_results", ["kind", "asked_at"], "heard_at IS NULL"
-    )
-    index_where(
-        "ix_awaited_results_waiting",
+        "ix_awaited_results_unanswered",
         "awaited_results",
-        "heard_at",
-        "heard_at IS NOT NULL AND NOT judged",
+        ["credential_hash", "asked_at"],
+        "answered_at IS NULL",
     )
+    op.create_table(
+        "heard_results",
+        sa.Column("id", COUNTING, autoincrement=True, nullable=False),
+        sa.Column("token_hash", sa.String(64), nullable=False),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("payer_hash", sa.String(64), nullable=True),
+        sa.Column("timed_out", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.String(64), nullable=True),
+        sa.Column("heard_at", TIME, nullable=False),
+        sa.Column("times", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("judged", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["token_hash"],
+            ["awaited_results.token_hash"],
+            name=op.f("fk_heard_results_token_hash"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_heard_results")),
+        sa.UniqueConstraint(
+            "token_hash", "fingerprint", name=op.f("uq_heard_results_token_hash_fingerprint")
+        ),
+    )
+    index_where("ix_heard_results_waiting", "heard_results", "heard_at", "NOT judged")
     op.create_table(
         "status_questions",
         sa.Column("id", COUNTING, autoincrement=True, nullable=False),
@@ -172,6 +188,7 @@ def upgrade():
         sa.Column("next_at", TIME, nullable=True),
         sa.Column("asked_at", TIME, nullable=True),
         sa.Column("times_asked", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("done", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(
             ["transaction_id"], ["transactions.id"], name=op.f("fk_status_questions_transaction_id")
         ),
@@ -181,23 +198,42 @@ def upgrade():
         op.create_index(op.f(f"ix_status_questions_{name}"), "status_questions", [name])
     index_where("ix_status_questions_next_at", "status_questions", "next_at", "next_at IS NOT NULL")
     op.create_index("ix_status_questions_share", "status_questions", ["share", "typed_at"])
+    index_where(
+        "ix_status_questions_typed",
+        "status_questions",
+        "typed_at",
+        "transaction_id IS NOT NULL AND NOT done",
+    )
     op.create_table(
         "initiators",
         sa.Column("id", sa.String(10), nullable=False),
         sa.Column("credential_hash", sa.String(64), nullable=False),
         sa.Column("answered", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("since", TIME, nullable=False),
         sa.Column("stopped_at", TIME, nullable=True),
         sa.Column("stopped_why", sa.String(24), nullable=True),
-        sa.Column("since", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_initiators")),
+        sa.PrimaryKeyConstraint("id", "credential_hash", name=op.f("pk_initiators")),
+    )
+    op.create_table(
+        "initiator_acts",
+        sa.Column("id", COUNTING, autoincrement=True, nullable=False),
+        sa.Column("initiator", sa.String(10), nullable=False),
+        sa.Column("by", sa.String(40), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("once", sa.String(32), nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_initiator_acts")),
+        sa.UniqueConstraint("once", name=op.f("uq_initiator_acts_once")),
     )
     op.create_table(
         "pulls",
         sa.Column("id", sa.String(10), nullable=False),
         sa.Column("claimed_until", TIME, nullable=True),
+        sa.Column("again_at", TIME, nullable=True),
         sa.Column("begun_at", TIME, nullable=True),
         sa.Column("reaches_back_to", TIME, nullable=True),
-        sa.Column("gap", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("gap_from", TIME, nullable=True),
+        sa.Column("gap_until", TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pulls")),
     )
 
@@ -205,8 +241,10 @@ def upgrade():
 def downgrade():
     for table in (
         "pulls",
+        "initiator_acts",
         "initiators",
         "status_questions",
+        "heard_results",
         "awaited_results",
         "witnesses",
         "suggestions",

@@ -4,9 +4,9 @@ Pure: no I/O, no clock. `receipts` looks up what is judged here, and the ledger 
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from mpesa.domain.attempt import Account, Attempt, Channel, Order, OrderStatus
@@ -20,6 +20,10 @@ _CLOCKS = timedelta(minutes=1)
 _AFTER_PUSH = timedelta(minutes=15)
 # The zone of a doubtful time is UTC or Nairobi's, three hours ahead of it.
 _ZONES_APART = timedelta(hours=3)
+# Before M-PESA began: an order is never paid by money whose time nobody knows.
+_LONG_AGO = datetime(2007, 1, 1, tzinfo=UTC)
+# M-PESA tells these when the money moves; a row of Pull or of a statement may be days behind.
+_TOLD_AT_ONCE = frozenset({WitnessKind.CALLBACK, WitnessKind.CONFIRMATION})
 # A shorter reference would fit what people type by chance.
 _SHORTEST_REFERENCE = 4
 MOST_SUGGESTIONS = 3
@@ -52,14 +56,16 @@ class Heard:
     @property
     def earliest(self) -> datetime:
         """When it was paid, by the earlier reading of a time whose zone is not known."""
-        return self.told.paid_at or self.heard_at
+        if self.told.paid_at is not None:
+            return self.told.paid_at
+        return self.heard_at if self.kinds & _TOLD_AT_ONCE else _LONG_AGO
 
     @property
     def readings(self) -> tuple[datetime, ...]:
         """Every moment at which it may have been paid or was heard of."""
         paid_at = self.told.paid_at
         if paid_at is None:
-            return (self.heard_at,)
+            return (self.heard_at,) if self.kinds & _TOLD_AT_ONCE else ()
         if self.told.paid_at_doubtful:
             return (paid_at, paid_at + _ZONES_APART)
         return (paid_at, self.heard_at)
@@ -126,7 +132,8 @@ def judge(
         in_sight = named[0].order.id if len(named) == 1 and heard.listed else None
         return Keep(State.UNPROVEN, _ids(named), in_sight_of=in_sight)
     in_time = [each for each in accounts if heard.earliest >= each.order.created_at - _CLOCKS]
-    by_push = _of_a_push(heard, in_time, mark_of)
+    # Where the zone is not known, a push tells by its own time which reading is meant.
+    by_push = _of_a_push(heard, accounts if told.paid_at_doubtful else in_time, mark_of)
     if by_push is not None:
         return by_push
     if len(named) == 1 and named[0] in in_time and named[0].order.amount * 100 == told.amount:
@@ -159,10 +166,8 @@ def _of_a_push(
     if by_account and (not one_order or (told.paid_at_doubtful and len(by_account) > 1)):
         return Keep(State.UNCLAIMED, _ids(account for account, _ in by_account))
     if by_account:
-        likeliest = sorted(
-            by_account, key=lambda each: (fits[each[1].id] is not Fit.SAME, -each[1].attempt)
-        )
-        account, push = likeliest[0]
+        account, _ = by_account[0]
+        push = _likeliest([each for _, each in by_account], fits)
         return GivePush(account.order.id, push.id)
     if not told.account:
         same = [(account, each) for account, each in pushes if fits[each.id] is Fit.SAME]
@@ -173,6 +178,11 @@ def _of_a_push(
             if told.payer.exact:
                 return Keep(State.UNCLAIMED, (account.order.id,), ask=(account.order.id, push.id))
     return None
+
+
+def _likeliest(pushes: Sequence[Attempt], fits: Mapping[str, Fit]) -> Attempt:
+    """Of one order's pushes: the payer's own, then the newest."""
+    return min(pushes, key=lambda each: (fits[each.id] is not Fit.SAME, -each.attempt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,21 +226,26 @@ def proves_itself(
         return False  # nobody told yet for which order it was sent
     if nearly_names(told.account, order):
         return True
-    return typed.at - paid_at <= _TYPED_WITHIN and any(
+    # A code that was typed before its money came was guessed.
+    return -_CLOCKS <= typed.at - paid_at <= _TYPED_WITHIN and any(
         each.by_hand and each.created_at <= paid_at + _CLOCKS for each in account.attempts
     )
 
 
 def push_paid_by(heard: Heard, account: Account, mark_of: Callable[[str], str]) -> str | None:
-    """The id of the order's push that a receipt pays by its amount, time and payer; None: none."""
+    """The id of the order's push that the receipt of a typed code is the money of; None: none.
+
+    As in row 7 of the table, where nobody has told its account, or a till has none.
+    """
+    fits = {each.id: fit(heard.told.payer, each.msisdn, mark_of) for each in account.pushes}
     fitting = [
         each
-        for each in account.attempts
+        for each in account.pushes
         if _may_be_the_push(heard, each)
-        and fit(heard.told.payer, each.msisdn, mark_of) is not Fit.OTHER
+        and fits[each.id] is not Fit.OTHER
         and heard.told.account in (None, "", each.account_reference)
     ]
-    return fitting[0].id if fitting else None
+    return _likeliest(fitting, fits).id if fitting else None
 
 
 def nearly_names(typed_account: str, order: Order) -> bool:
@@ -279,12 +294,29 @@ def fit(payer: Payer, msisdn: str | None, mark_of: Callable[[str], str]) -> Fit:
         return Fit.SAME if payer.hashed == mark_of(msisdn) else Fit.OTHER
     if payer.masked is None:
         return Fit.CANT_TELL
-    begin, stars, end = payer.masked.partition("*")
-    end = end.lstrip("*")
+    begin, stars, end = _ends(payer.masked)
     if not stars or not (begin or end):
         return Fit.CANT_TELL
-    begin = f"254{begin[1:]}" if begin.startswith("0") else begin
     return Fit.SAME if msisdn.startswith(begin) and msisdn.endswith(end) else Fit.OTHER
+
+
+def likeness(payer: Payer) -> str | None:
+    """A pattern of SQL's LIKE that fits the numbers of which `fit` says *same*.
+
+    Returns:
+        None: it takes more than a pattern.
+    """
+    if payer.exact or payer.masked is None:
+        return None
+    begin, _stars, end = _ends(payer.masked)
+    return f"{begin}%{end}"
+
+
+def _ends(masked: str) -> tuple[str, str, str]:
+    """What stands before the stars, as in `2547…`, the stars, and what stands behind them."""
+    begin, stars, end = masked.partition("*")
+    begin = f"254{begin[1:]}" if begin.startswith("0") else begin
+    return begin, stars, end.lstrip("*")
 
 
 # Longest first, so that INV does not stop short of INVOICE.

@@ -41,17 +41,24 @@ class PullPage:
     Attributes:
         told: its payments, in the order of the answer; each time is doubtful.
         unread: how many rows could not be read.
+        others: how many rows are no payments to us.
         is_sure: False for HTTP 500, by which Daraja says "none" and that it failed as well.
     """
 
     told: tuple[Told, ...] = ()
     unread: int = 0
+    others: int = 0
     is_sure: bool = True
 
     @property
     def is_empty(self) -> bool:
         """Whether no page can follow."""
-        return not self.told and not self.unread
+        return not self.rows
+
+    @property
+    def rows(self) -> int:
+        """How many rows there were in all."""
+        return len(self.told) + self.unread + self.others
 
 
 def read_pull(status: int, body: bytes, short_code: str) -> PullPage:
@@ -83,8 +90,9 @@ def read_pull(status: int, body: bytes, short_code: str) -> PullPage:
     # Money that stands there is read, whatever the code beside it says.
     if not rows and code not in (_FOUND, _NONE_FOUND) and not _NOUGHTS.fullmatch(code):
         raise UnreadablePull("no ResponseCode that is known")
-    told = [_told(row, short_code) for row in rows]
-    return PullPage(tuple(each for each in told if each), told.count(None))
+    told = [_told(row, short_code) for row in rows if not _went_back(row)]
+    others = len(rows) - len(told)
+    return PullPage(tuple(each for each in told if each), told.count(None), others)
 
 
 def _rows(response: object) -> Iterator[object]:
@@ -110,8 +118,7 @@ def _told(row: object, short_code: str) -> Told | None:
         return None
     receipt = read_receipt(fields.get("transactionid"))
     amount = cents_told(fields.get("amount"))
-    kind = read_text(fields.get("transactiontype"), longest=64) or ""
-    if receipt is None or amount is None or "revers" in kind.lower():
+    if receipt is None or amount is None:
         return None
     return Told(
         receipt=receipt,
@@ -123,6 +130,16 @@ def _told(row: object, short_code: str) -> Told | None:
         paid_at=_time(fields.get("trxdate")),
         paid_at_doubtful=True,
     )
+
+
+def _went_back(row: object) -> bool:
+    """Whether a row is a reversal, which is no payment to us."""
+    try:
+        fields = _by_letters(row) if isinstance(row, dict) else {}
+    except UnreadablePull:
+        return False
+    kind = read_text(fields.get("transactiontype"), longest=64) or ""
+    return "revers" in kind.lower()
 
 
 def _name(sender: object) -> str | None:

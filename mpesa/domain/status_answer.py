@@ -16,6 +16,9 @@ from mpesa.domain.wire_words import first_word, read_payer
 # digit, since 6009990 begins with 600999 too.
 _PARTY = re.compile(r"([0-9]+)[\s-]*(.*)", re.DOTALL)
 
+# All other words are an end (Daraja docs, Transaction Status).
+_NOT_FINAL = frozenset({"initiated", "authorized", "pending authorized"})
+
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
@@ -46,6 +49,11 @@ class StatusAnswer:
     def is_completed(self) -> bool:
         """Whether the payment was made and, as far as this answer knows, stands."""
         return self._is("completed")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more in what became of the payment."""
+        return self.code == "0" and (self.status or "").lower() not in _NOT_FINAL
 
     @property
     def is_reversed(self) -> bool:

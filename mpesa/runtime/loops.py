@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from mpesa import (
+    claims,
     counters,
     deadlines,
     inbox,
@@ -177,7 +178,10 @@ def _reconciler(ours: Services) -> None:
 
 
 def _witnesses(ours: Services) -> None:
-    receipts.judge_waiting(db.session(), receipt_needs())
+    needs = receipt_needs()
+    receipts.judge_waiting(db.session(), needs)
+    receipts.judge_again(db.session(), needs)
+    claims.leave_to_a_person(db.session(), needs)
 
 
 def _status(ours: Services) -> None:

@@ -129,14 +129,19 @@ def test_money_is_read_whatever_the_code_beside_it_says():
         {"transactionId": None},
         {"amount": "-500"},
         {"amount": "many"},
-        {"transactiontype": "c2b-reversal"},
         {"Amount": "501.00"},
     ],
 )
-def test_a_row_that_is_no_payment_is_counted_and_hides_no_other(changed):
+def test_a_row_that_cannot_be_read_is_counted_and_hides_no_other(changed):
     read = page(pull_answer(pull_row(), pull_row(**changed)))
 
-    assert (read.told, read.unread) == ((TOLD,), 1)
+    assert (read.told, read.unread, read.rows) == ((TOLD,), 1, 2)
+
+
+def test_a_reversal_is_no_payment_and_no_riddle():
+    read = page(pull_answer(pull_row(), pull_row(transactiontype="c2b-reversal")))
+
+    assert (read.told, read.unread, read.rows) == ((TOLD,), 0, 2)
 
 
 @pytest.mark.parametrize(
