@@ -50,6 +50,9 @@ export function toShip(message: Message): string | undefined {
     case "webhook.test":
     case "receipt.unclaimed":
     case "receipt.returned":
+    case "refund.succeeded":
+    case "refund.failed":
+    case "refund.needs_review":
       return undefined;
   }
   return message.data.order_status === "PAID" ? message.data.order_id : undefined;

@@ -13,6 +13,7 @@ from mpesa.config import AccountType, Settings
 from mpesa.domain import pay_code
 from mpesa.domain.attempt import Channel, OrderStatus
 from mpesa.domain.receipt import Direction, State
+from mpesa.domain.refund import RefundStatus
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.told import WitnessKind
 from mpesa.domain.view import Money, Next, View
@@ -44,6 +45,7 @@ _PAY_CODE = {
 _TAGS = [
     {"name": "orders", "description": "For your server: needs one of API_KEYS."},
     {"name": "receipts", "description": "What M-PESA told of: needs one of API_KEYS."},
+    {"name": "refunds", "description": "To give money back; REFUND_API_KEYS ask for it."},
     {"name": "payments", "description": "For the page that waits: the ids are the key."},
     {"name": "callbacks", "description": "For Safaricom alone."},
     {"name": "operations", "description": "For load balancers and developers."},
@@ -108,6 +110,8 @@ def document(settings: Settings) -> dict[str, Any]:
             "/api/receipts": {"get": _LIST_RECEIPTS},
             "/api/receipts/{receipt}": {"get": _READ_RECEIPT},
             "/api/receipts/{receipt}/claim": {"post": _CLAIM_RECEIPT},
+            "/api/refunds": {"get": _LIST_REFUNDS, "post": _ASK_FOR_REFUND},
+            "/api/refunds/{refund_id}": {"get": _READ_REFUND},
             "/stk-push": {"post": _START_PUSH},
             "/pay-by-hand": {"post": _PAY_BY_HAND},
             "/check-status": {"get": _READ_STATUS},
@@ -124,11 +128,8 @@ def document(settings: Settings) -> dict[str, Any]:
         "webhooks": _WEBHOOKS,
         "components": {
             "securitySchemes": {
-                "apiKey": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "One of API_KEYS.",
-                }
+                "apiKey": _bearer("One of API_KEYS."),
+                "refundKey": _bearer("One of REFUND_API_KEYS."),
             },
             "schemas": _SCHEMAS,
         },
@@ -136,6 +137,10 @@ def document(settings: Settings) -> dict[str, Any]:
 
 
 # -- pieces ------------------------------------------------------------------------------------
+
+
+def _bearer(description: str) -> dict[str, Any]:
+    return {"type": "http", "scheme": "bearer", "description": description}
 
 
 def _schema(name: str) -> dict[str, Any]:
@@ -375,6 +380,19 @@ _NUMBER = {
     "schema": {"type": "string", "minLength": 1, "examples": _RECEIPT["examples"]},
 }
 
+_CURSOR = {
+    "name": "cursor",
+    "in": "query",
+    "description": "The `next` of an earlier answer; from the beginning without it.",
+    "schema": {"type": "string", "format": "cursor"},
+}
+_LIMIT = {
+    "name": "limit",
+    "in": "query",
+    "description": "How many at most.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+}
+
 _LIST_RECEIPTS = _route(
     "listReceipts",
     "receipts",
@@ -402,11 +420,8 @@ _LIST_RECEIPTS = _route(
     parameters=[
         {"name": "state", "in": "query", "schema": _one_of(State),
          "description": "Only payments in this state, and no reversals."},
-        {"name": "cursor", "in": "query", "schema": {"type": "string", "format": "cursor"},
-         "description": "The `next` of an earlier answer; from the beginning without it."},
-        {"name": "limit", "in": "query",
-         "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
-         "description": "How many at most."},
+        _CURSOR,
+        _LIMIT,
     ],
 )  # fmt: skip
 
@@ -468,6 +483,91 @@ _CLAIM_RECEIPT = _route(
     keyed=True,
     parameters=[_NUMBER],
     requestBody=_body({JSON: _CLAIM_FIELDS}),
+)  # fmt: skip
+
+_EITHER_KEY: list[dict[str, list[str]]] = [{"apiKey": []}, {"refundKey": []}]
+
+_LIST_REFUNDS = _route(
+    "listRefunds",
+    "refunds",
+    "List refunds, the oldest change first",
+    "By a cursor, as receipts are listed. Either kind of key reads.",
+    {
+        "200": _json_answer(
+            "A page of them.",
+            _object(
+                {
+                    "refunds": {"type": "array", "items": _schema("Refund")},
+                    "next": {
+                        "type": ["string", "null"],
+                        "description": "The cursor of the next page; null: this one is empty.",
+                    },
+                }
+            ),
+        ),
+        **_refusals("invalid_request", "unauthorized", "unavailable"),
+    },
+    security=_EITHER_KEY,
+    parameters=[_CURSOR, _LIMIT],
+)
+
+_READ_REFUND = _route(
+    "readRefund",
+    "refunds",
+    "Read a refund",
+    "Either kind of key reads.",
+    {
+        "200": _json_answer("The refund as it is now.", _schema("Refund")),
+        **_refusals("invalid_request", "unauthorized", "refund_not_found", "unavailable"),
+    },
+    security=_EITHER_KEY,
+    parameters=[
+        {"name": "refund_id", "in": "path", "required": True,
+         "description": "From the answer that asked for it.", "schema": _ID},
+    ],
+)  # fmt: skip
+
+_REFUND_FIELDS = _object(
+    {
+        "receipt": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Given back in full, once a person has released it.",
+            "examples": _RECEIPT["examples"],
+        },
+        "reason": {
+            "type": "string",
+            "minLength": 2,
+            "maxLength": 100,
+            "format": "reason",
+            "description": "Kept here, on one line; M-PESA does not get it.",
+            "examples": ["The buyer sent the goods back."],
+        },
+        "returns_all": {
+            "type": "boolean",
+            "description": "Also where another receipt of the same order goes back already.",
+        },
+    },
+    optional=("returns_all",),
+    closed=False,
+)
+
+_ASK_FOR_REFUND = _route(
+    "askForRefund",
+    "refunds",
+    "Ask for a refund",
+    "Asked for only: a manager releases it in the console, or by `flask refunds release`, within 24"
+    " hours. Needs one of REFUND_API_KEYS; a key of API_KEYS alone is refused. The same"
+    " Idempotency-Key with the same fields gives the same refund again.",
+    {
+        "201": _json_answer("The refund, or the one that this key asked for.", _schema("Refund")),
+        **_refusals("invalid_request", "unauthorized", "refunds_off", "receipt_not_found",
+                    "refund_exists", "not_refundable", "other_receipt_returned", *_BODY_REFUSALS,
+                    "idempotency_mismatch", "unavailable"),
+    },
+    security=[{"refundKey": []}],
+    parameters=[_KEY_HEADER],
+    requestBody=_body({JSON: _REFUND_FIELDS}),
 )  # fmt: skip
 
 _REDIRECT = {
@@ -809,6 +909,16 @@ _READ_DOCUMENT = _route(
 # -- what is answered --------------------------------------------------------------------------
 
 
+_SNAPSHOT_REFUND_SCHEMA = _object(
+    {
+        "refund_id": _ID,
+        "status": {**_one_of(RefundStatus), "description": "How far it has got."},
+        "amount": _CENTS,
+        "receipt": {**_MAYBE_RECEIPT, "description": "The receipt that is given back."},
+        "updated_at": _TIME,
+    }
+)
+
 _PAY_BY_HAND_SCHEMA = _object(
     {
         "kind": {**_one_of(AccountType), "description": "Lipa na M-PESA: PayBill, or Buy Goods."},
@@ -872,7 +982,10 @@ _SNAPSHOT_SCHEMA = _object(
             "type": ["string", "null"],
             "description": "The transaction that paid the order; null: none has.",
         },
-        "refund": {"type": "null", "description": "The refund of its receipt."},
+        "refund": {
+            "anyOf": [_schema("SnapshotRefund"), {"type": "null"}],
+            "description": "Of its receipt, the newest refund that was not refused.",
+        },
         "pay_by_hand": {
             "anyOf": [_schema("PayByHand"), {"type": "null"}],
             "description": "Where to send the money by hand; null: the shop does not offer it, or"
@@ -993,6 +1106,37 @@ _WEBHOOK_RECEIPT_SCHEMA = _object(
     }
 )
 
+_REFUND_SCHEMA = _object(
+    {
+        "refund_id": _ID,
+        "receipt": {**_RECEIPT, "description": "What is given back, in full."},
+        "order_id": {
+            **_ID,
+            "type": ["string", "null"],
+            "description": "The order that the receipt paid; null: it was nobody's.",
+        },
+        "amount": {**_CENTS, "description": "In shillings."},
+        "status": {
+            **_one_of(RefundStatus),
+            "description": "`unknown` is never sent again: it may have gone back.",
+        },
+        "reason": {"type": "string", "minLength": 2, "maxLength": 100},
+        "requested_by": {
+            "type": "string",
+            "description": "An operator, or `api:` and four characters of the key's hash.",
+            "examples": ["api:1a2b"],
+        },
+        "released_by": {"type": ["string", "null"], "description": "The manager who released it."},
+        "reversal_receipt": {
+            **_MAYBE_RECEIPT,
+            "description": "M-PESA's receipt of the reversal, once known.",
+        },
+        "created_at": _TIME,
+        "updated_at": _TIME,
+        "seq": {"type": "integer", "minimum": 1, "description": "Only grows."},
+    }
+)
+
 # Not closed, since each answer narrows it.
 _PROBLEM_SCHEMA = {
     "type": "object",
@@ -1015,6 +1159,7 @@ _PROBLEM_SCHEMA = {
             "description": "For people, in the language of the request.",
         },
         "field": {"type": "string", "description": "The field that is wrong."},
+        "refund_id": {**_ID, "description": "With `refund_exists`: the refund that is there."},
     },
     "required": ["type", "title", "status", "code", "detail"],
 }
@@ -1113,6 +1258,24 @@ _WEBHOOKS = {
         "M-PESA, or somebody in its portal, reversed the payment.",
         _message_body(MessageType.RETURNED, _schema("WebhookReceipt")),
     ),
+    MessageType.REFUND_SUCCEEDED.value: _message(
+        "refundSucceeded",
+        "A refund went back to the payer",
+        "M-PESA says so, or a manager found it in the statement. The order stays PAID.",
+        _message_body(MessageType.REFUND_SUCCEEDED, _schema("Refund")),
+    ),
+    MessageType.REFUND_FAILED.value: _message(
+        "refundFailed",
+        "A refund did not run",
+        "The money is still here; it may be asked for again.",
+        _message_body(MessageType.REFUND_FAILED, _schema("Refund")),
+    ),
+    MessageType.REFUND_NEEDS_REVIEW.value: _message(
+        "refundNeedsReview",
+        "A person has to look at a refund",
+        "Nobody knows whether it ran, or its words contradict each other.",
+        _message_body(MessageType.REFUND_NEEDS_REVIEW, _schema("Refund")),
+    ),
     TEST: _message(
         "webhookTest",
         "A test on demand",
@@ -1137,8 +1300,10 @@ _WEBHOOK_SNAPSHOT_SCHEMA = _object(
 _SCHEMAS = {
     "Snapshot": _SNAPSHOT_SCHEMA,
     "PayByHand": _PAY_BY_HAND_SCHEMA,
+    "SnapshotRefund": _SNAPSHOT_REFUND_SCHEMA,
     "Order": _ORDER_SCHEMA,
     "Receipt": _RECEIPT_SCHEMA,
+    "Refund": _REFUND_SCHEMA,
     "WebhookSnapshot": _WEBHOOK_SNAPSHOT_SCHEMA,
     "WebhookReceipt": _WEBHOOK_RECEIPT_SCHEMA,
     "Problem": _PROBLEM_SCHEMA,

@@ -36,6 +36,7 @@ from werkzeug.exceptions import NotFound
 
 from mpesa import __version__, counters, vitals, webhooks
 from mpesa.domain.receipt import Direction, State
+from mpesa.domain.refund import RefundStatus
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
 from mpesa.ids import hash_token
 from mpesa.ledger import Change
@@ -118,6 +119,12 @@ COUNTED = (
         "Pulls of what was paid, by how they ended.",
         "outcome",
         ("complete", "incomplete", "failed"),
+    ),
+    Counted(
+        "refunds",
+        "Changes of a refund's status, by the new one.",
+        "status",
+        tuple(each.value for each in RefundStatus),
     ),
     Counted(
         "initiators_stopped",

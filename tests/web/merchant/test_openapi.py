@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from mpesa import receipt_lists, receipts, records, webhooks
+from mpesa.domain import refund_shown
+from mpesa.domain.refund import Refund, RefundStatus
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.webhook import TEST, MessageType
+from mpesa.domain.webhook import TEST, MessageType, refund_body
+from mpesa.ids import new_id
+from mpesa.models import WebhookMessage
 from mpesa.web.http.problems import MEANINGS, type_of
 from mpesa.web.merchant.openapi import document
 from mpesa.webhooks import Answered, Endpoint
@@ -103,6 +107,8 @@ def test_what_needs_a_key_says_so_and_nothing_else():
         "/api/receipts",
         "/api/receipts/{receipt}",
         "/api/receipts/{receipt}/claim",
+        "/api/refunds",
+        "/api/refunds/{refund_id}",
     }
 
 
@@ -173,6 +179,7 @@ def posted(make_app, clock, daraja):
         ids = (daraja.checkout_id(push), daraja.merchant_id(push))
         shop.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
     unclaimed_and_returned(shop, clock)
+    refunded(shop)
     with shop.sessions() as session:
         webhooks.run_until_idle(session, endpoint)
     webhooks.send_test(endpoint)
@@ -229,6 +236,26 @@ def test_a_test_message_cannot_be_taken_for_one_about_a_payment(posted, kind):
     assert described_message(TEST).is_valid(told)
     assert not described_message(kind).is_valid(told)
     assert not described_message(kind).is_valid({**told, "type": kind})
+
+
+def refunded(shop):
+    """Let each message about a refund be written, as the ledger writes it."""
+    with shop.sessions() as session:
+        receipt = receipt_lists.find(session.connection(), UNCLAIMED)
+        for kind in (each for each in MessageType if each.startswith("refund.")):
+            refund = Refund(
+                id=new_id(), receipt_id=receipt.id, receipt=UNCLAIMED, amount=receipt.amount,
+                reason="Nobody's.", status=RefundStatus.UNKNOWN, requested_by="api:1a2b",
+                created_at=shop.now(), updated_at=shop.now(),
+            )  # fmt: skip
+            body = refund_body(kind, refund_shown.draw(refund), shop.now())
+            session.add(
+                WebhookMessage(
+                    id=f"msg_{new_id()}", receipt_id=receipt.id, type=kind.value, body=body,
+                    seq=3, created_at=shop.now(), next_attempt_at=shop.now(),
+                )
+            )  # fmt: skip
+        session.commit()
 
 
 # -- the page ------------------------------------------------------------------------------------
@@ -290,6 +317,12 @@ for name, strategy in {
 
 
 @pytest.fixture
+def app(make_app):
+    """One whose key may ask for refunds, too."""
+    return make_app(REFUND_API_KEYS="development-api-key")
+
+
+@pytest.fixture
 def api(app, client, daraja, make_order):
     """The document with the application behind it, and ids that lead somewhere."""
     paid = make_order()
@@ -300,9 +333,14 @@ def api(app, client, daraja, make_order):
     told = client.post(f"/c2b/{token}/confirmation", json=confirmation("JANE", receipt=UNCLAIMED))
     assert told.status_code == 200
     by_hand = client.post("/pay-by-hand", json={"order_id": to_be_paid}).get_json()
+    asked = client.post(
+        "/api/refunds", json={"receipt": RECEIPT, "reason": "Sent back."}, headers=API_KEY
+    )
+    assert asked.status_code == 201, asked.text
     known = {
         "order_id": [paid, to_be_paid, make_order()],
         "receipt": [RECEIPT, UNCLAIMED],
+        "refund_id": [asked.get_json()["refund_id"]],
         "tx_id": [paid_by, by_hand["transaction_id"]],
     }
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
