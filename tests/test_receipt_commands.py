@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mpesa import operators
+from mpesa.domain.roles import Role
 from tests.factories import RECEIPT
 
 SECOND = "UKO2GHIJKL"
@@ -121,6 +122,19 @@ def test_a_stranger_claims_nothing(shop, flask):
     shop.confirm("JANE")
 
     assert flask("claim", RECEIPT, shop.order(), "--as", "njeri").exit_code == 1
+    assert shop.receipt().state == "unclaimed"
+
+
+def test_a_viewer_claims_nothing(shop, flask):
+    shop.confirm("JANE")
+    with shop.sessions() as session:
+        operators.add(session, "amina", PASSWORD, shop.now(), Role.VIEWER)
+
+    result = flask("claim", RECEIPT, shop.order(), "--as", "amina")
+
+    assert (result.exit_code, result.output) == (
+        1, "Error: amina is a viewer, and this takes a clerk; nothing was done\n",
+    )  # fmt: skip
     assert shop.receipt().state == "unclaimed"
 
 
