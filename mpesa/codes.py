@@ -46,8 +46,7 @@ def take_code(
     with books.taken_out(session, By.TRANSACTION, transaction_id) as taken:
         now = needs.now()
         rows = _questions(taken.connection, taken.account, transaction_id, code, share, needs)
-        until = max(now + _CHECKED_FOR, taken.account.order.in_sight_until or now)
-        changes = ledger.sight_money(taken, until, rows if unknown else [], now)
+        changes = ledger.sight_money(taken, now + _CHECKED_FOR, rows if unknown else [], now)
     needs.announce(changes)
     if not unknown:
         claims.review(session, transaction_id, code, needs)

@@ -392,15 +392,18 @@ def sight_money(
     """Note that money for an order, whose lock is held, waits for its proof.
 
     Args:
-        until: the proof is waited for until then.
+        until: the proof is waited for until then, or for longer if it is already.
         also: the rows that belong to it.
 
     Returns:
         The changes, to be announced by the caller.
     """
     before = taken.account
+    if before.money_in_sight(now):
+        until = max(until, before.order.in_sight_until or until)
     after = replace(before, order=replace(before.order, in_sight_until=until))
-    after = after.with_next_seqs(now, but="")
+    if after.money_in_sight(now) != before.money_in_sight(now):
+        after = after.with_next_seqs(now, but="")
     taken.put_back(after, *also)
     return changes_of(before, after, now)
 

@@ -469,7 +469,9 @@ def _take_in_once(
     receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
     if known is not None:
         elsewhere = told.short_code is not None and told.short_code not in needs.numbers
-        differs = elsewhere or known.amount != told.amount
+        # An amount that only an unlisted address told gives way to what M-PESA tells.
+        other_amount = known.amount != told.amount and (known.listed or not listed)
+        differs = elsewhere or other_amount
         # One that is on its way back to its payer is given to no order.
         settled = known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
         if (differs or settled) and _told_before(session, known, arrived):
@@ -539,7 +541,7 @@ def _settle(
                 *_questioned(kept, known, needs, now),
             ]
             # Told once more, it keeps the shopper waiting no longer.
-            until = max(kept.learned_at + IN_SIGHT_FOR, taken.account.order.in_sight_until or now)
+            until = kept.learned_at + IN_SIGHT_FOR
             return kept.state.value, ledger.sight_money(taken, until, rows, now)
         transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
         changes = ledger.record_receipt(taken, receipt, known, transaction_id, also, now)
@@ -620,16 +622,23 @@ def _with(
     *,
     listed: bool,
 ) -> Receipt:
-    """The receipt with what a witness adds to it; the best witness's word counts."""
+    """The receipt with what a witness adds to it; the best witness's word counts.
+
+    What an address tells that is not M-PESA's counts for nothing beside what M-PESA told: else it
+    could name the order that somebody else's money goes to.
+    """
     trust = _TRUST[kind] if listed else Trust.UNLISTED
     if known is None:
         all_told, learned_at, receipt_id = told, now, new_id()
         state, changed_at = State.UNCLAIMED, now
     else:
         better = trust < known.trust
-        all_told = (
-            matching.merged(told, known.told) if better else matching.merged(known.told, told)
-        )
+        if listed != known.listed:
+            all_told = told if listed else known.told
+        else:
+            all_told = (
+                matching.merged(told, known.told) if better else matching.merged(known.told, told)
+            )
         learned_at, receipt_id = known.learned_at, known.id
         state, changed_at = known.state, known.changed_at
     blank = Receipt(
@@ -645,6 +654,8 @@ def _with(
     )
     return replace(
         known or blank,
+        amount=told.amount,
+        needs_review=known is not None and (known.needs_review or known.amount != told.amount),
         listed=listed or (known is not None and known.listed),
         trust=min(trust, known.trust) if known else trust,
         short_code=all_told.short_code,

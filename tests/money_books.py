@@ -2,17 +2,23 @@
 
 import sqlite3
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
+from mpesa.domain import attempt as truth
+from mpesa.domain import snapshot
+from mpesa.domain.receipt import Trust
+from mpesa.domain.result_codes import Reason, Status
 from mpesa.ids import hash_token
-from tests.money_world import Prompt, World
+from tests.money_world import Payment, Prompt, World
 
 _TRANSACTIONS = """
     SELECT t.*, o.status AS order_status, o.reference, o.expires_at
     FROM transactions t JOIN orders o ON o.id = t.order_id ORDER BY t.created_at, t.attempt
 """
+_RECEIPTS = "SELECT * FROM receipts"
 _EVIDENCE = """
     SELECT e.id, e.transaction_id, e.kind, e.body, e.source, e.received_at,
            count(d.id) AS decisions, min(d.id) AS decided
@@ -30,6 +36,10 @@ _SHOWN = (
     "created_at",
 )
 _CLOSED = ("PAID", "CANCELLED", "EXPIRED")
+# What every attempt's snapshot says about the next push; a page shows the newest attempt's.
+_OF_THE_NEWEST = ("can_retry", "retry_after")
+# The number itself is no part of what changes, and the time of a change is not what it changes.
+_BESIDE = ("seq", "updated_at")
 
 Row = dict[str, Any]
 
@@ -37,16 +47,23 @@ Row = dict[str, Any]
 class Books:
     """A connection of its own that reads after every commit of the application.
 
+    Args:
+        now: the clock, by which snapshots are drawn.
+
     Attributes:
+        receipts: rows by number.
         ended_orders: that were cancelled or expired at some time, whatever they are now.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, now: Callable[[], datetime]) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        self._now = now
         self._version = -1
         self._evidence: list[tuple[Any, ...]] = []
+        self._orders: dict[str, Row] = {}
         self.transactions: dict[str, Row] = {}
+        self.receipts: dict[str, Row] = {}
         self.ended_orders: set[str] = set()
         self.broken: list[str] = []
 
@@ -60,9 +77,16 @@ class Books:
             return
         self._version = version
         now = {row["id"]: dict(row) for row in self._connection.execute(_TRANSACTIONS)}
+        orders = {row["id"]: dict(row) for row in self._connection.execute("SELECT * FROM orders")}
+        receipts = {row["receipt"]: dict(row) for row in self._connection.execute(_RECEIPTS)}
+        for number, before in self.receipts.items():
+            self._compare_receipt(before, receipts[number])
+        self.receipts = receipts
+        shown = self._differ(now, orders)
         for transaction_id, before in self.transactions.items():
-            self._compare(before, now[transaction_id])
-        self.transactions = now
+            self._compare(before, now[transaction_id], shown)
+        self.transactions, self._orders = now, orders
+        self._hold_receipts_against_transactions()
         ended = (row for row in now.values() if row["order_status"] in ("CANCELLED", "EXPIRED"))
         self.ended_orders.update(row["order_id"] for row in ended)
 
@@ -82,13 +106,60 @@ class Books:
         """Whether the order is open, by its row."""
         statement = "SELECT status FROM orders WHERE reference = ?"
         (found,) = self._connection.execute(statement, (reference,)).fetchall()
-        return found["status"] == "OPEN"
+        return bool(found["status"] == "OPEN")
 
-    def _compare(self, before: Row, after: Row) -> None:
+    def order(self, order_id: str) -> Row:
+        """An order's row."""
+        self.look()
+        return self._orders[order_id]
+
+    def unjudged(self) -> int:
+        """How many witnesses wait to be judged."""
+        (found,) = self._connection.execute("SELECT count(*) FROM witnesses WHERE NOT judged")
+        return int(found[0])
+
+    def _differ(self, now: dict[str, Row], orders: dict[str, Row]) -> dict[str, list[str]]:
+        """What differs in the snapshot of a transaction since the last commit, at this moment.
+
+        Only transactions of an order of which any row has changed are named.
+        """
+        concerned = {
+            row["order_id"] for each, row in now.items() if _but_seq(row) != self._but_seq(each)
+        }
+        concerned |= {each for each, row in orders.items() if row != self._orders.get(each)}
+        moment = self._now()
+        differ: dict[str, list[str]] = {}
+        for order_id in concerned & self._orders.keys():
+            before = _account(self._orders[order_id], self.transactions)
+            after = _account(orders[order_id], now)
+            # Its end is the clock's, and written down in its turn.
+            unsure = any(_expires_by_clock(each, moment) for each in (before, after))
+            for each in before.attempts:
+                was = snapshot.draw(before, each, moment).items()
+                is_ = snapshot.draw(after, after.attempt(each.id), moment).items()
+                beside = (
+                    _BESIDE
+                    if _but_seq(now[each.id]) != self._but_seq(each.id)
+                    else _BESIDE + _OF_THE_NEWEST
+                )
+                differ[each.id] = [name for name, _ in is_ - was if not (unsure or name in beside)]
+        return differ
+
+    def _but_seq(self, transaction_id: str) -> Row | None:
+        before = self.transactions.get(transaction_id)
+        return before and _but_seq(before)
+
+    def _compare(self, before: Row, after: Row, shown: dict[str, list[str]]) -> None:
+        changed = [name for name in _SHOWN if before[name] != after[name]]
+        changed += shown.get(after["id"], [])
         put_back = after["updated_at"] < before["updated_at"]
-        shown = put_back or any(before[name] != after[name] for name in _SHOWN)
-        if after["seq"] != before["seq"] + shown:
-            self._break(f"seq went from {before['seq']} to {after['seq']}", before, after)
+        changed += ["put back"] * put_back
+        grown = after["seq"] - before["seq"]
+        if grown not in (0, 1) or (grown == 0 and changed):
+            told = f"seq went from {before['seq']} to {after['seq']}, and {changed} changed"
+            self._break(told, before, after)
+        if grown and after["id"] not in shown and not put_back:
+            self._break("seq grew, and nothing has changed in its order", before, after)
         if before["status"] == "SUCCESS" and after["status"] != "SUCCESS":
             self._break("a success left", before, after)
         if before["receipt"] not in (None, after["receipt"]):
@@ -102,8 +173,35 @@ class Books:
         if after["status"] == "SUCCESS" != before["status"]:
             self._compare_success(before, after)
 
+    def _compare_receipt(self, before: Row, after: Row) -> None:
+        if before["amount"] != after["amount"] and before["trust"] < Trust.UNLISTED:
+            self._break("the amount of a receipt changed", before, after)
+        if before["state"] == "claimed" != after["state"]:
+            self._break("a claim was undone", before, after)
+        if before["transaction_id"] not in (None, after["transaction_id"]):
+            self._break("a receipt was given to another", before, after)
+        if before["needs_review"] and not after["needs_review"]:
+            self._break("a review of a receipt went away by itself", before, after)
+        if before["learned_at"] != after["learned_at"]:
+            self._break("a receipt was learned of anew", before, after)
+
+    def _hold_receipts_against_transactions(self) -> None:
+        """A receipt is claimed if and only if one transaction is SUCCESS with it."""
+        having = {row["receipt"]: row for row in self.transactions.values() if row["receipt"]}
+        for number, row in self.receipts.items():
+            owner = having.pop(number, None)
+            if (row["state"] == "claimed") != (owner is not None):
+                self.broken.append(f"{number} is {row['state']}, and its transaction is {owner}")
+            elif owner and (owner["status"] != "SUCCESS" or owner["id"] != row["transaction_id"]):
+                self.broken.append(f"{number} is {row['transaction_id']}'s, not {owner}")
+        self.broken += [f"no receipt is known for {row}" for row in having.values()]
+
     def _compare_success(self, before: Row, after: Row) -> None:
-        if before["order_status"] in _CLOSED and not after["needs_review"]:
+        receipt = self.receipts.get(after["receipt"], {})
+        paid_at, ends = receipt.get("paid_at"), after["expires_at"]
+        in_time = before["order_status"] == "EXPIRED" and paid_at and ends and paid_at < ends
+        closed = before["order_status"] in _CLOSED and not in_time
+        if closed and not after["needs_review"] and not shares_a_receipt(after):
             self._break("money for a closed order that nobody looks at", before, after)
         if after["order_status"] != "PAID":
             self._break("money that did not pay its order", before, after)
@@ -115,18 +213,87 @@ class Books:
         self.broken.append(f"{promise}: {changed}")
 
 
+def shares_a_receipt(row: Row) -> bool:
+    """Whether another transaction of its order has the receipt of the same money."""
+    return bool(
+        row["status"] == "SUCCESS"
+        and row["final"]
+        and row["receipt"] is None
+        and not row["settles_order"]
+    )
+
+
+def _but_seq(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in _BESIDE}
+
+
+def _expires_by_clock(account: truth.Account, now: datetime) -> bool:
+    written = account.order.status
+    return written is truth.OrderStatus.OPEN is not account.status(now)
+
+
+def _account(order: Row, transactions: dict[str, Row]) -> truth.Account:
+    """An order with its attempts, as the code has it."""
+    own = [row for row in transactions.values() if row["order_id"] == order["id"]]
+    attempts = [_converted(row, truth.Attempt) for row in own]
+    attempts.sort(key=lambda each: -each.attempt)
+    return truth.Account(_converted(order, truth.Order), tuple(attempts))
+
+
+def _converted(row: Row, to: type[Any]) -> Any:
+    """A row of SQLite as one of our classes, whose fields are called as its columns."""
+    values = {}
+    for each in fields(to):
+        (kind,) = {each.type, *get_args(each.type)} & _READ.keys() or {str}
+        value = row[each.name]
+        values[each.name] = value if value is None else _READ[kind](value)
+    return to(**values)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+_READ: dict[Any, Callable[[Any], Any]] = {
+    datetime: _moment,
+    **{each: each for each in (str, int, bool, Status, Reason, truth.OrderStatus, truth.Channel)},
+}
+
+
 @dataclass(frozen=True)
 class Account:
     """One transaction of ours, and all that the world and our evidence know about it.
 
     Attributes:
-        prompt: None where Daraja never let its push through.
+        prompt: None where it was begun by hand, or Daraja never let its push through.
+        held: receipts that transactions of its order have.
     """
 
     row: Row
     evidence: list[Row]
     prompt: Prompt | None
     world: World
+    held: frozenset[str] = frozenset()
+
+    @property
+    def by_hand(self) -> bool:
+        return bool(self.row["channel"] == "hand")
+
+    @property
+    def payment(self) -> Payment | None:
+        """The money whose receipt it has, or that its own prompt moved."""
+        own = self.prompt.receipt if self.prompt else ""
+        return self.world.moved.get(self.row["receipt"] or own)
+
+    @property
+    def may_have_its_receipt(self) -> bool:
+        """It is its own prompt's, or one of money that may be its order's."""
+        receipt = self.row["receipt"]
+        own = self.prompt.receipt if self.prompt else None
+        moved = self.world.moved.get(receipt or "")
+        return receipt in (None, own) or (
+            moved is not None and self.row["reference"] in moved.names
+        )
 
     @property
     def token(self) -> str:
@@ -135,6 +302,11 @@ class Account:
     @property
     def paid(self) -> bool:
         return self.token in self.world.payments
+
+    @property
+    def same_money(self) -> bool:
+        """Another transaction of its order has the receipt of its own prompt."""
+        return self.prompt is not None and self.prompt.receipt in self.held
 
     @property
     def proven(self) -> bool:
@@ -188,16 +360,21 @@ class Account:
         return min((each for each in numbers if each is not None), default=None)
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
 def accounts(books: Books, world: World) -> list[Account]:
     """Every transaction of ours beside the world's truth."""
     prompts = {hash_token(prompt.token): prompt for prompt in world.prompts}
     evidence = books.evidence()
+    held: dict[str, set[str]] = defaultdict(set)
+    for row in books.transactions.values():
+        held[row["order_id"]] |= {row["receipt"]} - {None}
     return [
-        Account(row, evidence[row["id"]], prompts.get(row["callback_token_hash"]), world)
+        Account(
+            row,
+            evidence[row["id"]],
+            prompts.get(row["callback_token_hash"]),
+            world,
+            frozenset(held[row["order_id"]]),
+        )
         for row in books.transactions.values()
     ]
 
@@ -208,24 +385,33 @@ def broken_promises(account: Account) -> list[str]:
     refused = {hash_token(token) for token in account.world.without_prompt}
     no_prompt = account.prompt is None and row["callback_token_hash"] in refused
     told_failed = account.prompt is not None and account.prompt.told_failed
+    by_receipt = row["receipt"] in account.world.moved
     promises = {
-        "a success without a shilling": status != "SUCCESS" or account.paid,
-        "a success that nothing proves": status != "SUCCESS" or account.proven,
+        "a success without a shilling": status != "SUCCESS" or account.paid or by_receipt,
+        "a success that nothing proves": status != "SUCCESS" or account.proven or by_receipt,
         "proven money that is no success": status == "SUCCESS" or not account.proven,
-        "a failure that nobody told": status != "FAILED" or told_failed or no_prompt,
+        "a failure that nobody told": (
+            status != "FAILED" or told_failed or no_prompt or account.by_hand
+        ),
         "a failure that was told and not taken": status != "PENDING" or not account.told_failed,
         "a claim that nobody looks at": row["needs_review"] or not account.claimed,
         "a receipt that was told and not kept": (
-            status != "SUCCESS" or row["receipt"] or not account.told_roughly
+            status != "SUCCESS" or row["receipt"] or account.same_money or not account.told_roughly
         ),
         "a claim of a failure's success that nobody looks at": (
             status != "FAILED" or row["needs_review"] or not account.claim_was_answered
         ),
-        "another's receipt": row["receipt"] in (None, account.prompt and account.prompt.receipt),
+        "another's receipt": account.may_have_its_receipt,
         "a decision was made twice": all(each["decisions"] <= 1 for each in account.evidence),
         "settles its order and is no success": status == "SUCCESS" or not row["settles_order"],
         "a payment more, and nobody looks": (
-            status != "SUCCESS" or row["settles_order"] or row["needs_review"]
+            status != "SUCCESS"
+            or row["settles_order"]
+            or row["needs_review"]
+            or (shares_a_receipt(row) and account.same_money)
+        ),
+        "waits by hand for an order that is over": (
+            not account.by_hand or status != "PENDING" or row["order_status"] == "OPEN"
         ),
     }
     return [promise for promise, kept in promises.items() if not kept]
@@ -235,11 +421,53 @@ def broken_orders(found: list[Account]) -> list[str]:
     """What is not true of orders and receipts, across transactions."""
     receipts = [each.row["receipt"] for each in found if each.row["receipt"]]
     broken = [] if len(receipts) == len(set(receipts)) else ["a receipt is used twice"]
-    orders: dict[str, list[Row]] = defaultdict(list)
+    orders: dict[str, list[Account]] = defaultdict(list)
     for each in found:
-        orders[each.row["order_id"]].append(each.row)
-    for rows in orders.values():
+        orders[each.row["order_id"]].append(each)
+    for own in orders.values():
+        rows = [each.row for each in own]
         settling = sum(row["settles_order"] for row in rows)
         if settling != (rows[0]["order_status"] == "PAID"):
             broken.append(f"{settling} payments settle an order that is {rows[0]['order_status']}")
+        taken = {each.payment.receipt for each in own if each.payment and _is_taken(each)}
+        if len(taken) > 1 and not any(row["needs_review"] for row in rows):
+            broken.append(f"an order was paid {len(taken)} times, and nobody looks: {rows}")
     return broken
+
+
+def _is_taken(account: Account) -> bool:
+    return bool(account.row["status"] == "SUCCESS")
+
+
+def broken_receipts(books: Books, world: World) -> list[str]:
+    """What is not true of the receipts of ours beside the world's ledger."""
+    broken = []
+    for number, row in books.receipts.items():
+        moved = world.moved.get(number)
+        if moved is None:
+            # A forger's, or of a callback that contradicts its push.
+            if row["state"] == "claimed":
+                broken.append(f"money that never moved was given away: {row}")
+        elif row["amount"] != moved.amount * 100 and not (
+            row["needs_review"] or row["trust"] == Trust.DOUBTED or not moved.told_truly
+        ):
+            broken.append(f"another amount than was paid: {row}")
+    for each in world.moved.values():
+        if each.witnesses:
+            broken += _broken_receipt(each, books)
+    return broken
+
+
+def _broken_receipt(told: Payment, books: Books) -> list[str]:
+    """What is not true of money of which a witness has told that may be believed."""
+    row = books.receipts.get(told.receipt)
+    if row is None:
+        return [f"money that was told and dropped: {told}"]
+    if row["state"] == "unproven" and told.is_proven:
+        return [f"money that was proven, and is not: {row}"]
+    if told.pays is None or told.disputed or not (told.is_proven and told.named):
+        return []
+    owner = books.transactions.get(row["transaction_id"])
+    if owner is None or owner["reference"] != told.pays:
+        return [f"money that was sent with the right code and is not its order's: {told}, {row}"]
+    return []

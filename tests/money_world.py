@@ -1,10 +1,11 @@
 """Daraja, the phones and the forger, with a ledger of their own: the truth that ours is held to."""
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -18,8 +19,10 @@ from mpesa.daraja import (
     Refused,
     UnknownOutcome,
 )
+from mpesa.daraja.answers import Answer
 from mpesa.domain.result_codes import Reason
-from tests.factories import failure_callback, raw, success_callback
+from mpesa.domain.wire_words import NAIROBI
+from tests.factories import confirmation, failure_callback, raw, success_callback
 from tests.fakes import Clock
 
 # A prompt is answerable until Daraja tells its end, or for the longest documented life of one from
@@ -27,6 +30,8 @@ from tests.fakes import Clock
 PROMPT_LIFE = timedelta(seconds=180)
 # An answer of 2029 to an earlier question than this says nothing.
 TOO_EARLY = timedelta(seconds=30)
+# KES from which a confirmation alone proves nothing.
+PROOF_FROM = 500
 
 
 class Pushed(StrEnum):
@@ -58,12 +63,99 @@ class Queries(StrEnum):
     OVERTAKEN = "says that it failed, while it is paid and told so"
 
 
+class Pulls(StrEnum):
+    """How Daraja answers when it is asked for a list of what was paid."""
+
+    HONEST = "honest"
+    NOTHING = "says that there was nothing"
+    FAILING = "HTTP 500"
+
+
+class Payer(StrEnum):
+    """How a confirmation tells the number of who paid."""
+
+    MASKED = "masked"
+    HASHED = "hashed"
+    PLAIN = "plain"
+    ABSENT = "absent"
+
+
 class Fate(StrEnum):
     """What really became of a prompt."""
 
     ON_THE_PHONE = "on the phone"
     PAID = "paid"
     ENDED = "ended without money"
+
+
+@dataclass(eq=False)
+class Payment:
+    """A movement of money at M-PESA, by a prompt or by hand.
+
+    Attributes:
+        account: as it was typed, or as the push sent it.
+        paid_at: by M-PESA's clock, which agrees with ours.
+        names: references of the orders that it may be given to.
+        pays: the reference of the order that it pays for certain, once it was told by a witness
+            that suffices; None: that depends.
+        witnesses: the kinds that may be believed, and have told of it.
+        told_truly, named: one of them told its amount; one told its account.
+        disputed: a witness told another amount.
+    """
+
+    receipt: str
+    msisdn: str
+    amount: int
+    account: str
+    paid_at: datetime
+    names: set[str] = field(default_factory=set)
+    pays: str | None = None
+    witnesses: set[str] = field(default_factory=set)
+    told_truly: bool = False
+    named: bool = False
+    disputed: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether what was told of it suffices."""
+        small = self.amount < PROOF_FROM and "confirmation" in self.witnesses
+        return small or "pull" in self.witnesses
+
+    def confirmed(self, payer: Payer, *, account: bool = True, amount: int | None = None) -> bytes:
+        """The body of its confirmation.
+
+        Args:
+            account: False: as a till's, which tells none.
+            amount: another one than was paid.
+        """
+        number = {
+            Payer.MASKED: f"{self.msisdn[:4]} ***** {self.msisdn[-3:]}",
+            Payer.HASHED: hashlib.sha256(self.msisdn.encode()).hexdigest(),
+            Payer.PLAIN: self.msisdn,
+            Payer.ABSENT: None,
+        }
+        return raw(
+            confirmation(
+                self.account if account else "",
+                receipt=self.receipt,
+                amount=f"{amount or self.amount}.00",
+                TransTime=f"{self.paid_at.astimezone(NAIROBI):%Y%m%d%H%M%S}",
+                MSISDN=number[payer],
+            )
+        )
+
+    def pulled(self) -> dict[str, object]:
+        """Its row in a list of what was paid."""
+        return {
+            "transactionId": self.receipt,
+            "trxDate": f"{self.paid_at.astimezone(NAIROBI):%Y-%m-%dT%H:%M:%SZ}",
+            "msisdn": self.msisdn,
+            "sender": "MPESA",
+            "transactiontype": "c2b-pay-bill-debit",
+            "billreference": self.account,
+            "amount": f"{self.amount}.0",
+            "organizationname": "The shop",
+        }
 
 
 _NO_PROMPT: dict[Pushed, DarajaError] = {
@@ -130,8 +222,10 @@ class World:
 
     Attributes:
         deliver: posts a body to a prompt's callback address.
-        next_push, queries: how Daraja behaves.
-        payments: the truth about money, by callback token.
+        next_push, queries, pulls: how Daraja behaves.
+        payments: the prompts whose money moved, by callback token.
+        moved: the truth about money, by receipt.
+        listed: what lists of payments told so far.
         without_prompt: tokens of pushes that certainly showed no prompt.
         proofs, failures: by token, the bodies that prove a payment or tell a failure believably.
         answered_paid: by token, answers of 0; they prove a payment that nothing disputes.
@@ -146,8 +240,11 @@ class World:
     order_is_open: Callable[[str], bool]
     next_push: Pushed = Pushed.ACCEPTED
     queries: Queries = Queries.HONEST
+    pulls: Pulls = Pulls.HONEST
     prompts: list[Prompt] = field(default_factory=list)
     payments: dict[str, Prompt] = field(default_factory=dict)
+    moved: dict[str, Payment] = field(default_factory=dict)
+    listed: list[Payment] = field(default_factory=list)
     without_prompt: set[str] = field(default_factory=set)
     proofs: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     answered_paid: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
@@ -188,9 +285,24 @@ class World:
             self.tell_success(prompt, prompt.amount)
         return self._tell(prompt, self._code(prompt))
 
-    def certificate(self) -> bytes:
-        """No credential is sealed here."""
-        return b""
+    def post(self, path: str, body: dict[str, Any], *, budget: float, largest: int = 0) -> Answer:
+        """Answer a page of what was paid; of other APIs nobody asks here."""
+        if self.pulls is Pulls.FAILING:
+            return Answer(500, b'{"errorMessage": "Failed to retrieve transactions"}')
+        begin, end = (
+            datetime.strptime(body[name], "%Y-%m-%d %H:%M:%S").replace(tzinfo=NAIROBI)
+            for name in ("StartDate", "EndDate")
+        )
+        paid = [
+            each
+            for each in self.moved.values()
+            if self.pulls is Pulls.HONEST and begin <= each.paid_at <= end
+        ]
+        page = paid[int(body["OffSetValue"]) :]
+        self.listed += page
+        rows = [each.pulled() for each in page]
+        code = "1000" if rows else "1001"
+        return Answer(200, raw({"ResponseCode": code, "Response": [rows]}))
 
     def check_credentials(self) -> None:
         """Every credential will do."""
@@ -205,6 +317,25 @@ class World:
         prompt.fate = Fate.PAID
         prompt.receipt = f"UKO{prompt.number:07d}"
         self.payments[prompt.token] = prompt
+        paid = (prompt.receipt, prompt.msisdn, prompt.amount, prompt.reference, self.now())
+        self.moved[prompt.receipt] = Payment(*paid, names={prompt.reference})
+
+    def pay_by_hand(
+        self, msisdn: str, amount: int, account: str, names: Iterable[str], pays: str | None = None
+    ) -> Payment:
+        """Move the money that a payer sends without a prompt."""
+        receipt = f"UKH{len(self.moved) + 1:07d}"
+        paid = Payment(receipt, msisdn, amount, account, self.now(), set(names), pays)
+        self.moved[receipt] = paid
+        return paid
+
+    def money_for(self, reference: str) -> list[Payment]:
+        """What was paid that may be given to an order."""
+        return [each for each in self.moved.values() if reference in each.names]
+
+    def may_be_given_blindly(self, payment: Payment) -> None:
+        """It was told without an account: any push to its payer's number may be meant."""
+        payment.names.update(p.reference for p in self.prompts if p.msisdn == payment.msisdn)
 
     def end(self, prompt: Prompt, code: object) -> None:
         """End it without money."""

@@ -461,6 +461,101 @@ def test_a_second_receipt_for_a_paid_push_is_the_orders_money_by_hand(shop):
     assert shop.receipt(SECOND).transaction_id == by_hand.id
 
 
+@on_both
+def test_a_callback_long_after_its_receipt_takes_the_prompt_to_cancel_off_every_page(shop, clock):
+    order = shop.order()
+    by_hand = shop.by_hand(order)
+    push = shop.start(order).transaction_id
+    shop.confirm("INV-1")
+    clock.pass_(seconds=20)
+    assert shop.snapshot(push)["next"] == "cancel_prompt"
+    before = {each: shop.snapshot(each)["seq"] for each in (push, by_hand)}
+
+    shop.callback(1, shop.paid())
+
+    after = {each: shop.snapshot(each) for each in (push, by_hand)}
+    assert {each["next"] for each in after.values()} == {"none"}
+    assert {name: told["seq"] - before[name] for name, told in after.items()} == {
+        push: 1,
+        by_hand: 1,
+    }
+
+
+@on_both
+def test_a_receipt_that_a_mate_has_already_lets_no_second_money_pass_unseen(shop, clock):
+    # Both prompts of one payer were paid, and the first one's receipt was given to the second.
+    order = shop.order(reference="INV-1001")
+    first = shop.start(order).transaction_id
+    shop.record(first, QueryAnswered("1037"))
+    clock.pass_(seconds=200)
+    second = shop.start(order).transaction_id
+    shop.confirm("INV-1001", TransTime="20261124120330")
+    shop.callback(1, shop.paid(1))
+    assert (shop.transaction(second).receipt, shop.transaction(first).receipt) == (RECEIPT, None)
+
+    shop.confirm("INV-1001", receipt=SECOND, TransTime="20261124120310")
+
+    assert shop.transaction(first).receipt is None
+    assert [each.receipt for each in attempts_of(shop, order) if each.needs_review] == [SECOND]
+
+
+@on_both
+def test_a_tills_empty_account_gives_way_to_what_the_payer_typed(shop):
+    order = shop.order()
+    shop.confirm("")
+
+    shop.confirm(code_of(shop, order))
+
+    assert shop.order_row(order).status == "PAID"
+
+
+@on_both
+def test_what_an_unlisted_address_told_before_names_nobodys_order(shop):
+    other = shop.order()
+    shop.confirm(code_of(shop, other), **UNLISTED)
+
+    shop.confirm("", InvoiceNumber="1")
+
+    assert (shop.receipt().state, shop.receipt().account) == ("unclaimed", "")
+    assert shop.order_row(other).status == "OPEN"
+
+
+@on_both
+def test_nor_does_what_it_tells_afterwards(shop):
+    other = shop.order()
+    shop.confirm("")
+
+    shop.confirm(code_of(shop, other), **UNLISTED)
+
+    assert (shop.receipt().state, shop.receipt().account) == ("unclaimed", "")
+
+
+@on_both
+def test_an_amount_that_an_unlisted_address_told_first_keeps_no_money_from_its_order(shop):
+    order = shop.order()
+    shop.confirm(code_of(shop, order), amount="1.00", **UNLISTED)
+
+    shop.confirm(code_of(shop, order))
+
+    assert (shop.receipt().amount, shop.receipt().state) == (15_000, "claimed")
+    assert shop.receipt().needs_review
+
+
+@on_both
+def test_the_same_unproven_money_told_again_is_in_sight_for_no_longer(shop, clock):
+    order = shop.order()
+    waiting = shop.by_hand(order)
+    shop.confirm(code_of(shop, order), proof_from=15_000)
+    first = shop.snapshot(waiting)
+
+    clock.pass_(minutes=10)
+    shop.confirm(code_of(shop, order), proof_from=15_000)
+
+    assert shop.snapshot(waiting)["seq"] == first["seq"]
+    clock.pass_(minutes=5)
+    assert shop.snapshot(waiting)["view"] == "by_hand"
+
+
 # -- what cannot be read, and what is nobody's -----------------------------------------------------
 
 

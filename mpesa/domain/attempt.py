@@ -144,6 +144,15 @@ class Attempt:
         return self.channel is Channel.HAND
 
     @property
+    def shares_receipt(self) -> bool:
+        """Whether it is a success whose money another of its order's transactions accounts for.
+
+        Its receipt was told, or is not expected any longer, and it did not pay the order.
+        """
+        paid = self.status is Status.SUCCESS and self.final
+        return paid and self.receipt is None and not self.settles_order
+
+    @property
     def has_id(self) -> bool:
         """Whether Daraja can be asked about it."""
         return self.checkout_request_id is not None

@@ -261,7 +261,8 @@ def nearly_names(typed_account: str, order: Order) -> bool:
 def merged(first: Told, second: Told) -> Told:
     """What two witnesses of a receipt tell together; the first that tells a thing counts.
 
-    A time whose zone is not known gives way to one that is sure.
+    A time whose zone is not known gives way to one that is sure, and an empty account, which a
+    till's confirmation tells of every payment, to what the payer typed.
     """
     sure = not second.paid_at_doubtful and second.paid_at is not None
     better_time = first.paid_at is None or (first.paid_at_doubtful and sure)
@@ -271,7 +272,7 @@ def merged(first: Told, second: Told) -> Told:
     return replace(
         first,
         short_code=first.short_code or second.short_code,
-        account=first.account if first.account is not None else second.account,
+        account=first.account or (first.account if second.account is None else second.account),
         payer=payer,
         name=first.name or second.name,
         paid_at=timed.paid_at,
@@ -348,7 +349,7 @@ def _lacks_proof(heard: Heard, proof_from: int | None) -> bool:
 
 def _may_be_the_push(heard: Heard, push: Attempt) -> bool:
     """Whether amount, time and state of a push let it be the one that was paid."""
-    if push.channel is not Channel.PUSH or push.receipt is not None:
+    if push.channel is not Channel.PUSH or push.receipt is not None or push.shares_receipt:
         return False
     if push.amount * 100 != heard.told.amount:
         return False

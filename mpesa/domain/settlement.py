@@ -386,14 +386,13 @@ def apply(
     after = replace(after, settles_order=attempt.settles_order or settles)
     if settles:
         return account.changed(after).ended(OrderStatus.PAID, now), decision
-    if _looks_alike(attempt, after):
-        return account.changed(after), decision
-    changed = account.changed(after.with_next_seq(now))
-    # The snapshots of a paid order's other attempts say whether there is a prompt to cancel.
+    alike = _looks_alike(attempt, after)
+    changed = account.changed(after if alike else after.with_next_seq(now))
+    # All snapshots of a paid order say whether there is a prompt to cancel.
     if status is OrderStatus.PAID and view.prompt_left(account, now) != view.prompt_left(
         changed, now
     ):
-        changed = changed.with_next_seqs(now, but=attempt.id)
+        changed = changed.with_next_seqs(now, but="" if alike else attempt.id)
     return changed, decision
 
 
