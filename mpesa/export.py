@@ -7,17 +7,19 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.orm import Session
 
+from mpesa.domain.money import cents_text
 from mpesa.domain.phone import mask_msisdn
-from mpesa.models import Order, Transaction
+from mpesa.domain.receipt import Direction, State
+from mpesa.models import Order, Receipt, Transaction
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 COLUMNS = (
     "created_at", "transaction_id", "order_id", "reference", "description", "amount", "currency",
     "status", "reason", "receipt", "phone", "attempt", "settled_at", "settles_order", "final",
-    "needs_review",
+    "needs_review", "channel", "received", "returned",
 )  # fmt: skip
 
 # Rows fetched at once.
@@ -36,6 +38,12 @@ def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -
     """
     yield _line(COLUMNS)
     since, until = _start_of(from_), _start_of(to) + timedelta(days=1)
+    # A receipt is money; an amount is only what was asked for.
+    is_its_receipt = and_(
+        Receipt.transaction_id == Transaction.id,
+        Receipt.receipt == Transaction.receipt,
+        Receipt.direction == Direction.IN.value,
+    )
     statement: Select[*tuple[Any, ...]] = (
         select(
             Transaction.created_at,
@@ -53,8 +61,12 @@ def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -
             Transaction.settles_order,
             Transaction.final,
             Transaction.needs_review,
+            Transaction.channel,
+            Receipt.amount.label("received"),
+            Receipt.state.label("receipt_state"),
         )
         .join(Order)
+        .outerjoin(Receipt, is_its_receipt)
         .where(Transaction.created_at >= since, Transaction.created_at < until)
         .order_by(Transaction.created_at, Transaction.id)
     )
@@ -88,6 +100,9 @@ def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
         _word(row.settles_order),
         _word(row.final),
         _word(row.needs_review),
+        row.channel,
+        cents_text(row.received) or "",
+        cents_text(row.received) if row.receipt_state == State.RETURNED.value else "",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -156,6 +156,28 @@ class Claim:
     by: str
     accepts_amount: bool = False
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A person's word that a receipt whose witnesses contradict each other is dealt with.
+
+    Attributes:
+        receipt: its number.
+        by: the operator's name.
+        once: identifies the form, so that a form that is sent twice settles once.
+        tellings: how often the receipt had been told of when the person looked.
+    """
+
+    receipt: str
+    by: str
+    reason: str
+    once: str
+    tellings: int
+
+
+class ToldMeanwhile(Exception):
+    """A witness has told of the receipt since the person looked, or another person was faster."""
 
 
 class _Moved(Exception):
@@ -414,6 +436,59 @@ def _push_that_told(taken: Taken, known: Receipt) -> str | None:
         Witness.transaction_id.in_(without),
     )
     return taken.connection.scalars(told.limit(1)).first()
+
+
+def tellings(connection: Connection, receipt_id: str) -> int:
+    """How often a receipt has been told of, the same word twice counted twice."""
+    told = select(func.coalesce(func.sum(Witness.times), 0))
+    return int(connection.scalar(told.where(Witness.receipt_id == receipt_id)) or 0)
+
+
+def settle_review(session: Session, settled: Settled, needs: Needs) -> bool:
+    """Take a receipt out of review; all else stays as it is, also the review of its transaction.
+
+    Args:
+        session: a read that it had begun is ended.
+
+    Returns:
+        False: the same form was sent before.
+
+    Raises:
+        ReceiptNotFound: no payment to us has that number.
+        ToldMeanwhile: nothing was written.
+        SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
+    """
+    seen = receipt_lists.find(session.connection(), settled.receipt)
+    if seen is None:
+        raise ReceiptNotFound
+    said = {"act": "settle", "reason": settled.reason, "once": settled.once}
+    # The reason is kept as a witness, so that it stands among those that it is about.
+    body = json.dumps({**said, "receipt": seen.receipt}).encode()
+    with writing_apart(session) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("BEGIN")
+        known = books.receipt(connection, seen.organisation, seen.receipt, lock=True)
+        same_form = select(Witness.id).where(
+            Witness.kind == WitnessKind.OPERATOR.value,
+            Witness.fingerprint == records.fingerprint(body),
+        )
+        if connection.scalar(same_form) is not None:
+            connection.rollback()
+            return False
+        if (
+            known is None
+            or not known.needs_review
+            or tellings(connection, known.id) != settled.tellings
+        ):
+            connection.rollback()
+            raise ToldMeanwhile
+        arrived = Arrived(WitnessKind.OPERATOR, body, settled.by)
+        written = [
+            books.kept(replace(known, needs_review=False), known),
+            _witness(known, arrived, needs.now()),
+        ]
+        books.write_and_commit(connection, written)
+    return True
 
 
 def tell_unclaimed(session: Session, clock: Now) -> int:
@@ -783,7 +858,9 @@ def _payer_marked(told: Told, needs: Needs) -> Told:
 def _kinds(session: Session, known: Receipt | None) -> frozenset[WitnessKind]:
     if known is None:
         return frozenset()
-    kinds = select(Witness.kind).where(Witness.receipt_id == known.id).distinct()
+    # Who settled a review told nothing of the money; who marked as paid named the payment.
+    told = or_(Witness.kind != WitnessKind.OPERATOR.value, Witness.transaction_id.is_not(None))
+    kinds = select(Witness.kind).where(Witness.receipt_id == known.id, told).distinct()
     return frozenset(WitnessKind(each) for each in session.scalars(kinds))
 
 

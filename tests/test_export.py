@@ -45,6 +45,9 @@ def test_a_payment_is_a_line(shop):
         "settles_order": "yes",
         "final": "yes",
         "needs_review": "no",
+        "channel": "push",
+        "received": "150.00",
+        "returned": "",
     }
 
 

@@ -49,8 +49,8 @@ def draw(receipt: Receipt, owner: Attempt | None, suggestions: Sequence[str]) ->
         direction=receipt.direction.value,
         amount=cents_text(receipt.amount) or "",
         paid_at=utc_text(receipt.paid_at) if receipt.paid_at else None,
-        account=_with_dots(_without_number(receipt.account)),
-        phone=_with_dots(masked),
+        account=account_shown(receipt.account),
+        phone=with_dots(masked),
         name=receipt.payer_name,
         state=receipt.state.value if receipt.direction is Direction.IN else None,
         order_id=owner.order_id if owner else None,
@@ -62,7 +62,7 @@ def draw(receipt: Receipt, owner: Attempt | None, suggestions: Sequence[str]) ->
     )
 
 
-def _with_dots(masked: str | None) -> str | None:
+def with_dots(masked: str | None) -> str | None:
     """M-PESA masks with stars; everything here masks with dots."""
     return masked.replace("*", "•") if masked else masked
 
@@ -80,11 +80,11 @@ def for_webhook(shown: ReceiptShown, *, account_is_ours: bool) -> ReceiptShown:
     return {**shown, "account": None}
 
 
-def _without_number(account: str | None) -> str | None:
+def account_shown(account: str | None) -> str | None:
     """The account, masked where the payer typed a phone number, alone or beside other words."""
     if account is None:
         return None
     try:
-        return mask_msisdn(parse_msisdn(account))
+        return with_dots(mask_msisdn(parse_msisdn(account)))
     except InvalidPhone:
-        return mask_numbers(account)
+        return with_dots(mask_numbers(account))

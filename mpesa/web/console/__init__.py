@@ -12,6 +12,9 @@ from mpesa.web.console import (
     login,
     payment,
     payments,
+    receipt,
+    receipt_acts,
+    receipts,
     review,
     session,
     today,
@@ -19,7 +22,10 @@ from mpesa.web.console import (
 from mpesa.web.console.blueprint import console
 
 # Each of these adds its pages to the blueprint.
-PAGES = (login, today, payments, payment, acts, review, deliveries, health, export)
+PAGES = (
+    login, today, payments, payment, acts, receipts, receipt, receipt_acts, review, deliveries,
+    health, export,
+)  # fmt: skip
 
 
 def register(app: Flask, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mpesa.domain.roles import Act
-from mpesa.web.console.act_kinds import ACTS
+from mpesa.web.console.act_kinds import ACTS, RECEIPT_ACTS
 
 # What is there for guests too, and the way out.
 WITHOUT_A_ROLE = frozenset({"console.login", "console.take_login", "console.logout"})
@@ -16,6 +16,12 @@ WITHOUT_A_ROLE = frozenset({"console.login", "console.take_login", "console.logo
 def _of_the_address(values: Mapping[str, Any]) -> Act:
     """What an act on a payment takes; an act that there is not, a look at the page that says so."""
     named = ACTS.get(values["act"])
+    return named.needs if named else Act.VIEW
+
+
+def _of_the_receipts_address(values: Mapping[str, Any]) -> Act:
+    """The same of an act on a receipt."""
+    named = RECEIPT_ACTS.get(values["act"])
     return named.needs if named else Act.VIEW
 
 
@@ -29,6 +35,12 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.ask_first": _of_the_address,
     "console.ask_again": _of_the_address,
     "console.carry_out": _of_the_address,
+    "console.receipts": Act.VIEW,
+    "console.search_receipts": Act.VIEW,
+    "console.receipt": Act.VIEW,
+    "console.ask_about_receipt": _of_the_receipts_address,
+    "console.ask_again_about_receipt": _of_the_receipts_address,
+    "console.carry_out_on_receipt": _of_the_receipts_address,
     "console.review": Act.VIEW,
     "console.webhooks": Act.VIEW,
     "console.ask_to_send": Act.SEND_WEBHOOK_AGAIN,

@@ -7,6 +7,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
 from mpesa.domain.result_codes import Reason
+from mpesa.domain.sms_code import find_receipt
 from mpesa.domain.why import Why, words_of
 from mpesa.web.console import wording
 from mpesa.web.console.blueprint import console
@@ -41,6 +42,12 @@ SENTENCES: dict[Why, Any] = {
     Why.SECOND_RECEIPT: _l("A second receipt came for the same payment."),
     Why.RECEIPT_TAKEN: _l("The receipt belongs to another payment."),
     Why.RECEIPT_CLAIMED: _l("Another payment's callback names this receipt."),
+    Why.RECEIPT_FOUND: _l("Its receipt was found."),
+    Why.RECEIPT_DIFFERS: _l("Its receipt is known with another amount."),
+    Why.RECEIPT_OF_ITS_ORDER: _l("Its receipt is known, and is the order's already."),
+    Why.CHOSEN_BY_HAND: _l("Its money is awaited."),
+    Why.NOT_RECEIVED: _l("No money came in time."),
+    Why.ORDER_ENDED: _l("The order ended, and no money had come."),
     Why.QUERY_SAYS_PAID: _l("Daraja says that it was paid."),
     Why.QUERY_SAYS_FAILED: _l("Daraja says that it failed."),
     Why.QUERY_ONLY_RECORDED: _l("Daraja says that it failed, which is only recorded."),
@@ -128,6 +135,12 @@ DOUBTS: dict[Why, Any] = {
         "An operator named this receipt, and now M-PESA names it for another payment. One of the"
         " two may not be paid."
     ),
+    Why.RECEIPT_FOUND: _l(
+        "Its receipt may be another order's money, or may have to be given back."
+    ),
+    Why.RECEIPT_DIFFERS: _l(
+        "The callback says paid, and the receipt that it names is known with another amount."
+    ),
     Why.SECOND_RECEIPT: _l(
         "A second receipt came for a payment that has one: it may have been paid twice."
     ),
@@ -162,7 +175,9 @@ def doubt(text: str) -> str:
     read = words_of(text)
     if read is None:
         return text
-    (first, *_), _about = read
+    (first, *_), about = read
+    if first is Why.RECEIPT_CLAIMED and find_receipt(about) == about:
+        return str(_l("What is told of its receipt contradicts itself. Look at the receipt."))
     return str(DOUBTS.get(first, SENTENCES[first]))
 
 

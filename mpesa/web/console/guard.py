@@ -11,11 +11,13 @@ from flask import Flask, current_app, g, redirect, render_template, request, url
 from flask import session as cookie
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, text
 from werkzeug.wrappers import Response
 
+from mpesa.domain.receipt import State
+from mpesa.domain.refund import RefundStatus
 from mpesa.domain.roles import LEAST, Act
-from mpesa.models import Transaction, db
+from mpesa.models import NOT_CLAIMED, Receipt, Refund, Transaction, db
 from mpesa.web.console import allowed, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import role_word
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # A path of our own, and nothing that a browser could read as another host or another folder.
 _OWN_PATH = re.compile(r"/console(?:/[\w.-]+)*/?(?:\?[\w.=&%+-]*)?", re.ASCII)
-# Reviews are counted up to this number, and more are shown as "99+": counting them all would take
+# What waits is counted up to this number, and more is shown as "99+": counting all of it would take
 # longer each day.
 _COUNTED = 100
 
@@ -87,18 +89,32 @@ def shared() -> dict[str, Any]:
     """Give the templates what every page of the console shows in its frame."""
     # The page of an error needs none of this, and must not fail when the database does.
     name = None if g.get("shows_error") else session.operator()
-    reviews = 0
-    if name:
-        some = select(Transaction.id).where(Transaction.needs_review).limit(_COUNTED).subquery()
-        reviews = db.session.scalar(select(func.count()).select_from(some)) or 0
+    waiting = _waiting() if name else {}
     return {
         "operator": name,
         "role": session.role() if name else None,
-        "open_reviews": reviews,
+        "waiting": waiting,
         "counted": _COUNTED,
         "view_names": current_app.view_functions,
         "may_open": may_open,
     }
+
+
+def _waiting() -> dict[str, int]:
+    """How much waits for a person, by the page that it waits on."""
+    unclaimed = (text(NOT_CLAIMED), Receipt.state == State.UNCLAIMED.value)
+    requested = Refund.status == RefundStatus.REQUESTED.value
+    return {
+        "receipts": _up_to_a_hundred(select(Receipt.id).where(*unclaimed)),
+        "review": _up_to_a_hundred(select(Transaction.id).where(Transaction.needs_review))
+        + _up_to_a_hundred(select(Receipt.id).where(Receipt.needs_review)),
+        "refunds": _up_to_a_hundred(select(Refund.id).where(requested)),
+    }
+
+
+def _up_to_a_hundred(rows: Select[Any]) -> int:
+    some = rows.limit(_COUNTED).subquery()
+    return db.session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def _refuse_forged_form(error: CSRFError) -> tuple[str, int]:

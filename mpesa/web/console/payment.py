@@ -14,13 +14,25 @@ from werkzeug.wrappers import Response
 
 from mpesa import ledger, logs, orders
 from mpesa.domain import roles, settlement
+from mpesa.domain.attempt import Channel
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.phone import mask_msisdn
+from mpesa.domain.receipt import Direction
+from mpesa.domain.receipt_shown import with_dots
 from mpesa.ids import is_id
-from mpesa.models import Announcement, DecisionRow, EvidenceRow, Transaction, WebhookMessage, db
+from mpesa.models import (
+    Announcement,
+    DecisionRow,
+    EvidenceRow,
+    Receipt,
+    Transaction,
+    WebhookMessage,
+    db,
+)
 from mpesa.web.console import decisions, raw_bodies, session, wording
 from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.tellings import tellings_of
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 
@@ -33,10 +45,11 @@ class Event:
     """One line of the timeline.
 
     Attributes:
-        kind: a `Kind`, or `created`, `announced` or `webhook`.
+        kind: a `Kind`, or `created`, `announced`, `webhook` or `witness`.
         at: aware UTC.
         about: the sender of the evidence, or the type of the webhook.
-        decisions: the decisions on evidence; the announcement; the tries to deliver a webhook.
+        decisions: the decisions on evidence; the announcement; the tries to deliver a webhook; the
+            telling of a witness.
         raw: the body as text; None if there is none.
         whole: whether `raw` is the whole body, not only its beginning.
         body: the fields of an operator's act; None for anything else.
@@ -63,7 +76,10 @@ def transaction(transaction_id: str) -> str:
     row = find(transaction_id)
     revealed = session.takes_a_look(row.id, services().now())
     phone, same_line = None, 0
-    if row.msisdn is not None:
+    money = _receipt_of(row)
+    if row.channel == Channel.HAND:
+        phone = with_dots(money.payer_masked) if money else None
+    elif row.msisdn is not None:
         phone = f"+{row.msisdn}" if revealed else mask_msisdn(row.msisdn)
         # Counted up to a hundred: a test line may have thousands.
         of_line = select(Transaction.id).where(Transaction.msisdn == row.msisdn).limit(100)
@@ -79,6 +95,7 @@ def transaction(transaction_id: str) -> str:
         row=row,
         order=row.order,
         phone=phone,
+        money=money,
         revealed=revealed,
         events=events,
         begin=begin,
@@ -145,10 +162,6 @@ def doubt_of(transaction_id: str) -> str | None:
     return decisions.doubt(why) if why else None
 
 
-# Characters that are read beyond the shown ones, so that no number is cut in two before masking.
-_MARGIN = 200
-
-
 def read_body(
     evidence: EvidenceRow, msisdn: str | None, *, revealed: bool = False, whole: bool = False
 ) -> str:
@@ -159,7 +172,9 @@ def read_body(
         revealed: whether nothing is masked.
         whole: whether all of the body is read, not only a little more than is shown.
     """
-    text = raw_bodies.readable(evidence.body, None if whole else raw_bodies.SHOWN + _MARGIN)
+    text = raw_bodies.readable(
+        evidence.body, None if whole else raw_bodies.SHOWN + raw_bodies.MARGIN
+    )
     return text if revealed else raw_bodies.masked(text, msisdn)
 
 
@@ -183,9 +198,11 @@ def _timeline(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Eve
     found = db.session.scalars(statement).all()
     shown, more = found[:_EVENTS], found[_EVENTS].id if len(found) > _EVENTS else None
     events = [_event_of(each, row.msisdn, revealed=revealed) for each in shown]
-    if not begin:
+    # One by hand begins with its evidence: the shopper's choice, or the money.
+    if not begin and row.channel == Channel.PUSH:
         events.insert(0, Event("created", row.created_at))
     if more is None:
+        events += _told_of(_receipt_of(row), row)
         announcements = (
             select(Announcement)
             .where(Announcement.transaction_id == row.id)
@@ -210,13 +227,33 @@ def _timeline(row: Transaction, begin: int, *, revealed: bool) -> tuple[list[Eve
     return sorted(events, key=lambda each: each.at), more
 
 
+def _receipt_of(row: Transaction) -> Receipt | None:
+    """The receipt that is a payment's money; None: it has none, or none that has a row."""
+    found = select(Receipt).where(
+        Receipt.transaction_id == row.id, Receipt.direction == Direction.IN.value
+    )
+    return db.session.scalars(found.limit(1)).first()
+
+
+def _told_of(money: Receipt | None, row: Transaction) -> list[Event]:
+    """Who told of a payment's money beside its own evidence."""
+    if money is None:
+        return []
+    return [
+        Event("witness", each.at, about=each.about, decisions=[each], raw=each.raw)
+        for each in tellings_of(money.id)
+        if each.transaction_id != row.id
+    ]
+
+
 def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> Event:
     asked_for = request.args.get("whole", 0, int) == evidence.id
     text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
     whole = asked_for or len(text) <= raw_bodies.SHOWN
     by_operator = evidence.kind == Kind.OPERATOR
-    # A raw message may name anybody; the code of an SMS names nobody.
-    shown = evidence.kind == Kind.SMS_CODE or session.may(roles.Act.SEE_PEOPLE)
+    # A raw message may name anybody; a receipt's number names nobody.
+    names_nobody = evidence.kind in (Kind.SMS_CODE, Kind.RECEIPT)
+    shown = names_nobody or session.may(roles.Act.SEE_PEOPLE)
     said = None
     if by_operator:
         try:

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, Row, Select, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, literal_column, select, tuple_
 from werkzeug.wrappers import Response
 
+from mpesa.domain.attempt import Channel
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.domain.reference import is_reference
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, Reason, Status
@@ -30,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _COLUMNS = (
     Transaction.id, Transaction.created_at, Transaction.status, Transaction.reason,
     Transaction.amount, Transaction.msisdn, Transaction.receipt, Transaction.needs_review,
-    Order.reference, Order.description,
+    Transaction.channel, Transaction.returned, Order.reference, Order.description,
 )  # fmt: skip
 
 
@@ -58,6 +59,7 @@ class Wanted:
 
     status: Status | None = None
     reason: Reason | None = None
+    channel: Channel | None = None
     day: date | None = None
     reference: str | None = None
     order: str | None = None
@@ -95,6 +97,7 @@ def transactions() -> str:
         line=line,
         statuses=list(Status),
         reasons=reasons_of(wanted.status),
+        channels=list(Channel),
         address=_address_with,
         mask=mask_msisdn,
     )
@@ -126,6 +129,7 @@ def wanted_by(query: Any) -> Wanted:
     return Wanted(
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
+        channel=_one_of(Channel, query.get("channel")),
         day=day if day and 1970 < day.year < 9999 else None,
         reference=reference if is_reference(reference) else None,
         order=_id_or_none(query.get("order")),
@@ -182,6 +186,9 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         fitting = next(each for each in Status if _fits(wanted.reason, each))
         conditions.append(Transaction.status == fitting.value)
         conditions.append(Transaction.reason == wanted.reason.value)
+    if wanted.channel is not None:
+        # In words, since SQLite draws no conclusions, and few are by hand.
+        conditions.append(Transaction.channel == literal_column(f"'{wanted.channel.value}'"))
     if wanted.day is not None:
         begin, end = day_bounds(wanted.day)
         conditions += [Transaction.created_at >= begin, Transaction.created_at < end]
@@ -229,8 +236,9 @@ def _address_with(wanted: Wanted, **changed: object) -> str:
     `before` or `after` is among the changes.
     """
     kept = {
-        "status": wanted.status, "reason": wanted.reason, "day": wanted.day,
-        "reference": wanted.reference, "order": wanted.order, "line_of": wanted.line_of,
+        "status": wanted.status, "reason": wanted.reason, "channel": wanted.channel,
+        "day": wanted.day, "reference": wanted.reference, "order": wanted.order,
+        "line_of": wanted.line_of,
     }  # fmt: skip
     named = {name: str(value) for name, value in {**kept, **changed}.items() if value is not None}
     return url_for("console.transactions", **named)  # type: ignore[arg-type]

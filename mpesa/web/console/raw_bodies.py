@@ -10,12 +10,16 @@ from mpesa.web.console.blueprint import console
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])(?:\+?254|0)([17][0-9]{2})[0-9]{3}([0-9]{3})(?![0-9A-Za-z])")
 # It ends in the payer's number (daraja/answers: CheckoutRequestID).
 _CHECKOUT_ID = re.compile(r"ws_CO_[0-9A-Za-z_-]*?([0-9A-Za-z]{0,3})(?![0-9A-Za-z_-])")
+# The SHA-256 of a number, which is found by trying all of them.
+_HASH = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")
 # A whole JSON string, else a punctuation mark, else anything but white space.
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 # Characters that end a line, which few readers expect.
 _BREAKS = "\u2028\u2029"
 # Characters; the rest of a longer body is shown on demand.
 SHOWN = 3000
+# Characters that are read beyond the shown ones, so that no number is cut in two before masking.
+MARGIN = 200
 _DEEPEST = 12
 
 
@@ -34,13 +38,14 @@ def readable(body: bytes, most: int | None = None) -> str:
 
 
 def masked(text: str, msisdn: str | None) -> str:
-    """The text without the payer's number, however it is written, and without Daraja's ids.
+    """The text without numbers of payers, however they are written, and without Daraja's ids.
 
     Args:
         msisdn: the payer's number; None if it was forgotten.
     """
     text = _CHECKOUT_ID.sub(r"ws_CO_•••\1", text)
     text = _NUMBER.sub(r"0\1•••\2", text)
+    text = _HASH.sub("•••", text)
     if msisdn:
         own = msisdn.removeprefix("254")
         spaced = r"[ .()\-]{0,2}".join(own)

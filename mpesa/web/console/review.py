@@ -13,7 +13,7 @@ from mpesa.domain.callback import StkResult, read_roughly
 from mpesa.domain.evidence import Kind
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction, db
+from mpesa.models import DecisionRow, EvidenceRow, Order, Receipt, Transaction, db
 from mpesa.web.console import decisions, payments, wording
 from mpesa.web.console.act_kinds import Act
 from mpesa.web.console.blueprint import console
@@ -65,6 +65,7 @@ def review() -> str:
         begun="after" in request.args,
         late=_paid_late(since),
         typed=_codes_typed(since),
+        doubted=_doubted_receipts(),
         kinds=wording.KINDS,
         mask=mask_msisdn,
     )
@@ -115,6 +116,12 @@ def _case(row: Transaction) -> Case:
         decisions.other_payment(decision.why) if decision else None,
         acts_for(row),
     )
+
+
+def _doubted_receipts() -> Sequence[Receipt]:
+    """The receipts whose witnesses contradict each other, the oldest first."""
+    doubted = select(Receipt).where(Receipt.needs_review).order_by(Receipt.learned_at)
+    return db.session.scalars(doubted.limit(_GLANCES)).all()
 
 
 def _paid_late(since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Integer, case, cast, extract, func, select
+from sqlalchemy import Integer, TextClause, case, cast, extract, func, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from mpesa import vitals
+from mpesa.domain.attempt import Channel
+from mpesa.domain.receipt import Direction, State
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.models import Transaction
+from mpesa.models import NOT_CLAIMED, Receipt, Transaction
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 _DAY = timedelta(days=1)
@@ -40,7 +42,11 @@ _LONGEST = 600
 
 @dataclass
 class Outcomes:
-    """The payments that began in some span of time, by their outcome."""
+    """The payments that began in some span of time, by their outcome.
+
+    Attributes:
+        taken: in cents, what came rather than what was asked for.
+    """
 
     paid: int = 0
     by_payer: int = 0
@@ -69,7 +75,7 @@ class Outcomes:
         """Add payments with the same outcome.
 
         Args:
-            amount: what they cost together, in whole shillings.
+            amount: what they brought together, in cents.
         """
         if status == Status.SUCCESS:
             self.paid += count
@@ -98,14 +104,29 @@ class Waits:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """Some receipts together.
+
+    Attributes:
+        amount: in cents.
+    """
+
+    count: int = 0
+    amount: int = 0
+
+
+@dataclass(frozen=True)
 class Day:
-    """A day in Nairobi beside the one before.
+    """The pushes of a day in Nairobi beside the day before, and the money beside them.
 
     Attributes:
         hours: 24 of them.
         waits: by hour, for the hours with a result.
         before: the whole day before.
         before_by_now: the day before, up to the same time of day.
+        hand: what was paid by hand; nobody was asked for it, so it has no rate and no wait.
+        hand_before_by_now: likewise.
+        returned: what went back to its payers, whenever it had come.
     """
 
     date: date
@@ -115,6 +136,9 @@ class Day:
     all_waits: Waits | None
     before: Outcomes
     before_by_now: Outcomes
+    hand: Outcomes
+    hand_before_by_now: Outcomes
+    returned: Sum
 
     def is_bad(self, hour: int) -> bool:
         """Whether clearly fewer payments than usual were paid in an hour, because of M-PESA."""
@@ -132,11 +156,18 @@ class Day:
 
 @dataclass(frozen=True)
 class Open:
-    """The payments that are not done yet, of all days."""
+    """What is not done yet, of all days.
+
+    Attributes:
+        pending: pushes.
+        needs_review: payments, and receipts that witnesses contradict each other about.
+        unclaimed: money that is no order's yet.
+    """
 
     pending: int
     overdue: vitals.Pending
     needs_review: int
+    unclaimed: Sum = Sum()
 
 
 def day_of(now: datetime) -> date:
@@ -159,21 +190,31 @@ def read_day(session: Session, now: datetime) -> Day:
     begin, end = bounds(day_of(now))
     today = cast(case((Transaction.created_at >= begin, 1), else_=0), Integer).label("today")
     by_now = case((Transaction.created_at <= now - _DAY, 1), else_=0).label("by_now")
-    keys = (today, by_now, _hour(session).label("hour"), Transaction.status, Transaction.reason)
+    keys = (
+        Transaction.channel, today, by_now, _hour(session).label("hour"), Transaction.status,
+        Transaction.reason,
+    )  # fmt: skip
+    came = func.coalesce(Transaction.receipt_amount, Transaction.amount * 100)
     outcomes = session.execute(
-        select(*keys, func.count().label("many"), func.sum(Transaction.amount).label("amount"))
+        select(*keys, func.count().label("many"), func.sum(came).label("amount"))
         .where(Transaction.created_at >= begin - _DAY, Transaction.created_at < end)
-        .group_by("today", "by_now", "hour", Transaction.status, Transaction.reason)
+        .group_by(
+            Transaction.channel, "today", "by_now", "hour", Transaction.status, Transaction.reason
+        )
     )
     hours, total = [Outcomes() for _ in range(24)], Outcomes()
     before, before_by_now = Outcomes(), Outcomes()
+    hand, hand_before_by_now = Outcomes(), Outcomes()
     for row in outcomes:
-        if row.today:
+        tallies: list[Outcomes]
+        if row.channel == Channel.HAND:
+            tallies = [hand] if row.today else [hand_before_by_now] if row.by_now else []
+        elif row.today:
             tallies = [hours[(row.hour + _AHEAD) % 24], total]
         else:
             tallies = [before, before_by_now] if row.by_now else [before]
         for tally in tallies:
-            tally.add(row.status, row.reason, row.many, row.amount)
+            tally.add(row.status, row.reason, row.many, int(row.amount))
     waits = _waits(session, begin, end)
     every = [each for hour in waits.values() for each in hour]
     return Day(
@@ -184,15 +225,36 @@ def read_day(session: Session, now: datetime) -> Day:
         all_waits=_measure(every),
         before=before,
         before_by_now=before_by_now,
+        hand=hand,
+        hand_before_by_now=hand_before_by_now,
+        returned=_sum_of(
+            session,
+            Receipt.state == State.RETURNED.value,
+            Receipt.changed_at >= begin,
+            Receipt.changed_at < end,
+        ),
     )
 
 
 def read_open(session: Session) -> Open:
     """Count what is pending and what a person must decide."""
     pending = vitals.pending(session)
-    review = session.scalar(select(func.count()).where(Transaction.needs_review))
-    overdue = pending.get(Reason.OVERDUE, vitals.Pending())
-    return Open(sum(each.count for each in pending.values()), overdue, review or 0)
+    pending.pop(Reason.AWAITING_PAYMENT, None)
+    review = session.scalar(select(func.count()).where(Transaction.needs_review)) or 0
+    doubted = session.scalar(select(func.count()).where(Receipt.needs_review)) or 0
+    return Open(
+        pending=sum(each.count for each in pending.values()),
+        overdue=pending.get(Reason.OVERDUE, vitals.Pending()),
+        needs_review=review + doubted,
+        unclaimed=_sum_of(session, text(NOT_CLAIMED), Receipt.state == State.UNCLAIMED.value),
+    )
+
+
+def _sum_of(session: Session, *which: ColumnElement[bool] | TextClause) -> Sum:
+    money_in = Receipt.direction == Direction.IN.value
+    added = select(func.count(), func.coalesce(func.sum(Receipt.amount), 0))
+    count, amount = session.execute(added.where(money_in, *which)).one()
+    return Sum(count, int(amount))
 
 
 def _waits(session: Session, begin: datetime, end: datetime) -> dict[int, list[tuple[int, int]]]:

@@ -6,10 +6,13 @@ from typing import Any
 from flask_babel import format_datetime
 from flask_babel import lazy_gettext as _l
 
-from mpesa.domain.attempt import OrderStatus
+from mpesa.domain.attempt import Channel, OrderStatus
 from mpesa.domain.evidence import Kind
+from mpesa.domain.money import format_cents
+from mpesa.domain.receipt import State
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.roles import Role
+from mpesa.domain.told import WitnessKind
 from mpesa.web.console.blueprint import console
 
 STATUSES: dict[str, Any] = {
@@ -21,6 +24,7 @@ REASONS: dict[str, Any] = {
     Reason.AWAITING_PIN: _l("awaiting the PIN"),
     Reason.PUSH_UNCONFIRMED: _l("push unconfirmed"),
     Reason.OVERDUE: _l("overdue"),
+    Reason.AWAITING_PAYMENT: _l("awaiting the money"),
     Reason.PAID: _l("in time"),
     Reason.PAID_LATE: _l("after a failure"),
     Reason.CANCELLED: _l("cancelled"),
@@ -37,6 +41,7 @@ REASONS: dict[str, Any] = {
     Reason.PUSH_REFUSED: _l("push refused"),
     Reason.UNKNOWN_CODE: _l("unknown code"),
     Reason.CLOSED_BY_OPERATOR: _l("closed by an operator"),
+    Reason.NOT_RECEIVED: _l("no money came"),
 }
 ORDERS: dict[str, Any] = {
     OrderStatus.OPEN: _l("open"),
@@ -53,6 +58,26 @@ KINDS: dict[str, Any] = {
     Kind.OPERATOR: _l("Operator"),
     Kind.FORGOTTEN: _l("Forgotten"),
     Kind.CLAIM: _l("Another payment named this receipt"),
+    Kind.RECEIPT: _l("A receipt was given to it"),
+    Kind.HAND: _l("The shopper chose to pay by hand"),
+}
+CHANNELS: dict[str, Any] = {
+    Channel.PUSH: _l("by push"),
+    Channel.HAND: _l("by hand"),
+}
+RECEIPTS: dict[str, Any] = {
+    State.UNPROVEN: _l("Unproven"),
+    State.UNCLAIMED: _l("Unclaimed"),
+    State.CLAIMED: _l("Claimed"),
+    State.RETURNED: _l("Returned"),
+}
+WITNESSES: dict[str, Any] = {
+    WitnessKind.CALLBACK: _l("Callback of a push"),
+    WitnessKind.CONFIRMATION: _l("Confirmation"),
+    WitnessKind.PULL: _l("Pull: M-PESA's list of the last 48 hours"),
+    WitnessKind.STATUS: _l("M-PESA was asked about it"),
+    WitnessKind.STATEMENT: _l("Line of a statement"),
+    WitnessKind.OPERATOR: _l("Operator"),
 }
 ROLES: dict[str, Any] = {
     Role.VIEWER: _l("viewer"),
@@ -77,6 +102,30 @@ def reason_word(reason: str) -> str:
 def order_word(status: str) -> str:
     """An order's status for a person."""
     return str(ORDERS.get(status, status))
+
+
+@console.app_template_filter("channel_word")
+def channel_word(channel: str) -> str:
+    """How the money was sent, for a person."""
+    return str(CHANNELS.get(channel, channel))
+
+
+@console.app_template_filter("receipt_word")
+def receipt_word(state: str) -> str:
+    """A receipt's state for a person."""
+    return str(RECEIPTS.get(state, state))
+
+
+@console.app_template_filter("witness_word")
+def witness_word(kind: str) -> str:
+    """A kind of witness for a person."""
+    return str(WITNESSES.get(kind, kind))
+
+
+@console.app_template_filter("cents")
+def cents(amount: int) -> str:
+    """An amount in cents for a person: `150050` becomes `KES 1,500.50`."""
+    return format_cents(amount)
 
 
 @console.app_template_filter("role_word")

@@ -506,4 +506,4 @@ def test_codes_that_shoppers_typed_and_late_money_are_shown(
 def test_the_frame_counts_what_needs_review(operator, doubtful):
     page = operator.get(LIST).text
 
-    assert re.search(r'data-live="reviews">1<', page)
+    assert re.search(r'data-live="waiting-review">1<', page)

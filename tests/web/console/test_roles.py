@@ -6,7 +6,7 @@ import pytest
 
 from mpesa.domain.roles import LEAST, Role, may
 from mpesa.web.console import allowed
-from mpesa.web.console.act_kinds import ACTS
+from mpesa.web.console.act_kinds import ACTS, RECEIPT_ACTS
 from tests.factories import PAYER
 from tests.web.console.steps import act, logged_in, send
 from tests.web.steps import fail, pushed
@@ -14,7 +14,7 @@ from tests.web.steps import fail, pushed
 LIST = "/console/transactions"
 NOBODY = "A" * 22
 # What goes into an address where it varies: ids of nothing, and each act of its own.
-PARTS = {"transaction_id": NOBODY, "message_id": NOBODY}
+PARTS = {"transaction_id": NOBODY, "message_id": NOBODY, "receipt": "UKO0NOBODY"}
 
 
 def console_rules(app):
@@ -26,10 +26,11 @@ def console_rules(app):
 
 
 def calls(app):
-    """Every method of every route, each act on a payment by itself: method, address, act needed."""
+    """Every method of every route, each act by itself: method, address, act needed."""
     adapter = app.url_map.bind("localhost")
     for rule in console_rules(app):
-        for name in sorted(ACTS) if "act" in rule.arguments else [None]:
+        acts = RECEIPT_ACTS if "receipt" in rule.arguments else ACTS
+        for name in sorted(acts) if "act" in rule.arguments else [None]:
             varies = {**PARTS, "act": name}
             values = {each: varies[each] for each in rule.arguments}
             for method in sorted(rule.methods - {"OPTIONS"}):

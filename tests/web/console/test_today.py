@@ -55,7 +55,7 @@ def test_a_day_begins_and_ends_at_midnight_in_nairobi(session):
 
     day = stats.read_day(session, NOON)
 
-    assert (day.total.taken, day.before.taken) == (320, 1)
+    assert (day.total.taken, day.before.taken) == (32_000, 100)
     assert [hour for hour, tally in enumerate(day.hours) if tally.all] == [0, 12]
 
 
@@ -66,7 +66,7 @@ def test_yesterday_is_compared_as_it_stood_at_this_time(session):
 
     day = stats.read_day(session, NOON)
 
-    assert (day.before.taken, day.before_by_now.taken) == (12, 5)
+    assert (day.before.taken, day.before_by_now.taken) == (1200, 500)
 
 
 @both
