@@ -13,6 +13,7 @@ inbox                   take in a callback: store raw, judge, apply
 refunds                 money back: ask, release, send once, hear
 refund_lists            refunds in pages
 status                  Transaction Status: ask about single receipts, judge what is answered
+statements/             what the organisation's portal exports: read it, compare it, close a day
 pull                    the hourly net: what was paid in the last 48 hours
 codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
@@ -50,8 +51,8 @@ silence                 how long PostgreSQL may say nothing
 config                  Settings.from_env()
 domain/                 pure: order and attempt, phone, money, reference, address, people's text,
                         SMS code, result codes, callback, confirmation, Pull's rows, results,
-                        people cut out, settlement, schedule, steps of the clock, push rules,
-                        refusals, view, snapshot, webhook, roles
+                        people cut out, lines of a statement, settlement, schedule, steps of the
+                        clock, push rules, refusals, view, snapshot, webhook, roles
 
 Beside them `serving`, the only package that knows the async servers.
 """

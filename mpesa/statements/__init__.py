@@ -1,0 +1,6 @@
+"""The statement of the organisation's portal, which proves what the shop's own books say.
+
+sheets      rows of a file, by its content: CSV, XLSX, XLS
+child       the process that reads a file that somebody uploaded, and nothing else
+reading     have a file read by it, one at a time
+"""
