@@ -14,6 +14,7 @@ from mpesa.cli.operators import operators_group
 from mpesa.cli.orders import orders_group
 from mpesa.cli.pull import pull_group
 from mpesa.cli.receipts import receipts_group
+from mpesa.cli.refunds import refunds_group
 from mpesa.cli.transactions import transactions_group
 from mpesa.cli.version import version_command
 from mpesa.cli.webhooks import webhooks_group
@@ -27,6 +28,7 @@ def register(app: Flask) -> None:
         operators_group,
         transactions_group,
         receipts_group,
+        refunds_group,
         webhooks_group,
         c2b_group,
         pull_group,

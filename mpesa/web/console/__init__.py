@@ -15,6 +15,7 @@ from mpesa.web.console import (
     receipt,
     receipt_acts,
     receipts,
+    refunds,
     review,
     session,
     today,
@@ -23,8 +24,8 @@ from mpesa.web.console.blueprint import console
 
 # Each of these adds its pages to the blueprint.
 PAGES = (
-    login, today, payments, payment, acts, receipts, receipt, receipt_acts, review, deliveries,
-    health, export,
+    login, today, payments, payment, acts, receipts, receipt, receipt_acts, refunds, review,
+    deliveries, health, export,
 )  # fmt: skip
 
 

@@ -45,6 +45,13 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.webhooks": Act.VIEW,
     "console.ask_to_send": Act.SEND_WEBHOOK_AGAIN,
     "console.send_again": Act.SEND_WEBHOOK_AGAIN,
+    "console.refunds": Act.VIEW,
+    "console.refund": Act.VIEW,
+    "console.ask_for_refund": Act.ASK_FOR_REFUND,
+    "console.carry_out_request": Act.ASK_FOR_REFUND,
+    "console.release_refund": Act.RELEASE_REFUND,
+    "console.refuse_refund": Act.REFUSE_REFUND,
+    "console.end_refund": Act.END_REFUND,
     "console.health": Act.VIEW,
 }
 

@@ -46,6 +46,12 @@ _SENTENCES: dict[str, Any] = {
     SIGHTED: _l("We have heard of a payment and are checking it; please do not pay again."),
     Reason.PAID: _l("Payment received, thank you."),
     Reason.PAID_LATE: _l("Your payment came through after all, thank you."),
+    "refund_requested": _l("You have paid. The shop was asked to give the money back."),
+    "refund_released": _l("You have paid. Your money is on its way back."),
+    "refund_sent": _l("You have paid. Your money is on its way back."),
+    "refund_unknown": _l("You have paid. The shop is checking whether your money is back."),
+    "refund_succeeded": _l("Your money was given back."),
+    "refund_failed": _l("You have paid. The money could not be given back: please ask the shop."),
     Reason.CANCELLED: _l("The request was cancelled or closed on your phone."),
     Reason.INSUFFICIENT_FUNDS: _l("There was not enough money in your M-PESA account."),
     Reason.WRONG_PIN: _l("The M-PESA PIN was wrong."),
@@ -148,12 +154,16 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
     """One plain sentence for the shopper.
 
     Args:
-        said: `view`, `money`, `next`, `status`, `reason` and `order_status`, as in the snapshot.
+        said: `view`, `money`, `next`, `status`, `reason`, `order_status` and `refund`, as in the
+            snapshot.
     """
     if said["view"] == View.PHONE:
         return _sentence(View.PHONE, lang)
     if said["money"] == Money.RETURNED:
         return _sentence(Money.RETURNED, lang)
+    refund = said.get("refund")
+    if refund and said["view"] == View.PAID:
+        return _sentence(f"refund_{refund['status']}", lang)
     if said["view"] == View.WAITING and said["next"] == Next.CANCEL_PROMPT:
         return _sentence(BESIDE, lang)
     if said["view"] == View.CHECKING:

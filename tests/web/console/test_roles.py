@@ -14,7 +14,12 @@ from tests.web.steps import fail, pushed
 LIST = "/console/transactions"
 NOBODY = "A" * 22
 # What goes into an address where it varies: ids of nothing, and each act of its own.
-PARTS = {"transaction_id": NOBODY, "message_id": NOBODY, "receipt": "UKO0NOBODY"}
+PARTS = {
+    "transaction_id": NOBODY,
+    "message_id": NOBODY,
+    "refund_id": NOBODY,
+    "receipt": "UKO0NOTHER",
+}
 
 
 def console_rules(app):
