@@ -51,3 +51,27 @@ def fill(connection: Connection, count: int) -> None:
     connection.execution_options(isolation_level="AUTOCOMMIT")
     for table in ("orders", "transactions", "evidence", "decisions"):
         connection.execute(text(f"VACUUM ANALYZE {table}"))
+
+
+# A receipt of each paid payment, with as many that are no payment's; of a thousand: seven that are
+# unclaimed, two unproven, one returned.
+_RECEIPTS = """
+INSERT INTO receipts (id, organisation, receipt, direction, amount, account, payer_masked,
+  payer_hash, paid_at, state, transaction_id, listed, learned_at, changed_at, needs_review)
+SELECT 'r' || lpad(n::text, 21, '0'), '174379', 'R' || lpad(n::text, 9, '0'), 'in',
+  (CASE WHEN n % 10 = 0 THEN 15000 ELSE n % 3000 * 100 + 100 END), 'ACC-' || n % 5000,
+  '2547*****678', md5((n % 20000)::text) || md5((n % 20000)::text), at,
+  CASE WHEN n % 1000 < 7 THEN 'unclaimed' WHEN n % 1000 < 9 THEN 'unproven'
+       WHEN n % 1000 < 10 THEN 'returned' ELSE 'claimed' END,
+  CASE WHEN n % 100 < 80 AND n % 1000 > 9 THEN 't' || lpad(n::text, 21, '0') END, true, at, at,
+  n % 5000 = 3
+FROM generate_series(1, :count) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS t
+"""
+
+
+def fill_receipts(connection: Connection, count: int) -> None:
+    """Write so many receipts beside as many payments, and have the planner know them."""
+    connection.execute(text(_RECEIPTS), {"count": count})
+    connection.commit()
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    connection.execute(text("VACUUM ANALYZE receipts"))

@@ -24,7 +24,7 @@ from tests.servers import running
 
 NAME, PASSWORD = "amina", "correct horse battery"
 HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
-PAGES = ["", "transactions", "review", "webhooks", "health"]
+PAGES = ["", "transactions", "receipts", "receipts?state=unclaimed", "review", "webhooks", "health"]
 PHONE = {"width": 360, "height": 740}
 
 
@@ -287,3 +287,21 @@ def test_the_pages_speak_kiswahili(open_console, path):
 
     expect(page.locator("html")).to_have_attribute("lang", "sw")
     expect(page.get_by_role("button", name="Log out")).to_have_count(0)
+
+
+def test_unclaimed_money_is_given_to_an_order_by_its_pay_code(open_console, shop):
+    sale = Sale(shop)
+    shop.behind.confirm("MAMA NJERI", receipt="UKT1ABCDEF")
+    page = open_console("receipts?state=unclaimed", viewport={"width": 320, "height": 700})
+    page.locator("tr", has_text="UKT1ABCDEF").get_by_role("link").click()
+    expect(page.get_by_text("No order comes near to it.")).to_be_visible()
+
+    page.get_by_label("Another order").fill(sale.pay_code)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Why").fill("She called, and read the SMS out")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Give it to an order").click()
+
+    expect(page.get_by_text("The receipt is given to the order, which is paid.")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert sale.attempts()[0]["order_status"] == "PAID"

@@ -100,11 +100,12 @@ def choice_of(found: Receipt, order: Order) -> Choice:
 
 
 def suggested(found: Receipt) -> list[Choice]:
-    """The orders that it may belong to, the likeliest first."""
+    """The orders that it may belong to: those of its amount first, then the likeliest."""
     rows = (
         select(Order)
         .join(Suggestion, Suggestion.order_id == Order.id)
         .where(Suggestion.receipt_id == found.id)
         .order_by(Suggestion.place)
     )
-    return [choice_of(found, each) for each in db.session.scalars(rows).all()]
+    choices = [choice_of(found, each) for each in db.session.scalars(rows).all()]
+    return sorted(choices, key=lambda each: each.act is not CLAIM)

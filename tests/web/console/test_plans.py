@@ -10,11 +10,12 @@ from app import create_app
 from mpesa import database
 from mpesa.models import db
 from tests.factories import make_settings
-from tests.payments import fill
+from tests.payments import fill, fill_receipts
 from tests.web.console.steps import logged_in, send
 
 COUNT = 20_000
 LIST = "/console/transactions"
+RECEIPTS = "/console/receipts"
 NEWEST, MIDDLE = f"t{1:021}", f"t{COUNT // 2:021}"
 
 pytestmark = pytest.mark.postgres
@@ -26,6 +27,7 @@ def app(postgres, migrated_postgres):
     app = create_app(make_settings(DATABASE_URL=postgres.new_database(migrated_postgres)))
     with app.app_context(), db.engine.connect() as connection:
         fill(connection, COUNT)
+        fill_receipts(connection, COUNT)
     yield app
     with app.app_context():
         db.session.remove()
@@ -88,10 +90,33 @@ PAGES = [
     "?after={middle}",
     "?status=FAILED&before={middle}",
     "?day={today}",
+    "?channel=hand",
+]
+OF_RECEIPTS = [
+    "",
+    "?state=unclaimed",
+    "?state=unproven",
+    "?state=returned",
+    "?state=unclaimed&before={middle}",
+    "?amount=150.00",
+    "?amount=77.00",
+    "?amount=77.00&state=unclaimed",
+    f"?account_of=r{77:021}",
+    f"?payer_of=r{77:021}",
+    f"?payer_of=r{9990:021}",
+    "?before={middle}",
+    "?after={middle}",
 ]
 
 
-@pytest.mark.parametrize("page", [*(f"{LIST}{each}" for each in PAGES), "/console/review"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *(f"{LIST}{each}" for each in PAGES),
+        *(f"{RECEIPTS}{each}" for each in OF_RECEIPTS),
+        "/console/review",
+    ],
+)
 def test_a_list_is_read_by_an_index(app, operator, page):
     with app.app_context():
         middle, today = db.session.execute(
@@ -108,7 +133,7 @@ def test_a_list_is_read_by_an_index(app, operator, page):
             # A page and one more are read, not the table; nor is more than a page's worth sorted.
             rows = node["Actual Rows"] * node["Actual Loops"]
             assert rows + node.get("Rows Removed by Filter", 0) < COUNT / 10, (statement, node)
-            if node.get("Relation Name") in ("transactions", "evidence", "decisions"):
+            if node.get("Relation Name") in ("transactions", "evidence", "decisions", "receipts"):
                 assert "Index" in node["Node Type"] or "Bitmap" in node["Node Type"], statement
 
 
@@ -118,6 +143,24 @@ def test_a_list_is_read_by_an_index(app, operator, page):
 def test_a_search_is_read_by_an_index(app, operator, typed):
     for statement, found in plans_of(app, lambda: send(operator, LIST, q=typed)):
         scans = {each["Node Type"] for each in found if each.get("Relation Name") == "transactions"}
+        assert "Seq Scan" not in scans, statement
+
+
+@pytest.mark.parametrize(
+    "typed", ["R000000042", "ACC-77", "KES 150", "77.00", "0700000077", "1.23", "nothing"]
+)
+def test_a_search_for_money_is_read_by_an_index(app, operator, typed):
+    for statement, found in plans_of(app, lambda: send(operator, RECEIPTS, q=typed)):
+        big = ("transactions", "receipts", "orders")
+        scans = {each["Node Type"] for each in found if each.get("Relation Name") in big}
+        assert "Seq Scan" not in scans, statement
+
+
+@pytest.mark.parametrize("number", [f"R{77:09}", f"R{2003:09}"])
+def test_a_receipts_page_is_read_by_an_index(app, operator, number):
+    for statement, found in plans_of(app, lambda: operator.get(f"{RECEIPTS}/{number}")):
+        big = ("transactions", "receipts", "orders")
+        scans = {each["Node Type"] for each in found if each.get("Relation Name") in big}
         assert "Seq Scan" not in scans, statement
 
 
