@@ -100,16 +100,25 @@ def _access_name(change: str) -> str | None:
 
 def books_name(_connection: Any, writes: Sequence[Write]) -> str | None:
     """What the one door writes and commits."""
-    # A witness's row is written as text, and says nothing that its receipt's row does not.
+    # A witness's row is written as text.
+    told = any(each.values["kind"] == "confirmation" for each in writes if _is_witness(each))
     tables = [each.statement for each in writes if isinstance(each.statement, Insert | Update)]
     rows = [(each.table.name, type(each).__name__) for each in tables]
     if ("decisions", "Insert") in rows:
         # Of what was stored before and is judged now there is no new evidence.
         kinds = [each.values["kind"] for each in writes if each.statement is books.ADD_EVIDENCE]
         return f"the judgement of a {kinds[0] if kinds else 'callback'}"
+    if told and ("orders", "Update") in rows:
+        return "the sight of a confirmation"
+    if told:
+        return "the receipt" if ("receipts", "Insert") in rows else "the raw confirmation"
     if ("transactions", "Insert") in rows:
         return "the row"
     return "the claim of a question" if ("transactions", "Update") in rows else None
+
+
+def _is_witness(write: Write) -> bool:
+    return write.statement is books.ADD_WITNESS
 
 
 def call_name(_transport: Any, _call: Any, asked: Any) -> str:
@@ -126,7 +135,11 @@ def emit_name(_socketio: Any, name: str, *_more: Any) -> str | None:
 
 def answer_name(_app: Any, _response: Any) -> str | None:
     """Only the routes that money goes through."""
-    known = {"payments.stk_push": "answering the page", "callbacks.callback": "answering Daraja"}
+    known = {
+        "payments.stk_push": "answering the page",
+        "callbacks.callback": "answering Daraja",
+        "c2b.confirmation": "answering Daraja",
+    }
     return known.get(request.endpoint or "")
 
 

@@ -97,7 +97,9 @@ class World:
         self.simulator = simulator
         self.to_daraja, self.to_server = witnesses
         self.doom = Path(server.environment["DOOM"])
-        url = make_url(server.environment["DATABASE_URL"]).set(drivername="postgresql+psycopg2")
+        url = make_url(server.environment["DATABASE_URL"])
+        if url.get_backend_name() == "postgresql":
+            url = url.set(drivername="postgresql+psycopg2")
         self.engine: Engine = create_engine(url, pool_pre_ping=True)
         self.pages: list[Page] = []
         self._threads = ThreadPoolExecutor(8)
@@ -109,9 +111,9 @@ class World:
         answer = requests.put(self.simulator.url(f"/lines/{msisdn}"), json=script, timeout=10)
         assert answer.status_code == 200, answer.text
 
-    def order(self, reference: str) -> str:
+    def order(self, reference: str, amount: int = 150) -> str:
         """The merchant's server makes an order."""
-        fields = order_fields(reference=reference)
+        fields = order_fields(reference=reference, amount=amount)
         answer = self.server.post("/api/orders", json=fields, headers=API_KEY)
         assert answer.status_code == 201, answer.text
         order_id: str = answer.json()["order_id"]
@@ -137,6 +139,24 @@ class World:
         (prompt,) = self.simulator.get("/prompts", params={"msisdn": msisdn}).json()
         answer = self.simulator.post(f"/prompts/{prompt['id']}/answer", json={"pin": "1234"})
         assert answer.status_code == 200, answer.text
+
+    def by_hand_is_not_confirmed(self) -> None:
+        """Payments by hand are told by the test alone, and by Pull and Transaction Status."""
+        # Read as Nairobi's, a time of UTC would be hours before its order was made.
+        switches = {"confirmation": "never", "pull_zone": "nairobi"}
+        answer = self.simulator.put("/organisation", json=switches)
+        assert answer.status_code == 200, answer.text
+
+    def tell(self, path: str, body: bytes) -> int:
+        """Safaricom posts something to the server; the status, 502 where nobody answered."""
+        address = f"{self.to_server.address}{path}"
+        headers = {"Content-Type": "application/json"}
+        return requests.post(address, data=body, headers=headers, timeout=30).status_code
+
+    def pull_is_due(self) -> None:
+        """The next start pulls at once, as after a longer pause."""
+        with self.engine.begin() as connection:
+            connection.execute(text("DELETE FROM pulls"))
 
     def watch(self, transaction_id: str) -> Page:
         """Open a page on a transaction; closed with the world."""
@@ -201,8 +221,8 @@ class World:
         wait_until(lambda: not self.to_server.under_way, self.server.why)
         with self.engine.begin() as connection:
             # Children first; TRUNCATE would deadlock with whatever the server is reading.
-            of_receipts = ("witnesses", "suggestions", "receipts", "idempotency_keys")
-            for table in (*of_receipts, *reversed(_TIMES)):
+            of_receipts = ("witnesses", "suggestions", "receipts", "status_questions", "pulls")
+            for table in (*of_receipts, "idempotency_keys", *reversed(_TIMES)):
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
         for witness in (self.to_daraja, self.to_server):
             witness.seen.clear()
@@ -291,9 +311,14 @@ class World:
 
 @contextmanager
 def a_world(
-    folder: Path, postgres: Postgres, program: tuple[str, ...], **settings: str
+    folder: Path, postgres: Postgres | None, program: tuple[str, ...], **settings: str
 ) -> Iterator[World]:
-    """A server on PostgreSQL, and a simulator in a process of its own."""
+    """A server, and a simulator in a process of its own.
+
+    Args:
+        postgres: the cluster that the server gets a database of; None: it has a file of SQLite.
+    """
+    database = {"DATABASE_URL": postgres.new_database()} if postgres else {}
     port = str(free_port())
     simulator_program = ("-m", "mpesa.simulator", "--port", port)
     with running(folder, simulator_program, PORT=port) as simulator:
@@ -305,7 +330,6 @@ def a_world(
                 folder,
                 program,
                 PORT=ours,
-                DATABASE_URL=postgres.new_database(),
                 DARAJA_ENV="simulator",
                 DARAJA_BASE_URL=to_daraja.address,
                 PUBLIC_URL=to_server.address,
@@ -315,6 +339,7 @@ def a_world(
                     "ASYNC_MODE": os.environ.get("ASYNC_MODE") or "gevent",
                     # The reconciler's budget is not what is tested here.
                     "DARAJA_QUERY_RATE": "600/minute",
+                    **database,
                     **settings,
                 },
             ) as server,
