@@ -620,7 +620,7 @@ class StatusQuestion(Base):
     share: Mapped[str | None] = mapped_column(String(64))
     typed_at: Mapped[datetime]
     next_at: Mapped[datetime | None]
-    asked_at: Mapped[datetime | None]
+    asked_at: Mapped[datetime | None] = mapped_column(index=True)
     times_asked: Mapped[int] = mapped_column(Integer, server_default="0")
     done: Mapped[bool] = mapped_column(server_default=false())
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from mpesa import awaited, counters, initiators, receipts
 from mpesa.awaited import Addresses, Awaited, Heard, Subject
@@ -206,7 +206,7 @@ def _next_due(session: Session, needs: Needs, now: datetime) -> _Due | None:
     pause = 2 * needs.budget.pause
     if last is not None and now - pause < last <= now + CLOCKS_DIFFER:
         return None
-    typed = due.where(_TYPED, ~_one_waits(now))
+    typed = due.where(_TYPED, not_(_others_wait(session, now)))
     # Of the codes that are due, one of the sender who was asked for least lately.
     lately = (
         select(StatusQuestion.share, func.count().label("asked"))
@@ -227,29 +227,32 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(planned <= now, planned > now + _LONGEST_PLAN + CLOCKS_DIFFER)
 
 
-def _one_waits(now: datetime) -> ColumnElement[bool]:
+def _others_wait(session: Session, now: datetime) -> ColumnElement[bool]:
     """Whether another code of the same order was asked about and waits for its answer."""
-    other, own, its = aliased(StatusQuestion), aliased(Transaction), aliased(Transaction)
     silent = select(AwaitedResult.token_hash).where(
         AwaitedResult.kind == Subject.STATUS.value,
-        AwaitedResult.subject == other.receipt,
+        AwaitedResult.subject == StatusQuestion.receipt,
         AwaitedResult.answered_at.is_(None),
-        AwaitedResult.asked_at == other.asked_at,
+        AwaitedResult.asked_at == StatusQuestion.asked_at,
     )
-    waits = (
-        select(other.id)
-        .join(its, its.id == other.transaction_id)
-        .join(own, own.order_id == its.order_id)
+    waiting = (
+        select(StatusQuestion.receipt, Transaction.order_id)
+        .join(Transaction, Transaction.id == StatusQuestion.transaction_id)
         .where(
-            own.id == StatusQuestion.transaction_id,
-            other.receipt != StatusQuestion.receipt,
-            other.asked_at > now - _WAITED_FOR,
-            other.asked_at <= now + CLOCKS_DIFFER,
-            or_(other.next_at.is_not(None), silent.exists()),
-            ~other.done,
+            StatusQuestion.asked_at > now - _WAITED_FOR,
+            StatusQuestion.asked_at <= now + CLOCKS_DIFFER,
+            or_(StatusQuestion.next_at.is_not(None), silent.exists()),
+            ~StatusQuestion.done,
         )
     )
-    return waits.correlate(StatusQuestion).exists()
+    found = session.execute(waiting).all()  # a few, since few are asked about in that time
+    theirs = select(Transaction.id).where(
+        Transaction.order_id.in_([each.order_id for each in found])
+    )
+    return and_(
+        StatusQuestion.transaction_id.in_(theirs),
+        StatusQuestion.receipt.not_in([each.receipt for each in found]),
+    )
 
 
 def _begin(session: Session, needs: Needs, initiator: Initiator, due: _Due) -> Addresses | None:

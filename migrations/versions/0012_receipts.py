@@ -194,7 +194,7 @@ def upgrade():
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_status_questions")),
     )
-    for name in ("receipt", "transaction_id"):
+    for name in ("receipt", "transaction_id", "asked_at"):
         op.create_index(op.f(f"ix_status_questions_{name}"), "status_questions", [name])
     index_where("ix_status_questions_next_at", "status_questions", "next_at", "next_at IS NOT NULL")
     op.create_index("ix_status_questions_share", "status_questions", ["share", "typed_at"])
