@@ -57,6 +57,7 @@ def receipt(receipt: str) -> str:
         tellings=tellings_of(found.id),
         choices=suggested(found) if free else [],
         may_claim=free and session.may(Act.CLAIM),
+        may_refund=_may_be_given_back(found) and session.may(Act.ASK_FOR_REFUND),
         may_settle=found.needs_review and session.may(Act.SETTLE_REVIEW),
         settle=SETTLE,
     )
@@ -80,6 +81,12 @@ def is_free(found: Receipt) -> bool:
     """Whether a receipt may be given to an order."""
     unclaimed = found.direction is Direction.IN and found.state is State.UNCLAIMED
     return unclaimed and found.refund_id is None
+
+
+def _may_be_given_back(found: Receipt) -> bool:
+    """Whether a refund may be asked for; M-PESA reverses whole shillings only."""
+    money_in = found.direction is Direction.IN and found.state in (State.UNCLAIMED, State.CLAIMED)
+    return money_in and found.refund_id is None and found.amount % 100 == 0
 
 
 def owner_of(found: Receipt) -> Transaction | None:

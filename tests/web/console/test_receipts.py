@@ -399,6 +399,22 @@ def test_two_operators_give_one_receipt_to_one_order_only(app, operator, confirm
     assert order_status(app, second) == "OPEN"
 
 
+@pytest.mark.parametrize(
+    ("role", "amount", "offered"),
+    [
+        (Role.CLERK, "150.00", True),
+        (Role.VIEWER, "150.00", False),
+        (Role.CLERK, "150.50", False),
+    ],
+)
+def test_a_receipts_page_offers_to_give_the_money_back(app, confirm, role, amount, offered):
+    confirm(amount=amount)
+
+    page = logged_in(app, role=role).get(f"{LIST}/{RECEIPT}").text
+
+    assert (f"{LIST}/{RECEIPT}/refund" in page) is offered
+
+
 # -- its own review ------------------------------------------------------------------------------
 
 
