@@ -233,7 +233,11 @@ def send_next(session: Session, sending: Sending) -> int:
         RefundRow.status == RefundStatus.RELEASED.value
     )
     row = session.execute(oldest.order_by(RefundRow.updated_at).limit(1)).one_or_none()
-    initiator = sending.access.initiators.refund() if sending.access.initiators else None
+    try:
+        initiator = sending.access.initiators.refund() if sending.access.initiators else None
+    except DarajaError as error:
+        log.warning("the refund initiator has no credential: %s", type(error).__name__)
+        return 0
     if initiator is None:
         return 0
     initiators.notice_silence(session, Name.REFUND, initiator, now)

@@ -13,7 +13,7 @@ from tests.servers import ROOT
 WATCHED = ("engineio", "eventlet", "gevent", "requests", "socketio", "urllib3")
 # Documented, and only named so because any other name could be a field's (Python docs,
 # collections.namedtuple; SQLAlchemy docs, Row).
-PROMISED = {"_asdict", "_make", "_mapping", "_replace"}
+PROMISED = {"_asdict", "_exit", "_make", "_mapping", "_replace"}
 
 
 @pytest.mark.parametrize("seam", SEAMS, ids=lambda seam: seam.place)

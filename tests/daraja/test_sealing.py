@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from mpesa.daraja import Initiator, Initiators, NotSent
+from mpesa.daraja import Initiators, NotSent
 from mpesa.daraja.sealing import CannotSeal, is_doubtful, seal
 from mpesa.simulator import keys
 from tests.factories import make_settings
@@ -116,7 +116,8 @@ def test_a_credential_that_is_set_needs_no_certificate():
 
     asks = Initiators(make_settings(DARAJA_STATUS_CREDENTIAL=credential), fetched).status()
 
-    assert asks == Initiator("status_api", credential)
+    assert (asks.name, asks.credential) == ("status_api", credential)
+    assert asks.known_by == f"status_api {credential}"
     assert fetched.count == 0
     assert credential not in repr(asks)
 

@@ -112,7 +112,7 @@ COUNTED = (
         "status_questions",
         "Questions about a receipt (Transaction Status), by whether Daraja took them.",
         "outcome",
-        ("asked", "failed"),
+        ("asked", "not_asked", "uncertain"),
     ),
     Counted(
         "pulls",
