@@ -555,6 +555,11 @@ ADD_WITNESS = text(
     " told_last_at = excluded.told_last_at"
 ).bindparams(bindparam("received_at", type_=models.UTCDateTime()))
 
+# Of a reversal, which no other witness tells of.
+ADD_WITNESS_OF_REVERSAL = text(
+    str(ADD_WITNESS.text).replace("direction = 'in'", "direction = 'out'")
+).bindparams(bindparam("received_at", type_=models.UTCDateTime()))
+
 _OF_ORDER = tuple(each.name for each in fields(Order))
 _OF_ATTEMPT = tuple(each.name for each in fields(Attempt))
 # Columns that keep their first value.

@@ -689,6 +689,177 @@ class Pull(Base):
     gap_until: Mapped[datetime | None]
 
 
+class StatementFile(Base):
+    """A statement of the organisation's portal, as somebody gave it to us.
+
+    Attributes:
+        organisation: the short code of the shop at the time, as of a receipt.
+        sha256: of the file; the same file once more changes nothing.
+        name: the file's, into which the portal writes short code and days.
+        days_said: the days that it covers by a person's word, `YYYY-MM-DD..YYYY-MM-DD`; None: the
+            file or its name tells.
+        family: a or b (`domain.statement_lines.Family`).
+        short_code, account: whose; None and `""`: not told.
+        since, until: what it covers; the second is not included.
+        vouched: only its name, or a person, tells what it covers.
+        raw: the file; None: forgotten.
+        rows: its lines; of them, so many were `stored`, and so many `settled`.
+        kept_by: who gave it to us.
+        begun_at: when its import was asked for; None: it was only looked at, and goes after a day.
+        done_at: when the last line was settled.
+        claimed_until: until when a process may import it; a lease, since it may die.
+    """
+
+    __tablename__ = "statement_files"
+    __table_args__ = (
+        UniqueConstraint("organisation", "sha256"),
+        Index("ix_statement_files_unfinished", "kept_at", **_only_where("done_at IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    organisation: Mapped[str] = mapped_column(String(10))
+    sha256: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(200))
+    days_said: Mapped[str | None] = mapped_column(String(24))
+    family: Mapped[str] = mapped_column(String(1))
+    short_code: Mapped[str | None] = mapped_column(String(10))
+    account: Mapped[str] = mapped_column(String(64))
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    vouched: Mapped[bool]
+    # Up to 200 MiB, which only the reader of the file needs.
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    rows: Mapped[int] = mapped_column(Integer)
+    stored: Mapped[int] = mapped_column(Integer, server_default="0")
+    settled: Mapped[int] = mapped_column(Integer, server_default="0")
+    kept_by: Mapped[str] = mapped_column(String(64))
+    kept_at: Mapped[datetime] = mapped_column(index=True)
+    begun_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+
+
+class StatementDay(Base):
+    """A day in Nairobi that a statement covers whole, with the balances of its account.
+
+    Attributes:
+        opening, closing: in cents.
+    """
+
+    __tablename__ = "statement_days"
+
+    file_id: Mapped[str] = mapped_column(
+        ForeignKey("statement_files.id", ondelete="CASCADE"), primary_key=True
+    )
+    day: Mapped[str] = mapped_column(String(10), primary_key=True, index=True)
+    opening: Mapped[int] = mapped_column(BigInteger)
+    closing: Mapped[int] = mapped_column(BigInteger)
+
+
+class StatementLine(Base):
+    """One movement in an account of the organisation, as its statement tells it.
+
+    Attributes:
+        file_id: of the first file that told it.
+        key: what tells it from all others, in whatever file (`domain.statement_lines.Line.key`).
+        place: its line in that file; `turn`: its place in the order in which balances add up.
+        day: in Nairobi.
+        kind: a `LineKind`.
+        amount: in cents; negative: it left the account.
+        details: M-PESA's words, without people; `""`: forgotten.
+        account, payer, name: of a payment, as of a receipt.
+        verdict: what became of it; None: it is not settled yet.
+        added_at: when it was stored.
+    """
+
+    __tablename__ = "statement_lines"
+    __table_args__ = (
+        UniqueConstraint("organisation", "key"),
+        Index("ix_statement_lines_day", "organisation", "day"),
+        Index("ix_statement_lines_receipt", "receipt"),
+        Index("ix_statement_lines_unsettled", "file_id", **_only_where("verdict IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("statement_files.id"), index=True)
+    organisation: Mapped[str] = mapped_column(String(10))
+    key: Mapped[str] = mapped_column(String(160))
+    place: Mapped[int] = mapped_column(Integer)
+    turn: Mapped[int] = mapped_column(Integer)
+    receipt: Mapped[str] = mapped_column(String(10))
+    at: Mapped[datetime]
+    day: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(String(10))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    balance: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[str] = mapped_column(Text)
+    linked: Mapped[str | None] = mapped_column(String(10))
+    account: Mapped[str | None] = mapped_column(String(64))
+    payer: Mapped[str | None] = mapped_column(String(24))
+    name: Mapped[str | None] = mapped_column(String(64))
+    verdict: Mapped[str | None] = mapped_column(String(12))
+    added_at: Mapped[datetime]
+
+
+class ClosedDay(Base):
+    """A day in Nairobi whose sums a manager closed; they never change again.
+
+    Attributes:
+        taken_push, taken_hand, unclaimed: what came, by whose money it is; all sums in cents.
+        returned, charges: what left, as positive numbers.
+        swept: between own accounts and the bank; negative: it left. So is `other`.
+        opening, closing: balances of the account that takes payments, as the statement has them.
+        vouched: that the statement covers the whole day is the word of the manager who closed it.
+    """
+
+    __tablename__ = "closed_days"
+
+    organisation: Mapped[str] = mapped_column(String(10), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    closed_by: Mapped[str] = mapped_column(String(48))
+    closed_at: Mapped[datetime]
+    taken_push: Mapped[int] = mapped_column(BigInteger)
+    taken_hand: Mapped[int] = mapped_column(BigInteger)
+    unclaimed: Mapped[int] = mapped_column(BigInteger)
+    returned: Mapped[int] = mapped_column(BigInteger)
+    charges: Mapped[int] = mapped_column(BigInteger)
+    swept: Mapped[int] = mapped_column(BigInteger)
+    other: Mapped[int] = mapped_column(BigInteger)
+    opening: Mapped[int] = mapped_column(BigInteger)
+    closing: Mapped[int] = mapped_column(BigInteger)
+    vouched: Mapped[bool]
+
+
+class DayDifference(Base):
+    """A difference between the statement and our own books, with the word of who closed the day.
+
+    Attributes:
+        day: whose close it is a part of.
+        kind: a `DifferenceKind`.
+        key: what it is about; the same is told once.
+        of_day: the day that it belongs to, which may have been closed before.
+        receipt: None: it is about no single one.
+        amount: in cents, of what differs.
+        word: what the manager says about it.
+    """
+
+    __tablename__ = "day_differences"
+    __table_args__ = (
+        UniqueConstraint("organisation", "kind", "key"),
+        Index("ix_day_differences_day", "organisation", "day"),
+    )
+
+    id: Mapped[int] = mapped_column(_Counting, primary_key=True)
+    organisation: Mapped[str] = mapped_column(String(10))
+    day: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(String(20))
+    key: Mapped[str] = mapped_column(String(160))
+    of_day: Mapped[str] = mapped_column(String(10))
+    receipt: Mapped[str | None] = mapped_column(String(10))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    word: Mapped[str] = mapped_column(String(100))
+
+
 class IdempotencyKey(Base):
     """A request that must not be carried out twice, kept with the row that it made or joined.
 

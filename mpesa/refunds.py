@@ -382,7 +382,7 @@ def _ask_held(
         asked_key=key,
         fingerprint=fingerprint if key else None,
     )
-    return refund, _put_back(held, None, refund, Event.REQUESTED, now, by=wanted.by)
+    return refund, put_back(held, None, refund, Event.REQUESTED, now, by=wanted.by)
 
 
 def _change(
@@ -413,7 +413,7 @@ def _change(
                 what = event if isinstance(event, Event) else event(before)
                 changed = change(held, before, now)
                 rows = [*also, *_asked_later(before, changed, asks=asks, now=now)]
-                changes = _put_back(held, before, changed, what, now, by=by, body=body, also=rows)
+                changes = put_back(held, before, changed, what, now, by=by, body=body, also=rows)
         except (IntegrityError, books.Moved):
             continue
         needs.announce(changes)
@@ -464,7 +464,7 @@ def _acknowledged(
     _change(session, refund_id, Event.ACKNOWLEDGED, needs, acknowledged, body=body)
 
 
-def _put_back(
+def put_back(
     held: HeldReceipt,
     before: Refund | None,
     changed: Refund,
@@ -474,8 +474,14 @@ def _put_back(
     by: str | None = None,
     body: bytes = b"",
     also: list[Write] | None = None,
+    reversal: list[Write] | None = None,
 ) -> list[Change]:
-    """Write a refund with its receipt and the transaction that shows it; returns the changes."""
+    """Write a refund with its receipt and the transaction that shows it; returns the changes.
+
+    Args:
+        also: rows that belong to the change.
+        reversal: the row of the reversal; None: it is made of what the refund knows.
+    """
     receipt, shop = held.receipt, records.shop_of(held.connection)
     back = changed.status is RefundStatus.SUCCEEDED
     rows = records.of_refund(shop, before, changed, event, now, by, body)
@@ -488,7 +494,9 @@ def _put_back(
             changed_at=now,
             unclaimed_from=None,
         )
-        rows += records.of_reversal(receipt, changed.reversal_receipt, now)
+        if reversal is None:
+            reversal = records.of_reversal(receipt, changed.reversal_receipt, now)
+        rows += reversal
     if kept != receipt:
         rows.append(books.kept(kept, receipt))
     account = _shown(held, changed, now, returned=back)

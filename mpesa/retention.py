@@ -18,6 +18,7 @@ from mpesa.database import writing
 from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Status
+from mpesa.domain.statement_lines import LineKind
 from mpesa.domain.why import Why
 from mpesa.ids import new_id
 from mpesa.models import (
@@ -28,6 +29,8 @@ from mpesa.models import (
     HeardResult,
     IdempotencyKey,
     Receipt,
+    StatementFile,
+    StatementLine,
     StatusQuestion,
     Transaction,
     WebhookMessage,
@@ -105,6 +108,8 @@ def by_age(
     _blank_results(session, heard, done, dry_run)
     asked = StatusQuestion.typed_at < before
     _blank_questions(session, asked, dry_run)
+    _blank_statements(session, StatementFile.kept_at < before, done, dry_run)
+    _blank_lines(session, StatementLine.added_at < before, dry_run)
     return _forget_all(session, and_(due, _settled()), done, (by, why, now), dry_run)
 
 
@@ -144,6 +149,10 @@ def by_line(
     _blank_results(session, results, done, dry_run)
     _blank_witnesses(session, Witness.id.in_(_naming(session, msisdn)), done, dry_run)
     _blank_questions(session, StatusQuestion.transaction_id.in_(pushes), dry_run)
+    told = StatementLine.receipt.in_(numbers)
+    files = select(StatementLine.file_id).where(told)
+    _blank_statements(session, StatementFile.id.in_(files), done, dry_run)
+    _blank_lines(session, told, dry_run)
     _forget_receipts(session, of_line, done, dry_run)
     act = (by, Why.FORGOTTEN_ON_REQUEST.value, now)
     return _forget_all(session, own, done, act, dry_run)
@@ -429,6 +438,30 @@ def _blank_questions(session: Session, which: ColumnElement[bool], dry_run: bool
         marked = and_(which, StatusQuestion.share.is_not(None))
         with writing(session):
             session.connection().execute(update(StatusQuestion).where(marked).values(share=None))
+
+
+def _blank_statements(
+    session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
+) -> None:
+    """Drop files of statements whose import is done; their sums and lines stay."""
+    kept = and_(which, StatementFile.raw.is_not(None), StatementFile.done_at.is_not(None))
+    done.messages += _count(session, kept)
+    if not dry_run:
+        with writing(session):
+            session.connection().execute(update(StatementFile).where(kept).values(raw=None))
+
+
+def _blank_lines(session: Session, which: ColumnElement[bool], dry_run: bool) -> None:
+    """Blank what lines of payments tell of who paid."""
+    told = and_(
+        which,
+        StatementLine.kind.in_((LineKind.PAYMENT.value, LineKind.VOID.value)),
+        StatementLine.details != "",
+    )
+    if not dry_run:
+        blank = {"details": "", "account": None, "payer": None, "name": None}
+        with writing(session):
+            session.connection().execute(update(StatementLine).where(told).values(**blank))
 
 
 def _naming(session: Session, msisdn: str) -> list[int]:

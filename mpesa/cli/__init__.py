@@ -15,6 +15,7 @@ from mpesa.cli.orders import orders_group
 from mpesa.cli.pull import pull_group
 from mpesa.cli.receipts import receipts_group
 from mpesa.cli.refunds import refunds_group
+from mpesa.cli.statement import statement_group
 from mpesa.cli.transactions import transactions_group
 from mpesa.cli.version import version_command
 from mpesa.cli.webhooks import webhooks_group
@@ -29,6 +30,7 @@ def register(app: Flask) -> None:
         transactions_group,
         receipts_group,
         refunds_group,
+        statement_group,
         webhooks_group,
         c2b_group,
         pull_group,

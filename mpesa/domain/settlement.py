@@ -172,6 +172,17 @@ class ReceiptFound:
 
 
 @dataclass(frozen=True)
+class ReceiptReturned:
+    """M-PESA tells that the money, or some of it, went back otherwise than by a refund of ours.
+
+    Attributes:
+        reversal: M-PESA's receipt of that.
+    """
+
+    reversal: str
+
+
+@dataclass(frozen=True)
 class ChosenByHand:
     """The shopper chose to pay by hand."""
 
@@ -228,6 +239,7 @@ Evidence = (
     | CodeTyped
     | ReceiptClaimed
     | ReceiptFound
+    | ReceiptReturned
     | ChosenByHand
     | NotReceived
     | OperatorSaysPaid
@@ -334,8 +346,8 @@ def decide(  # noqa: C901 - a case for each kind of evidence
             return _unchanged(attempt, Why.CODE_TYPED)  # there is no push to ask about
         case CodeTyped():
             return _ask(attempt, Why.CODE_TYPED)
-        case ReceiptClaimed():
-            return _unchanged(attempt, Why.RECEIPT_CLAIMED, evidence.claimant, needs_review=True)
+        case ReceiptClaimed() | ReceiptReturned():
+            return _receipt_doubted(attempt, evidence)
         case ReceiptFound():
             return _receipt_found(attempt, evidence)
         case ChosenByHand():
@@ -571,6 +583,12 @@ def _times_ahead(attempt: Attempt, evidence: TimesAhead, now: datetime) -> Decis
     if times == attempt.times:
         return _unchanged(attempt, Why.TIMES_PUT_RIGHT_BEFORE)
     return _timed(attempt, times, Why.CLOCK_WAS_AHEAD)
+
+
+def _receipt_doubted(attempt: Attempt, evidence: ReceiptClaimed | ReceiptReturned) -> Decision:
+    if isinstance(evidence, ReceiptReturned):
+        return _unchanged(attempt, Why.RECEIPT_RETURNED, evidence.reversal, needs_review=True)
+    return _unchanged(attempt, Why.RECEIPT_CLAIMED, evidence.claimant, needs_review=True)
 
 
 def _receipt_found(attempt: Attempt, evidence: ReceiptFound) -> Decision:

@@ -38,6 +38,7 @@ class Why(StrEnum):
     RECEIPT_CLAIMED = "receipt_claimed"
     RECEIPT_FOUND = "receipt_found"
     RECEIPT_DIFFERS = "receipt_differs"
+    RECEIPT_RETURNED = "receipt_returned"
     RECEIPT_OF_ITS_ORDER = "receipt_of_its_order"
     CHOSEN_BY_HAND = "chosen_by_hand"
     NOT_RECEIVED = "not_received"

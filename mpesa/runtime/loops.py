@@ -25,9 +25,12 @@ from mpesa import (
 )
 from mpesa.daraja import DarajaError
 from mpesa.database import for_long_work, own_sessions
+from mpesa.domain.statement_lines import StatementDefect
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.hints import LISTEN_AGAIN
 from mpesa.models import db
+from mpesa.statements import importing
+from mpesa.statements.reading import ReaderBusy
 from mpesa.web.http.services import (
     Services,
     inbox_needs,
@@ -35,6 +38,7 @@ from mpesa.web.http.services import (
     receipt_needs,
     refund_sending,
     services,
+    statement_needs,
     status_needs,
 )
 
@@ -48,6 +52,8 @@ TICK = 1.0
 LOOK_FOR_UNJUDGED = 5.0
 # Seconds. A second worker runs for hours, so its discovery is not urgent.
 LOOK_FOR_WORKERS = 5.0
+# Seconds. Who uploads a statement waits for it, and most of the time there is none.
+LOOK_FOR_STATEMENTS = 2.0
 # Seconds between two looks whether a pull is due.
 LOOK_FOR_PULL = 30.0
 # Seconds. Even with a large budget, the loop leaves the database some rest.
@@ -79,6 +85,7 @@ def start(app: Flask, ours: Services) -> None:
         (_unclaimed, TICK),
         (_unjudged(), LOOK_FOR_UNJUDGED),
         (_witnesses, TICK),
+        (_statements, LOOK_FOR_STATEMENTS),
         (_workers(), LOOK_FOR_WORKERS),
     ]
     if ours.settings.daraja_status_initiator is not None:
@@ -195,6 +202,16 @@ def _refunds(_ours: Services) -> None:
     refunds.judge_waiting(db.session(), sending)
     refunds.run_deadlines(db.session(), sending)
     refunds.send_next(db.session(), sending)
+
+
+def _statements(ours: Services) -> None:
+    importing.drop_looked_at(db.session(), ours.now())
+    needs = statement_needs(rest=lambda: ours.socketio.sleep(0))
+    try:
+        while importing.carry_on(db.session(), needs):
+            _note_success(_statements)
+    except (StatementDefect, ReaderBusy) as error:
+        log.warning("a statement is not imported yet: %s", error)
 
 
 def _pull() -> Callable[[Services], None]:

@@ -3,4 +3,6 @@
 sheets      rows of a file, by its content: CSV, XLSX, XLS
 child       the process that reads a file that somebody uploaded, and nothing else
 reading     have a file read by it, one at a time
+importing   look at what a file would change, keep it, settle its lines
+reversals   money that went back
 """

@@ -31,6 +31,10 @@ _WITHIN = 420.0
 class ReaderBusy(Exception):
     """Other statements are being read; this one may be tried again."""
 
+    def __str__(self) -> str:
+        """One line for a person."""
+        return "other statements are being read"
+
 
 @dataclass(frozen=True)
 class ReadStatement:

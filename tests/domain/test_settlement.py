@@ -187,6 +187,7 @@ EVIDENCE: dict[str, settlement.Evidence | Early] = {
     "operator: paid, taken": settlement.OperatorSaysPaid(SECOND_RECEIPT, OTHER_PAYMENT),
     "operator: not paid": settlement.OperatorSaysNotPaid(),
     "operator: asks": settlement.OperatorAsks(),
+    "its money went back": settlement.ReceiptReturned("UKO9REVERS"),
     "operator: looked": settlement.OperatorLooked(),
     "operator: settled": settlement.ReviewSettled(),
 }
@@ -354,6 +355,7 @@ operator: paid, second                     | paid                | paid         
 operator: paid, taken                      | !                   | !                   | !                   | !                   | !                   | !                | !
 operator: not paid                         | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | ~closed_by_operator | .                | .
 operator: asks                             | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!                 | ?/!              | ?/!
+its money went back                        | !                   | !                   | !                   | !                   | !                   | !                | !
 operator: looked                           | .                   | .                   | .                   | .                   | .                   | .                | .
 operator: settled                          | .                   | .                   | .                   | .                   | .                   | .                | .
 """  # noqa: E501 - a table that wraps cannot be read

@@ -92,6 +92,7 @@ no_query = (
     )
     | st.just(settlement.OperatorSaysNotPaid())
     | st.just(settlement.OperatorAsks())
+    | st.just(settlement.ReceiptReturned("UKO9REVERS"))
     | st.just(settlement.OperatorLooked())
     | st.just(settlement.ReviewSettled())
 )

@@ -44,6 +44,7 @@ SENTENCES: dict[Why, Any] = {
     Why.RECEIPT_CLAIMED: _l("Another payment's callback names this receipt."),
     Why.RECEIPT_FOUND: _l("Its receipt was found."),
     Why.RECEIPT_DIFFERS: _l("Its receipt is known with another amount."),
+    Why.RECEIPT_RETURNED: _l("M-PESA gave money back, and no refund of yours had asked for it."),
     Why.RECEIPT_OF_ITS_ORDER: _l("Its receipt is known, and is the order's already."),
     Why.CHOSEN_BY_HAND: _l("Its money is awaited."),
     Why.NOT_RECEIVED: _l("No money came in time."),
@@ -140,6 +141,10 @@ DOUBTS: dict[Why, Any] = {
     ),
     Why.RECEIPT_DIFFERS: _l(
         "The callback says paid, and the receipt that it names is known with another amount."
+    ),
+    Why.RECEIPT_RETURNED: _l(
+        "The statement says that its money, or some of it, went back to the payer, and no refund of"
+        " yours had asked for it."
     ),
     Why.SECOND_RECEIPT: _l(
         "A second receipt came for a payment that has one: it may have been paid twice."

@@ -17,6 +17,7 @@ from mpesa.domain.address import from_listed
 from mpesa.hints import Hints
 from mpesa.ledger import Announce
 from mpesa.outbox import Announced
+from mpesa.statements import importing
 from mpesa.web.http.limits import LoginLimits, PushLimits
 
 
@@ -110,6 +111,15 @@ def refund_sending() -> refunds.Sending:
         listed=from_listed(ours.settings.callback_allowed_ips),
         asks=ours.settings.daraja_status_initiator is not None,
     )
+
+
+def statement_needs(rest: Callable[[], None] = lambda: None) -> importing.Needs:
+    """What the import of a statement needs, from this application.
+
+    Args:
+        rest: called after each line.
+    """
+    return importing.Needs(receipts=receipt_needs(), now=services().now, rest=rest)
 
 
 def pull_needs(rest: Callable[[], None] = lambda: None) -> pull.Needs:
