@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mpesa import counters
-from mpesa.daraja.initiators import Initiator
+from mpesa.config import Settings
+from mpesa.daraja.initiators import Initiator, known_by
 from mpesa.database import writing
 from mpesa.domain.results import Result
 from mpesa.ids import hash_token
@@ -64,6 +65,15 @@ class Standing:
 def mark_of(initiator: Initiator) -> str:
     """The hash by which a name with its credential is known; neither can be read out of it."""
     return hash_token(initiator.known_by)
+
+
+def mark_in(settings: Settings, name: Name) -> str | None:
+    """The same of the API user that the settings name; None: there is none."""
+    if name is Name.STATUS:
+        user, credential = settings.daraja_status_initiator, settings.daraja_status_credential
+    else:
+        user, credential = settings.daraja_refund_initiator, settings.daraja_refund_credential
+    return None if user is None else hash_token(known_by(user, credential))
 
 
 def is_free(session: Session, name: Name, initiator: Initiator, now: datetime) -> bool:
@@ -173,9 +183,13 @@ def _stop(
         counters.count("initiators_stopped", initiator=name.value)
 
 
-def standing(session: Session, name: Name, initiator: Initiator) -> Standing:
-    """What is known of an API user with the credential that is set now."""
-    state = session.get(InitiatorState, (name.value, mark_of(initiator)))
+def standing(session: Session, name: Name, mark: str) -> Standing:
+    """What is known of an API user.
+
+    Args:
+        mark: of its name and credential (`mark_in`).
+    """
+    state = session.get(InitiatorState, (name.value, mark))
     if state is None:
         return Standing()
     return Standing(state.answered, state.stopped_at, state.stopped_why)

@@ -153,7 +153,8 @@ class Questions:
         """What is known of the initiator."""
         assert self.initiator is not None
         with self.shop.sessions() as session:
-            return initiators.standing(session, Name.STATUS, self.initiator)
+            mark = initiators.mark_of(self.initiator)
+            return initiators.standing(session, Name.STATUS, mark)
 
     def rows(self) -> Sequence[StatusQuestion]:
         """Every question, oldest first."""

@@ -1,15 +1,24 @@
 """The commands that seal passwords and register addresses: what they ask, say and keep secret."""
 
+import base64
 from collections import deque
 
 import pytest
 
+from mpesa import initiators
 from mpesa.config import Settings
 from mpesa.daraja import NoAnswer, UnknownOutcome
 from mpesa.daraja.answers import Answer
+from mpesa.domain.results import parse_result
+from mpesa.domain.roles import Role
+from mpesa.initiators import Name
+from mpesa.models import db
 from mpesa.simulator import keys
+from mpesa.web.http.services import services
 from tests.daraja.fake_daraja import refusal
-from tests.domain.bodies import raw
+from tests.domain.bodies import pull_answer, pull_row, raw
+from tests.questions import answer
+from tests.web.console.steps import PASSWORD, hire
 
 TOKEN = "9c1f0b7a3e5d2846af90c7d1b35e8f62"
 REGISTER = "/mpesa/c2b/v2/registerurl"
@@ -208,6 +217,121 @@ def test_pull_that_was_not_registered_says_what_may_be_missing(flask, daraja, er
     assert result.exit_code == 1
     assert "Pull Transactions" in result.stderr
     assert "254722000000" not in result.output
+
+
+# -- flask pull run --------------------------------------------------------------------------------
+
+QUERY = "/pulltransactions/v1/query"
+
+
+def pages(daraja, *answers):
+    daraja.post_answers[QUERY] = deque(
+        each if isinstance(each, Exception | Answer) else Answer(200, raw(each)) for each in answers
+    )
+
+
+def test_a_pull_says_what_was_told_and_how_far_it_reaches(flask, daraja):
+    pages(daraja, pull_answer(pull_row(), pull_row(transactionId="UKO2GHIJKL")), pull_answer())
+
+    result = flask("pull", "run")
+
+    assert result.exit_code == 0
+    assert result.stdout == "2 payments were told\nWithout a gap since 2026-11-22 12:00:00 EAT.\n"
+    assert result.stderr == ""  # nobody watches a pipe
+
+
+def test_on_a_terminal_it_shows_how_far_it_is(flask, daraja, monkeypatch):
+    pages(daraja, pull_answer(pull_row()), pull_answer())
+    monkeypatch.setattr("mpesa.cli.pull.is_watched", lambda: True)
+
+    result = flask("pull", "run")
+
+    assert "\r1 payments" in result.stderr
+
+
+def test_a_pull_that_may_lack_something_says_so_and_fails(flask, daraja):
+    pages(daraja, pull_answer(pull_row(), pull_row(transactionId="UKO0000000")), pull_answer())
+
+    result = flask("pull", "run")
+
+    assert result.exit_code == 1
+    assert "1 rows cannot be read" in result.stderr
+    assert "It may not be all" in result.stderr
+
+
+def test_a_pull_that_failed_is_told_in_one_line(flask, daraja):
+    pages(daraja, UnknownOutcome("unclear: HTTP 503"))
+
+    result = flask("pull", "run")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: unclear: HTTP 503. What came before is kept")
+    assert "254712345678" not in result.output
+
+
+def test_without_its_number_there_is_nothing_to_pull(flask, daraja):
+    result = flask("pull", "run", PULL_NOMINATED_NUMBER="")
+
+    assert result.exit_code == 1
+    assert "PULL_NOMINATED_NUMBER is not set" in result.stderr
+
+
+# -- flask initiator go ----------------------------------------------------------------------------
+
+STATUS = {
+    "DARAJA_STATUS_INITIATOR": "asker",
+    "DARAJA_STATUS_CREDENTIAL": base64.b64encode(b"s" * 256).decode(),
+}
+
+
+@pytest.fixture
+def stopped(make_app):
+    """An application whose status initiator is stopped, and two who work there."""
+    app = make_app(**SANDBOX, **STATUS)
+    hire(app, "amina", role=Role.MANAGER)
+    hire(app, "baraka", role=Role.CLERK)
+    with app.app_context():
+        ours = services()
+        user = ours.access.initiators.status()
+        assert initiators.is_free(db.session(), Name.STATUS, user, ours.now())
+        refused = parse_result(raw(answer(code="2001")))
+        mark, now = initiators.mark_of(user), ours.now()
+        initiators.note_answer(db.session(), Name.STATUS, refused, mark, now, now)
+    return app
+
+
+def go(app, name, password=PASSWORD, which="status"):
+    command = ["initiator", "go", which, "--as", name]
+    return app.test_cli_runner().invoke(args=command, input=f"{password}\n")
+
+
+def test_a_manager_lets_it_be_used_again(stopped):
+    result = go(stopped, "amina")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "is used again" in result.stdout
+    again = go(stopped, "amina")
+    assert (again.exit_code, again.stderr) == (1, "Error: it is not stopped; nothing was done\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "says"),
+    [
+        ("baraka", PASSWORD, "baraka is a clerk, and this takes a manager"),
+        ("amina", "wrong", "the password is wrong"),
+        ("nobody", PASSWORD, "the password is wrong"),
+    ],
+)
+def test_nobody_else_does(stopped, name, password, says):
+    result = go(stopped, name, password)
+
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert "is used again" not in result.output
+
+
+def test_only_the_two_can_be_named(stopped):
+    assert go(stopped, "amina", which="root").exit_code == 2
 
 
 def test_the_settings_of_these_tests_are_right():

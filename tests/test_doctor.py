@@ -7,16 +7,17 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from sqlalchemy import func, select
 from werkzeug.serving import make_server
 
-from mpesa import config, operators
+from mpesa import config, initiators, operators, pull
 from mpesa.cli import examination
 from mpesa.config import DarajaEnv
 from mpesa.domain.roles import Role
 from mpesa.ids import hash_token
-from mpesa.models import Operator, WebhookEndpoint, db
+from mpesa.models import InitiatorState, Operator, WebhookEndpoint, Witness, db
+from mpesa.web.http.proofs import proof
 from mpesa.web.http.services import services
-from mpesa.web.monitor.probes import proof
 from tests.factories import make_settings
 from tests.servers import free_port
 
@@ -56,6 +57,8 @@ def answering():
             def do_HEAD(self):
                 self.send_response(status)
                 self.end_headers()
+
+            do_POST = do_HEAD
 
             def log_message(self, *_):
                 """Nobody reads it."""
@@ -252,6 +255,89 @@ def test_whether_money_by_hand_would_be_heard_of_is_told(named, well, says):
     assert finding.well is well
     assert says in finding.says
     assert "9c1f0b7a" not in finding.says
+
+
+def confirmations(app, **changed):
+    with app.app_context():
+        settings = replace(services().settings, **changed)
+        return list(examination.confirmations_arrive(settings))
+
+
+def test_a_confirmation_that_would_be_taken_in_is_tried_without_any_money(served):
+    port = free_port()
+    app = served(port, PUBLIC_URL=f"http://127.0.0.1:{port}", C2B_TOKEN="9c1f0b7a" * 4)
+
+    (finding,) = confirmations(app)
+
+    assert finding.well
+    assert "takes confirmations in" in finding.says
+    assert "9c1f0b7a" not in finding.says
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(Witness)) == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"c2b_token": ("0123abcd" * 4,)}, {"secret_key": "another"}],
+    ids=["token", "server"],
+)
+def test_a_confirmation_that_would_be_taken_in_elsewhere_is_told(served, changed):
+    port = free_port()
+    app = served(port, PUBLIC_URL=f"http://127.0.0.1:{port}", C2B_TOKEN="9c1f0b7a" * 4)
+
+    (finding,) = confirmations(app, **changed)
+
+    assert not finding.well
+    assert "has this server the same C2B_TOKEN?" in finding.says
+    assert "0123abcd" not in finding.says
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 302])
+def test_so_is_one_that_somebody_else_answers(make_app, answering, status):
+    (finding,) = confirmations(make_app(C2B_TOKEN="9c1f0b7a" * 4), public_url=answering(status))
+
+    assert not finding.well
+
+
+def test_without_a_token_no_confirmation_is_tried(make_app):
+    assert confirmations(make_app(), c2b_token=()) == []
+
+
+def of_m_pesa(app):
+    with app.app_context():
+        return [(each.well, each.says) for each in examination.asked_of_m_pesa(services())]
+
+
+def test_a_stopped_initiator_is_told_with_what_to_do(app):
+    with app.app_context():
+        ours = services()
+        mark = initiators.mark_in(ours.settings, initiators.Name.STATUS)
+        db.session.add(
+            InitiatorState(
+                id="status", credential_hash=mark, since=ours.now(), stopped_at=ours.now(),
+                stopped_why="8006",
+            )
+        )  # fmt: skip
+        db.session.commit()
+
+    ((well, says),) = of_m_pesa(app)
+
+    assert not well
+    assert "the status initiator is stopped (8006)" in says
+    assert "flask initiator go status --as NAME" in says
+
+
+def test_how_far_pull_reaches_is_told(make_app, clock):
+    app = make_app(PULL_NOMINATED_NUMBER="254722000000")
+    assert of_m_pesa(app) == [(True, "no pull was complete yet: flask pull run")]
+    with app.app_context():
+        pull._claim(db.session(), "174379", clock(), timedelta(0))
+        pull._note_complete(db.session(), "174379", clock())
+
+    assert of_m_pesa(app) == [(True, "without a gap since 2026-11-22 12:00:00 EAT")]
+    clock.pass_(hours=49)
+    ((well, says),) = of_m_pesa(app)
+    assert (well, "needs a statement" in says) == (False, True)
 
 
 @pytest.mark.parametrize(

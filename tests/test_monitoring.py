@@ -19,7 +19,11 @@ NAME = re.compile(r"\b(?:mpesa|process)_[a-z_]+\b")
 @pytest.fixture
 def given(make_app):
     """Every sample's name in a scrape of an application that has everything."""
-    app: Flask = make_app(METRICS_TOKEN="t", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    app: Flask = make_app(
+        METRICS_TOKEN="t",
+        PULL_NOMINATED_NUMBER="254722000000",
+        REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
+    )
     counters.mark("daraja_clock_skew_seconds", 0.0)
     counters.mark("loop_last_success_timestamp_seconds", 1.0, loop="clock")
     page = app.test_client().get("/metrics", headers={"Authorization": "Bearer t"}).text

@@ -11,17 +11,21 @@ import requests
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import config, second_factor, vitals, webhooks, workers
+from mpesa import config, pull, second_factor, vitals, webhooks, workers
+from mpesa import initiators as api_users
+from mpesa.cli.times import in_nairobi
 from mpesa.config import RefundRelease, Settings
 from mpesa.daraja import DarajaError
 from mpesa.daraja.c2b import forbidden_words
+from mpesa.domain.confirmation import TEST_FIELD
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.roles import Role
 from mpesa.domain.steps import MOST_SKEW, skew
 from mpesa.domain.wire_words import NAIROBI
+from mpesa.initiators import Name
 from mpesa.models import Operator, db
+from mpesa.web.http.proofs import Purpose, proof
 from mpesa.web.http.services import Services
-from mpesa.web.monitor.probes import proof
 
 # Seconds; PUBLIC_URL may go through a proxy and a tunnel.
 _PATIENCE = 10
@@ -65,7 +69,9 @@ def examine(ours: Services) -> list[Finding]:
         _clock(settings),
         callback_address(settings),
         money_by_hand(settings),
+        *confirmations_arrive(settings),
         *initiators(settings, ours.now()),
+        *asked_of_m_pesa(ours),
         _public_url(settings),
         *_webhooks(settings),
         _operators(settings),
@@ -200,6 +206,67 @@ def money_by_hand(settings: Settings) -> Finding:
     heard = "two tokens are" if len(settings.c2b_token) > 1 else "one token is"
     shortest = min(map(len, settings.c2b_token))
     return Finding("c2b", True, f"{heard} heard, of {shortest} or more characters")
+
+
+def confirmations_arrive(settings: Settings) -> Iterator[Finding]:
+    """Whether a confirmation that is sent to the registered address arrives at this server.
+
+    What is sent names neither receipt nor amount: it can be no money, and is kept nowhere. Whether
+    Safaricom has just this address can't be asked for.
+    """
+    if not settings.c2b_token:
+        return
+    nonce = secrets.token_hex(16)
+    address = f"{settings.public_url}/c2b/{settings.c2b_token[0]}/confirmation"
+    shown = f"{settings.public_url}/c2b/<C2B_TOKEN>/confirmation"
+    try:
+        answer = requests.post(
+            address, json={TEST_FIELD: nonce}, timeout=_PATIENCE, allow_redirects=False
+        )
+        fields = answer.json() if answer.status_code == 200 else None
+    except (requests.RequestException, ValueError):
+        fields = None
+    told = fields.get("proof") if isinstance(fields, dict) else None
+    if told != proof(settings.secret_key, nonce, Purpose.CONFIRMATION):
+        advice = "does not take a confirmation in: do PUBLIC_URL and the proxy lead here by POST,"
+        yield Finding("c2b", False, f"{shown} {advice} and has this server the same C2B_TOKEN?")
+        return
+    yield Finding(
+        "c2b", True, f"{shown} takes confirmations in; whether it is registered shows a KES 1"
+    )
+
+
+def asked_of_m_pesa(ours: Services) -> Iterator[Finding]:
+    """Whether the API users are at work, and how far back Pull reaches."""
+    settings, now = ours.settings, ours.now()
+    try:
+        for each in Name:
+            mark = api_users.mark_in(settings, each)
+            if not mark:
+                continue
+            stands = api_users.standing(db.session(), each, mark)
+            if stands.stopped_at is not None:
+                advice = (
+                    f"the {each} initiator is stopped ({stands.stopped_why}): on the organisation"
+                    " portal see that it is active, flask initiator seal, then flask initiator go"
+                    f" {each} --as NAME"
+                )
+                yield Finding("initiators", False, advice)
+        if settings.pull_nominated_number is None:
+            return
+        row = pull.last(db.session(), settings.c2b_shortcode)
+    except SQLAlchemyError:
+        return  # the database has a finding of its own
+    finally:
+        _end_transaction()
+    if row is None or row.begun_at is None or row.reaches_back_to is None:
+        yield Finding("pull", settings.simulated, "no pull was complete yet: flask pull run")
+    elif now - row.begun_at > pull.WINDOW:
+        last = in_nairobi(row.begun_at)
+        advice = f"the last complete one was {last}: what was paid since needs a statement"
+        yield Finding("pull", False, advice)
+    else:
+        yield Finding("pull", True, f"without a gap since {in_nairobi(row.reaches_back_to)}")
 
 
 def initiators(settings: Settings, now: datetime) -> Iterator[Finding]:

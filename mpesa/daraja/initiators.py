@@ -32,6 +32,15 @@ class Initiator:
     known_by: str = field(default="", repr=False)
 
 
+def known_by(name: str, credential: str | None) -> str:
+    """What tells an API user with its credential from another one, without a look at Daraja.
+
+    Args:
+        credential: as it is set; None: the simulator's, which differs by process.
+    """
+    return f"{name} {credential or ''}"
+
+
 class Initiators:
     """The two API users, or those of them that the settings name.
 
@@ -68,7 +77,7 @@ class Initiators:
     def _initiator(self, name: str | None, credential: str | None) -> Initiator | None:
         if name is None:
             return None
-        return Initiator(name, credential or self._simulators(), f"{name} {credential or ''}")
+        return Initiator(name, credential or self._simulators(), known_by(name, credential))
 
     def _simulators(self) -> str:
         """The simulator's password, sealed with its own key, which nobody can know beforehand."""

@@ -16,6 +16,10 @@ from mpesa.domain.wire_words import first_word, read_nairobi_time, read_payer
 LONGEST_ACCOUNT = 64
 _SHORT_CODE = re.compile(r"[0-9]{1,12}")
 
+# The one field of the confirmation with which `flask doctor` tries the registered address.
+TEST_FIELD = "flask doctor"
+_LONGEST_TEST = 100
+
 
 class UnreadableConfirmation(Unreadable):
     """The body cannot be understood as a confirmation; the message says why."""
@@ -56,6 +60,22 @@ def parse_confirmation(body: bytes) -> Told:
         name=first_word(fields.get("FirstName")),
         paid_at=read_nairobi_time(fields.get("TransTime")),
     )
+
+
+def nonce_of_test(body: bytes) -> str | None:
+    """The nonce of the doctor's test confirmation, which has no other field: it can be no money.
+
+    Returns:
+        None for everything else.
+    """
+    try:
+        fields = read_json(body) if len(body) < _LONGEST_TEST else None
+    except Unreadable:
+        return None
+    if not isinstance(fields, dict) or list(fields) != [TEST_FIELD]:
+        return None
+    nonce = fields[TEST_FIELD]
+    return nonce if isinstance(nonce, str) else None
 
 
 def read_account(fields: dict[str, object], key: str) -> str | None:

@@ -9,6 +9,7 @@ from mpesa.web.console import (
     export,
     guard,
     health,
+    initiators,
     login,
     payment,
     payments,
@@ -25,7 +26,7 @@ from mpesa.web.console.blueprint import console
 # Each of these adds its pages to the blueprint.
 PAGES = (
     login, today, payments, payment, acts, receipts, receipt, receipt_acts, refunds, review,
-    deliveries, health, export,
+    deliveries, health, initiators, export,
 )  # fmt: skip
 
 

@@ -53,6 +53,8 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.refuse_refund": Act.REFUSE_REFUND,
     "console.end_refund": Act.END_REFUND,
     "console.health": Act.VIEW,
+    "console.ask_to_go": Act.SWITCH_INITIATOR,
+    "console.go": Act.SWITCH_INITIATOR,
 }
 
 

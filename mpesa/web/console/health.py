@@ -9,17 +9,19 @@ from typing import Any
 from flask import render_template
 from flask_babel import format_timedelta
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mpesa import counters, vitals, webhooks, workers
+from mpesa import counters, initiators, pull, vitals, webhooks, workers
 from mpesa.config import Settings
 from mpesa.daraja_access import access_key
 from mpesa.domain.evidence import Kind
 from mpesa.domain.result_codes import Reason
 from mpesa.domain.steps import MOST_SKEW
+from mpesa.domain.told import WitnessKind
 from mpesa.ids import hash_token
-from mpesa.models import DarajaAccess, DecisionRow, EvidenceRow, db
+from mpesa.initiators import Name
+from mpesa.models import DarajaAccess, DecisionRow, EvidenceRow, Witness, db
 from mpesa.web.console import stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import nairobi, reason_word
@@ -31,6 +33,10 @@ _LATELY = timedelta(hours=24)
 _TOKEN_LASTS = timedelta(seconds=3599)
 # How many of the last answers to pushes are looked at to tell whether Daraja takes them now.
 _PUSHES = 20
+# Complete pulls that may be missing, since one that was not sure is tried again.
+_PULLS_MISSED = 2
+# A statement of so long ago is rarely fetched.
+_GAP_SHOWN_FOR = timedelta(days=30)
 _BACKLOG_IS_OLD = timedelta(minutes=10)
 
 
@@ -50,12 +56,14 @@ class Check:
     Attributes:
         word: the outcome in a word or two.
         detail: the facts behind it, or what to do.
+        go: the API user that a manager may let be used again; None: none is stopped.
     """
 
     name: str
     sign: Sign
     word: str
     detail: str = ""
+    go: Name | None = None
 
 
 @console.get("/health")
@@ -264,9 +272,92 @@ def _clock(ours: Services) -> Check:
     return Check(name, Sign.WRONG, word, _("Keep it by NTP: timedatectl set-ntp true"))
 
 
+def _confirmations(ours: Services) -> Check:
+    """Confirmations that told of no payment to us, and those that knew no token of ours."""
+    name = _("Confirmations of money by hand")
+    if not ours.settings.c2b_token:
+        unseen = _("C2B_TOKEN is not set: such money is not seen.")
+        sign = Sign.WARM if ours.settings.manual_payment else Sign.OFF
+        return Check(name, sign, _("not heard"), unseen)
+    lately = Witness.received_at >= ours.now() - _LATELY
+    told = select(func.count()).where(lately, Witness.kind == WitnessKind.CONFIRMATION.value)
+    last = db.session.scalar(
+        select(func.max(Witness.told_last_at)).where(
+            lately, Witness.kind == WitnessKind.CONFIRMATION.value
+        )
+    )
+    odd = db.session.scalar(told.where(Witness.receipt_id.is_(None), Witness.judged)) or 0
+    strangers = int(counters.counted("confirmations", verdict="unknown_token"))
+    if odd or strangers:
+        detail = _(
+            "%(odd)d in the last day that told of no payment to you, %(strangers)d under a token"
+            " that is not yours since this worker started: is another address registered, or does"
+            " somebody try?",
+            odd=odd,
+            strangers=strangers,
+        )
+        return Check(name, Sign.WARM, _("not all understood"), detail)
+    if last is None:
+        advice = _("Registered? flask c2b register, then pay KES 1.")
+        return Check(name, Sign.OFF, _("none in the last day"), advice)
+    return Check(name, Sign.GOOD, _("last %(time)s", time=nairobi(last)))
+
+
+def _pull(ours: Services) -> Check:
+    """How far back the last complete pull reaches, and what no pull has seen."""
+    name, settings = _("Pull: what was paid"), ours.settings
+    if settings.pull_nominated_number is None:
+        return Check(name, Sign.OFF, _("not used"), _("PULL_NOMINATED_NUMBER is not set."))
+    row, now = pull.last(db.session(), settings.c2b_shortcode), ours.now()
+    if row is None or row.begun_at is None or row.reaches_back_to is None:
+        return Check(name, Sign.WARM, _("never complete yet"), _("flask pull run says why."))
+    detail = _("It reaches back to %(time)s.", time=nairobi(row.reaches_back_to))
+    word = _("last %(time)s", time=nairobi(row.begun_at))
+    if now - row.begun_at > pull.WINDOW:
+        lost = _("What was paid since is seen by no pull any more: import a statement.")
+        return Check(name, Sign.WRONG, word, f"{detail} {lost}")
+    if row.gap_from and row.gap_until and now - row.gap_until < _GAP_SHOWN_FOR:
+        gap = _(
+            "No pull has seen what was paid from %(begin)s to %(end)s: import a statement.",
+            begin=nairobi(row.gap_from),
+            end=nairobi(row.gap_until),
+        )
+        return Check(name, Sign.WARM, word, f"{detail} {gap}")
+    late = now - row.begun_at > _PULLS_MISSED * pull.EVERY
+    return Check(name, Sign.WARM if late else Sign.GOOD, word, detail)
+
+
+def _status_initiator(ours: Services) -> Check:
+    return _initiator(ours, Name.STATUS, _("API user that asks about receipts"))
+
+
+def _refund_initiator(ours: Services) -> Check:
+    return _initiator(ours, Name.REFUND, _("API user that gives money back"))
+
+
+def _initiator(ours: Services, which: Name, name: str) -> Check:
+    mark = initiators.mark_in(ours.settings, which)
+    if mark is None:
+        return Check(name, Sign.OFF, _("not used"))
+    stands = initiators.standing(db.session(), which, mark)
+    if stands.stopped_at is None:
+        word = _("answers") if stands.answered else _("not tried yet")
+        return Check(name, Sign.GOOD if stands.answered else Sign.OFF, word)
+    why = {
+        initiators.SILENT: _("Two requests stayed without an answer for ten minutes."),
+        "8006": _("M-PESA has locked it."),
+    }.get(str(stands.stopped_why), _("M-PESA called its password wrong."))
+    advice = _(
+        "On the organisation portal, see that it is active and unlock it; seal its password again"
+        " (flask initiator seal); then say go."
+    )
+    word = _("stopped since %(time)s", time=nairobi(stands.stopped_at))
+    return Check(name, Sign.WRONG, word, f"{why} {advice}", go=which)
+
+
 _CHECKS: tuple[Callable[[Services], Check], ...] = (
     _database, _redis, _workers, _clock, _daraja_token, _daraja_pushes, _daraja_queries, _overdue,
-    _unjudged, _webhooks,
+    _unjudged, _confirmations, _pull, _status_initiator, _refund_initiator, _webhooks,
 )  # fmt: skip
 
 

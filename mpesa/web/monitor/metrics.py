@@ -34,7 +34,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import NotFound
 
-from mpesa import __version__, counters, vitals, webhooks
+from mpesa import __version__, counters, initiators, pull, vitals, webhooks
 from mpesa.domain.receipt import Direction, State
 from mpesa.domain.refund import RefundStatus
 from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, SUCCESS_REASONS, Status
@@ -333,7 +333,41 @@ def _from_tables(session: Session, ours: Services) -> Iterator[Metric]:
         "Endpoints that answered 410, and wait for an operator.",
         session.scalar(stopped) or 0,
     )
+    yield from _asked_of_m_pesa(session, ours)
     session.rollback()
+
+
+def _asked_of_m_pesa(session: Session, ours: Services) -> Iterator[Metric]:
+    """How far Pull reaches back, and whether the API users are at work."""
+    settings = ours.settings
+    if settings.pull_nominated_number is not None:
+        row = pull.last(session, settings.c2b_shortcode)
+        times = {
+            "pull_last_complete_timestamp_seconds": (
+                "When the last complete pull was begun; 0: none was.",
+                row.begun_at if row else None,
+            ),
+            "pull_reaches_back_to_timestamp_seconds": (
+                "Since when the pulls cover everything without a gap; 0: no pull was complete.",
+                row.reaches_back_to if row else None,
+            ),
+            "pull_gap_ends_timestamp_seconds": (
+                "The end of the newest stretch that no pull has seen; 0: there is none.",
+                row.gap_until if row else None,
+            ),
+        }
+        for name, (help_text, moment) in times.items():
+            yield _gauge(name, help_text, moment.timestamp() if moment else 0)
+    stopped = GaugeMetricFamily(
+        "mpesa_initiator_stopped",
+        "Whether nothing is asked in the name of an API user until a person says go.",
+        labels=["initiator"],
+    )
+    for each in initiators.Name:
+        if mark := initiators.mark_in(settings, each):
+            stands = initiators.standing(session, each, mark)
+            stopped.add_metric([each.value], float(stands.stopped_at is not None))
+    yield stopped
 
 
 def _pending(session: Session, now: datetime) -> Iterator[Metric]:

@@ -1,20 +1,14 @@
 """Probes: whether the process serves, whether it can work, and which server answers."""
 
-import hmac
-import re
-
 from flask import Blueprint, Response, jsonify, request
 
 from mpesa import __version__, vitals
 from mpesa.models import db
 from mpesa.web.http.errors import Problem
+from mpesa.web.http.proofs import proof
 from mpesa.web.http.services import services
 
 probes = Blueprint("probes", __name__)
-
-_NONCE = re.compile(r"[0-9a-f]{32}")
-# Nothing else that is signed with SECRET_KEY begins with this, so no proof can be used elsewhere.
-_PURPOSE = "healthz:"
 
 
 @probes.get("/healthz")
@@ -31,13 +25,3 @@ def readyz() -> Response:
     if troubles:
         raise Problem(503, "unavailable", " ".join(troubles))
     return jsonify(status="ready")
-
-
-def proof(secret_key: str, nonce: str) -> str | None:
-    """The answer to a nonce that only a server with this SECRET_KEY can give.
-
-    None if the nonce is not 32 hexadecimal digits.
-    """
-    if not _NONCE.fullmatch(nonce):
-        return None
-    return hmac.digest(secret_key.encode(), f"{_PURPOSE}{nonce}".encode(), "sha256").hex()

@@ -1,18 +1,21 @@
 """Health: what is known is shown, what is wrong stands out, and nobody is asked for it."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
-from mpesa import counters, ledger
+from mpesa import counters, ledger, pull
 from mpesa.daraja import NotSent, Refused
 from mpesa.daraja_access import access_key
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.result_codes import Reason
 from mpesa.ids import hash_token
 from mpesa.models import DarajaAccess, db
+from mpesa.web.console import health
 from mpesa.web.http.services import services
 from tests.conftest import on_both
+from tests.factories import confirmation
 from tests.web.console.steps import logged_in
 from tests.web.steps import pushed
 
@@ -31,6 +34,7 @@ SECRETS = {
 def nothing_heard(monkeypatch):
     """Other tests' Daraja has told this process nothing."""
     monkeypatch.setattr(counters, "_marks", {})
+    monkeypatch.setattr(counters, "_counts", type(counters._counts)())
 
 
 def checks(client):
@@ -137,3 +141,77 @@ def test_a_clock_that_is_not_darajas_is_named(app, skew, expected):
 
     assert before == ("off", "not compared yet")
     assert checks(logged_in(app))["Clock"] == expected
+
+
+# -- money that no push asked for ------------------------------------------------------------------
+
+PULLS = {"PULL_NOMINATED_NUMBER": "254722000000"}
+PULL = "Pull: what was paid"
+
+
+def pulled(app, *pauses):
+    """Complete pulls, so many hours after each other."""
+    with app.app_context():
+        for hours in pauses:
+            services().now.pass_(hours=hours)
+            pull._claim(db.session(), "174379", services().now(), timedelta(0))
+            pull._note_complete(db.session(), "174379", services().now())
+
+
+@on_both
+@pytest.mark.parametrize(
+    ("pauses", "later", "sign", "says"),
+    [
+        ((), 0, "warm", "flask pull run says why."),
+        ((0,), 0, "good", "It reaches back to 22 Nov 2026, 12:00:00."),
+        ((0, 1), 2, "good", "It reaches back to 22 Nov 2026, 12:00:00."),
+        ((0, 1), 3, "warm", "It reaches back to 22 Nov 2026, 12:00:00."),
+        ((0,), 49, "wrong", "is seen by no pull any more: import a statement."),
+        ((0, 50), 0, "warm", "from 24 Nov 2026, 12:00:00 to 24 Nov 2026, 14:00:00"),
+    ],
+    ids=["never", "once", "two hours ago", "three hours ago", "two days ago", "a gap"],
+)
+def test_how_far_back_pull_reaches_is_told(make_app, clock, pauses, later, sign, says):
+    app = make_app(**PULLS)
+    pulled(app, *pauses)
+    clock.pass_(hours=later)
+
+    client = logged_in(app)
+
+    assert checks(client)[PULL][0] == sign
+    assert says in client.get("/console/health").text
+
+
+CONFIRMATIONS = "Confirmations of money by hand"
+
+
+def test_confirmations_of_no_payment_to_us_stand_out(make_app, client):
+    app = make_app(C2B_TOKEN="f" * 32)
+    assert checks(logged_in(app))[CONFIRMATIONS] == ("off", "none in the last day")
+    guest = app.test_client()
+
+    guest.post(f"/c2b/{'f' * 32}/confirmation", json=confirmation("INV-1"))
+    assert checks(logged_in(app, "amina"))[CONFIRMATIONS][0] == "good"
+    foreign = confirmation("INV-1", receipt="UKO2GHIJKL", BusinessShortCode="600999")
+    guest.post(f"/c2b/{'f' * 32}/confirmation", json=foreign)
+
+    assert checks(logged_in(app, "baraka"))[CONFIRMATIONS] == ("warm", "not all understood")
+
+
+def test_so_do_those_that_know_no_token_of_ours(make_app):
+    app = make_app(C2B_TOKEN="f" * 32)
+
+    app.test_client().post(f"/c2b/{'e' * 32}/confirmation", json=confirmation("INV-1"))
+
+    assert checks(logged_in(app))[CONFIRMATIONS] == ("warm", "not all understood")
+
+
+def test_without_a_token_such_money_is_not_seen(make_app):
+    named = {"DARAJA_ENV": "sandbox", "DARAJA_CONSUMER_KEY": "k", "DARAJA_CONSUMER_SECRET": "s"}
+    named |= {"PUBLIC_URL": "https://pay.example", "SECRET_KEY": "ours", "API_KEYS": "ours"}
+    app = make_app(**named, MANUAL_PAYMENT="on")
+
+    with app.app_context():
+        found = health._confirmations(services())
+
+    assert (found.sign.value, found.word) == ("warm", "not heard")

@@ -19,6 +19,7 @@ PARTS = {
     "message_id": NOBODY,
     "refund_id": NOBODY,
     "receipt": "UKO0NOTHER",
+    "initiator": "status",
 }
 
 

@@ -2,13 +2,15 @@
 
 import ast
 import subprocess
+from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from mpesa import counters
-from mpesa.models import db
+from mpesa import counters, initiators, pull
+from mpesa.models import InitiatorState, db
+from mpesa.web.http.services import services
 from mpesa.web.monitor import metrics
 from tests.conftest import on_both
 from tests.factories import confirmation
@@ -231,6 +233,45 @@ def test_redis_is_told_of_where_it_is_configured(make_app):
 
 def test_without_redis_nothing_is_said_of_it(client):
     assert ("mpesa_redis_up", ()) not in scrape(client)
+
+
+def test_how_far_pull_reaches_is_told(make_app, clock):
+    app = make_app(METRICS_TOKEN=TOKEN, PULL_NOMINATED_NUMBER="254722000000")
+    client = app.test_client()
+    assert scrape(client)["mpesa_pull_last_complete_timestamp_seconds", ()] == 0
+    with app.app_context():
+        for hours in (0, 50):
+            clock.pass_(hours=hours)
+            pull._claim(db.session(), "174379", clock(), timedelta(0))
+            pull._note_complete(db.session(), "174379", clock())
+
+    found, now = scrape(client), clock().timestamp()
+
+    assert found["mpesa_pull_last_complete_timestamp_seconds", ()] == now
+    assert found["mpesa_pull_reaches_back_to_timestamp_seconds", ()] == now - 48 * 3600
+    assert found["mpesa_pull_gap_ends_timestamp_seconds", ()] == now - 48 * 3600
+
+
+def test_without_pull_nothing_is_said_of_it(client):
+    assert not [name for name, _ in scrape(client) if name.startswith("mpesa_pull_")]
+
+
+def test_a_stopped_initiator_is_told(app, client, clock):
+    assert scrape(client)["mpesa_initiator_stopped", ("status",)] == 0
+    with app.app_context():
+        mark = initiators.mark_in(services().settings, initiators.Name.STATUS)
+        db.session.add(
+            InitiatorState(
+                id="status", credential_hash=mark, since=clock(), stopped_at=clock(),
+                stopped_why="8006",
+            )
+        )  # fmt: skip
+        db.session.commit()
+
+    found = scrape(client)
+
+    assert found["mpesa_initiator_stopped", ("status",)] == 1
+    assert found["mpesa_initiator_stopped", ("refund",)] == 0
 
 
 def test_every_counter_is_there_before_anything_happened(client):
