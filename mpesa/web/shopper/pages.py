@@ -143,6 +143,7 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
             "style": style.text,
             "reload_script": script.text,
             "simulator": settings.simulated,
+            "by_hand_qr": settings.mpesa_qr,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
             "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
             "other_lang_url": _other_language(),

@@ -139,6 +139,15 @@ def test_the_page_has_the_phones_menu_step_by_step_and_each_value_to_copy(client
     assert 'name="code"' in seen(text)
 
 
+def test_a_code_for_the_m_pesa_app_is_there_where_the_shop_wants_it(make_app, make_order, client):
+    with_code = make_app(MPESA_QR="on").test_client()
+    order = make_order()
+    by_hand(client, order)
+
+    assert f"/checkout/{order}/mpesa-qr.png" in page(with_code, order)
+    assert "mpesa-qr.png" not in page(client, order)
+
+
 def test_a_till_is_paid_without_an_account(make_app, clock, daraja):
     app = make_app(DARAJA_ACCOUNT_TYPE="till", DARAJA_TILL="555123")
     client, order_id = app.test_client(), Shop(app, clock, daraja).order(amount=1500)
