@@ -141,11 +141,9 @@ def test_a_payment_by_hand_that_was_committed_is_on_the_page_that_comes_back(wor
     paid.becomes("claimed")
 
 
-@pytest.mark.postgres
+# On SQLite nobody can hold one order and let another row be written.
+@pytest.mark.parametrize("standing_world", BOTH_DATABASES[1:], indirect=True)
 def test_a_confirmation_whose_order_is_held_is_judged_when_the_server_is_back(world):
-    """On SQLite nobody can hold one order and let another row be written."""
-    if world.engine.dialect.name == "sqlite":
-        pytest.skip("one writer at a time")
     paid = Paid(world)
     with world.holding(paid.order):
         world.arm("after the raw confirmation")
