@@ -17,6 +17,7 @@ statements/             what the organisation's portal exports: read it, compare
 pull                    the hourly net: what was paid in the last 48 hours
 codes                   codes that shoppers type out of an SMS
 receipts                money in: take in what a witness tells, and give it to its order
+candidates              the orders that a receipt may be the money of, read at once
 claims                  codes that were typed, and the receipts that they name
 initiators              how far each API user may be used, so that none is ever locked
 awaited                 result addresses: a hashed token, its subject, until when

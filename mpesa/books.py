@@ -254,6 +254,27 @@ def receipt_taken_out(session: Session, receipt_id: str) -> Iterator[HeldReceipt
 
 
 @contextmanager
+def taken_out_with_receipt(
+    session: Session, order_id: str, organisation: str, number: str
+) -> Iterator[tuple[Taken, Receipt | None]]:
+    """Lock an order, then a receipt of money in, and read both; else as `taken_out`.
+
+    The receipt is None where it has no row yet, and then nothing keeps another from adding one.
+    """
+    values: dict[str, str | None] = {
+        "value": order_id,
+        "organisation": organisation,
+        "receipt": number,
+        "direction": Direction.IN.value,
+    }
+    with writing_apart(session) as connection:
+        rows = lock_and_read(connection, _READ_WITH_RECEIPT, values)
+        account = account_of(rows)
+        known = receipt_of(rows[0], "known_") if rows[0].known_id is not None else None
+        yield Taken(account, connection), known
+
+
+@contextmanager
 def taken_out_for_push(session: Session, lookup: PushLookup) -> Iterator[tuple[Taken, PushFacts]]:
     """Lock an order and read what has to be known before a push; else as `taken_out`."""
     with writing_apart(session) as connection:
@@ -361,13 +382,28 @@ def receipt(
     return None if row is None else receipt_of(row)
 
 
+def begin_with_receipt(connection: Connection, organisation: str, number: str) -> Receipt | None:
+    """Begin a write, and lock and read a receipt of money in; no order is changed by it."""
+    values: dict[str, str | None] = {
+        "organisation": organisation,
+        "receipt": number,
+        "direction": Direction.IN.value,
+    }
+    rows = lock_and_read(connection, _READ_RECEIPT, values)
+    return receipt_of(rows[0]) if rows else None
+
+
 def _locked_receipt(connection: Connection, receipt_id: str) -> Receipt:
     return receipt_of(connection.execute(_RECEIPT_BY_ID, {"id": receipt_id}).one())
 
 
-def receipt_of(row: Row[tuple[object, ...]]) -> Receipt:
-    """Make a receipt of a row of `RECEIPTS`."""
-    named = {name: getattr(row, name) for name in _OF_RECEIPT}
+def receipt_of(row: Row[tuple[object, ...]], prefix: str = "") -> Receipt:
+    """Make a receipt of a row of `RECEIPTS`.
+
+    Args:
+        prefix: of the columns' names.
+    """
+    named = {name: getattr(row, prefix + name) for name in _OF_RECEIPT}
     return Receipt(
         **{
             **named,
@@ -504,12 +540,15 @@ _CHANGE_RECEIPT = (
     .where(_receipts.id == bindparam("row"))
     .values({name: bindparam(name) for name in _OF_RECEIPT if name not in _SAME_RECEIPT})
 )
-RECEIPTS = select(*(_receipts[name] for name in _OF_RECEIPT))
-_RECEIPT = RECEIPTS.where(
+_NAMED_RECEIPT = (
     _receipts.organisation == bindparam("organisation"),
     _receipts.receipt == bindparam("receipt"),
     _receipts.direction == bindparam("direction"),
 )
+RECEIPTS = select(*(_receipts[name] for name in _OF_RECEIPT))
+_RECEIPT = RECEIPTS.where(*_NAMED_RECEIPT)
+# Beside another row's columns of the same names.
+KNOWN_COLUMNS = tuple(_receipts[name].label(f"known_{name}") for name in _OF_RECEIPT)
 _refunds = models.Refund.__table__.c
 _OF_REFUND = tuple(each.name for each in fields(Refund))
 _REFUND_CHANGES = (
@@ -594,6 +633,7 @@ _WHERE: dict[By, ColumnElement[bool]] = {
 }
 _ORDER_COLUMNS = tuple(_orders[name].label(f"its_{name}") for name in _OF_ORDER)
 _ATTEMPT_COLUMNS = tuple(_attempts[name] for name in _OF_ATTEMPT)
+ACCOUNT_COLUMNS = (*_ORDER_COLUMNS, *_ATTEMPT_COLUMNS)
 _OF_ORDERS = (
     select(*_ORDER_COLUMNS, *_ATTEMPT_COLUMNS)
     .outerjoin_from(models.Order, models.Transaction)
@@ -640,13 +680,29 @@ class _Read:
     locking: str
 
 
-def _locked(by: By, plain: Query) -> _Read:
+def _locked(by: By, plain: Query, *also: Query) -> _Read:
+    """Make the read of an order.
+
+    Args:
+        also: what is locked after it.
+    """
     lock = select(_orders.id).where(_WHERE[by]).with_for_update(nowait=by is By.TOKEN)
-    return _Read(plain, "; ".join(("BEGIN", *(str(_for_the_driver(e)) for e in (lock, plain)))))
+    texts = (str(_for_the_driver(each)) for each in (lock, *also, plain))
+    return _Read(plain, "; ".join(("BEGIN", *texts)))
 
 
 _READS = {by: _locked(by, READ[by]) for by in By}
 _READ_FOR_PUSH = _locked(By.ORDER, _FOR_PUSH)
+_READ_RECEIPT = _Read(_RECEIPT, f"BEGIN; {_for_the_driver(_RECEIPT.with_for_update())}")
+_READ_WITH_RECEIPT = _locked(
+    By.ORDER,
+    select(*ACCOUNT_COLUMNS, *KNOWN_COLUMNS)
+    .outerjoin_from(models.Order, models.Transaction)
+    .outerjoin(models.Receipt, and_(*_NAMED_RECEIPT))
+    .where(_WHERE[By.ORDER])
+    .order_by(_attempts.attempt.desc()),
+    select(_receipts.id).where(*_NAMED_RECEIPT).with_for_update(),
+)
 
 
 @cache

@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mpesa import books, claims, counters, ledger, receipt_lists, records
+from mpesa import books, candidates, claims, counters, ledger, receipt_lists, records
 from mpesa.books import By, Taken, Write
 from mpesa.config import Settings
 from mpesa.database import writing, writing_apart
-from mpesa.domain import matching, pay_code
+from mpesa.domain import matching
 from mpesa.domain.address import from_listed
 from mpesa.domain.attempt import IN_SIGHT_FOR, Account, Channel, OrderStatus
 from mpesa.domain.confirmation import UnreadableConfirmation, parse_confirmation
@@ -48,17 +48,8 @@ log = logging.getLogger(__name__)
 
 # An order, or a receipt, that changes under each of so many tries is left for the next loop.
 _TRIES = 5
-# More accounts than a shop can have mistaken for each other.
-_MOST_ORDERS = 50
-# Of one price, within a quarter of an hour: among more, none is known by its payer alone.
-_MOST_PUSHES = 200
 # A push that was paid longer ago than this has had its receipt judged.
 _PAID_LATELY_FOR = timedelta(minutes=10)
-# Closed orders of a reference that are shown as suggestions.
-_MOST_CLOSED = matching.MOST_SUGGESTIONS
-_CLOCKS = timedelta(minutes=1)
-_AFTER_PUSH = timedelta(minutes=15)
-_ZONES_APART = timedelta(hours=3)
 # Messages of one tick; the rest waits for the next one, a second later.
 _TOLD_AT_ONCE = 200
 # Characters of a reason.
@@ -269,7 +260,7 @@ def judge_again(session: Session, needs: Needs) -> int:
             Transaction.updated_at > lately,
         )
         .distinct()
-        .limit(_MOST_ORDERS)
+        .limit(candidates.MOST_ORDERS)
     )
     given = 0
     for number, organisation in session.execute(proved).all():
@@ -278,8 +269,10 @@ def judge_again(session: Session, needs: Needs) -> int:
             known = books.receipt(session.connection(), organisation, number)
             if known is None or known.state is not State.UNCLAIMED or known.refund_id:
                 continue
-            heard = Heard(known.told, _kinds(session, known), known.learned_at, known.listed)
-            verdict, accounts = _judged(session, heard, needs)
+            kinds = candidates.kinds_of(session, known)
+            heard = Heard(known.told, kinds, known.learned_at, known.listed)
+            accounts = candidates.accounts_for(session, heard)
+            verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
             if isinstance(verdict, GivePush):
                 settled, changes = _settle(
                     session, known, known, heard, verdict, accounts, [], needs
@@ -535,12 +528,13 @@ def _due_at(now: datetime) -> ColumnElement[bool]:
 def _take_in_once(
     session: Session, told: Told, arrived: Arrived, needs: Needs
 ) -> tuple[str, list[Change]]:
-    session.rollback()
-    connection = session.connection()
-    organisation = records.shop_of(connection).short_code
-    known = books.receipt(connection, organisation, told.receipt)
+    organisation = records.shop_of(session.get_bind().engine).short_code
     now = needs.now()
     listed = arrived.kind in _ASKED or needs.listed(arrived.source)
+    mark = records.fingerprint(arrived.body)
+    alone = Heard(told, frozenset({arrived.kind}), now, listed)
+    seen = candidates.look_up(session, organisation, alone, arrived.kind, mark)
+    known = seen.known
     receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
     if known is not None:
         elsewhere = told.short_code is not None and told.short_code not in needs.numbers
@@ -549,7 +543,7 @@ def _take_in_once(
         differs = elsewhere or other_amount
         # One that is on its way back to its payer is given to no order.
         settled = known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
-        if (differs or settled) and _told_before(session, known, arrived):
+        if (differs or settled) and seen.told_before:
             _count_again(session, arrived, now)
             return "differs" if differs else "known", []
         if differs:
@@ -559,16 +553,15 @@ def _take_in_once(
             other = _names_another_order(session, known, told)
             _contradicted(session, known, receipt, [] if other is None else [other], arrived, needs)
             return "known", []
-    kinds = _kinds(session, known) | {arrived.kind}
-    heard = Heard(receipt.told, kinds, receipt.learned_at, receipt.listed)
-    verdict, accounts = _judged(session, heard, needs)
+    kinds = (
+        {arrived.kind} if known is None else {arrived.kind, *candidates.kinds_of(session, known)}
+    )
+    heard = Heard(receipt.told, frozenset(kinds), receipt.learned_at, receipt.listed)
+    # What is known from before may name other orders.
+    accounts = seen.accounts if known is None else candidates.accounts_for(session, heard)
+    verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
     witness = _witness(receipt, arrived, now)
     return _settle(session, receipt, known, heard, verdict, accounts, [witness], needs)
-
-
-def _judged(session: Session, heard: Heard, needs: Needs) -> tuple[Verdict, list[Account]]:
-    accounts = books.seen_all(session, _orders_that_may_fit(session, heard))
-    return matching.judge(heard, accounts, needs.proof_from, needs.mark_of), accounts
 
 
 def _settle(
@@ -599,9 +592,11 @@ def _settle(
         _keep(session, known, kept, [*also, *_suggested(kept, verdict), *asked])
         return kept.state.value, _ask_about(session, verdict, needs)
     order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
-    with books.taken_out(session, By.ORDER, order_id or "") as taken:
-        organisation, number = receipt.organisation, receipt.receipt
-        if books.receipt(taken.connection, organisation, number, lock=True) != known:
+    locked = books.taken_out_with_receipt(
+        session, order_id or "", receipt.organisation, receipt.receipt
+    )
+    with locked as (taken, as_it_is):
+        if as_it_is != known:
             raise _Moved
         fresh = [taken.account if e.order.id == order_id else e for e in accounts]
         if matching.judge(heard, fresh, needs.proof_from, needs.mark_of) != verdict:
@@ -621,17 +616,6 @@ def _settle(
         transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
         changes = ledger.record_receipt(taken, receipt, known, transaction_id, also, now)
     return State.CLAIMED.value, changes
-
-
-def _told_before(session: Session, known: Receipt, arrived: Arrived) -> bool:
-    """Whether the same was told of a receipt before, and all was done that it called for."""
-    same = select(Witness.id).where(
-        Witness.kind == arrived.kind.value,
-        Witness.fingerprint == records.fingerprint(arrived.body),
-        Witness.receipt_id == known.id,
-        Witness.judged,
-    )
-    return session.scalars(same).first() is not None
 
 
 def _count_again(session: Session, arrived: Arrived, now: datetime) -> None:
@@ -807,15 +791,15 @@ def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Seque
     Raises:
         _Moved: it is not as it was read; nothing was written.
     """
+    writes = [books.kept(receipt, known), *also]
     with writing_apart(session) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("BEGIN")
-        if known is not None:
-            now_known = books.receipt(connection, known.organisation, known.receipt, lock=True)
-            if now_known != known:
-                connection.rollback()
-                raise _Moved
-        books.write_and_commit(connection, [books.kept(receipt, known), *also])
+        if known is None:
+            books.write_and_commit(connection, writes, begin=True)
+            return
+        if books.begin_with_receipt(connection, known.organisation, known.receipt) != known:
+            connection.rollback()
+            raise _Moved
+        books.write_and_commit(connection, writes)
 
 
 def _witness(receipt: Receipt, arrived: Arrived, now: datetime, *, judged: bool = True) -> Write:
@@ -855,69 +839,9 @@ def _payer_marked(told: Told, needs: Needs) -> Told:
     return replace(told, payer=Payer(masked=masked, hashed=needs.mark(hashed) if hashed else None))
 
 
-def _kinds(session: Session, known: Receipt | None) -> frozenset[WitnessKind]:
-    if known is None:
-        return frozenset()
-    # Who settled a review told nothing of the money; who marked as paid named the payment.
-    told = or_(Witness.kind != WitnessKind.OPERATOR.value, Witness.transaction_id.is_not(None))
-    kinds = select(Witness.kind).where(Witness.receipt_id == known.id, told).distinct()
-    return frozenset(WitnessKind(each) for each in session.scalars(kinds))
-
-
 _BY_NAME = select(Order.id).where(
     or_(Order.pay_code == bindparam("form"), Order.account_form == bindparam("form"))
 )
-_MAY_BE_PAID = (
-    Transaction.channel == Channel.PUSH.value,
-    Transaction.receipt.is_(None),
-    Transaction.amount * 100 == bindparam("cents"),
-    or_(Transaction.status != Status.FAILED.value, ~Transaction.final),
-)
-
-
-def _orders_that_may_fit(session: Session, heard: Heard) -> list[str]:
-    """The ids of the orders among which `matching.judge` chooses.
-
-    Where more fit than are read, two that could both be meant are among them.
-    """
-    form = matching.normalised(heard.told.account or "")
-    ids = [*(_named(session, form, heard.earliest) if form else ()), *_pushed(session, heard)]
-    if not ids and len(form) == pay_code.LENGTH and form.isdigit():
-        near = select(Order.id).where(Order.pay_code.in_(pay_code.near(form)))
-        ids = list(session.scalars(near.limit(_MOST_ORDERS)))
-    return list(dict.fromkeys(ids))
-
-
-def _named(session: Session, form: str, paid_at: datetime) -> list[str]:
-    """The orders with that pay code or reference; of closed ones the newest."""
-    payable = or_(
-        Order.pay_code == bindparam("form"),
-        Order.status == OrderStatus.OPEN.value,
-        Order.updated_at > paid_at,
-    )
-    newest = _BY_NAME.order_by(Order.created_at.desc(), Order.id)
-    found = session.scalars(newest.where(payable).limit(_MOST_ORDERS), {"form": form}).all()
-    if found:
-        return list(found)
-    return list(session.scalars(newest.limit(_MOST_CLOSED), {"form": form}))
-
-
-def _pushed(session: Session, heard: Heard) -> list[str]:
-    """The orders of pushes that it may be the money of, by account, or by the payer alone."""
-    told = heard.told
-    window = [
-        Transaction.created_at.between(moment - _AFTER_PUSH, moment + _CLOCKS)
-        for moment in heard.readings
-    ]
-    if not window or not (told.account or told.payer.masked or told.payer.hashed):
-        return []
-    pushes = select(Transaction.order_id).where(*_MAY_BE_PAID, or_(*window)).distinct()
-    if told.account:
-        pushes = pushes.where(Transaction.account_reference == told.account)
-    elif likeness := matching.likeness(told.payer):
-        pushes = pushes.where(Transaction.msisdn.like(likeness))
-    found = session.scalars(pushes.limit(_MOST_PUSHES + 1), {"cents": told.amount}).all()
-    return list(found) if len(found) <= _MOST_PUSHES else []
 
 
 def _names_another_order(session: Session, known: Receipt, told: Told) -> str | None:

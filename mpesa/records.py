@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from mpesa import books
 from mpesa.books import Taken, Write
@@ -37,8 +37,8 @@ class Shop:
     tells_merchant: bool = False
 
 
-def shop_of(connection: Connection) -> Shop:
-    """Whose books a connection writes."""
+def shop_of(connection: Connection | Engine) -> Shop:
+    """Whose books a connection writes, or all connections of an engine."""
     shop = connection.get_execution_options().get(SHOP)
     return shop if isinstance(shop, Shop) else Shop()
 

@@ -9,7 +9,9 @@ from sqlalchemy import event
 
 from mpesa.models import db
 from tests.conftest import BOTH_DATABASES
-from tests.factories import PAYER, success_callback
+from tests.factories import API_KEY, PAYER, confirmation, success_callback
+
+C2B_TOKEN = "c2b0" * 8
 
 pytestmark = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 
@@ -119,6 +121,46 @@ def test_a_repeated_callback_changes_no_row(
 
     # The order by its token, with its attempts; evidence, decision, witness.
     assert meter.read() == ((2, 1) if _on_postgresql(database_url) else (4, 1))
+
+
+@pytest.fixture
+def app(make_app):
+    """A migrated application that takes in confirmations."""
+    return make_app(C2B_TOKEN=C2B_TOKEN)
+
+
+def test_a_confirmation_costs_this_many_statements_and_commits(
+    client, make_order, meter, database_url
+):
+    """One look at all that decides, one that locks and reads, and one that writes."""
+    at_postgresql = _on_postgresql(database_url)
+    order = make_order(reference="INV-1001")
+    code = client.get(f"/api/orders/{order}", headers=API_KEY).get_json()["pay_code"]
+    client.post("/stk-push", json={"order_id": order, "phone": PAYER})
+    meter.read()
+
+    # Of a push: its row, order, evidence, decision, receipt, witness.
+    _confirm(client, "INV-1001")
+    assert meter.read() == ((3, 1) if at_postgresql else (8, 1))
+
+    # By hand, for an order that is paid: a row of its own, evidence, decision, receipt, witness.
+    _confirm(client, code, receipt="UKO2ABCDEF")
+    assert meter.read() == ((3, 1) if at_postgresql else (7, 1))
+
+    # Nobody's: receipt, suggestions, witness; no order is locked. Then who typed it as a code.
+    _confirm(client, "HELLO", receipt="UKO3ABCDEF")
+    assert meter.read() == ((3, 1) if at_postgresql else (5, 1))
+
+    # Told once more it is counted.
+    _confirm(client, "INV-1001")
+    assert meter.read() == (2, 1)
+
+
+def _confirm(client, account, **changed):
+    """Tell of a payment by hand."""
+    body = confirmation(account, **changed)
+    answer = client.post(f"/c2b/{C2B_TOKEN}/confirmation", json=body)
+    assert answer.status_code == 200
 
 
 def _on_postgresql(database_url):
