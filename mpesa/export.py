@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.orm import Session
 
 from mpesa.domain.money import cents_text
+from mpesa.domain.people_text import harmless
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.receipt import Direction, State
 from mpesa.models import Order, Receipt, Transaction
@@ -24,8 +25,6 @@ COLUMNS = (
 
 # Rows fetched at once.
 _CHUNK = 500
-# A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -> Iterator[str]:
@@ -104,11 +103,6 @@ def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
         cents_text(row.received) or "",
         cents_text(row.received) if row.receipt_state == State.RETURNED.value else "",
     )
-
-
-def harmless(text: str) -> str:
-    """The text, with an apostrophe before it if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _nairobi(moment: datetime | None) -> str:

@@ -704,6 +704,7 @@ class StatementFile(Base):
         vouched: only its name, or a person, tells what it covers.
         raw: the file; None: forgotten.
         rows: its lines; of them, so many were `stored`, and so many `settled`.
+        found: what a look at it found, as JSON.
         kept_by: who gave it to us.
         begun_at: when its import was asked for; None: it was only looked at, and goes after a day.
         done_at: when the last line was settled.
@@ -732,6 +733,7 @@ class StatementFile(Base):
     rows: Mapped[int] = mapped_column(Integer)
     stored: Mapped[int] = mapped_column(Integer, server_default="0")
     settled: Mapped[int] = mapped_column(Integer, server_default="0")
+    found: Mapped[str | None] = mapped_column(Text)
     kept_by: Mapped[str] = mapped_column(String(64))
     kept_at: Mapped[datetime] = mapped_column(index=True)
     begun_at: Mapped[datetime | None]
@@ -769,6 +771,7 @@ class StatementLine(Base):
         details: M-PESA's words, without people; `""`: forgotten.
         account, payer, name: of a payment, as of a receipt.
         verdict: what became of it; None: it is not settled yet.
+        booked_on: the day whose close counted it, its own or a later one; None: none has yet.
         added_at: when it was stored.
     """
 
@@ -778,6 +781,12 @@ class StatementLine(Base):
         Index("ix_statement_lines_day", "organisation", "day"),
         Index("ix_statement_lines_receipt", "receipt"),
         Index("ix_statement_lines_unsettled", "file_id", **_only_where("verdict IS NULL")),
+        Index(
+            "ix_statement_lines_not_booked",
+            "organisation",
+            "day",
+            **_only_where("booked_on IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(_Counting, primary_key=True)
@@ -798,6 +807,7 @@ class StatementLine(Base):
     payer: Mapped[str | None] = mapped_column(String(24))
     name: Mapped[str | None] = mapped_column(String(64))
     verdict: Mapped[str | None] = mapped_column(String(12))
+    booked_on: Mapped[str | None] = mapped_column(String(10))
     added_at: Mapped[datetime]
 
 

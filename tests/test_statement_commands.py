@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from mpesa import operators
+from mpesa.domain.roles import Role
 from mpesa.models import Receipt, StatementFile, StatementLine
 from tests.factories import RECEIPT
 from tests.simulator.shop import Shop as Simulated
@@ -160,3 +162,58 @@ def test_each_defect_refuses_the_file(shop, flask, simulated, family, form, defe
 
     assert told.exit_code == 1
     assert rows(shop, StatementFile) == 0
+
+
+# -- days ----------------------------------------------------------------------------------------
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def days(app, shop):
+    """Run `flask days` as a manager, or as a clerk."""
+    with shop.sessions() as session:
+        operators.add(session, "baraka", PASSWORD, shop.now(), Role.MANAGER)
+        operators.add(session, "amina", PASSWORD, shop.now(), Role.CLERK)
+
+    def run(*arguments):
+        return app.test_cli_runner().invoke(args=["days", *arguments], input=f"{PASSWORD}\n")
+
+    return run
+
+
+def test_a_day_is_closed_with_a_word_on_its_differences(flask, days):
+    flask(MADE.as_csv())
+
+    refused = days("close", "2026-11-24", "--as", "baraka")
+    assert refused.exit_code == 1
+    assert "unclaimed" in refused.output
+    assert "say with --word" in refused.output
+
+    closed = days("close", "2026-11-24", "--as", "baraka", "--word", "a tip")
+    assert closed.exit_code == 0
+    assert "taken, no order's                KES 150" in closed.output
+    assert "a tip" in closed.output
+    again = days("close", "2026-11-24", "--as", "baraka", "--word", "a tip")
+    assert "is closed already" in again.output
+
+
+def test_closing_a_day_takes_a_manager(flask, days):
+    flask(MADE.as_csv())
+
+    assert "takes a manager" in days("close", "2026-11-24", "--as", "amina").output
+
+
+def test_a_day_without_a_statement_is_not_closed(days):
+    assert "not covered" in days("close", "2026-11-24", "--as", "baraka").output
+    assert "not over" in days("close", "2026-11-25", "--as", "baraka").output
+
+
+def test_the_days_are_listed_with_how_far_each_is_proved(flask, days):
+    flask(MADE.as_csv())
+
+    today, yesterday = days("list", "--days", "2").output.splitlines()
+
+    assert today.startswith("2026-11-25  empty")
+    assert yesterday == "2026-11-24  differs              KES 150  differences: 1"
+    assert "unclaimed" in days("show", "2026-11-24").output

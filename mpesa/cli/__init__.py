@@ -8,6 +8,7 @@ import click
 from flask import Flask
 
 from mpesa.cli.c2b import c2b_group
+from mpesa.cli.days import days_group
 from mpesa.cli.doctor import doctor_command, is_asked, say_wrong_settings
 from mpesa.cli.initiator import initiator_group
 from mpesa.cli.operators import operators_group
@@ -31,6 +32,7 @@ def register(app: Flask) -> None:
         receipts_group,
         refunds_group,
         statement_group,
+        days_group,
         webhooks_group,
         c2b_group,
         pull_group,

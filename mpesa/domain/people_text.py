@@ -10,6 +10,9 @@ import unicodedata
 _BROKEN = {"Cc", "Cs"}
 _UNSEEN = {"Cf", "Zs", "Zl", "Zp"}
 
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 # Characters that people put between groups of digits and letters, and whose categories have others
 # too: white space among the control characters, the minus sign, and dots.
 SEPARATORS = frozenset("\t\n\v\f\r\x85\u2212.\u00b7")
@@ -41,3 +44,8 @@ def read_line(value: object, longest: int) -> str | None:
     line = value.strip()
     shows = any(unicodedata.category(each) not in _UNSEEN for each in line)
     return line if shows and len(line) <= longest else None
+
+
+def harmless(text: str) -> str:
+    """The text, with an apostrophe before it if a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,5 +1,6 @@
 """Take in what a statement tells of a reversal: money that went back, whoever sent it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,6 +47,7 @@ class Reversal:
         at: when, aware UTC.
         linked: the receipt of the payment; None: the statement does not tell.
         body: what was told, as evidence.
+        by: the operator who says to which payment it belongs; None: the statement does.
     """
 
     receipt: str
@@ -53,6 +55,7 @@ class Reversal:
     at: datetime
     linked: str | None
     body: bytes
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,27 @@ def take_in(session: Session, told: Reversal, needs: Needs) -> Outcome:
         needs.announce(changes)
         return outcome
     raise SQLAlchemyError("the receipt changed under every try")
+
+
+def link(session: Session, number: str, paid: str, by: str, needs: Needs) -> Outcome | None:
+    """Say which payment a reversal gave back, that the statement does not link.
+
+    Args:
+        number: of the reversal.
+        paid: the receipt of the payment.
+        by: the operator.
+
+    Returns:
+        None: there is no such reversal, or its payment is known.
+    """
+    connection = session.connection()
+    organisation = records.shop_of(connection).short_code
+    known = books.receipt(connection, organisation, number, Direction.OUT)
+    if known is None or known.returned_by is not None or known.paid_at is None:
+        return None
+    said = json.dumps({"act": "link", "receipt": number, "linked": paid}).encode()
+    told = Reversal(number, known.amount, known.paid_at, paid, said, by)
+    return take_in(session, told, needs)
 
 
 def _take_in_once(
@@ -224,10 +248,10 @@ def _witness(told: Reversal, organisation: str, now: datetime) -> Write:
     values = {
         "organisation": organisation,
         "receipt": told.receipt,
-        "kind": WitnessKind.STATEMENT.value,
+        "kind": (WitnessKind.OPERATOR if told.by else WitnessKind.STATEMENT).value,
         "fingerprint": records.fingerprint(told.body),
         "body": told.body,
-        "source": None,
+        "source": told.by,
         "transaction_id": None,
         "judged": True,
         "received_at": now,
