@@ -131,6 +131,17 @@ def close(session: Session, made: Addresses) -> None:
         )
 
 
+def excused(made: Addresses, now: datetime) -> Write:
+    """The row of a request that Daraja says did not run: no result of it is missed.
+
+    What comes there all the same is heard: Daraja was told the addresses, and may be wrong.
+
+    Args:
+        now: aware UTC.
+    """
+    return Write(books.EXCUSE_AWAITED, {"row": made.token_hash, "answered_at": now})
+
+
 def hear(
     session: Session,
     token: str,

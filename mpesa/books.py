@@ -569,6 +569,11 @@ ADD_AWAITED = adding(
     models.AwaitedResult,
     "token_hash", "kind", "subject", "credential_hash", "asked_at", "until",
 )  # fmt: skip
+EXCUSE_AWAITED = (
+    update(models.AwaitedResult)
+    .where(models.AwaitedResult.__table__.c.token_hash == bindparam("row"))
+    .values(answered_at=bindparam("answered_at"))
+)
 _OWNER = select(_receipts.transaction_id).where(_receipts.id == bindparam("id"))
 _RECEIPT_BY_ID = (
     select(*(_receipts[name] for name in _OF_RECEIPT))

@@ -308,6 +308,10 @@ def _decide_and_commit(
         raise _Contested(decision.contests)
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
+    if known is not None and _goes_back(known) and _now_has(attempt, after, known):
+        # M-PESA's own word that it is this push's money; a person decides what that means.
+        decision = replace(decision, needs_review=True)
+        after = after.changed(_with_its_refund(taken, attempt, after, known))
     rows = records.of_decision(taken, attempt, after, decision, raw, now)
     was, owner = attempt, after.attempt(attempt.id)
     by_callback = isinstance(evidence, settlement.CallbackReceived)
@@ -326,6 +330,29 @@ def _decide_and_commit(
     ended = records.of_ended(before, after, now, but=attempt.id)
     taken.put_back(after, *rows, *ended, *receipts)
     return Recorded(changes_of(before, after, now), after, after.attempt(attempt.id), now)
+
+
+def _goes_back(receipt: Receipt) -> bool:
+    return receipt.state is State.RETURNED or receipt.refund_id is not None
+
+
+def _now_has(attempt: Attempt, after: Account, receipt: Receipt) -> bool:
+    return attempt.receipt is None and after.attempt(attempt.id).receipt == receipt.receipt
+
+
+def _with_its_refund(taken: Taken, attempt: Attempt, after: Account, receipt: Receipt) -> Attempt:
+    """The push that has a receipt from now on which is returned, or on its way back."""
+    told = after.attempt(attempt.id)
+    refund = books.refund(taken.connection, receipt.refund_id) if receipt.refund_id else None
+    shown = replace(
+        told,
+        needs_review=True,
+        returned=receipt.state is State.RETURNED,
+        refund_id=refund.id if refund else None,
+        refund_status=refund.status.value if refund else None,
+        refund_at=refund.updated_at if refund else None,
+    )
+    return shown if told.seq > attempt.seq else shown.with_next_seq(told.updated_at)
 
 
 def record_receipt(

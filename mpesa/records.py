@@ -197,7 +197,8 @@ def _claimed(owner: Attempt, new: Receipt, known: Receipt | None) -> list[Write]
     claimed = replace(
         known or new,
         amount=known.amount if known and believed else new.amount,
-        state=State.CLAIMED,
+        # What went back stays so, whosever it was.
+        state=State.RETURNED if known and known.state is State.RETURNED else State.CLAIMED,
         listed=True,
         trust=min(known.trust if known else Trust.TOLD, Trust.TOLD),
         transaction_id=owner.id,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from mpesa.daraja.initiators import Initiator
 from mpesa.daraja.reversal import ReversalOrder, reverse
 from mpesa.daraja_access import Access
 from mpesa.domain.attempt import Account
-from mpesa.domain.receipt import State, nairobi_day
+from mpesa.domain.receipt import Direction, Receipt, State, nairobi_day
 from mpesa.domain.refund import (
     ACKNOWLEDGED_WITHIN,
     ASKED_AFTER,
@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 # A receipt that changes under each of so many tries is left for the next loop.
 _TRIES = 5
 _AT_ONCE = 100
+_NOT_SENT = frozenset({RefundStatus.REQUESTED, RefundStatus.RELEASED})
 
 
 @dataclass(frozen=True)
@@ -260,10 +261,11 @@ def send_next(session: Session, sending: Sending) -> int:
     try:
         accepted = reverse(sending.access.daraja, initiator, order)
     except (NotSent, Refused) as error:
-        awaited.close(session, addresses)  # it says nothing about the initiator
-        _note(session, sent.id, Event.NOT_RUN, sending.needs, body=error.body)
+        # It says nothing about the initiator. A result that contradicts it is heard all the same.
+        excused = awaited.excused(addresses, sending.needs.now())
+        _note(session, sent.id, Event.NOT_RUN, sending, body=error.body, also=(excused,))
     except DarajaError as error:
-        _note(session, sent.id, Event.NO_ANSWER, sending.needs, body=error.body)
+        _note(session, sent.id, Event.NO_ANSWER, sending, body=error.body)
     else:
         _acknowledged(session, sent.id, accepted.conversation_id, accepted.body, sending.needs)
     return 1
@@ -276,16 +278,12 @@ def run_deadlines(session: Session, sending: Sending) -> int:
         How many refunds changed.
     """
     now = sending.needs.now()
-    waiting = select(RefundRow.id, RefundRow.status).where(
-        RefundRow.status.in_((RefundStatus.REQUESTED.value, RefundStatus.SENT.value))
-    )
-    count = 0
-    for refund_id, _ in session.execute(waiting.order_by(RefundRow.updated_at).limit(_AT_ONCE)):
-        event = _overdue(session, refund_id, now)
-        if event is not None:
-            _note(session, refund_id, event, sending.needs)
-            count += 1
-    return count
+    due = select(RefundRow.id, RefundRow.status).where(_out_of_time(now) | _silent(now))
+    found = session.execute(due.order_by(RefundRow.updated_at).limit(_AT_ONCE)).all()
+    for refund_id, status in found:
+        asked = status == RefundStatus.REQUESTED.value
+        _note(session, refund_id, Event.OUT_OF_TIME if asked else Event.SILENT, sending)
+    return len(found)
 
 
 def judge_waiting(session: Session, sending: Sending) -> int:
@@ -296,6 +294,8 @@ def judge_waiting(session: Session, sending: Sending) -> int:
             judge(session, heard, sending)
         except SQLAlchemyError as error:
             log.error("a result of a refund is not judged yet: %s", type(error).__name__)
+        except Exception:  # one that cannot be judged delays no other
+            log.exception("a result of a refund is not judged yet")
         else:
             count += 1
     return count
@@ -341,15 +341,24 @@ def note_returned(session: Session, receipt: str, needs: Needs) -> bool:
     """Note that M-PESA calls a receipt returned, whoever gave it back.
 
     Returns:
-        Whether a refund of it was under way.
+        Whether that was to be expected: it is known as returned, or a refund of it was under way.
     """
+    known = receipt_lists.find(session.connection(), receipt)
+    if known is not None and known.state is State.RETURNED:
+        return True
     under_way = select(RefundRow.id).where(
         RefundRow.receipt == receipt, RefundRow.status.in_([each.value for each in UNDER_WAY])
     )
     refund_id = session.scalars(under_way).first()
     if refund_id is None:
         return False
-    _note(session, refund_id, Event.RETURNED_OTHERWISE, needs)
+    _change(
+        session,
+        refund_id,
+        Event.RETURNED_OTHERWISE,
+        needs,
+        lambda _, refund, now: after(refund, Event.RETURNED_OTHERWISE, now),
+    )
     return True
 
 
@@ -423,16 +432,23 @@ def _change(
 
 
 def _note(
-    session: Session, refund_id: str, event: Event, needs: Needs, *, body: bytes = b""
+    session: Session,
+    refund_id: str,
+    event: Event,
+    sending: Sending,
+    *,
+    body: bytes = b"",
+    also: tuple[Write, ...] = (),
 ) -> Refund:
     return _change(
         session,
         refund_id,
         event,
-        needs,
+        sending.needs,
         lambda _, refund, now: after(refund, event, now),
         body=body,
-        asks=True,
+        also=also,
+        asks=sending.asks,
     )
 
 
@@ -483,34 +499,66 @@ def put_back(
         reversal: the row of the reversal; None: it is made of what the refund knows.
     """
     receipt, shop = held.receipt, records.shop_of(held.connection)
-    back = changed.status is RefundStatus.SUCCEEDED
+    back = changed.status is RefundStatus.SUCCEEDED or event is Event.RETURNED_OTHERWISE
     rows = records.of_refund(shop, before, changed, event, now, by, body)
     kept = replace(receipt, refund_id=changed.id if changed.under_way else None)
-    if back and receipt.state is not State.RETURNED:
-        kept = replace(
-            kept,
-            state=State.RETURNED,
-            returned_by=changed.reversal_receipt,
-            changed_at=now,
-            unclaimed_from=None,
-        )
-        if reversal is None:
-            reversal = records.of_reversal(receipt, changed.reversal_receipt, now)
-        rows += reversal
+    other = _other_under_way(held, changed)
+    if other is not None and back and other.status in _NOT_SENT:
+        refused = after(other, Event.RETURNED_OTHERWISE, now)
+        rows += records.of_refund(shop, other, refused, Event.RETURNED_OTHERWISE, now)
+    elif other is not None:
+        kept = replace(kept, refund_id=other.id)
+    if back:
+        kept = _returned(kept, changed.reversal_receipt, now)
+    if reversal is None and kept.returned_by != receipt.returned_by:
+        reversal = _reversal(held, kept, now)
+    rows += reversal or []
     if kept != receipt:
         rows.append(books.kept(kept, receipt))
-    account = _shown(held, changed, now, returned=back)
+    account = _shown(held, before, changed, now, returned=back)
     held.put_back(account, *rows, *(also or ()))
     if held.taken is None or account is None:
         return []
     return changes_of(held.taken.account, account, now)
 
 
-def _shown(held: HeldReceipt, changed: Refund, now: datetime, *, returned: bool) -> Account | None:
-    """The order from now on: the transaction that has the receipt shows its refund."""
+def _other_under_way(held: HeldReceipt, changed: Refund) -> Refund | None:
+    """Another refund of the same receipt, asked for after this one had failed, or None."""
+    current = held.receipt.refund_id
+    if current is None or current == changed.id:
+        return None
+    return books.refund(held.connection, current, lock=True)
+
+
+def _returned(receipt: Receipt, number: str | None, now: datetime) -> Receipt:
+    """The receipt as returned; the number of the reversal may come later than that word."""
+    named = replace(receipt, returned_by=receipt.returned_by or number)
+    if receipt.state is State.RETURNED:
+        return named
+    return replace(named, state=State.RETURNED, changed_at=now, unclaimed_from=None)
+
+
+def _reversal(held: HeldReceipt, receipt: Receipt, now: datetime) -> list[Write]:
+    """The row of the movement that returned a receipt; a statement may have told of it before."""
+    number, out = receipt.returned_by or "", Direction.OUT
+    known = books.receipt(held.connection, receipt.organisation, number, out, lock=True)
+    if known is None:
+        return records.of_reversal(receipt, number, now)
+    if known.returned_by is not None:
+        return []
+    return [books.kept(replace(known, returned_by=receipt.receipt), known)]
+
+
+def _shown(
+    held: HeldReceipt, before: Refund | None, changed: Refund, now: datetime, *, returned: bool
+) -> Account | None:
+    """The order from now on: the transaction that has the receipt shows its newest refund."""
     if held.taken is None or held.receipt.transaction_id is None:
         return None
     attempt = held.taken.account.attempt(held.receipt.transaction_id)
+    overtaken = before is not None and attempt.refund_id not in (None, changed.id)
+    if overtaken and not returned:
+        return held.taken.account
     shown = changed.status is not RefundStatus.REFUSED
     told = replace(
         attempt,
@@ -564,19 +612,27 @@ def _check_the_day(held: HeldReceipt, day: str, amount: int, limit: int) -> None
         raise DailyLimit
 
 
-def _overdue(session: Session, refund_id: str, now: datetime) -> Event | None:
-    refund = books.refund(session.connection(), refund_id)
-    if refund is None:
-        return None
-    if refund.status is RefundStatus.REQUESTED:
-        # A time that lies ahead was written before the clock stepped back.
-        over = not refund.created_at - RELEASED_WITHIN < now < refund.created_at + RELEASED_WITHIN
-        return Event.OUT_OF_TIME if over else None
-    if refund.status is not RefundStatus.SENT or refund.sent_at is None:
-        return None
-    silent = now >= refund.sent_at + RESULT_WITHIN
-    lost = refund.acknowledged_at is None and now >= refund.sent_at + 2 * ACKNOWLEDGED_WITHIN
-    return Event.SILENT if silent or lost else None
+def _out_of_time(now: datetime) -> ColumnElement[bool]:
+    """Asked for a day ago; or by a clock that was ahead, and has been put back since."""
+    asked = RefundRow.created_at
+    return and_(
+        RefundRow.status == RefundStatus.REQUESTED.value,
+        or_(asked <= now - RELEASED_WITHIN, asked >= now + RELEASED_WITHIN),
+    )
+
+
+def _silent(now: datetime) -> ColumnElement[bool]:
+    """Sent, and not acknowledged, or without a result; or sent by a clock that was ahead."""
+    sent = RefundRow.sent_at
+    not_acknowledged = RefundRow.acknowledged_at.is_(None)
+    return and_(
+        RefundRow.status == RefundStatus.SENT.value,
+        or_(
+            sent <= now - RESULT_WITHIN,
+            and_(not_acknowledged, sent <= now - 2 * ACKNOWLEDGED_WITHIN),
+            sent >= now + RESULT_WITHIN,
+        ),
+    )
 
 
 def _event(heard: Heard, result: Result | None, refund: Refund, *, listed: bool) -> Event:

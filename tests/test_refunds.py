@@ -1,6 +1,7 @@
 """Money back: asked for, released by another person, sent once, and every answer understood."""
 
 from collections import deque
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,7 @@ from mpesa.domain.refusals import (
     TooLate,
 )
 from mpesa.domain.result_codes import Reason
-from mpesa.models import HeardResult, RefundStep, WebhookMessage
+from mpesa.models import HeardResult, RefundStep, StatusQuestion, WebhookMessage
 from mpesa.refunds import Wanted
 from tests.conftest import on_both
 from tests.factories import RECEIPT, raw
@@ -614,3 +615,239 @@ def test_the_merchant_hears_of_each_end(make_app, clock, daraja):
         told = list(session.scalars(select(WebhookMessage.type).order_by(WebhookMessage.seq)))
     assert told.count("refund.needs_review") == 1
     assert told.count("refund.succeeded") == 1
+
+
+# -- more than one refund of a receipt -----------------------------------------------------------
+
+
+@pytest.fixture
+def failed_then_asked_again(desk, paid):
+    """Of one receipt: a refund that failed, the secret of its results, and another one."""
+    first = desk.sent()
+    token = desk.token()
+    desk.hear(result("1", ResultParameters={}))
+    return first, token, desk.ask()
+
+
+@on_both
+def test_what_is_told_later_of_a_failed_one_leaves_the_next_one_in_its_place(
+    shop, desk, paid, failed_then_asked_again
+):
+    _, token, second = failed_then_asked_again
+
+    desk.hear(b"", timed_out=True, token=token)
+
+    assert shop.receipt().refund_id == second
+    assert shop.snapshot(paid)["refund"]["refund_id"] == second
+
+
+@on_both
+@pytest.mark.parametrize("is_released", [False, True])
+def test_money_that_comes_back_after_all_is_not_sent_back_once_more(
+    shop, desk, paid, failed_then_asked_again, is_released
+):
+    first, token, second = failed_then_asked_again
+    if is_released:
+        desk.release(second)
+
+    desk.hear(result(), token=token)
+
+    assert desk.read(first).status is RefundStatus.SUCCEEDED
+    assert desk.read(second).status is RefundStatus.REFUSED
+    assert (shop.receipt().state, shop.receipt().refund_id) == ("returned", None)
+    assert shop.snapshot(paid)["refund"]["refund_id"] == first
+    assert desk.send() == 0
+    assert len(shop.daraja.posts) == 1
+
+
+@on_both
+def test_of_two_that_were_sent_each_ends_with_its_own_result(
+    shop, desk, paid, failed_then_asked_again
+):
+    _, token, second = failed_then_asked_again
+    desk.release(second)
+    desk.send()
+
+    desk.hear(result(), token=token)
+    assert (desk.read(second).status, shop.receipt().refund_id) == (RefundStatus.SENT, second)
+    desk.hear(result("R000001", ResultParameters={}))
+
+    assert desk.read(second).status is RefundStatus.SUCCEEDED
+    assert (shop.receipt().returned_by, shop.receipt().refund_id) == (REVERSAL, None)
+
+
+# -- returned by somebody else -------------------------------------------------------------------
+
+
+@on_both
+@pytest.mark.parametrize("is_released", [False, True])
+def test_what_m_pesa_calls_returned_is_returned_and_its_refund_is_not_sent(
+    shop, desk, paid, is_released
+):
+    refund = desk.ask()
+    if is_released:
+        desk.release(refund)
+
+    with shop.sessions() as session:
+        assert refunds.note_returned(session, RECEIPT, desk.needs)
+
+    assert desk.read(refund).status is RefundStatus.REFUSED
+    assert (shop.receipt().state, shop.receipt().refund_id) == ("returned", None)
+    assert shop.snapshot(paid)["money"] == "returned"
+    assert desk.send() == 0
+    with pytest.raises(NotRefundable):
+        desk.ask()
+
+
+@on_both
+def test_what_is_known_as_returned_is_no_surprise(shop, desk, paid):
+    desk.sent()
+    desk.hear(result())
+
+    with shop.sessions() as session:
+        assert refunds.note_returned(session, RECEIPT, desk.needs)
+
+
+@on_both
+def test_the_receipt_of_a_reversal_may_come_after_the_word_that_money_is_back(shop, desk, paid):
+    refund = desk.sent()
+    desk.hear(result("R000001", ResultParameters={}))
+
+    desk.hear(result())
+
+    assert desk.read(refund).reversal_receipt == REVERSAL
+    assert shop.receipt().returned_by == REVERSAL
+    assert shop.receipt(REVERSAL).direction == "out"
+
+
+@on_both
+def test_a_reversal_that_another_refund_named_before_keeps_no_result_waiting(shop, desk):
+    shop.confirm("one")
+    shop.confirm("two", receipt=SECOND)
+    desk.sent()
+    desk.hear(result())
+    refund = desk.sent(SECOND)
+
+    desk.hear(result(ResultParameters={}))
+
+    assert desk.read(refund).status is RefundStatus.SUCCEEDED
+    assert shop.receipt(SECOND).state == "returned"
+
+
+@on_both
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_callback_of_money_on_its_way_back_is_for_a_person(shop, desk, is_back):
+    push = shop.attempt()
+    shop.confirm("nobody's")
+    refund = desk.sent()
+    if is_back:
+        desk.hear(result())
+
+    shop.callback(1, shop.paid())
+
+    told = shop.transaction(push)
+    assert (told.status, told.receipt, told.needs_review) == ("SUCCESS", RECEIPT, True)
+    assert shop.receipt().state == ("returned" if is_back else "claimed")
+    if not is_back:
+        assert shop.snapshot(push)["refund"]["refund_id"] == refund
+        desk.hear(result())
+    assert shop.snapshot(push)["money"] == "returned"
+    with pytest.raises(NotRefundable):
+        desk.ask()
+
+
+# -- refusals, deadlines, and what cannot be judged ----------------------------------------------
+
+
+@on_both
+def test_a_result_that_contradicts_a_refusal_is_heard(shop, desk, paid):
+    shop.daraja.post_answers[REVERSAL_PATH] = deque([Refused(Reason.MISCONFIGURED)])
+    refund = desk.sent()
+
+    desk.hear(result())
+
+    assert (desk.read(refund).status, desk.read(refund).needs_review) == (
+        RefundStatus.SUCCEEDED,
+        True,
+    )
+
+
+@on_both
+def test_a_refusal_is_no_silence_of_the_initiator(shop, desk, clock):
+    for number in ("UKO1ABCDE1", "UKO1ABCDE2", "UKO1ABCDE3"):
+        shop.daraja.post_answers[REVERSAL_PATH] = deque([Refused(Reason.MISCONFIGURED)])
+        shop.confirm(number, receipt=number)
+        desk.sent(number)
+        clock.pass_(minutes=11)
+
+    assert len(shop.daraja.posts) == 3
+
+
+@on_both
+def test_many_requests_do_not_hide_one_that_stays_silent(shop, desk, paid, clock, monkeypatch):
+    monkeypatch.setattr(refunds, "_AT_ONCE", 2)
+    for number in ("UKO1ABCDE1", "UKO1ABCDE2"):
+        shop.confirm(number, receipt=number)
+        desk.ask(number)
+    refund = desk.sent()
+    clock.pass_(minutes=10)
+
+    assert desk.tick() == 1
+
+    assert desk.read(refund).status is RefundStatus.UNKNOWN
+
+
+@on_both
+def test_what_was_sent_by_a_clock_that_was_ahead_is_not_waited_for(shop, desk, paid, clock):
+    clock.pass_(days=30)
+    refund = desk.sent()
+    clock.pass_(days=-30)
+
+    assert desk.tick() == 1
+
+    assert desk.read(refund).status is RefundStatus.UNKNOWN
+
+
+@on_both
+def test_a_result_that_cannot_be_judged_delays_no_other(shop, desk, paid, monkeypatch):
+    shop.confirm("two", receipt=SECOND)
+    first = desk.sent()
+    broken, judge = desk.token(), refunds.judge
+
+    def judge_or_break(session, heard, sending):
+        if heard.subject == first:
+            raise ValueError("not foreseen")
+        judge(session, heard, sending)
+
+    monkeypatch.setattr(refunds, "judge", judge_or_break)
+    desk.hear(result("1", ResultParameters={}), token=broken)
+    with shop.sessions() as session:
+        assert refunds.judge_waiting(session, desk.sending) == 0
+    monkeypatch.setattr(refunds, "judge", judge)
+    with shop.sessions() as session:
+        assert refunds.judge_waiting(session, desk.sending) == 1
+    assert desk.read(first).status is RefundStatus.FAILED
+
+
+@on_both
+@pytest.mark.parametrize("code", ["1", "R000001"])
+def test_a_result_about_another_receipt_decides_nothing(shop, desk, paid, code):
+    refund = desk.sent()
+    of_another = [{"Key": "OriginalTransactionID", "Value": SECOND}]
+
+    desk.hear(result(code, ResultParameters={"ResultParameter": of_another}))
+
+    assert desk.read(refund).status is RefundStatus.UNKNOWN
+
+
+@on_both
+@pytest.mark.parametrize("asks", [True, False])
+def test_m_pesa_is_asked_about_the_unknown_where_it_can_be_asked(shop, desk, paid, asks):
+    desk.sending = replace(desk.sending, asks=asks)
+    shop.daraja.post_answers[REVERSAL_PATH] = deque([UnknownOutcome()])
+
+    desk.sent()
+
+    with shop.sessions() as session:
+        asked = session.scalars(select(StatusQuestion.receipt)).all()
+    assert asked == ([RECEIPT] if asks else [])

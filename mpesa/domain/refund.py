@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mpesa.domain.results import Result
+from mpesa.domain.results import Result, read_receipt
 
 
 class RefundStatus(StrEnum):
@@ -169,17 +169,13 @@ def event_of(result: Result, refund: Refund, *, listed: bool) -> Event:
     Args:
         listed: it came from an address that may be believed.
     """
-    if not listed or _other_request(result, refund):
+    if not listed or _other_request(result, refund) or _other_receipt(result, refund):
         return Event.RESULT_UNCLEAR
     if result.code == _SUCCESS:
-        named, amount = result.receipt_of("OriginalTransactionID"), result.amount("Amount")
-        told_otherwise = (
-            (result.value("OriginalTransactionID") is not None and named != refund.receipt)
-            or (result.value("Amount") is not None and amount != refund.amount)
-            or result.disagrees("OriginalTransactionID")
-            or result.disagrees("Amount")
-        )
-        return Event.RESULT_UNCLEAR if told_otherwise else Event.RESULT_SUCCEEDED
+        told, amount = result.value("Amount"), result.amount("Amount")
+        other_amount = told is not None and amount != refund.amount
+        unclear = other_amount or result.disagrees("Amount")
+        return Event.RESULT_UNCLEAR if unclear else Event.RESULT_SUCCEEDED
     if result.code == _ALREADY_BACK:
         return Event.RESULT_ALREADY_BACK
     return Event.RESULT_FAILED if result.code in DID_NOT_RUN else Event.RESULT_UNCLEAR
@@ -188,3 +184,8 @@ def event_of(result: Result, refund: Refund, *, listed: bool) -> Event:
 def _other_request(result: Result, refund: Refund) -> bool:
     known, told = refund.conversation_id, result.conversation_id
     return known is not None and told is not None and known != told
+
+
+def _other_receipt(result: Result, refund: Refund) -> bool:
+    named = result.values("OriginalTransactionID")
+    return any(read_receipt(each) != refund.receipt for each in named)
