@@ -789,6 +789,7 @@ def test_many_requests_do_not_hide_one_that_stays_silent(shop, desk, paid, clock
     for number in ("UKO1ABCDE1", "UKO1ABCDE2"):
         shop.confirm(number, receipt=number)
         desk.ask(number)
+    clock.pass_(seconds=1)
     refund = desk.sent()
     clock.pass_(minutes=10)
 
