@@ -435,6 +435,24 @@ def sight_money(
     return changes_of(before, after, now)
 
 
+def out_of_sight(taken: Taken, until: datetime, now: datetime) -> list[Change]:
+    """Note that an order, whose lock is held, waits no longer for money that is not its own.
+
+    Args:
+        until: that money's own; an order that waits until another time waits for more.
+
+    Returns:
+        The changes, to be announced by the caller.
+    """
+    before = taken.account
+    if before.order.in_sight_until != until or not before.money_in_sight(now):
+        return []
+    after = replace(before, order=replace(before.order, in_sight_until=None))
+    after = after.with_next_seqs(now, but="")
+    taken.put_back(after)
+    return changes_of(before, after, now)
+
+
 def begin_by_hand(session: Session, order_id: str, clock: Now) -> tuple[Recorded, bool]:
     """Note that an order's shopper chose to pay by hand.
 

@@ -590,7 +590,13 @@ def _settle(
         kept = _as_kept(receipt, verdict, known, now)
         asked = _questioned(kept, known, needs, now)
         _keep(session, known, kept, [*also, *_suggested(kept, verdict), *asked])
-        return kept.state.value, _ask_about(session, verdict, needs)
+        changes = _ask_about(session, verdict, needs)
+        if known is not None and known.state is State.UNPROVEN is not kept.state:
+            for each in verdict.suggestions:
+                with books.taken_out(session, By.ORDER, each) as taken:
+                    until = kept.learned_at + IN_SIGHT_FOR
+                    changes += ledger.out_of_sight(taken, until, needs.now())
+        return kept.state.value, changes
     order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
     locked = books.taken_out_with_receipt(
         session, order_id or "", receipt.organisation, receipt.receipt

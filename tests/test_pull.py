@@ -404,6 +404,34 @@ def test_a_pull_is_the_second_witness_that_an_unproven_receipt_waits_for(shop, n
 
 
 @on_both
+def test_proven_money_that_is_not_the_orders_is_no_longer_in_sight_of_it(shop, net):
+    order = shop.order()
+    by_hand, code = shop.by_hand(order), shop.order_row(order).pay_code
+    shop.confirm(code, amount="149.00", proof_from=10_000)
+    assert shop.snapshot(by_hand)["view"] == "checking"
+    shop.announced.clear()
+
+    net.pull(payment(code, amount="149.00"), proof_from=10_000)
+
+    assert (shop.receipt().state, shop.suggestions()) == ("unclaimed", [order])
+    assert shop.snapshot(by_hand)["view"] == "by_hand"
+    assert shop.announced == [by_hand]
+
+
+@on_both
+def test_what_came_into_sight_since_is_still_waited_for(shop, net):
+    order = shop.order()
+    by_hand, code = shop.by_hand(order), shop.order_row(order).pay_code
+    shop.confirm(code, amount="149.00", proof_from=10_000)
+    shop.now.pass_(seconds=5)
+    shop.confirm(code, receipt=SECOND, proof_from=10_000)
+
+    net.pull(payment(code, amount="149.00"), proof_from=10_000)
+
+    assert shop.snapshot(by_hand)["view"] == "checking"
+
+
+@on_both
 def test_the_same_row_every_hour_is_counted_and_changes_nothing(shop, net):
     order = shop.order()
     code = shop.order_row(order).pay_code

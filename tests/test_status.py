@@ -227,6 +227,16 @@ def test_an_answer_that_cannot_be_judged_delays_no_other(shop, questions, monkey
 
 
 @on_both
+def test_where_the_answer_alone_tells_the_payer_mask_and_first_name_are_kept(shop, questions):
+    questions.type(shop.by_hand(shop.order()))
+    questions.ask()
+
+    questions.answer(answer())
+
+    assert (shop.receipt().payer_masked, shop.receipt().payer_name) == ("2547*****678", "JUMA")
+
+
+@on_both
 def test_a_whole_number_in_an_answer_is_kept_masked_and_as_a_keyed_hash(shop, questions):
     unproven(shop)
     questions.ask()
@@ -235,6 +245,7 @@ def test_a_whole_number_in_an_answer_is_kept_masked_and_as_a_keyed_hash(shop, qu
 
     receipt = shop.receipt()
     assert receipt.payer_hash == questions.means().mark_of(PAYER_MSISDN)
+    assert (receipt.payer_masked, receipt.payer_name) == ("2547*****678", "JUMA")
     with shop.sessions() as session:
         kept = [each.body for each in session.scalars(select(Witness))]
     kept += [each.body for each in questions.heard()]

@@ -15,6 +15,8 @@ from mpesa.domain.wire_words import first_word, read_payer
 # "600999 - EXAMPLE SHOP   ", "254708374149 - TEST PAYER". Up to the first character that is no
 # digit, since 6009990 begins with 600999 too.
 _PARTY = re.compile(r"([0-9]+)[\s-]*(.*)", re.DOTALL)
+# A payer whose whole number was cut out before the answer was stored: "2547*****149 - TEST".
+_PERSON = re.compile(r"([0-9]+(?:\*+[0-9]+)?)[\s-]*(.*)", re.DOTALL)
 
 # All other words are an end (Daraja docs, Transaction Status).
 _NOT_FINAL = frozenset({"initiated", "authorized", "pending authorized"})
@@ -110,8 +112,9 @@ def _payer(parties: tuple[str, ...]) -> tuple[Payer, str | None]:
     Daraja's own sample prints that key twice, once for each party, so the one with a phone's number
     is the payer; two different phones tell nothing.
     """
-    named = [(read_payer(_number_of(each)), _PARTY.fullmatch(each)) for each in parties]
-    people = {payer: found[2] if found else "" for payer, found in named if payer.msisdn}
+    found = [each for each in map(_PERSON.fullmatch, parties) if each]
+    named = {read_payer(each[1]): each[2] for each in found}
+    people = {payer: name for payer, name in named.items() if payer.msisdn or payer.masked}
     if len(people) != 1:
         return Payer(), None
     ((payer, name),) = people.items()

@@ -121,3 +121,9 @@ def test_whatever_the_parameters_hold_is_read(changed):
     told = answer(**changed).told(RECEIPT)
 
     assert told is None or told.receipt == RECEIPT
+
+
+def test_a_payer_who_was_cut_out_of_the_body_is_still_masked_and_has_a_first_name():
+    found = answer(DebitPartyName="2547*****678 - JUMA")
+
+    assert (found.payer.masked, found.payer.msisdn, found.name) == ("2547*****678", None, "JUMA")
