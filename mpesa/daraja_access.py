@@ -132,8 +132,9 @@ class DatabaseToken:
             self._give_back(lease)
             raise
         counters.count("token_fetches", outcome="fetched")
-        life = min(timedelta(seconds=fresh.expires_in), _LONGEST_LIFE)
-        self._give_back(lease, token=fresh.value, expires_at=self._now() + life)
+        expires_at = self._now() + min(timedelta(seconds=fresh.expires_in), _LONGEST_LIFE)
+        self._give_back(lease, token=fresh.value, expires_at=expires_at)
+        self._kept = fresh.value, expires_at
         return fresh.value
 
     def _give_back(self, lease: datetime, **values: object) -> None:
