@@ -300,6 +300,24 @@ class RefundMachine(RuleBasedStateMachine):
                 body = raw(result("0", ConversationID="AG_other"))
                 self.desk.hear(body, token=order.token)
 
+    @rule(which=WHICH, is_released=st.booleans(), is_back=st.booleans())
+    def what_failed_is_heard_of_again(self, which, is_released, is_back):
+        """It was asked for once more meanwhile; M-PESA gave it back after all, or knows nothing."""
+        self.give_back(which, "baraka", "accepted")
+        self.result_fails(0, "1", dies=None)
+        failed = [e for e in self.bank.orders if e.told and not (e.waits or e.ran)]
+        if not failed:
+            return
+        order = failed[-1]
+        with self._may_die(None):
+            again = self.desk.ask(order.receipt, "amina", returns_all=True)
+            if is_released:
+                self.desk.release(again, "baraka", returns_all=True)
+        if is_back:
+            self._run_and_tell(order)
+        else:
+            self.desk.hear(b"{}", token=order.token, timed_out=True)
+
     @rule(which=WHICH)
     def somebody_reverses_it_on_the_portal(self, which):
         self.bank.returned.setdefault(self._pick(self.receipts, which), "the portal")
