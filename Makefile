@@ -29,7 +29,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-tests test check format messages bench soak screenshots lighthouse clients openapi-tools image sbom lock clean broken-venv
+.PHONY: help run setup setup-tests test check format messages bench soak screenshots simulator-package lighthouse clients openapi-tools image sbom lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -73,6 +73,9 @@ soak: $(READY_DEV) $(CATALOGUES) ## pay for an hour, with every misbehaviour, an
 
 screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again
 	$(PY) -m scripts.screenshots
+
+simulator-package: $(READY_DEV) ## build the wheel of mpesa-simulator, in .setup/simulator-package
+	$(PY) -m scripts.simulator_package .setup/simulator-package
 
 NODE_READY := node_modules/.ready
 

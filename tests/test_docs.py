@@ -21,6 +21,7 @@ from mpesa.domain.why import Why
 from mpesa.simulator import organisation, script
 from mpesa.simulator.organisation import Organisation
 from mpesa.simulator.script import Script
+from mpesa.simulator.standalone import create_app as create_simulator
 from mpesa.web.console import decisions
 from mpesa.web.http import errors
 from mpesa.web.http.problems import MEANINGS
@@ -32,7 +33,8 @@ README = (ROOT / "README.md").read_text()
 AT_THE_TOP = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 ]
-DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md"))]
+PACKAGE = ROOT / "packages" / "simulator" / "README.md"
+DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md")), PACKAGE]
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 CODE = [ROOT / "app.py", *sorted((ROOT / "mpesa").rglob("*.py"))]
@@ -180,6 +182,16 @@ def test_every_route_in_the_readme_exists(served):
 
     # The sequence diagram writes the token without angle brackets, which Mermaid cannot draw.
     assert set(unknown) <= {("POST", "/callback/token")}
+
+
+def test_every_route_of_the_simulators_package_is_in_its_readme_and_no_other():
+    routes = routes_of(create_simulator("Duka", "threading", ROOT))
+    documented = set(ROUTE.findall(PACKAGE.read_text()))
+
+    # Daraja's own paths answer every method, and stand there by name; at / it is every other one.
+    ours = {(method, path) for path in routes for method in routes[path] if len(routes[path]) < 5}
+
+    assert documented == ours | {("GET", "/")}
 
 
 def test_every_address_to_paste_leads_somewhere(served):
@@ -363,6 +375,12 @@ def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
     assert examples[1] == dataclasses.asdict(Organisation())
 
 
+def test_both_kinds_of_switches_are_in_the_packages_readme_with_their_defaults():
+    examples = [json.loads(m[2]) for m in FENCE.finditer(PACKAGE.read_text()) if m[1] == "json"]
+
+    assert examples == [dataclasses.asdict(Script()), dataclasses.asdict(Organisation())]
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -381,10 +399,9 @@ def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
         ),
     ],
 )
-def test_every_word_of_a_switch_is_in_the_readme(words):
-    text = section("The simulator")
-
-    assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
+def test_every_word_of_a_switch_is_in_both_readmes(words):
+    for text in (section("The simulator"), PACKAGE.read_text()):
+        assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
 
 
 def test_every_result_that_an_answer_may_name_is_in_the_readme():
