@@ -57,6 +57,7 @@ _WHY: dict[type[Exception], str] = {
     closing.AlreadyClosed: "is closed already, and never changes",
     closing.NotOver: "is not over",
     closing.NotCovered: "is not covered whole by a statement: flask statement import FILE",
+    closing.ChangedMeanwhile: "has changed meanwhile: try again",
     closing.TooMany: "differs in too much: is another account's statement missing?",
 }
 

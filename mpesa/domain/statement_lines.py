@@ -487,7 +487,7 @@ def _lines(rows: Iterator[Row], columns: _Columns) -> Iterator[Line]:
             continue
         count += 1
         if count > MOST_ROWS:
-            raise StatementDefect(f"more than {MOST_ROWS:,} rows: export it in parts", place)
+            raise StatementDefect("more than 200,000 rows: export it in parts", place)
         line = _line(place, cells, columns)
         again = seen[line.key]
         seen[line.key] += 1

@@ -1,6 +1,7 @@
 """Close a day: its sums and its differences are written down, and never change again."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,10 @@ class NotCovered(NotClosed):
     """No statement covers it whole, or one is still being imported."""
 
 
+class ChangedMeanwhile(NotClosed):
+    """It is not as the manager saw it."""
+
+
 class TooMany(NotClosed):
     """It differs in more than can be listed: a statement is missing, or is another account's."""
 
@@ -79,6 +84,7 @@ def close(
     now: Callable[[], datetime],
     words: Mapping[tuple[DifferenceKind, str], str],
     word: str = "",
+    as_seen: str | None = None,
 ) -> Compared:
     """Close a day.
 
@@ -86,6 +92,7 @@ def close(
         by: the manager.
         words: on each difference, by its kind and key.
         word: on those that have none of their own.
+        as_seen: the mark of the day as the manager saw it; None: as it is now.
 
     Returns:
         The day as it is closed.
@@ -98,7 +105,7 @@ def close(
         raise NotOver
     try:
         with writing(session):
-            _close_locked(session, day, by, now(), words, word)
+            _close_locked(session, day, by, now(), words, word, as_seen)
     except IntegrityError:  # somebody else was faster
         raise AlreadyClosed from None
     return compare(session, day)
@@ -111,6 +118,7 @@ def _close_locked(
     now: datetime,
     words: Mapping[tuple[DifferenceKind, str], str],
     word: str,
+    as_seen: str | None,
 ) -> None:
     organisation = records.shop_of(session.connection()).short_code
     text = day.isoformat()
@@ -130,6 +138,8 @@ def _close_locked(
         raise AlreadyClosed
     if found.balances is None or found.waits:
         raise NotCovered
+    if as_seen is not None and mark_of(found) != as_seen:
+        raise ChangedMeanwhile
     said = [
         (each, read_line(words.get((each.kind, each.key)) or word, LONGEST_WORD))
         for each in found.differences
@@ -195,6 +205,13 @@ def _write_down(
                 for each, line in said
             ],
         )
+
+
+def mark_of(day: Compared) -> str:
+    """What tells a day, with all its numbers and differences, from the same day later."""
+    numbers = (day.moved, day.push, day.hand, day.unclaimed, day.balances)
+    differences = [(each.kind.value, each.key, each.amount) for each in day.differences]
+    return hashlib.sha256(repr((numbers, differences)).encode()).hexdigest()[:32]
 
 
 def _counts(found: Compared, kind: DifferenceKind) -> int:
@@ -295,12 +312,15 @@ def _taken(session: Session, organisation: str, day: date) -> int:
     return int(session.scalar(paid) or 0)
 
 
-def csv_of(session: Session, day: date) -> Iterator[str]:
+def csv_of(session: Session, day: date, *, with_people: bool = True) -> Iterator[str]:
     """A closed day as a bank statement: a line for each movement, charges as lines of their own.
 
     Dates are `YYYY-MM-DD`, amounts plain numbers with two places, negative where money left:
     what the imports of Xero, QuickBooks and Odoo take. Lines that came later for a day that was
     closed before stand in the file of the day whose close told of them, so that none is in two.
+
+    Args:
+        with_people: names, and accounts that may be one, are in it.
     """
     organisation = records.shop_of(session.connection()).short_code
     yield _csv_line(CSV_COLUMNS)
@@ -324,8 +344,10 @@ def csv_of(session: Session, day: date) -> Iterator[str]:
     for row in session.execute(query, execution_options={"yield_per": 500}):
         line: StatementLine = row.StatementLine
         is_paid = line.kind == LineKind.PAYMENT.value
-        payee = (line.name or row.payer_name or "M-PESA customer") if is_paid else "M-PESA"
-        about = row.reference or line.account if is_paid else None
+        name = (line.name or row.payer_name) if with_people else None
+        payee = (name or "M-PESA customer") if is_paid else "M-PESA"
+        typed = line.account if with_people or not _has_letters(line.account) else None
+        about = row.reference or typed if is_paid else None
         described = f"{_DESCRIBED[LineKind(line.kind)]}{f', {about}' if about else ''}"
         yield _csv_line(
             (
@@ -337,6 +359,10 @@ def csv_of(session: Session, day: date) -> Iterator[str]:
                 harmless(line.receipt),
             )
         )
+
+
+def _has_letters(text: str | None) -> bool:
+    return any(each.isalpha() for each in text or "")
 
 
 _DESCRIBED = {

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, cast
@@ -100,6 +100,18 @@ class Found:
     only_here: int = 0
     before: int = 0
 
+    def as_json(self) -> str:
+        """As it is kept with the file."""
+        return json.dumps({**asdict(self), "counts": dict(self.counts), "sums": dict(self.sums)})
+
+    @classmethod
+    def from_json(cls, kept: str) -> "Found":
+        """Read what `as_json` wrote."""
+        fields = json.loads(kept)
+        for name in ("counts", "sums"):
+            fields[name] = Counter({LineKind(kind): n for kind, n in fields[name].items()})
+        return cls(**fields)
+
 
 def asked(needs: Needs, given: Given) -> Asked:
     """What is known of a file beside its content."""
@@ -149,9 +161,16 @@ def look(session: Session, statement: ReadStatement) -> Found:
 
 
 def keep(
-    session: Session, given: Given, statement: ReadStatement, now: datetime
+    session: Session,
+    given: Given,
+    statement: ReadStatement,
+    now: datetime,
+    found: Found | None = None,
 ) -> tuple[str, bool]:
     """Keep a file that was read; nothing is made of it yet.
+
+    Args:
+        found: what a look at it found.
 
     Returns:
         Its id, and whether it is new: the same file is kept once.
@@ -172,6 +191,7 @@ def keep(
         "vouched": head.vouched,
         "raw": given.raw,
         "rows": statement.rows,
+        "found": found.as_json() if found else None,
         "kept_by": given.by[:64],
         "kept_at": now,
     }

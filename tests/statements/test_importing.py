@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from mpesa import refunds
+from mpesa import refunds, retention
 from mpesa.domain.receipt import Direction
 from mpesa.domain.refund import RefundStatus
 from mpesa.domain.statement_lines import LineKind, StatementDefect
@@ -19,7 +19,7 @@ from mpesa.models import (
 )
 from mpesa.statements import importing
 from tests.conftest import on_both
-from tests.factories import RECEIPT
+from tests.factories import PAYER_MSISDN, RECEIPT
 from tests.statements.desk import Desk
 from tests.statements.files import NAME_OF_B, NOON, Entry, Made, charge, reversal, sweep
 from tests.test_refunds import Desk as RefundDesk
@@ -370,3 +370,40 @@ def test_a_look_says_what_would_be_found_and_changes_nothing(shop, desk, clock, 
     assert found.sums[LineKind.PAYMENT] == 24_800
     assert found.sums[LineKind.CHARGE] == -100
     assert counts(shop) == before
+
+
+# -- forgetting ----------------------------------------------------------------------------------
+
+
+def kept_of_people(shop):
+    with shop.sessions() as session:
+        file = session.scalars(select(StatementFile)).one()
+        lines = session.execute(
+            select(StatementLine.details, StatementLine.account, StatementLine.name)
+        ).all()
+        return file.raw is not None, any(any(each) for each in lines)
+
+
+def test_files_and_lines_are_forgotten_by_age_and_sums_stay(shop, desk, clock):
+    next_morning(clock)
+    desk.import_(Made(Entry(RECEIPT, 150, account="JANE")))
+    assert kept_of_people(shop) == (True, True)
+    clock.pass_(seconds=400 * 86_400)
+
+    with shop.sessions() as session:
+        retention.by_age(session, clock(), timedelta(days=365), "amina")
+
+    assert kept_of_people(shop) == (False, False)
+    with shop.sessions() as session:
+        assert session.scalars(select(StatementLine.amount)).all() == [15_000]
+
+
+def test_files_and_lines_of_one_phones_payments_are_forgotten_on_request(shop, desk, clock, paid):
+    next_morning(clock)
+    desk.import_(Made(Entry(RECEIPT, 150)))
+    mark = shop.receipt_needs().mark_of(PAYER_MSISDN)
+
+    with shop.sessions() as session:
+        retention.by_line(session, PAYER_MSISDN, mark, clock(), "amina")
+
+    assert kept_of_people(shop) == (False, False)

@@ -5,6 +5,7 @@ from flask import Flask
 from mpesa.config import Settings
 from mpesa.web.console import (
     acts,
+    days,
     deliveries,
     export,
     guard,
@@ -19,14 +20,15 @@ from mpesa.web.console import (
     refunds,
     review,
     session,
+    statements,
     today,
 )
 from mpesa.web.console.blueprint import console
 
 # Each of these adds its pages to the blueprint.
 PAGES = (
-    login, today, payments, payment, acts, receipts, receipt, receipt_acts, refunds, review,
-    deliveries, health, initiators, export,
+    login, today, payments, payment, acts, receipts, receipt, receipt_acts, refunds,
+    statements, days, review, deliveries, health, initiators, export,
 )  # fmt: skip
 
 

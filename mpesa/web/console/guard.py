@@ -7,11 +7,12 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, current_app, g, redirect, render_template, request, url_for
+from flask import Flask, current_app, flash, g, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import Select, func, select, text
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from mpesa.domain.receipt import State
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 # A path of our own, and nothing that a browser could read as another host or another folder.
 _OWN_PATH = re.compile(r"/console(?:/[\w.-]+)*/?(?:\?[\w.=&%+-]*)?", re.ASCII)
+# Bytes of a form with a statement in it, whose file may have 10 MiB.
+LONGEST_UPLOAD = 10 * 1024 * 1024 + 64 * 1024
+# A file is read in pieces of 64 KiB, beside which its fields need some room.
+_MEMORY_OF_UPLOAD = 256 * 1024
 # What waits is counted up to this number, and more is shown as "99+": counting all of it would take
 # longer each day.
 _COUNTED = 100
@@ -46,8 +51,19 @@ def _admit() -> Response | None:
         login = url_for("console.login")
         wanted = own_path(request.full_path.rstrip("?")) if request.method == "GET" else None
         return redirect(f"{login}?next={quote(wanted, safe='/')}" if wanted else login, 303)
+    if request.endpoint == "console.take_statement" and may_open(request.endpoint):
+        request.max_content_length = LONGEST_UPLOAD
+        request.max_form_memory_size = _MEMORY_OF_UPLOAD
     # Before the address is looked up: a forged form must not learn either whether it exists.
-    session.csrf.protect()
+    try:
+        session.csrf.protect()
+    except RequestEntityTooLarge:
+        if request.endpoint != "console.take_statement" or not may_open(request.endpoint):
+            raise
+        flash(
+            _("The file is too large: up to 10 MiB. flask statement import takes more."), "refused"
+        )
+        return redirect(url_for("console.statements"), 303)
     # An address or a method that is not there is refused later, in its own words.
     if request.endpoint is None or may_open(request.endpoint, **(request.view_args or {})):
         return None

@@ -20,6 +20,9 @@ PARTS = {
     "refund_id": NOBODY,
     "receipt": "UKO0NOTHER",
     "initiator": "status",
+    "file_id": NOBODY,
+    "day": "2026-11-23",
+    "which": "charges",
 }
 
 
