@@ -20,7 +20,7 @@ from mpesa.models import AwaitedResult, HeardResult, UTCDateTime
 
 # A round of the loop judges so many; the rest waits for the next one.
 _AT_ONCE = 100
-# An honest M-PESA posts one result, or two. Whoever learns an address is not to fill the disk.
+# An honest M-PESA posts one result, or two. Anyone who learns an address is not to fill the disk.
 _MOST_BODIES = 50
 
 

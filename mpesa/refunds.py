@@ -338,7 +338,7 @@ def judge(session: Session, heard: Heard, sending: Sending) -> None:
 
 
 def note_returned(session: Session, receipt: str, needs: Needs) -> bool:
-    """Note that M-PESA calls a receipt returned, whoever gave it back.
+    """Note that M-PESA calls a receipt returned, no matter who gave it back.
 
     Returns:
         Whether that was to be expected: it is known as returned, or a refund of it was under way.

@@ -251,7 +251,7 @@ def downgrade():
         "receipts",
     ):
         op.drop_table(table)
-    # Whoever comes back keeps what was paid by hand: as SUCCESS it fits the older check, too.
+    # Anyone who comes back keeps what was paid by hand: as SUCCESS it fits the older check, too.
     for status, since, before in (
         ("PENDING", "awaiting_payment", "overdue"),
         ("FAILED", "not_received", "closed_by_operator"),

@@ -1,6 +1,6 @@
 """The API users in whose names Daraja is asked about receipts and told to give money back.
 
-They are two: the one that only asks cannot move money, whoever gets hold of its credential.
+They are two: the one that only asks cannot move money, no matter who gets hold of its credential.
 """
 
 import threading

@@ -39,7 +39,7 @@ RESULT_WITHIN = timedelta(minutes=10)
 ASKED_AFTER = timedelta(minutes=15)
 
 _SUCCESS = "0"
-# "The transaction has already been reversed": the money is back, whoever sent it.
+# "The transaction has already been reversed": the money is back, no matter who sent it.
 _ALREADY_BACK = "R000001"
 # Codes of a reversal that did not run (Daraja docs, Reversals and "Result" of each of its family).
 DID_NOT_RUN = frozenset(

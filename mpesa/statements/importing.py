@@ -1,8 +1,8 @@
 """Import a statement: look at what it would change, keep it, and settle each of its lines.
 
-A file is kept before anything is made of it. From then on its import is the same whoever carries it
-on: lines are stored and settled in batches, each in commits of its own, and a crash costs a batch
-that is then done once more, to no effect.
+A file is kept before anything is made of it. From then on it makes no difference who carries its
+import on: lines are stored and settled in batches, each in commits of its own, and a crash costs a
+batch that is then done once more, to no effect.
 """
 
 import hashlib

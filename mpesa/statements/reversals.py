@@ -1,4 +1,4 @@
-"""Take in what a statement tells of a reversal: money that went back, whoever sent it."""
+"""Take in what a statement tells of a reversal: money that went back, no matter who sent it."""
 
 import json
 from collections.abc import Callable

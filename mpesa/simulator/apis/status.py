@@ -1,4 +1,4 @@
-"""Transaction Status: what became of a receipt, whoever was paid with it."""
+"""Transaction Status: what became of a receipt, no matter who was paid with it."""
 
 from flask import Blueprint, Response
 

@@ -39,8 +39,8 @@ def wrong_proof() -> str | None:
         log.warning("%s has no second factor that can be read", name)
         return str(
             _(
-                "You have no second factor, so you may not do this. Whoever runs the server gives"
-                " you one: flask operators totp %(name)s",
+                "You have no second factor, so you may not do this. The person who runs the server"
+                " gives you one: flask operators totp %(name)s",
                 name=name,
             )
         )
