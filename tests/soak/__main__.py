@@ -1,4 +1,8 @@
-"""`make soak`: shoppers at a steady rate, every misbehaviour of payers and Daraja, for an hour."""
+"""`make soak`: shoppers at a steady rate, every misbehaviour of payers and Daraja, for an hour.
+
+They pay by push and by hand; in the end everything that was paid is pulled, and the simulator's
+ledger is compared with the database.
+"""
 # ruff: noqa: T201 (print() is how it talks to the person who started it)
 
 import argparse
@@ -6,15 +10,16 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.servers import LIMITED, Postgres, Server, free_port, running
+from tests.servers import LIMITED, ROOT, Postgres, Server, free_port, running
 from tests.soak.comparing import compare
-from tests.soak.shopper import PATIENCE, Notes, Shopper
+from tests.soak.shopper import PATIENCE, Notes, Shopper, telling
 
 # Nothing is decided of itself after this long: the last prompt is over, every silent payment was
 # asked about, and a late success has come (seconds).
@@ -23,6 +28,8 @@ SAMPLE_EVERY = 10.0
 # What the memory may grow between the first and the last quarter, a warm-up left out.
 MAY_GROW = 1.10
 MOST_SHOPPERS = 800
+# M-PESA treats so many shoppers alike, one after the other.
+SHOPPERS_OF_A_TELLING = 10
 
 
 def main() -> None:
@@ -52,6 +59,9 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             DARAJA_BASE_URL=simulator.address,
             DARAJA_QUERY_RATE="600/minute",
             ASYNC_MODE=asked.async_mode,
+            STATUS_QUERY_RATE="60/minute",
+            C2B_PROOF_FROM="500",
+            PULL_NOMINATED_NUMBER="254722000000",
             **LIMITED,
         ) as server,
     ):
@@ -59,10 +69,21 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
         memory = _send_shoppers(asked, server, simulator, notes)
         print(f"\nwaiting {QUIET} s for what is under way", flush=True)
         time.sleep(QUIET)
-        counts, wrong = compare(database_url, simulator.get("/ledger").json(), notes.scripts)
+        _pull(server, simulator)
+        ledger = simulator.get("/ledger").json()
+        counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
     for title, figures in (("database", counts), ("shoppers saw", notes.seen)):
         print(f"{title}: " + ", ".join(f"{n} {what}" for what, n in sorted(figures.items())))
     return [*notes.broken, *wrong, *_grown(memory)]
+
+
+def _pull(server: Server, simulator: Server) -> None:
+    """Whatever nobody has told of is told now, as the hourly Pull does."""
+    # Read as Nairobi's, a time of UTC would be hours before the order was made.
+    switches = {"pull": "normal", "pull_zone": "nairobi"}
+    simulator.put("/organisation", json=switches).raise_for_status()
+    run = [sys.executable, "-m", "flask", "--app", "app", "pull", "run"]
+    subprocess.run(run, cwd=ROOT, env=server.environment, check=True)
 
 
 def _send_shoppers(
@@ -75,6 +96,8 @@ def _send_shoppers(
             due = begin + number / asked.rate
             time.sleep(max(0.0, due - time.monotonic()))
             own = random.Random(chance.random())
+            if number % SHOPPERS_OF_A_TELLING == 0:
+                simulator.put("/organisation", json=telling(own)).raise_for_status()
             shop.submit(Shopper(server, simulator, notes, number, own).come)
             if time.monotonic() - begin >= SAMPLE_EVERY * (len(memory) + 1):
                 memory.append(_megabytes(server))

@@ -6,9 +6,13 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
+from tests.soak.shopper import RIGHT, ByHand
+
 _ROWS = """
-    SELECT t.*, o.status AS order_status FROM transactions t JOIN orders o ON o.id = t.order_id
+    SELECT t.*, o.status AS order_status, o.reference
+    FROM transactions t JOIN orders o ON o.id = t.order_id
 """
+_RECEIPTS = "SELECT * FROM receipts WHERE direction = 'in'"
 # What no merchant can know before a person looks: no callback came that can be read, and our row
 # has no id to ask about, or Daraja does not tell for as long as it is asked.
 _SILENT = ("never", "garbled")
@@ -16,21 +20,28 @@ _TELLS = ("honest", "flaky")
 
 
 def compare(
-    database_url: str, ledger: list[dict[str, Any]], scripts: dict[str, dict[str, Any]]
+    database_url: str,
+    ledger: list[dict[str, Any]],
+    scripts: dict[str, dict[str, Any]],
+    by_hand: dict[str, ByHand],
 ) -> tuple[Counter[str], list[str]]:
     """Hold every payment that moved money against its row, and every row against the payments.
 
     Args:
         ledger: the simulator's, complete.
         scripts: what each line did, by MSISDN; no line was used twice.
+        by_hand: what was paid by hand, by receipt.
 
     Returns:
         How many there are of what, and a sentence for each that is wrong.
     """
-    rows = {row["msisdn"]: row for row in _rows(database_url)}
-    counts: Counter[str] = Counter(row["status"] for row in rows.values())
-    counts["money moved"] = len(ledger)
-    wrong = [*_twice(ledger, rows)]
+    all_rows = _rows(database_url, _ROWS)
+    wrong, counts = compare_receipts(_rows(database_url, _RECEIPTS), all_rows, ledger, by_hand)
+    rows = {row["msisdn"]: row for row in all_rows if row["channel"] == "push"}
+    counts += Counter(row["status"] for row in rows.values())
+    ledger = [each for each in ledger if each["channel"] == "push"]
+    counts["money moved by a push"] = len(ledger)
+    wrong += _twice(ledger, rows)
     for paid in ledger:
         wrong += _judge(paid, rows.get(paid["msisdn"]), scripts[paid["msisdn"]], counts)
     moved = {paid["msisdn"] for paid in ledger}
@@ -40,6 +51,54 @@ def compare(
         if row["status"] == "SUCCESS" and msisdn not in moved
     ]
     return counts, wrong
+
+
+def compare_receipts(
+    receipts: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    ledger: list[dict[str, Any]],
+    by_hand: dict[str, ByHand],
+) -> tuple[list[str], Counter[str]]:
+    """Hold the receipts against the ledger, after everything has been told.
+
+    Returns:
+        A sentence for each that is wrong, and how many are in which state.
+    """
+    known = {each["receipt"]: each for each in receipts}
+    having = {row["receipt"]: row for row in rows if row["receipt"]}
+    wrong = [f"{each}: told by nobody, and known" for each in known.keys() - _receipts(ledger)]
+    for moved in ledger:
+        number = moved["receipt"]
+        receipt, owner = known.get(number), having.get(number)
+        if receipt is None:
+            wrong.append(f"{number}: {moved['channel']}, and no receipt is known")
+            continue
+        if receipt["amount"] != moved["amount"] * 100:
+            wrong.append(f"{number}: another amount")
+        claimed = receipt["state"] == "claimed"
+        if claimed != (owner is not None) or (owner and owner["status"] != "SUCCESS"):
+            wrong.append(f"{number}: {receipt['state']}, and its transaction is {owner}")
+        if number in by_hand:
+            wrong += _by_hand(number, receipt, owner, by_hand[number])
+    wrong += [f"{each}: no receipt, and a transaction has it" for each in having.keys() - known]
+    states = Counter(f"{each['state']} receipts" for each in receipts)
+    return wrong, states
+
+
+def _receipts(ledger: list[dict[str, Any]]) -> set[str]:
+    return {each["receipt"] for each in ledger}
+
+
+def _by_hand(
+    number: str, receipt: dict[str, Any], owner: dict[str, Any] | None, paid: ByHand
+) -> list[str]:
+    """What was sent rightly is its order's; what was not is nobody's."""
+    reference = owner["reference"] if owner else None
+    if paid.kind in RIGHT and reference != paid.reference:
+        return [f"{number}: sent with the {paid.kind}, {receipt['state']}, of {reference}"]
+    if paid.kind not in RIGHT and receipt["state"] != "unclaimed":
+        return [f"{number}: sent with {paid.kind}, and {receipt['state']}"]
+    return []
 
 
 def _judge(
@@ -86,11 +145,11 @@ def _twice(ledger: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> lis
     return [f"order {order}: paid {times} times" for order, times in paid.items() if times > 1]
 
 
-def _rows(database_url: str) -> list[dict[str, Any]]:
+def _rows(database_url: str, query: str) -> list[dict[str, Any]]:
     connection = psycopg2.connect(database_url)
     try:
         with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-            cursor.execute(_ROWS)
+            cursor.execute(query)
             return [dict(row) for row in cursor.fetchall()]
     finally:
         connection.close()

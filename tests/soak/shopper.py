@@ -1,4 +1,7 @@
-"""One shopper of the soak: an order, a line with habits, a page or a poller, a second try."""
+"""One shopper of the soak: an order, a line with habits, a page or a poller, a second try.
+
+Some pay by hand, at once or after a push that failed, as the page says or not quite so.
+"""
 
 import time
 from collections import Counter
@@ -39,15 +42,49 @@ HABITS: dict[str, list[object]] = {
     "balance": [50_000] * 9 + [10],
 }
 
+# How M-PESA tells the shop of money by hand, for whoever pays just then.
+TELLINGS: dict[str, list[object]] = {
+    "confirmation": ["once"] * 6 + ["twice", "never", "late", "before_push_callback"],
+    "confirmation_after": [0, 0, 0.5, 5],
+    "push_confirmation": [True, True, False],
+    "confirmation_account": ["sent"] * 5 + ["empty"],
+    "msisdn": ["masked"] * 4 + ["hashed", "plain", "absent"],
+    "status": ["normal"] * 4 + ["not_found_first", "silent"],
+    "result": ["once"] * 4 + ["twice", "late", "before_ack", "timeout"],
+}
+# What a payer by hand types as account: mostly what the page says.
+ACCOUNTS = ["code"] * 8 + ["reference", "code with blanks", "slip", "another amount"]
+# The rest have nothing to do with the order, or not its price.
+RIGHT = ("code", "code with blanks", "reference")
+SHORT_CODE = "174379"
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A payment by hand.
+
+    Attributes:
+        reference: the order's.
+        kind: what was typed, one of `ACCOUNTS`.
+    """
+
+    reference: str
+    kind: str
+
 
 @dataclass
 class Notes:
-    """What all shoppers saw; `broken` is empty at the end of a good run."""
+    """What all shoppers saw; `broken` is empty at the end of a good run.
+
+    Attributes:
+        by_hand: the payments by hand, by receipt.
+    """
 
     seen: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
     last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_hand: dict[str, ByHand] = field(default_factory=dict)
 
 
 def habits(chance: Random) -> dict[str, Any]:
@@ -57,6 +94,11 @@ def habits(chance: Random) -> dict[str, Any]:
     script["callback_after"] = round(chance.choice([0, 0, 0, chance.uniform(0, 20)]), 1)
     script["late_success_after"] = chance.choice([None] * 9 + [round(chance.uniform(5, 40), 1)])
     return script
+
+
+def telling(chance: Random) -> dict[str, object]:
+    """The organisation's switches for a while."""
+    return {name: chance.choice(words) for name, words in TELLINGS.items()}
 
 
 class Shopper:
@@ -76,12 +118,19 @@ class Shopper:
     def come(self) -> None:
         """Pay, look on, try once more where the page would offer it; notes what is wrong."""
         try:
-            order = order_fields(reference=f"SOAK-{self.number}")
+            amount = self.chance.choice([150] * 9 + [600])
+            order = order_fields(reference=f"SOAK-{self.number}", amount=amount)
             made = self.server.post("/api/orders", json=order, headers=API_KEY)
             order_id = made.json()["order_id"]
+            if self.chance.random() < 0.25:
+                self._pay_by_hand(order_id, order, next(self.lines))
+                return
             last = self._attempt(order_id, first := next(self.lines))
             if last and self._tries_again(last, self.notes.scripts[first]):
-                self._attempt(order_id, next(self.lines))
+                if self.chance.random() < 0.3:
+                    self._pay_by_hand(order_id, order, next(self.lines))
+                else:
+                    self._attempt(order_id, next(self.lines))
         except (requests.RequestException, websocket.WebSocketException, OSError) as error:
             self.notes.broken.append(f"{self.number}: not served ({type(error).__name__})")
         except Exception as error:  # noqa: BLE001 - whatever it is, the soak tells it
@@ -94,6 +143,36 @@ class Shopper:
         """
         offered = last["final"] and last["can_retry"] and last["retry_after"] is None
         return bool(offered and script["late_success_after"] is None)
+
+    def _pay_by_hand(self, order_id: str, order: dict[str, Any], msisdn: str) -> None:
+        """As the page says, or not quite so; who paid rightly waits until it is seen."""
+        chosen = self.server.post(
+            "/pay-by-hand", json={"order_id": order_id}, headers=from_address(self.number)
+        )
+        assert chosen.status_code in (200, 201), chosen.text
+        code: str = chosen.json()["pay_by_hand"]["account"]
+        kind = self.chance.choice(ACCOUNTS)
+        accounts = {
+            "code with blanks": f"{code[:3]} {code[3:6]} {code[6:]}",
+            "reference": f" {order['reference'].lower()}",
+            "slip": code[:-1] + str((int(code[-1]) + 1) % 10),
+        }
+        time.sleep(self.chance.uniform(0, 4))
+        paid = self.simulator.post(
+            "/payments",
+            json={
+                "msisdn": msisdn,
+                "short_code": SHORT_CODE,
+                "account": accounts.get(kind, code),
+                "amount": order["amount"] + (kind == "another amount"),
+            },
+        )
+        assert paid.status_code == 201, paid.text
+        self.notes.by_hand[paid.json()["receipt"]] = ByHand(order["reference"], kind)
+        self.notes.seen[f"by hand: {kind}"] += 1
+        if kind in RIGHT and self.chance.random() < 0.7:
+            look = self._listen if self.chance.random() < 0.7 else self._poll
+            self._follow(look(chosen.json()["transaction_id"]))
 
     def _attempt(self, order_id: str, msisdn: str) -> dict[str, Any] | None:
         script = self.notes.scripts[msisdn] = habits(self.chance)
