@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from mpesa import receipts
 from mpesa.domain.refusals import AttemptOpen
 from mpesa.domain.settlement import QueryAnswered, ReviewSettled
-from mpesa.models import Witness
+from mpesa.models import Receipt, Witness
 from tests.conftest import on_both
 from tests.factories import PAYER_MSISDN, RECEIPT, SECOND_PAYER_MSISDN
 from tests.shop import at_once
@@ -462,6 +462,37 @@ def test_a_second_receipt_for_a_paid_push_is_the_orders_money_by_hand(shop):
 
 
 @on_both
+def test_a_hand_that_ended_with_its_order_takes_a_second_receipt_and_the_next_one_is_new(shop):
+    order = shop.order()
+    ended = shop.by_hand(order)
+    shop.start(order)
+    shop.callback(1, shop.paid())
+
+    shop.callback(1, shop.paid(receipt=SECOND))
+    shop.callback(1, shop.paid(receipt="UKO3MNOPQR"))
+
+    by_hand = [each for each in attempts_of(shop, order) if each.channel == "hand"]
+    assert [(each.receipt, each.reason, each.needs_review) for each in by_hand] == [
+        (SECOND, "paid_late", True),
+        ("UKO3MNOPQR", "paid", True),
+    ]
+    assert by_hand[0].id == ended
+
+
+@on_both
+@pytest.mark.parametrize("told", [{"account": "INV-1", **UNLISTED}, {"account": "HELLO"}])
+def test_a_pushs_own_callback_claims_a_receipt_that_was_nobodys_till_then(shop, told):
+    push = shop.attempt()
+    shop.confirm(**told)
+    assert shop.receipt().state in ("unproven", "unclaimed")
+
+    shop.callback(1, shop.paid())
+
+    assert (shop.receipt().state, shop.receipt().transaction_id) == ("claimed", push)
+    assert not shop.transaction(push).needs_review
+
+
+@on_both
 def test_a_callback_long_after_its_receipt_takes_the_prompt_to_cancel_off_every_page(shop, clock):
     order = shop.order()
     by_hand = shop.by_hand(order)
@@ -554,6 +585,63 @@ def test_the_same_unproven_money_told_again_is_in_sight_for_no_longer(shop, cloc
     assert shop.snapshot(waiting)["seq"] == first["seq"]
     clock.pass_(minutes=5)
     assert shop.snapshot(waiting)["view"] == "by_hand"
+
+
+def heard_of(shop, code, state):
+    """Bring a receipt into a state."""
+    if state == "unproven":
+        shop.confirm(code, **UNLISTED)
+    elif state == "unclaimed":
+        shop.confirm("")
+    elif state != "unknown":
+        shop.confirm(code)
+    if state == "returned":
+        with shop.sessions() as session:
+            session.execute(update(Receipt).values(state="returned"))
+            session.commit()
+
+
+# What a confirmation tells, and from where: the state of the receipt from then on, and where a
+# person has to look (R: at the receipt, T: at its transaction).
+CONFIRMED = {
+    "names its order": {},
+    "names nobody's": {"account": "HELLO"},
+    "names no account": {"account": ""},
+    "another amount": {"amount": "151.00"},
+    "unlisted": UNLISTED,
+    "unlisted, another amount": {**UNLISTED, "amount": "151.00"},
+}
+GRID = """
+                         | unknown   | unproven      | unclaimed    | claimed     | returned
+names its order          | claimed   | claimed       | claimed      | claimed     | returned
+names nobody's           | unclaimed | unclaimed     | unclaimed    | claimed     | returned
+names no account         | unclaimed | unclaimed     | unclaimed    | claimed     | returned
+another amount           | unclaimed | unclaimed R   | unclaimed R  | claimed RT  | returned RT
+unlisted                 | unproven  | unproven      | unclaimed    | claimed     | returned
+unlisted, another amount | unproven  | unproven R    | unclaimed R  | claimed RT  | returned RT
+"""
+(_, *_STATES), *_ROWS = [[each.strip() for each in row.split("|")] for row in GRID.splitlines()[1:]]
+
+
+@on_both
+@pytest.mark.parametrize(
+    ("told", "state", "becomes"),
+    [(row[0], state, cell) for row in _ROWS for state, cell in zip(_STATES, row[1:], strict=True)],
+)
+def test_each_state_of_a_receipt_meets_each_confirmation(shop, told, state, becomes):
+    order = shop.order()
+    code = code_of(shop, order)
+    heard_of(shop, code, state)
+    changed = dict(CONFIRMED[told])
+
+    shop.confirm(changed.pop("account", code), InvoiceNumber="2", **changed)
+
+    receipt = shop.receipt()
+    looked = "R" * receipt.needs_review
+    looked += "T" * any(each.needs_review for each in attempts_of(shop, order))
+    assert f"{receipt.state} {looked}".strip() == becomes
+    paid = receipt.state in ("claimed", "returned")
+    assert shop.order_row(order).status == ("PAID" if paid else "OPEN")
 
 
 # -- what cannot be read, and what is nobody's -----------------------------------------------------
