@@ -25,8 +25,23 @@ make_venv() {
     return 1
 }
 
+# Installers are silent while they unpack, and a silent minute looks like a hang. The loop ends with
+# this script too, however that ends.
+count_up() {
+    all=$(grep -c '^[A-Za-z0-9]' "$1")
+    seconds=0
+    while sleep 4 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        seconds=$((seconds + 4))
+        there=$(find "$venv"/lib/python*/site-packages -maxdepth 1 -name '*.dist-info' | wc -l)
+        echo "  $seconds s, $((there)) of $all packages"
+    done
+}
+
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
-echo "Installing $1 (only when it changed)"
+echo "Installing $1 (only when it changed; about a minute)"
+count_up "$1" &
+counter=$!
+trap 'kill $counter 2>/dev/null' EXIT
 if command -v uv >/dev/null 2>&1; then
     uv pip install --quiet --no-config --python "$venv/bin/python" --no-deps --require-hashes -r "$1"
 else

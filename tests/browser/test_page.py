@@ -268,7 +268,7 @@ def test_on_a_wide_screen_the_virtual_phone_opens_beside_the_shop(visit, sale):
         "window.open = (...asked) => { window.asked = asked; return {}; }; window.asked = null"
     )
 
-    shopper.page.get_by_role("link", name="Open the virtual phone beside this page").click()
+    shopper.page.get_by_role("link", name="Virtual phone").click()
 
     address, _name, features = shopper.page.evaluate("window.asked")
     assert address == sale.server.url("/simulator/")

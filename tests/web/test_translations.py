@@ -42,8 +42,10 @@ UNITS = {"ms"}
 # The body's class, and which way of the console's rail a page stands for.
 CLASS_OF_THE_BODY = re.compile(r"{% block (?:body_class|here) %}.*?{% endblock %}")
 
-# They speak to whoever runs the server: at the start, in `flask doctor`, in /readyz.
-FOR_THE_OPERATOR = {"database.py", "doctor.py", "metrics.py", "openapi.py", "welcome.py"}
+# They speak to whoever runs the server: at the start, in `flask doctor`, in /readyz, as a command.
+FOR_THE_OPERATOR = {
+    "commands.py", "database.py", "doctor.py", "metrics.py", "openapi.py", "welcome.py",
+}  # fmt: skip
 # They speak to the merchant's developers: the document that is shown, and what errors mean there.
 FOR_DEVELOPERS = {"api.html", "problems.py"}
 

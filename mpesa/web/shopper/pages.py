@@ -27,6 +27,7 @@ from mpesa.domain.view import View
 from mpesa.ids import is_id
 from mpesa.models import EvidenceRow, Receipt, Suggestion, db
 from mpesa.web.http import qr, sentences
+from mpesa.web.http.commands import add_an_operator
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.inline import Inline
 from mpesa.web.http.lookups import find_order
@@ -145,6 +146,8 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
             "simulator": settings.simulated,
             "by_hand_qr": settings.mpesa_qr,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
+            "demo_shop": settings.demo_shop,
+            "add_operator": add_an_operator() if settings.simulated else None,
             "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
             "other_lang_url": _other_language(),
         }
