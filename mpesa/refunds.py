@@ -50,7 +50,7 @@ from mpesa.initiators import Name
 from mpesa.ledger import Announce, Change, changes_of
 from mpesa.models import Receipt as ReceiptRow
 from mpesa.models import Refund as RefundRow
-from mpesa.models import RefundDay, Transaction
+from mpesa.models import RefundDay, RefundStep, Transaction
 from mpesa.receipts import question
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,23 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """The review of a refund, as an operator settles it.
+
+    Attributes:
+        by: the operator's name.
+        reason: the operator's words; they are kept as a step.
+        once: identifies the form, so that a form that is sent twice acts once.
+        seq: the refund's, on the page that was read.
+    """
+
+    by: str
+    reason: str
+    once: str
+    seq: int
+
+
+@dataclass(frozen=True)
 class Needs:
     """The means to give money back.
 
@@ -95,6 +112,10 @@ class Needs:
     announce: Announce
     two_people: bool
     daily_limit: int
+
+
+class _DoneBefore(Exception):
+    """The same form was sent before."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +239,38 @@ def end(session: Session, refund_id: str, by: str, needs: Needs, *, back: bool) 
         return after(refund, event, now)
 
     return _change(session, refund_id, event, needs, ended, by=by)
+
+
+def settle_review(session: Session, refund_id: str, settled: Settled, needs: Needs) -> bool:
+    """Take a refund out of review; all else stays as it is.
+
+    Returns:
+        False: the same form was sent before.
+
+    Raises:
+        NoRefund: there is none.
+        TooLate: it needs no review, is unknown, or something was heard of it since it was read.
+    """
+
+    def looked_at(held: HeldReceipt, refund: Refund, now: datetime) -> Refund:
+        reviews = select(RefundStep.body).where(
+            RefundStep.refund_id == refund.id, RefundStep.event == Event.REVIEW_SETTLED.value
+        )
+        bodies = held.connection.scalars(reviews)
+        if any(json.loads(body).get("once") == settled.once for body in bodies):
+            raise _DoneBefore
+        if not refund.can_be_settled or refund.seq != settled.seq:
+            raise TooLate
+        return after(refund, Event.REVIEW_SETTLED, now)
+
+    said = {"act": "settle", "reason": settled.reason, "once": settled.once}
+    body = json.dumps(said).encode()
+    event = Event.REVIEW_SETTLED
+    try:
+        _change(session, refund_id, event, needs, looked_at, by=settled.by, body=body)
+    except _DoneBefore:
+        return False
+    return True
 
 
 def send_next(session: Session, sending: Sending) -> int:
@@ -564,7 +617,7 @@ def _shown(
         attempt,
         refund_id=changed.id if shown else None,
         refund_status=changed.status.value if shown else None,
-        refund_at=now if shown else None,
+        refund_at=changed.updated_at if shown else None,
         returned=attempt.returned or returned,
     )
     if told == attempt:

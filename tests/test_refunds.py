@@ -549,6 +549,29 @@ def test_a_success_after_the_failure_is_one_that_a_person_looks_at(shop, desk, p
 
 
 @on_both
+def test_the_review_of_a_refund_is_settled_once_and_the_shopper_sees_no_change(
+    shop, desk, paid, clock
+):
+    refund = desk.sent()
+    desk.hear(result("1", ResultParameters={}))
+    desk.hear(result())
+    before, told = desk.read(refund), shop.snapshot(paid)
+    settled = refunds.Settled("amina", "One reversal", "o" * 22, before.seq)
+    clock.pass_(minutes=1)
+
+    def settle(what=settled):
+        with shop.sessions() as session:
+            return refunds.settle_review(session, refund, what, desk.needs)
+
+    with pytest.raises(TooLate):
+        settle(replace(settled, seq=before.seq - 1))
+    assert [settle(), settle()] == [True, False]
+    assert desk.read(refund) == replace(before, needs_review=False)
+    assert shop.snapshot(paid) == told
+    assert steps(shop, refund).count("review_settled") == 1
+
+
+@on_both
 def test_the_payers_number_and_name_are_cut_out_of_what_is_stored(shop, desk, paid):
     refund = desk.sent()
     desk.hear(result())

@@ -70,6 +70,7 @@ class Event(StrEnum):
     RETURNED_OTHERWISE = "returned_otherwise"
     ENDED_BACK = "ended_back"
     ENDED_NOT_BACK = "ended_not_back"
+    REVIEW_SETTLED = "review_settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,11 @@ class Refund:
         """Whether its money may still go back."""
         return self.status in UNDER_WAY
 
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether a person's look is all that it waits for; one that is unknown has to be ended."""
+        return self.needs_review and self.status is not RefundStatus.UNKNOWN
+
 
 # What becomes of a refund: state x event. A cell that is missing changes nothing: it is recorded.
 _S = RefundStatus
@@ -147,8 +153,11 @@ TABLE: dict[tuple[RefundStatus, Event], RefundStatus] = {
 def after(refund: Refund, event: Event, now: datetime) -> Refund:
     """The refund as an event leaves it; the same status where the event decides nothing.
 
-    Unknown, and a success after a failure, are for a person to look at.
+    Unknown, and a success after a failure, are for a person to look at. That somebody did is no
+    change that the shop or the payer is told of.
     """
+    if event is Event.REVIEW_SETTLED:
+        return replace(refund, needs_review=False)
     status = TABLE.get((refund.status, event), refund.status)
     if status is refund.status:
         return replace(refund, updated_at=now, seq=refund.seq + 1)

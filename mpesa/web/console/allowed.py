@@ -64,6 +64,8 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.release_refund": Act.RELEASE_REFUND,
     "console.refuse_refund": Act.REFUSE_REFUND,
     "console.end_refund": Act.END_REFUND,
+    "console.ask_to_settle_refund": Act.SETTLE_REVIEW,
+    "console.settle_refund": Act.SETTLE_REVIEW,
     "console.health": Act.VIEW,
     "console.ask_to_go": Act.SWITCH_INITIATOR,
     "console.go": Act.SWITCH_INITIATOR,

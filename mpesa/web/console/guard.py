@@ -11,7 +11,7 @@ from flask import Flask, current_app, flash, g, redirect, render_template, reque
 from flask import session as cookie
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, or_, select, text
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
@@ -119,12 +119,12 @@ def shared() -> dict[str, Any]:
 def _waiting() -> dict[str, int]:
     """How much waits for a person, by the page that it waits on."""
     unclaimed = (text(NOT_CLAIMED), Receipt.state == State.UNCLAIMED.value)
-    requested = Refund.status == RefundStatus.REQUESTED.value
+    for_a_person = or_(Refund.status == RefundStatus.REQUESTED.value, Refund.needs_review)
     return {
         "receipts": _up_to_a_hundred(select(Receipt.id).where(*unclaimed)),
         "review": _up_to_a_hundred(select(Transaction.id).where(Transaction.needs_review))
         + _up_to_a_hundred(select(Receipt.id).where(Receipt.needs_review)),
-        "refunds": _up_to_a_hundred(select(Refund.id).where(requested)),
+        "refunds": _up_to_a_hundred(select(Refund.id).where(for_a_person)),
     }
 
 

@@ -1,5 +1,7 @@
 """Money back: what waits for a release, one refund with its steps, and asking for one."""
 
+import json
+
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -12,17 +14,20 @@ from mpesa.domain.money import cents_text
 from mpesa.domain.people_text import read_line
 from mpesa.domain.receipt import Receipt, nairobi_day
 from mpesa.domain.refund import COUNTED, RELEASED_WITHIN, Event, Refund, RefundStatus
+from mpesa.domain.roles import Act
 from mpesa.ids import is_id
 from mpesa.models import Refund as RefundRow
 from mpesa.models import RefundStep, db
 from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON
-from mpesa.web.console import session
+from mpesa.web.console import asked_twice, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.step_up import wrong_proof
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import refund_needs, services
 
 PAGE = 50
+# Digits of a refund's `seq`, of which it never has so many.
+_DIGITS = 10
 
 WORDS = {
     RefundStatus.REQUESTED: _l("Waits for a release"),
@@ -51,6 +56,7 @@ STEPS = {
     Event.RETURNED_OTHERWISE: _l("The receipt was returned"),
     Event.ENDED_BACK: _l("Ended: the money is back"),
     Event.ENDED_NOT_BACK: _l("Ended: the money is not back"),
+    Event.REVIEW_SETTLED: _l("Review settled"),
 }
 # Why M-PESA did not do it, by its code (Daraja docs, Reversals).
 CODES = {
@@ -127,6 +133,36 @@ def end_refund(refund_id: str) -> Response:
     return _to(refund_id)
 
 
+@console.get("/refunds/<refund_id>/settle")
+def ask_to_settle_refund(refund_id: str) -> Response:
+    """Ask why the review of a refund is settled."""
+    refund = _find(refund_id)
+    if not refund.can_be_settled:
+        return _refund_page(refund, _words_of(refusals.TooLate()))
+    return _settle_page(refund)
+
+
+@console.post("/refunds/<refund_id>/settle")
+def settle_refund(refund_id: str) -> Response:
+    """Settle the review of a refund: nothing else changes, and the reason is kept with a name."""
+    refund = _find(refund_id)
+    reason, seq = asked_twice.reason(), request.form.get("seq", "")
+    if wrong := asked_twice.wrong_reason(reason):
+        return _settle_page(refund, wrong, reason)
+    known = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < _DIGITS else 0
+    settled = refunds.Settled(_own_name(), reason, asked_twice.once(), known)
+    try:
+        is_new = refunds.settle_review(db.session(), refund.id, settled, refund_needs())
+    except refusals.RefundError as refusal:
+        return _refund_page(_find(refund_id), _words_of(refusal))
+    flash(
+        _("The review is settled.")
+        if is_new
+        else _("That was done already; nothing was done twice.")
+    )
+    return redirect(url_for("console.review"), 303)
+
+
 @console.get("/receipts/<receipt>/refund")
 def ask_for_refund(receipt: str) -> Response:
     """Ask for a reason before a refund is asked for."""
@@ -160,13 +196,19 @@ def carry_out_request(receipt: str) -> Response:
 def _refund_page(
     refund: Refund, refusal: str | None = None, *, wrong: str | None = None
 ) -> Response:
-    steps = select(RefundStep).where(RefundStep.refund_id == refund.id).order_by(RefundStep.id)
+    kept = select(RefundStep).where(RefundStep.refund_id == refund.id).order_by(RefundStep.id)
+    steps = db.session.scalars(kept).all()
     receipt = receipt_lists.find(db.session().connection(), refund.receipt)
     shown = receipt_lists.shown(db.session().connection(), [receipt])[0] if receipt else None
     page = render_template(
         "console/refund.html",
         refund=refund,
-        steps=db.session.scalars(steps).all(),
+        steps=steps,
+        said={
+            each.id: json.loads(each.body)["reason"]
+            for each in steps
+            if each.event == Event.REVIEW_SETTLED.value
+        },
         words=WORDS,
         step_words=STEPS,
         why=CODES.get(refund.result_code or ""),
@@ -177,11 +219,25 @@ def _refund_page(
         releases_until=refund.created_at + RELEASED_WITHIN,
         own=refund.requested_by == _own_name(),
         two_people=refund_needs().two_people,
+        may_see_people=session.may(Act.SEE_PEOPLE),
         refusal=refusal,
         wrong=wrong,
     )
     status = 409 if refusal or wrong else 200
     return Response(page, status, content_type="text/html; charset=utf-8")
+
+
+def _settle_page(refund: Refund, wrong: str | None = None, reason: str = "") -> Response:
+    page = render_template(
+        "console/refund_settle.html",
+        refund=refund,
+        words=WORDS,
+        kes=_kes,
+        once=asked_twice.once(),
+        wrong=wrong,
+        reason=reason,
+    )
+    return Response(page, 400 if wrong else 200, content_type="text/html; charset=utf-8")
 
 
 def _ask_page(

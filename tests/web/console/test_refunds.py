@@ -1,16 +1,19 @@
 """Giving money back in the console: one person asks, another releases."""
 
+import json
+
 import pyotp
 import pytest
+from sqlalchemy import select
 
 from mpesa import operators
 from mpesa.domain.refund import Event, RefundStatus
 from mpesa.domain.roles import Role
-from mpesa.models import db
+from mpesa.models import Refund, RefundStep, WebhookMessage, db
 from mpesa.web.console.refunds import STEPS, WORDS
 from mpesa.web.http.services import services
 from tests.factories import RECEIPT
-from tests.web.console.steps import PASSWORD, hire, logged_in, send, try_login
+from tests.web.console.steps import PASSWORD, hidden, hire, logged_in, send, try_login
 
 ASK = f"/console/receipts/{RECEIPT}/refund"
 
@@ -125,6 +128,93 @@ def test_what_waits_is_counted_beside_the_menu(paid, clerk, manager):
     asked(clerk)
 
     assert 'data-live="waiting-refunds">1<' in manager.get("/console/").text
+
+
+# -- a refund that a person has to look at ---------------------------------------------------------
+
+
+@pytest.fixture
+def doubted(app, paid, clerk):
+    """A refund that M-PESA first called failed, and then a success."""
+    page = asked(clerk)
+    with app.app_context():
+        row = db.session.get_one(Refund, page.rsplit("/", 1)[1])
+        row.status, row.needs_review = RefundStatus.SUCCEEDED, True
+        db.session.commit()
+    return page
+
+
+def settled(app, page):
+    """What is kept of the reviews of a refund: who, and why."""
+    with app.app_context():
+        kept = select(RefundStep).where(
+            RefundStep.refund_id == page.rsplit("/", 1)[1],
+            RefundStep.event == Event.REVIEW_SETTLED.value,
+        )
+        return [(each.by, json.loads(each.body)["reason"]) for each in db.session.scalars(kept)]
+
+
+def test_a_clerk_settles_the_review_of_a_refund_with_a_reason(app, doubted, clerk):
+    form = clerk.get(f"{doubted}/settle").text
+
+    answer = clerk.post(f"{doubted}/settle", data=hidden(form) | {"reason": "One reversal <b>"})
+
+    assert answer.headers["Location"] == "/console/review"
+    page = clerk.get(doubted).text
+    assert "A person has to look at it" not in page
+    assert "One reversal &lt;b&gt;" in page
+    assert settled(app, doubted) == [("amina", "One reversal <b>")]
+    with app.app_context():
+        row = db.session.get_one(Refund, doubted.rsplit("/", 1)[1])
+        assert (row.status, row.seq, row.needs_review) == ("succeeded", 1, False)
+        assert not db.session.scalars(select(WebhookMessage.type)).all()
+
+
+def test_the_review_of_a_refund_takes_a_clerk(app, doubted):
+    viewer = logged_in(app, "njeri", Role.VIEWER)
+
+    assert "Settle the review" not in viewer.get(doubted).text
+    assert viewer.get(f"{doubted}/settle").status_code == 403
+    refused = send(viewer, f"{doubted}/settle", reason="I would like to", seq="1")
+    assert refused.status_code == 403
+    assert settled(app, doubted) == []
+
+
+def test_a_review_of_a_refund_that_is_sent_twice_is_kept_once(app, doubted, clerk):
+    fields = hidden(clerk.get(f"{doubted}/settle").text) | {"reason": "One reversal"}
+
+    answers = [clerk.post(f"{doubted}/settle", data=fields).status_code for _ in range(2)]
+
+    assert answers == [303, 303]
+    assert len(settled(app, doubted)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields", "status"),
+    [
+        ({}, {"reason": ""}, 400),
+        ({"seq": 2}, {}, 409),
+        ({"needs_review": False}, {}, 409),
+        ({"status": "unknown"}, {}, 409),
+    ],
+    ids=["no reason", "heard of meanwhile", "settled meanwhile", "unknown: it has to be ended"],
+)
+def test_a_review_of_a_refund_is_not_settled(app, doubted, clerk, changed, fields, status):
+    form = hidden(clerk.get(f"{doubted}/settle").text) | {"reason": "One reversal"}
+    with app.app_context():
+        row = db.session.get_one(Refund, doubted.rsplit("/", 1)[1])
+        for name, value in changed.items():
+            setattr(row, name, value)
+        db.session.commit()
+
+    answer = clerk.post(f"{doubted}/settle", data=form | fields)
+
+    assert answer.status_code == status
+    assert settled(app, doubted) == []
+
+
+def test_a_refund_that_a_person_has_to_look_at_is_counted_beside_the_menu(doubted, clerk):
+    assert 'data-live="waiting-refunds">1<' in clerk.get("/console/").text
 
 
 def test_there_is_no_such_refund(manager):
