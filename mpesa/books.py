@@ -581,8 +581,9 @@ _RECEIPT_BY_ID = (
     .with_for_update()
 )
 ADD_QUESTION = adding(
-    models.StatusQuestion, "receipt", "transaction_id", "share", "typed_at", "next_at"
-)
+    models.StatusQuestion,
+    "receipt", "transaction_id", "share", "typed_at", "next_at", "times_asked",
+)  # fmt: skip
 ADD_SUGGESTION = adding(models.Suggestion, "receipt_id", "order_id", "place")
 DROP_SUGGESTIONS = delete(models.Suggestion).where(
     models.Suggestion.__table__.c.receipt_id == bindparam("receipt_id")

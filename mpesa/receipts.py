@@ -773,6 +773,7 @@ def question(
     now: datetime,
     *,
     next_at: datetime | None,
+    times_asked: int = 0,
 ) -> Write:
     """The row of a question about a receipt, which `status` asks M-PESA.
 
@@ -780,6 +781,7 @@ def question(
         transaction_id: the one for which a shopper typed it; None: an unproven receipt.
         share: a mark of that shopper's sender.
         next_at: when it is to be asked; None: not at all.
+        times_asked: how often it counts as asked already; all are asked twice at most.
     """
     values = {
         "receipt": number,
@@ -787,6 +789,7 @@ def question(
         "share": share,
         "typed_at": now,
         "next_at": next_at,
+        "times_asked": times_asked,
     }
     return Write(books.ADD_QUESTION, values)
 

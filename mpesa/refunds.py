@@ -52,6 +52,7 @@ from mpesa.models import Receipt as ReceiptRow
 from mpesa.models import Refund as RefundRow
 from mpesa.models import RefundDay, RefundStep, Transaction
 from mpesa.receipts import question
+from mpesa.status import MOST_TIMES
 
 log = logging.getLogger(__name__)
 
@@ -630,7 +631,9 @@ def _asked_later(before: Refund, changed: Refund, *, asks: bool, now: datetime) 
     became = changed.status is RefundStatus.UNKNOWN and before.status is not RefundStatus.UNKNOWN
     if not (asks and became):
         return []
-    return [question(changed.receipt, None, None, now, next_at=now + ASKED_AFTER)]
+    # By then M-PESA finds every payment, so a second question would learn nothing.
+    once, next_at = MOST_TIMES - 1, now + ASKED_AFTER
+    return [question(changed.receipt, None, None, now, next_at=next_at, times_asked=once)]
 
 
 def _another_goes_back(held: HeldReceipt, receipt_id: str) -> bool:

@@ -17,6 +17,8 @@ from mpesa import ledger
 from mpesa.database import writing
 from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.evidence import Kind
+from mpesa.domain.receipt import Direction
+from mpesa.domain.refund import UNDER_WAY
 from mpesa.domain.result_codes import Status
 from mpesa.domain.statement_lines import LineKind
 from mpesa.domain.why import Why
@@ -29,6 +31,8 @@ from mpesa.models import (
     HeardResult,
     IdempotencyKey,
     Receipt,
+    Refund,
+    RefundStep,
     StatementFile,
     StatementLine,
     StatusQuestion,
@@ -106,6 +110,7 @@ def by_age(
     _blank_witnesses(session, nobodys, done, dry_run)
     heard = and_(HeardResult.heard_at < before, HeardResult.judged)
     _blank_results(session, heard, done, dry_run)
+    _blank_steps(session, RefundStep.at < before, done, dry_run)
     asked = StatusQuestion.typed_at < before
     _blank_questions(session, asked, dry_run)
     _blank_statements(session, StatementFile.kept_at < before, done, dry_run)
@@ -139,21 +144,36 @@ def by_line(
     unsettled = session.scalars(select(Transaction.id).where(own, may_change)).all()
     pushes = select(Transaction.id).where(own)
     of_line = or_(Receipt.payer_hash == mark, Receipt.transaction_id.in_(pushes))
-    looked_at = session.scalars(select(Receipt.receipt).where(of_line, _is_looked_at())).all()
+    waiting = or_(_is_looked_at(), Receipt.refund_id.is_not(None))
+    looked_at = session.scalars(select(Receipt.receipt).where(of_line, waiting)).all()
     if unsettled or looked_at:
         raise UnsettledLine([*unsettled, *looked_at])
     done = Forgotten()
-    numbers = session.scalars(select(Receipt.receipt).where(of_line)).all()
-    about = select(AwaitedResult.token_hash).where(AwaitedResult.subject.in_(numbers))
+    paid = session.execute(select(Receipt.id, Receipt.receipt).where(of_line)).all()
+    numbers = [each.receipt for each in paid]
+    back = and_(Receipt.direction == Direction.OUT.value, Receipt.returned_by.in_(numbers))
+    refunds = select(Refund.id).where(Refund.receipt_id.in_([each.id for each in paid]))
+    about = select(AwaitedResult.token_hash).where(
+        or_(AwaitedResult.subject.in_(numbers), AwaitedResult.subject.in_(refunds))
+    )
     results = or_(HeardResult.payer_hash == mark, HeardResult.token_hash.in_(about))
     _blank_results(session, results, done, dry_run)
+    _blank_steps(session, RefundStep.refund_id.in_(refunds), done, dry_run)
     _blank_witnesses(session, Witness.id.in_(_naming(session, msisdn)), done, dry_run)
     _blank_questions(session, StatusQuestion.transaction_id.in_(pushes), dry_run)
-    told = StatementLine.receipt.in_(numbers)
-    files = select(StatementLine.file_id).where(told)
-    _blank_statements(session, StatementFile.id.in_(files), done, dry_run)
+    returned = session.scalars(select(Receipt.receipt).where(back)).all()
+    told = StatementLine.receipt.in_([*numbers, *returned])
+    # A line is stored once, and may stand in each file that covers its time.
+    in_file = select(StatementLine.id).where(
+        told,
+        StatementLine.organisation == StatementFile.organisation,
+        StatementLine.at >= StatementFile.since,
+        StatementLine.at < StatementFile.until,
+    )
+    files = in_file.correlate(StatementFile).exists()
+    _blank_statements(session, files, done, dry_run)
     _blank_lines(session, told, dry_run)
-    _forget_receipts(session, of_line, done, dry_run)
+    _forget_receipts(session, or_(of_line, back), done, dry_run)
     act = (by, Why.FORGOTTEN_ON_REQUEST.value, now)
     return _forget_all(session, own, done, act, dry_run)
 
@@ -424,12 +444,28 @@ def _blank_witnesses(
 def _blank_results(
     session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
 ) -> None:
-    told = and_(which, func.length(HeardResult.body) > 0)
+    done.messages += _count(session, and_(which, func.length(HeardResult.body) > 0))
+    if not dry_run:
+        with writing(session):
+            held = (HeardResult.payer_hash.is_not(None), HeardResult.source.is_not(None))
+            told = and_(which, or_(func.length(HeardResult.body) > 0, *held))
+            blank = {"body": b"", "payer_hash": None, "source": None}
+            session.connection().execute(update(HeardResult).where(told).values(**blank))
+
+
+def _blank_steps(
+    session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
+) -> None:
+    """Blank what M-PESA told of refunds that are over; who asked, who released and when stays."""
+    over = select(Refund.id).where(
+        Refund.status.not_in([each.value for each in UNDER_WAY]), ~Refund.needs_review
+    )
+    told = and_(which, RefundStep.refund_id.in_(over), func.length(RefundStep.body) > 0)
     done.messages += _count(session, told)
     if not dry_run:
         with writing(session):
-            blank = {"body": b"", "payer_hash": None, "source": None}
-            session.connection().execute(update(HeardResult).where(told).values(**blank))
+            # Where there is a body, it came from an address, and from no person.
+            session.connection().execute(update(RefundStep).where(told).values(body=b"", by=None))
 
 
 def _blank_questions(session: Session, which: ColumnElement[bool], dry_run: bool) -> None:
@@ -452,16 +488,19 @@ def _blank_statements(
 
 
 def _blank_lines(session: Session, which: ColumnElement[bool], dry_run: bool) -> None:
-    """Blank what lines of payments tell of who paid."""
+    """Blank what lines tell of people; the words of a charge or a sweep are M-PESA's alone."""
     told = and_(
         which,
-        StatementLine.kind.in_((LineKind.PAYMENT.value, LineKind.VOID.value)),
-        StatementLine.details != "",
+        StatementLine.kind.not_in((LineKind.CHARGE.value, LineKind.SWEEP.value)),
+        or_(StatementLine.details != "", *(each.is_not(None) for each in _OF_LINE)),
     )
     if not dry_run:
-        blank = {"details": "", "account": None, "payer": None, "name": None}
+        blank = {"details": "", **dict.fromkeys(each.key for each in _OF_LINE)}
         with writing(session):
             session.connection().execute(update(StatementLine).where(told).values(**blank))
+
+
+_OF_LINE = (StatementLine.account, StatementLine.payer, StatementLine.name)
 
 
 def _naming(session: Session, msisdn: str) -> list[int]:

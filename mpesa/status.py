@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 # Whether a payment of a moment ago is found already is not known (Daraja docs, Transaction Status).
 _AGAIN = timedelta(minutes=2)
-_MOST_TIMES = 2
+MOST_TIMES = 2
 # The original payment of a refund that became unknown is asked about so much later.
 _LONGEST_PLAN = ASKED_AFTER
 # The longest time for which the shopper's page waits for an answer.
@@ -278,7 +278,7 @@ def _begin(session: Session, needs: Needs, initiator: Initiator, due: _Due) -> A
             update(StatusQuestion)
             .where(StatusQuestion.receipt == due.receipt, StatusQuestion.next_at.is_not(None))
             .values(
-                next_at=now + _AGAIN if mine + 1 < _MOST_TIMES else None,
+                next_at=now + _AGAIN if mine + 1 < MOST_TIMES else None,
                 asked_at=now,
                 times_asked=mine + 1,
             )

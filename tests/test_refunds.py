@@ -30,6 +30,7 @@ from mpesa.models import HeardResult, RefundStep, StatusQuestion, WebhookMessage
 from mpesa.refunds import Wanted
 from tests.conftest import on_both
 from tests.factories import RECEIPT, raw
+from tests.questions import Questions, answer
 from tests.shop import Shop, at_once
 
 SECOND = "UKO2GHIJKL"
@@ -875,3 +876,19 @@ def test_m_pesa_is_asked_about_the_unknown_where_it_can_be_asked(shop, desk, pai
     with shop.sessions() as session:
         asked = session.scalars(select(StatusQuestion.receipt)).all()
     assert asked == ([RECEIPT] if asks else [])
+
+
+def test_the_payment_of_an_unknown_refund_is_asked_about_once_whatever_is_answered(
+    shop, desk, paid
+):
+    shop.daraja.post_answers[REVERSAL_PATH] = deque([UnknownOutcome()])
+    desk.sent()
+    questions = Questions(shop)
+    questions.ask_for(minutes=14)
+    assert questions.asked == []
+
+    questions.ask_for(minutes=2)
+    questions.answer(answer(code="2032"))
+    questions.ask_for(minutes=10)
+
+    assert questions.asked == [RECEIPT]

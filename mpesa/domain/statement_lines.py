@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from itertools import groupby, pairwise
 
 from mpesa.domain.callback import parse_receipt
@@ -117,7 +118,11 @@ class Line:
         if self.kind in (LineKind.PAYMENT, LineKind.REVERSAL):
             return f"{self.receipt} {self.kind}"
         side = "in" if self.amount >= 0 else "out"
-        return f"{self.receipt} {self.kind} {side} {self.again} {_words(self.details)[:100]}"
+        words = _words(self.details)[:100]
+        if self.kind in (LineKind.OTHER, LineKind.VOID):
+            # They may tell of people, and the key outlives what is forgotten of them.
+            words = sha256(f"{self.receipt} {words}".encode()).hexdigest()[:32]
+        return f"{self.receipt} {self.kind} {side} {self.again} {words}"
 
     def told(self, short_code: str | None) -> Told:
         """What a payment tells as a witness of its receipt."""

@@ -386,7 +386,9 @@ def kept_of_people(shop):
 
 def test_files_and_lines_are_forgotten_by_age_and_sums_stay(shop, desk, clock):
     next_morning(clock)
-    desk.import_(Made(Entry(RECEIPT, 150, account="JANE")))
+    failed = Entry(SECOND, 20, at=LATER, account="JANE", status="Failed")
+    sent = Entry(REVERSAL, -30, "Business Payment to 25470****149 - JANE DOE", at=LATER)
+    desk.import_(Made(Entry(RECEIPT, 150, account="JANE"), failed, sent))
     assert kept_of_people(shop) == (True, True)
     clock.pass_(seconds=400 * 86_400)
 
@@ -395,7 +397,9 @@ def test_files_and_lines_are_forgotten_by_age_and_sums_stay(shop, desk, clock):
 
     assert kept_of_people(shop) == (False, False)
     with shop.sessions() as session:
-        assert session.scalars(select(StatementLine.amount)).all() == [15_000]
+        lines = session.execute(select(StatementLine.amount, StatementLine.key)).all()
+    assert [each.amount for each in lines] == [15_000, -3_000, 2_000]
+    assert not any("jane" in each.key.lower() for each in lines)
 
 
 def test_files_and_lines_of_one_phones_payments_are_forgotten_on_request(shop, desk, clock, paid):
