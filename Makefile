@@ -71,7 +71,7 @@ bench: $(READY_DEV) $(CATALOGUES) ## measure how long a result takes, and what i
 soak: $(READY_DEV) $(CATALOGUES) ## pay for an hour, with every misbehaviour, and compare the books
 	$(PY) -m tests.soak --minutes 60
 
-screenshots: $(READY_DEV) $(CATALOGUES) ## take the README's pictures again
+screenshots: $(READY_DEV) $(CATALOGUES) ## take the documents' pictures again
 	$(PY) -m scripts.screenshots
 
 simulator-package: $(READY_DEV) ## build the wheel of mpesa-simulator, in .setup/simulator-package

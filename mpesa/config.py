@@ -98,7 +98,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. README.md, "Settings", says what each of them means."""
+    """All settings, checked. docs/settings.md says what each of them means."""
 
     daraja_env: DarajaEnv
     daraja_base_url: str

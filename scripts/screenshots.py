@@ -33,7 +33,7 @@ from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running
 
 PICTURES = ROOT / "docs" / "screenshots"
-# A README that is read over a slow line still has to show its pictures.
+# A document that is read over a slow line still has to show its pictures.
 LARGEST = 160 * 1024
 PAYER = "0712 345 678"
 # A small phone, on which most shoppers see the page.

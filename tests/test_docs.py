@@ -30,11 +30,17 @@ from tests.factories import make_settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+SETTINGS_PAGE = (DOCS / "settings.md").read_text()
+API = (DOCS / "api.md").read_text()
+COMMANDS = (DOCS / "commands.md").read_text()
+SIMULATOR = (DOCS / "simulator.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 AT_THE_TOP = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 ]
 PACKAGE = ROOT / "packages" / "simulator" / "README.md"
-DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").rglob("*.md")), PACKAGE]
+DOCUMENTS = [*AT_THE_TOP, *sorted(DOCS.rglob("*.md")), PACKAGE]
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 CODE = [ROOT / "app.py", *sorted((ROOT / "mpesa").rglob("*.py"))]
@@ -49,7 +55,7 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def section(title, document=README):
+def section(title, document):
     """What stands below a heading, up to the next one."""
     after = document.split(f"\n## {title}\n", 1)[1]
     return after.split("\n## ", 1)[0]
@@ -105,12 +111,12 @@ def used_in_code():
     return {node.attr.upper() for node in nodes if isinstance(node, ast.Attribute)}
 
 
-def test_every_setting_that_is_read_is_in_the_readme_and_no_other():
+def test_every_setting_that_is_read_is_documented_and_no_other():
     environment = Noted()
 
     Settings.from_env(environment)
 
-    assert sorted(first_words(section("Settings"), "name")) == sorted(environment.asked)
+    assert sorted(first_words(SETTINGS_PAGE, "name")) == sorted(environment.asked)
 
 
 def test_every_setting_is_in_the_example_and_no_other():
@@ -125,16 +131,16 @@ def test_the_example_shows_the_defaults():
     ("name", "default"),
     [
         pytest.param(row[0].strip("`"), row[1].strip("`"), id=row[0].strip("`"))
-        for row in rows(section("Settings"), "name")
+        for row in rows(SETTINGS_PAGE, "name")
         if re.fullmatch(r"`[^`]+`", row[1])
     ],
 )
-def test_the_default_in_the_readme_is_the_default(name, default):
+def test_the_documented_default_is_the_default(name, default):
     assert make_settings(**{name: default}) == make_settings()
 
 
-def test_the_readme_calls_reserved_what_nothing_reads_yet_and_nothing_else():
-    table = rows(section("Settings"), "name")
+def test_the_table_of_settings_calls_reserved_what_nothing_reads_yet_and_nothing_else():
+    table = rows(SETTINGS_PAGE, "name")
     reserved = {row[0].strip("`") for row in table if "*reserved*" in row[2]}
 
     assert reserved == set(SETTINGS) - used_in_code() - CHECKED_ONLY
@@ -160,8 +166,8 @@ def routes_of(app):
     return found
 
 
-def test_every_route_is_in_the_readme(served):
-    documented = set(ROUTE.findall(README))
+def test_every_route_is_documented(served):
+    documented = set(ROUTE.findall(API + SIMULATOR))
 
     missing = [
         f"{method} {path}"
@@ -175,13 +181,14 @@ def test_every_route_is_in_the_readme(served):
     assert set(routes_of(served)) <= {path for _method, path in documented}
 
 
-def test_every_route_in_the_readme_exists(served):
+def test_every_documented_route_exists(served):
     routes = routes_of(served)
 
-    unknown = [each for each in ROUTE.findall(README) if each[0] not in routes.get(each[1], ())]
+    unknown = [
+        each for each in ROUTE.findall(API + SIMULATOR) if each[0] not in routes.get(each[1], ())
+    ]
 
-    # The sequence diagram writes the token without angle brackets, which Mermaid cannot draw.
-    assert set(unknown) <= {("POST", "/callback/token")}
+    assert unknown == []
 
 
 def test_every_route_of_the_simulators_package_is_in_its_readme_and_no_other():
@@ -196,17 +203,22 @@ def test_every_route_of_the_simulators_package_is_in_its_readme_and_no_other():
 
 def test_every_address_to_paste_leads_somewhere(served):
     adapter = served.url_map.bind("127.0.0.1")
-    addresses = re.findall(r"http://127\.0\.0\.1:8000[^\s'\"<>`),]*", README)
+    pasted = re.compile(
+        r"(?:http://127\.0\.0\.1:(?:8000|\$\{PORT:-8000\})|\$CHECKOUT)([^\s'\"<>`),]*)"
+    )
+    addresses = [each for path in DOCUMENTS for each in pasted.findall(path.read_text())]
 
-    paths = {urlsplit(address).path or "/" for address in addresses}
+    # An id that the shell fills in, or a reader, is any id.
+    paths = {re.sub(r"\$\w+", "id", urlsplit(address).path) or "/" for address in addresses}
 
     assert len(paths) > 5
     for path in paths:
-        assert adapter.allowed_methods(path), path
+        # /console leads to /console/.
+        assert adapter.allowed_methods(path) or adapter.allowed_methods(f"{path}/"), path
 
 
-def test_every_static_file_in_the_readme_exists():
-    mentioned = re.findall(r"[\"'(](/static/[^\s\"')]+\.\w+)", README)
+def test_every_static_file_in_the_documents_exists():
+    mentioned = re.findall(r"[\"'(](/static/[^\s\"')]+\.\w+)", API)
 
     assert mentioned
     assert [each for each in mentioned if not (ROOT / each.lstrip("/")).is_file()] == []
@@ -224,27 +236,26 @@ def commands_of(group, prefix=""):
             yield f"{prefix}{name}", command
 
 
-def test_every_command_of_ours_is_in_the_readme(served):
+def test_every_command_of_ours_is_documented(served):
     ours = {
         name
         for name, command in commands_of(served.cli)
         if inspect.unwrap(command.callback or print).__module__.startswith("mpesa.")
     }
 
-    documented = {
-        name.removeprefix("flask ") for name in first_words(section("Commands"), "flask command")
-    }
+    documented = {name.removeprefix("flask ") for name in first_words(COMMANDS, "flask command")}
 
     assert ours <= documented
 
 
-def test_every_flask_command_in_the_readme_exists(served):
+@pytest.mark.parametrize("document", [README, COMMANDS, API, SIMULATOR, SETTINGS_PAGE])
+def test_every_flask_command_in_the_documents_exists(served, document):
     known = {name for name, _command in commands_of(served.cli)} | {"run"}
     mentioned = re.findall(
-        r"(?<!/)(?<!install )\bflask ((?:[a-z][a-z0-9]* ?){1,2})", code_in(README)
+        r"(?<!/)(?<!install )\bflask ((?:[a-z][a-z0-9]* ?){1,2})", code_in(document)
     )
 
-    assert mentioned
+    assert mentioned or document in (API, SIMULATOR)
     for words in mentioned:
         first, both = words.split()[0], " ".join(words.split()[:2])
         assert {first, both} & known, f"flask {words}"
@@ -263,12 +274,18 @@ def test_every_command_to_paste_exists(document, served):
         assert {words.split()[0], words.strip()} & known, f"flask {words}"
 
 
-def test_every_make_target_is_in_the_readme_and_no_other():
+def test_every_make_target_is_documented_and_no_other():
     targets = re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
 
-    mentioned = re.findall(r"\bmake ([a-z-]+)", code_in(README))
+    listed = re.findall(r"\bmake ([a-z-]+)", code_in(COMMANDS + SIMULATOR))
+    elsewhere = [
+        name
+        for path in DOCUMENTS
+        for name in re.findall(r"\bmake ([a-z-]+)", code_in(path.read_text()))
+    ]
 
-    assert set(mentioned) == set(targets)
+    assert set(listed) == set(targets)
+    assert set(elsewhere) <= set(targets)
 
 
 # -- words of the API ----------------------------------------------------------------------------
@@ -297,33 +314,33 @@ def test_every_error_code_is_explained_and_none_is_that_nothing_answers():
     assert codes_in_code() == set(MEANINGS)
 
 
-def test_every_error_code_is_in_the_readme_with_its_status_and_no_other():
-    documented = [(row[0].strip("`"), int(row[1])) for row in rows(section("Errors"), "code")]
+def test_every_error_code_is_documented_with_its_status_and_no_other():
+    documented = [(row[0].strip("`"), int(row[1])) for row in rows(section("Errors", API), "code")]
 
     assert documented == [(code, meaning.status) for code, meaning in MEANINGS.items()]
 
 
-def test_every_field_of_the_snapshot_is_in_the_readme_and_no_other():
+def test_every_field_of_the_snapshot_is_documented_and_no_other():
     fields = [*Snapshot.__annotations__, "message"]
 
-    assert sorted(first_words(section("The snapshot"), "field")) == sorted(fields)
+    assert sorted(first_words(section("The snapshot", API), "field")) == sorted(fields)
 
 
 def test_the_example_of_a_snapshot_is_a_whole_one():
-    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot"))))
+    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot", API))))
 
     assert sorted(example) == sorted([*Snapshot.__annotations__, "message"])
 
 
 def test_the_example_of_a_snapshot_says_what_a_shopper_is_told(served):
-    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot"))))
+    example = json.loads(next(m[2] for m in FENCE.finditer(section("The snapshot", API))))
 
     with served.test_request_context():
         assert example["message"] == message_of(example, "en")
 
 
-def test_every_reason_is_in_the_readme_with_its_status():
-    documented = {row[0].strip("`"): row[1] for row in rows(section("The snapshot"), "reason")}
+def test_every_reason_is_documented_with_its_status():
+    documented = {row[0].strip("`"): row[1] for row in rows(section("The snapshot", API), "reason")}
 
     assert documented == {
         reason.value: "FAILED"
@@ -359,18 +376,14 @@ def test_every_result_code_is_in_the_troubleshooting_with_its_reason():
     assert never_a_result == "none"
 
 
-def test_the_simulators_switches_are_in_the_readme_with_their_defaults():
-    example = json.loads(
-        next(m[2] for m in FENCE.finditer(section("The simulator")) if m[1] == "json")
-    )
+def test_the_simulators_switches_are_documented_with_their_defaults():
+    example = json.loads(next(m[2] for m in FENCE.finditer(SIMULATOR) if m[1] == "json"))
 
     assert example == dataclasses.asdict(Script())
 
 
-def test_the_merchants_switches_are_in_the_readme_with_their_defaults():
-    examples = [
-        json.loads(m[2]) for m in FENCE.finditer(section("The simulator")) if m[1] == "json"
-    ]
+def test_the_merchants_switches_are_documented_with_their_defaults():
+    examples = [json.loads(m[2]) for m in FENCE.finditer(SIMULATOR) if m[1] == "json"]
 
     assert examples[1] == dataclasses.asdict(Organisation())
 
@@ -399,13 +412,13 @@ def test_both_kinds_of_switches_are_in_the_packages_readme_with_their_defaults()
         ),
     ],
 )
-def test_every_word_of_a_switch_is_in_both_readmes(words):
-    for text in (section("The simulator"), PACKAGE.read_text()):
+def test_every_word_of_a_switch_is_in_both_documents(words):
+    for text in (SIMULATOR, PACKAGE.read_text()):
         assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
 
 
-def test_every_result_that_an_answer_may_name_is_in_the_readme():
-    codes = re.search(r"\(codes ([^)]+)\)", section("The simulator"))[1]
+def test_every_result_that_an_answer_may_name_is_documented():
+    codes = re.search(r"\(codes ([^)]+)\)", SIMULATOR)[1]
 
     assert {f"code:{code}" for code in re.split(r",\s+", codes)} == set(script.RESULTS)
 
@@ -433,17 +446,34 @@ def test_links_between_documents_lead_somewhere(document):
 
 
 def test_every_document_is_linked_from_the_readme():
-    linked = set(re.findall(r"\]\(([^):]+\.md)\)", section("Documents")))
+    linked = set(re.findall(r"\]\(([^):]+\.md)\)", section("Documents", README)))
 
-    # Of those at the top, the README is this one, and says itself where the changelog is.
-    at_the_top = {"CONTRIBUTING.md", "SECURITY.md"}
-    assert linked == {name_of(path) for path in (ROOT / "docs").glob("*.md")} | at_the_top
+    # Of those at the top, the README is this one.
+    at_the_top = {name_of(path) for path in AT_THE_TOP} - {"README.md"}
+    assert linked == {name_of(path) for path in DOCS.glob("*.md")} | at_the_top
 
 
-def anchors(document):
-    """Headings as GitHub names them; a comment in a shell block is none."""
+def test_the_readme_is_read_in_five_minutes():
+    # What is looked up has its page in docs/.
+    assert len(README.splitlines()) <= 190
+
+
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCS.glob("*.md") if len(path.read_text().splitlines()) > 300],
+    ids=name_of,
+)
+def test_a_long_document_begins_with_its_contents(document):
+    beginning = document.read_text().split("\n## ", 1)[0]
+    listed = set(re.findall(r"\]\(#([^)]+)\)", beginning))
+
+    assert anchors(document, level="##") <= listed
+
+
+def anchors(document, level="#+"):
+    """Headings as GitHub names them, of any level or one; a comment in a shell block is none."""
     text = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    headings = re.findall(rf"^{level} (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings}
 
 
@@ -461,8 +491,8 @@ def test_the_map_of_the_code_names_every_module_and_no_other():
     assert mapped == modules
 
 
-def test_the_short_map_in_the_readme_names_what_exists():
-    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives")))
+def test_the_short_map_for_contributors_names_what_exists():
+    drawn = next(m[2] for m in FENCE.finditer(section("Where code lives", CONTRIBUTING)))
     # A column of names, blanks, and what is said of them.
     columns = re.findall(r"^( *)(\S+(?: \S+)*)  ", drawn, re.MULTILINE)
     named = [

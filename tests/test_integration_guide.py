@@ -1,4 +1,4 @@
-"""The servers of README.md and docs/integration.md, run as they stand there."""
+"""The servers of the documents: webhooks.md, the tutorial and integration.md, as they stand."""
 
 import base64
 import json
@@ -8,10 +8,13 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from flask import Flask, redirect, request, url_for
 from standardwebhooks import Webhook
 
 from mpesa import webhooks
@@ -76,7 +79,7 @@ def open_shop(document, language, folder, port, url):
         "PATH": os.environ["PATH"],
         "CHECKOUT_URL": url,
         "API_KEY": "development-api-key",
-        "WEBHOOK_SECRET": SECRET if document == "README.md" else f"{OLD_SECRET} {SECRET}",
+        "WEBHOOK_SECRET": SECRET if document == "docs/webhooks.md" else f"{OLD_SECRET} {SECRET}",
         "PORT": str(port),
     }
     log = folder / "log"
@@ -286,14 +289,14 @@ def test_an_order_is_shipped_once_and_for_its_own_amount_only(shop):
     assert sent == [0, 1, 1]
 
 
-# -- the receiver of the README ------------------------------------------------------------------
+# -- the receiver of docs/webhooks.md ------------------------------------------------------------
 
 
 def receiver():
-    return code("README.md", "python")
+    return code("docs/webhooks.md", "python")
 
 
-def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
+def test_the_receiver_of_the_page_on_webhooks_takes_what_is_signed_and_nothing_else(
     monkeypatch,
 ):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
@@ -312,7 +315,7 @@ def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
     assert names["payments"]["t"]["status"] == "SUCCESS"
 
 
-def test_the_receiver_of_the_readme_is_as_short_as_a_reader_hopes():
+def test_the_receiver_of_the_page_on_webhooks_is_as_short_as_a_reader_hopes():
     assert len([line for line in receiver().splitlines() if line.strip()]) <= 16
 
 
@@ -347,3 +350,80 @@ def test_the_reader_of_receipts_in_the_guide_sees_each_change(client, app, clock
 
     assert read(read(cursor)) is not None
     assert kept == ["UKO1ABCDEF", "UKO2GHIJKL"]
+
+
+# -- the tutorial, and the ten lines of the README -------------------------------------------------
+
+
+def told_by(body):
+    """The arguments of a test client's POST to /hook."""
+    return {"data": body, "headers": signed(body)}
+
+
+@pytest.fixture
+def asked_for(client, monkeypatch):
+    """What a shop asked for whose `requests.post` reaches the server in this process."""
+    asked: list[dict[str, Any]] = []
+
+    def post(address, *, json, headers, timeout):
+        assert timeout
+        asked.append(json)
+        answer = client.post(address.split(":8000")[1], json=json, headers=headers)
+        return SimpleNamespace(json=answer.get_json, raise_for_status=lambda: None)
+
+    monkeypatch.setattr(requests, "post", post)
+    return asked
+
+
+def test_the_shop_of_the_tutorial_sells_and_believes_the_webhook_alone(asked_for, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    monkeypatch.delenv("PORT", raising=False)
+    names: dict[str, Any] = {"__name__": "my_shop"}
+    exec(code("docs/tutorial.md", "python"), names)  # noqa: S102 (a reader runs it as well)
+    shop = names["app"].test_client()
+
+    bought = shop.post("/buy")
+    [order] = asked_for
+    thanks = f"/thanks/{order['reference']}?status=PAID"
+    before = shop.get(thanks).text
+    paid = message(reference=order["reference"])
+
+    assert (bought.status_code, "/checkout/" in bought.location) == (303, True)
+    assert order["return_url"].endswith(f"/thanks/{order['reference']}")
+    assert shop.post("/hook", **told_by(UNKNOWN)).status_code == 204
+    assert shop.post("/hook", data=paid).status_code == 401
+    assert shop.post("/hook", **told_by(paid)).status_code == 204
+    assert ("Paid" in before, "Paid" in shop.get(thanks).text) == (False, True)
+
+
+def test_the_ten_lines_of_the_readme_sell_and_ship(asked_for):
+    app, shipped = Flask("readme"), list[str]()
+    app.get("/thanks", endpoint="thanks")(lambda: "")
+    names = {
+        "app": app, "requests": requests, "request": request, "redirect": redirect,
+        "url_for": url_for, "CHECKOUT": "http://127.0.0.1:8000", "KEY": API_KEY,
+        "webhook": Webhook(SECRET), "ship_once": shipped.append,
+    }  # fmt: skip
+    exec(code("README.md", "python"), names)  # noqa: S102 (a reader copies it)
+    shop = app.test_client()
+
+    assert "/checkout/" in shop.post("/buy").location
+    assert shop.post("/hook", **told_by(message())).status_code == 204
+    assert shop.post("/hook", **told_by(UNKNOWN)).status_code == 204
+    assert [order["reference"] for order in asked_for] == ["INV-1"]
+    assert shipped == ["INV-9"]
+
+
+def test_the_shell_of_the_tutorial_pays_on_any_port(checkout):
+    text = (ROOT / "docs/tutorial.md").read_text()
+    order, push, ask = re.findall(r"^```sh\n(.*?)^```$", text.split("## 3")[0], re.M | re.S)[1:]
+    until_it_is_told = f"until {{ told=$({ask}); grep -q SUCCESS <<< $told; }}; do sleep 0.1; done"
+
+    ran = subprocess.run(
+        ["bash", "-euc", f"{order}{push}{until_it_is_told}\necho $told"],
+        env={**os.environ, "PORT": str(urlsplit(checkout.address).port)},
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert '"receipt":"' in ran.stdout.replace(" ", "")

@@ -1,4 +1,4 @@
-"""Money that no push asked for: every row of the table in the README, on both databases."""
+"""Money that no push asked for: every row of the table in docs/money.md, on both databases."""
 
 from datetime import timedelta
 

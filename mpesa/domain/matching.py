@@ -115,7 +115,7 @@ def judge(
 
     Args:
         accounts: every order that it may belong to: by its pay code, its reference, or a push of it
-            (README, "Money by hand", has the table).
+            (docs/money.md has the table).
         proof_from: cents from which the word of a confirmation alone does not suffice; None: never.
         mark_of: the SHA-256 of a number, by which a hashed payer is compared.
 

@@ -87,7 +87,7 @@ Step = CloseOld | Refuse | Join | Count | AskFirst | SendPush
 
 
 def next_step(seen: Seen, msisdn: str, now: datetime, done: Done) -> Step:
-    """Say what comes next, in the order of the refusals in README, `POST /stk-push`.
+    """Say what comes next, in the order of the refusals.
 
     Args:
         seen: read without the order's lock, or under it, where only Join and SendPush can be done.

@@ -2,7 +2,8 @@
 
 import warnings
 
-# At every import, eventlet says that it is in maintenance; README.md says so once, with what to do.
+# At every import, eventlet says that it is in maintenance; docs/deployment.md says so once, with
+# what to do.
 warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
 
 import eventlet  # noqa: E402 - the filter above has to stand first

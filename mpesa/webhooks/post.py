@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 
 from mpesa.bounded_http import Call, Calls, Ended, Session
 
-# Seconds from the name look-up to the end of the answer's headers, as the README promises.
+# Seconds from the name look-up to the end of the answer's headers, as docs/webhooks.md promises.
 TIME_LIMIT = 15.0
 
 

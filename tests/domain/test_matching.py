@@ -1,4 +1,4 @@
-"""Whose money a receipt is: every row of the table in the README, cell by cell."""
+"""Whose money a receipt is: every row of the table in docs/money.md, cell by cell."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -11,7 +11,7 @@ from tests.browser.backstage import Backstage
 from tests.integration.console import admitted, connect, heard_of, log_in
 from tests.integration.steps import started
 
-# Until a socket that was refused is closed (seconds), as the README promises.
+# Until a socket that was refused is closed (seconds), as docs/api.md promises.
 SOON = 1.0
 
 
