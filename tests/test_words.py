@@ -1,0 +1,94 @@
+"""Words that an editor took out of what users read do not come back (CONTRIBUTING.md, English)."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from mpesa.web.http.problems import MEANINGS
+
+ROOT = Path(__file__).parents[1]
+
+# What is written instead stands beside each. Code that only developers read may say what it likes.
+OUT_OF_USE = {
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bparted\b": "separated",
+    r"\bwhoever\b": "anyone who",
+    r"\bthat one's\b": "its",
+    r"\bat the (most|least)\b": "at most, at least",
+    r"\bnobody\b[^.]{0,60}\bany more\b": "no longer",
+    r"\bfits? together\b": "match",
+    r"\bwants?\b[^.|]{0,30}\bBearer\b": "needs",
+    r"\b(to|for|from|of) who\b": "anyone who",
+}
+
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", ".env.example")),
+    ROOT / "packages" / "simulator" / "README.md",
+    *(ROOT / "docs").rglob("*.md"),
+]
+TEMPLATES = list((ROOT / "templates").rglob("*.html"))
+CATALOGUES = list((ROOT / "mpesa" / "translations").rglob("*.po"))
+# Where settings are refused, and where shoppers, shops, operators and commands are answered.
+SPEAKING = [ROOT / "mpesa" / "config.py"] + [
+    path for folder in ("web", "cli", "runtime") for path in (ROOT / "mpesa" / folder).rglob("*.py")
+]
+
+
+def out_of_use(text):
+    """Each word of the list in a text, with what is written instead, across line breaks too."""
+    flat = re.sub(r"\s+", " ", text)
+    return [
+        f"{found[0]}: {instead}"
+        for pattern, instead in OUT_OF_USE.items()
+        for found in re.finditer(pattern, flat, re.IGNORECASE)
+    ]
+
+
+def sentences_of(path):
+    """The strings of a module without its docstrings; a command's docstring is its help."""
+    tree = ast.parse(path.read_text())
+    told = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    if path.parent.name != "cli":
+        silent = {
+            node.body[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        told = [node for node in told if node not in silent]
+    return "\n".join(node.value for node in told if isinstance(node.value, str))
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *TEMPLATES, *CATALOGUES], ids=lambda path: path.name)
+def test_no_word_out_of_use_is_in_what_users_read(path):
+    assert out_of_use(path.read_text()) == []
+
+
+def test_no_word_out_of_use_is_in_what_the_server_and_its_commands_say():
+    said = {path.name: out_of_use(sentences_of(path)) for path in SPEAKING}
+    errors = [each for what in MEANINGS.values() for each in (what.title, what.when, what.remedy)]
+
+    assert len(said) > 40
+    assert {name: words for name, words in said.items() if words} == {}
+    assert out_of_use("\n".join(errors)) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Keys, parted by commas.",
+        "Whoever holds one may look.",
+        "flask doctor says how to mend it.",
+        "Nobody is\nasked any more.",
+        "That one's receipt is kept.",
+        "It comes 10 s later at the most.",
+        "This name and password do not fit together.",
+        "`/api/orders` wants `Authorization: Bearer`.",
+        "It is shown to who asks.",
+    ],
+)
+def test_each_word_of_the_list_is_found(sentence):
+    assert len(out_of_use(sentence)) == 1
