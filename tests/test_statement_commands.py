@@ -47,7 +47,7 @@ def test_a_file_is_imported_and_said_so_in_a_few_lines(shop, flask):
         "2 rows, Utility Account; it covers 2026-11-24 to 2026-11-24",
         "      1  payments                                   KES 150",
         "      1  charges                                  KES -0.83",
-        "Of the payments 0 are known, 1 are only at M-PESA, 0 differ in amount;"
+        "Of the payments 0 are in both, 1 are only at M-PESA, 0 differ in amount;"
         " 0 receipts of these days are only here.",
         "Imported.",
     ]

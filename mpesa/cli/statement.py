@@ -47,7 +47,8 @@ def import_statement(file: Path, dry_run: bool, days: str | None) -> None:
             _say(statement, found)
             if dry_run:
                 return
-            file_id, _ = importing.keep(session, given, statement, services().now())
+            now = services().now()
+            file_id, _ = importing.keep(session, given, statement, now, found)
             done = importing.settle(session, file_id, needs, statement, _progress)
     except StatementDefect as defect:
         raise click.ClickException(f"{file.name}: {defect}") from None
@@ -79,7 +80,7 @@ def _say(statement: ReadStatement, found: Found) -> None:
             money = format_cents(found.sums[kind])
             click.echo(f"{found.counts[kind]:>7}  {words:<30}  {money:>18}")
     click.echo(
-        f"Of the payments {found.both} are known, {found.only_there} are only at M-PESA,"
+        f"Of the payments {found.both} are in both, {found.only_there} are only at M-PESA,"
         f" {found.differ} differ in amount; {found.only_here} receipts of these days are only here."
     )
 

@@ -1,14 +1,12 @@
 """Close a day: its sums and its differences are written down, and never change again."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +14,7 @@ from mpesa import records
 from mpesa.database import writing
 from mpesa.domain.people_text import harmless, read_line
 from mpesa.domain.receipt import Direction, State
+from mpesa.domain.receipt_shown import account_shown
 from mpesa.domain.statement_lines import LineKind, start_of
 from mpesa.domain.wire_words import NAIROBI
 from mpesa.models import (
@@ -35,10 +34,13 @@ from mpesa.statements.comparing import (
     DifferenceKind,
     compare,
 )
+from mpesa.statements.csv_lines import csv_line, plain_amount
 
 # Characters of a word on a difference.
 LONGEST_WORD = 100
 _DAY = timedelta(days=1)
+# Lines that Xero and QuickBooks Online take from one file; Odoo takes more.
+PART = 1000
 CSV_COLUMNS = ("Date", "Amount", "Payee", "Description", "Reference")
 
 
@@ -312,7 +314,16 @@ def _taken(session: Session, organisation: str, day: date) -> int:
     return int(session.scalar(paid) or 0)
 
 
-def csv_of(session: Session, day: date, *, with_people: bool = True) -> Iterator[str]:
+def parts_of(session: Session, day: date) -> int:
+    """In how many files of `PART` lines a closed day fits."""
+    organisation = records.shop_of(session.connection()).short_code
+    count = select(func.count(StatementLine.id)).where(*_booked_on(organisation, day))
+    return max(-(-(session.scalar(count) or 0) // PART), 1)
+
+
+def csv_of(
+    session: Session, day: date, *, with_people: bool = True, part: int | None = None
+) -> Iterator[str]:
     """A closed day as a bank statement: a line for each movement, charges as lines of their own.
 
     Dates are `YYYY-MM-DD`, amounts plain numbers with two places, negative where money left:
@@ -321,9 +332,10 @@ def csv_of(session: Session, day: date, *, with_people: bool = True) -> Iterator
 
     Args:
         with_people: names, and accounts that may be one, are in it.
+        part: of the files of `PART` lines, from 1; None: all in one file.
     """
     organisation = records.shop_of(session.connection()).short_code
-    yield _csv_line(CSV_COLUMNS)
+    yield csv_line(CSV_COLUMNS)
     query = (
         select(StatementLine, Receipt.payer_name, Order.reference)
         .outerjoin(
@@ -334,31 +346,40 @@ def csv_of(session: Session, day: date, *, with_people: bool = True) -> Iterator
         )
         .outerjoin(Transaction, Receipt.transaction_id == Transaction.id)
         .outerjoin(Order, Transaction.order_id == Order.id)
-        .where(
-            StatementLine.organisation == organisation,
-            StatementLine.booked_on == day.isoformat(),
-            StatementLine.kind != LineKind.VOID.value,
-        )
+        .where(*_booked_on(organisation, day))
         .order_by(StatementLine.at, StatementLine.turn, StatementLine.id)
     )
+    if part is not None:
+        query = query.offset(PART * (part - 1)).limit(PART)
     for row in session.execute(query, execution_options={"yield_per": 500}):
         line: StatementLine = row.StatementLine
         is_paid = line.kind == LineKind.PAYMENT.value
         name = (line.name or row.payer_name) if with_people else None
         payee = (name or "M-PESA customer") if is_paid else "M-PESA"
         typed = line.account if with_people or not _has_letters(line.account) else None
+        typed = account_shown(typed)
         about = row.reference or typed if is_paid else None
         described = f"{_DESCRIBED[LineKind(line.kind)]}{f', {about}' if about else ''}"
-        yield _csv_line(
+        yield csv_line(
             (
                 f"{line.at.astimezone(NAIROBI):%Y-%m-%d}",
-                f"{'-' if line.amount < 0 else ''}{abs(line.amount) // 100}"
-                f".{abs(line.amount) % 100:02d}",
+                plain_amount(line.amount),
                 harmless(payee),
                 harmless(described),
                 harmless(line.receipt),
             )
         )
+
+
+def _booked_on(organisation: str, day: date) -> tuple[ColumnElement[bool], ...]:
+    """The lines of a closed day's file."""
+    return (
+        StatementLine.organisation == organisation,
+        StatementLine.booked_on == day.isoformat(),
+        StatementLine.kind != LineKind.VOID.value,
+        # QuickBooks refuses a file with a zero in it, and nothing moved.
+        StatementLine.amount != 0,
+    )
 
 
 def _has_letters(text: str | None) -> bool:
@@ -372,9 +393,3 @@ _DESCRIBED = {
     LineKind.SWEEP: "Transfer between M-PESA and bank",
     LineKind.OTHER: "Other movement at M-PESA",
 }
-
-
-def _csv_line(cells: tuple[str, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()

@@ -284,13 +284,13 @@ def _ours(session: Session, organisation: str, day: date) -> Sum:
     """What our own books have of a day: receipts of money in that are proven."""
     count, cents = session.execute(
         select(func.count(), func.coalesce(func.sum(Receipt.amount), 0)).where(
-            _paid_on(organisation, day), Receipt.state != State.UNPROVEN.value
+            paid_on(organisation, day), Receipt.state != State.UNPROVEN.value
         )
     ).one()
     return Sum(count, int(cents))
 
 
-def _paid_on(organisation: str, day: date) -> ColumnElement[bool]:
+def paid_on(organisation: str, day: date) -> ColumnElement[bool]:
     """Receipts of money in that were paid on a day, or learned of where nobody told when."""
     since, until = start_of(day), start_of(day + _DAY)
     return and_(
@@ -415,7 +415,7 @@ def suggested_refund(session: Session, amount: int, at: datetime) -> str | None:
 
 def _only_here(session: Session, organisation: str, day: date) -> Iterator[Difference]:
     ours = select(Receipt.receipt, Receipt.amount, Receipt.transaction_id).where(
-        _paid_on(organisation, day), ~_has_line(organisation)
+        paid_on(organisation, day), ~_has_line(organisation)
     )
     for row in session.execute(ours.order_by(Receipt.learned_at).limit(MOST)):
         yield Difference(

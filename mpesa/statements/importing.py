@@ -9,10 +9,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row, Table, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -20,12 +21,13 @@ from sqlalchemy.orm import Session
 
 from mpesa import receipts, records
 from mpesa.database import writing
-from mpesa.domain.receipt import Direction
-from mpesa.domain.statement_lines import Asked, Line, LineKind, StatementDefect, start_of
+from mpesa.domain.receipt import Direction, State
+from mpesa.domain.statement_lines import Asked, Line, LineKind, StatementDefect
 from mpesa.domain.told import WitnessKind
 from mpesa.ids import new_id
 from mpesa.models import Receipt, StatementDay, StatementFile, StatementLine, UTCDateTime
 from mpesa.statements import reversals
+from mpesa.statements.comparing import paid_on
 from mpesa.statements.reading import ReadStatement, read
 from mpesa.statements.reversals import Reversal
 
@@ -41,6 +43,8 @@ _LEASE = timedelta(minutes=5)
 _LOOKED_AT_FOR = timedelta(hours=24)
 # Two clocks never differ by as much; a spreadsheet that shifts times by a zone does.
 _SHIFTED = timedelta(hours=1)
+_WITH_AN_ORDER = (State.CLAIMED.value, State.RETURNED.value)
+_Each = TypeVar("_Each")
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Found:
 
     Attributes:
         counts, sums: of lines, by kind; sums in cents.
-        both: payments that are known here.
-        only_there: those that nobody here knew.
+        both: payments that an order here has, or that went back.
+        only_there: those that no order has.
         differ: those known with another amount.
         only_here: receipts of its days that it lacks.
         before: lines that an earlier statement had.
@@ -126,11 +130,16 @@ def look(session: Session, statement: ReadStatement) -> Found:
     """
     organisation = records.shop_of(session.connection()).short_code
     found, told, shifts = Found(), set[str](), Counter[bool]()
-    for batch in _batches(statement.lines(), _LOOKED_UP):
+    for batch in batches(statement.lines(), _LOOKED_UP):
         _check_earlier(session, organisation, batch, found)
         payments = {each.receipt: each for each in batch if each.kind is LineKind.PAYMENT}
-        known = select(Receipt.receipt, Receipt.amount, Receipt.paid_at, Receipt.paid_at_doubtful)
-        known = known.where(
+        known = select(
+            Receipt.receipt,
+            Receipt.amount,
+            Receipt.state,
+            Receipt.paid_at,
+            Receipt.paid_at_doubtful,
+        ).where(
             Receipt.organisation == organisation,
             Receipt.direction == Direction.IN.value,
             Receipt.receipt.in_(payments),
@@ -139,23 +148,18 @@ def look(session: Session, statement: ReadStatement) -> Found:
         for row in rows:
             line = payments[row.receipt]
             found.differ += row.amount != line.amount
-            found.both += row.amount == line.amount
+            found.both += row.amount == line.amount and row.state in _WITH_AN_ORDER
             if row.paid_at is not None and not row.paid_at_doubtful:
                 shifts[abs(row.paid_at - line.at) > _SHIFTED] += 1
-        found.only_there += len(payments) - len(rows)
         told |= payments.keys()
         for each in batch:
             found.counts[each.kind] += 1
             found.sums[each.kind] += each.amount
+    found.only_there = found.counts[LineKind.PAYMENT] - found.both - found.differ
     if shifts[True] > shifts[False]:
         raise StatementDefect("its times are hours away from what M-PESA told: export it again")
     for day in statement.head.balances:
-        ours = select(Receipt.receipt).where(
-            Receipt.organisation == organisation,
-            Receipt.direction == Direction.IN.value,
-            Receipt.paid_at >= start_of(day),
-            Receipt.paid_at < start_of(day + timedelta(days=1)),
-        )
+        ours = select(Receipt.receipt).where(paid_on(organisation, day))
         found.only_here += sum(number not in told for number in session.scalars(ours))
     return found
 
@@ -289,14 +293,7 @@ def settle(
         if statement is not None:
             _store(session, file_id, statement, needs)
         else:
-            days = file.days_said.split("..") if file.days_said else None
-            again = Asked(
-                numbers=needs.receipts.numbers | ({short_code} if short_code else set()),
-                now=file.kept_at,
-                name=file.name,
-                days=(date.fromisoformat(days[0]), date.fromisoformat(days[1])) if days else None,
-            )
-            with read(file.raw or b"", again) as statement:
+            with read_again(session, file, needs) as statement:
                 _store(session, file_id, statement, needs)
     unsettled = select(_lines).where(_lines.c.file_id == file_id, _lines.c.verdict.is_(None))
     while batch := session.execute(unsettled.order_by(_lines.c.turn).limit(BATCH)).all():
@@ -324,6 +321,30 @@ def settle(
     return True
 
 
+@contextmanager
+def read_again(session: Session, file: StatementFile, needs: Needs) -> Iterator[ReadStatement]:
+    """Read a file that is kept, as it was read when it was given.
+
+    Args:
+        session: a read that it had begun is ended: PostgreSQL lets none rest for long.
+
+    Raises:
+        StatementDefect: it can no longer be read.
+        ReaderBusy: other statements are being read.
+    """
+    days = file.days_said.split("..") if file.days_said else None
+    again = Asked(
+        numbers=needs.receipts.numbers | ({file.short_code} if file.short_code else set()),
+        now=file.kept_at,
+        name=file.name,
+        days=(date.fromisoformat(days[0]), date.fromisoformat(days[1])) if days else None,
+    )
+    raw = file.raw or b""
+    session.rollback()
+    with read(raw, again) as statement:
+        yield statement
+
+
 def _claimed(session: Session, file_id: str, now: datetime) -> bool:
     # A time further ahead than its rule allows was written before the clock stepped back.
     free = or_(
@@ -345,7 +366,7 @@ def _store(session: Session, file_id: str, statement: ReadStatement, needs: Need
     """Store the lines that no earlier statement had, a hundred to a commit."""
     organisation = records.shop_of(session.connection()).short_code
     turn = 0
-    for batch in _batches(statement.lines(), BATCH):
+    for batch in batches(statement.lines(), BATCH):
         now = needs.now()
         rows = [
             {
@@ -443,7 +464,8 @@ def _check_earlier(
         found.before += 1
 
 
-def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
+def batches(lines: Iterable[_Each], size: int) -> Iterator[list[_Each]]:
+    """Some at a time, in their order."""
     waiting = iter(lines)
     while batch := list(islice(waiting, size)):
         yield batch

@@ -326,6 +326,23 @@ def test_a_closed_day_is_a_bank_statement(shop, office, clock, paid, by_hand):
     assert sum(round(float(each["Amount"]) * 100) for each in rows) == 24_817 - 100_000
 
 
+def test_a_long_day_is_had_in_parts_as_long_as_the_programs_take(shop, office, clock, monkeypatch):
+    monkeypatch.setattr(closing, "PART", 2)
+    next_morning(clock)
+    number = "254712345678"
+    office.import_(Made(*(Entry(f"UKO1A2B3C{n}", 5, account=number) for n in range(3))))
+    office.close()
+
+    with shop.sessions() as session:
+        parts = closing.parts_of(session, DAY)
+        files = [list(closing.csv_of(session, DAY, part=each + 1)) for each in range(parts)]
+        whole = list(closing.csv_of(session, DAY))
+
+    assert [len(each) for each in files] == [3, 2]
+    assert [files[0][0], *files[0][1:], *files[1][1:]] == whole
+    assert number not in "".join(whole)
+
+
 def test_no_cell_of_it_is_a_formula(shop, office, clock):
     next_morning(clock)
     party = "25470****149 - =CMD|x **** Y"

@@ -1,10 +1,10 @@
 """The days of the books: which are proved, one day beside its statement, and closing it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from flask import flash, redirect, render_template, request, stream_with_context, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -18,11 +18,12 @@ from mpesa.domain.roles import Act
 from mpesa.domain.statement_lines import LineKind, start_of
 from mpesa.models import Order, Transaction, db
 from mpesa.refunds import find as find_refund
-from mpesa.statements import closing, reversals
+from mpesa.statements import closing, reversals, side_by_side
 from mpesa.statements.closing import LONGEST_WORD, NotClosed, Standing, mark_of
 from mpesa.statements.comparing import Compared, Difference, DifferenceKind, compare, lines_of
 from mpesa.web.console import session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.export import csv_answer
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import receipt_needs, services
 
@@ -126,10 +127,21 @@ def day_csv(day: str) -> Response:
     which = _day(day)
     if compare(db.session(), which).closed is None:
         raise Problem(404, "not_found", _("The day is not closed yet."))
-    lines = stream_with_context(_csv(which, with_people=session.may(Act.SEE_PEOPLE)))
-    answer = Response(lines, mimetype="text/csv")
-    answer.headers["Content-Disposition"] = f'attachment; filename="mpesa-{which}.csv"'
-    return answer
+    part = request.args.get("part", type=int)
+    if part is not None and not 1 <= part <= closing.parts_of(db.session(), which):
+        raise Problem(404, "not_found", _("There is nothing at this address."))
+    with_people = session.may(Act.SEE_PEOPLE)
+    lines = closing.csv_of(db.session(), which, with_people=with_people, part=part)
+    return csv_answer(lines, f"mpesa-{which}-{part}" if part else f"mpesa-{which}")
+
+
+@console.get("/days/<day>/compared.csv")
+def day_compared_csv(day: str) -> Response:
+    """Send the day beside its statements, row by row, as it is now."""
+    which = _day(day)
+    with_people = session.may(Act.SEE_PEOPLE)
+    lines = side_by_side.of_a_day(db.session(), which, with_people=with_people)
+    return csv_answer(lines, f"mpesa-{which}-compared")
 
 
 @console.get("/days/<day>/close")
@@ -219,6 +231,7 @@ def _shown(compared: Compared) -> dict[str, Any]:
         "references": references,
         "standing": _standing(compared),
         "standings": STANDINGS,
+        "parts": closing.parts_of(db.session(), compared.day) if compared.closed else 0,
         "is_over": start_of(compared.day + timedelta(days=1)) <= services().now(),
         "of_days": {each.key: noon(each.of_day) for each in compared.differences},
     }
@@ -279,13 +292,6 @@ def _account(row: Any) -> str:
     if names_somebody and not session.may(Act.SEE_PEOPLE):
         return "•••"
     return account_shown(account) or ""
-
-
-def _csv(which: date, *, with_people: bool) -> Iterator[str]:
-    try:
-        yield from closing.csv_of(db.session(), which, with_people=with_people)
-    finally:
-        db.session.rollback()
 
 
 def _day(text: str) -> date:

@@ -24,15 +24,25 @@ def transactions_csv() -> Response:
     if to < from_:
         raise invalid("to", _("The last day is before the first one."))
     log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
-    response = Response(stream_with_context(_csv_lines(from_, to)), mimetype="text/csv")
-    name = f"transactions-{from_}-{to}.csv"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return csv_answer(export.rows(db.session(), from_, to), f"transactions-{from_}-{to}")
+
+
+def csv_answer(lines: Iterator[str], name: str) -> Response:
+    """Stream lines of CSV as a file; what fails before the first one is raised here.
+
+    Args:
+        name: the file's, without what tells its format.
+    """
+    first = next(lines, "")
+    response = Response(stream_with_context(_until_the_end(first, lines)), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
 
 
-def _csv_lines(from_: date, to: date) -> Iterator[str]:
+def _until_the_end(first: str, lines: Iterator[str]) -> Iterator[str]:
     try:
-        yield from export.rows(db.session(), from_, to)
+        yield first
+        yield from lines
     finally:
         db.session.rollback()
 

@@ -9,14 +9,17 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from mpesa.domain.people_text import read_line
+from mpesa.domain.roles import Act
 from mpesa.domain.statement_lines import LineKind, StatementDefect
+from mpesa.domain.wire_words import NAIROBI
 from mpesa.ids import is_id
 from mpesa.models import StatementDay, StatementFile, db
-from mpesa.statements import importing
+from mpesa.statements import importing, side_by_side
 from mpesa.statements.importing import Found, Given
 from mpesa.statements.reading import ReaderBusy, read
 from mpesa.web.console import session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.export import csv_answer
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services, statement_needs
 
@@ -136,6 +139,24 @@ def statement(file_id: str) -> str:
         found=Found.from_json(file.found) if file.found else None,
         kinds=KINDS,
     )
+
+
+@console.get("/statements/<file_id>/compared.csv")
+def statement_csv(file_id: str) -> Response:
+    """Send the statement beside our books, row by row, as it is now."""
+    file = _find(file_id)
+    with_people = session.may(Act.SEE_PEOPLE)
+    if file.begun_at is None:
+        lines = side_by_side.of_a_look(
+            db.session(), file, statement_needs(), with_people=with_people
+        )
+    else:
+        lines = side_by_side.of_a_file(db.session(), file, with_people=with_people)
+    try:
+        return csv_answer(lines, f"statement-{file.since.astimezone(NAIROBI):%Y-%m-%d}-compared")
+    except ReaderBusy:
+        detail = _("Other statements are being read. Try again in a moment.")
+        raise Problem(503, "unavailable", detail, retry_after=5) from None
 
 
 @console.post("/statements/<file_id>/import")

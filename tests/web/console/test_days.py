@@ -84,6 +84,40 @@ def test_an_import_takes_in_its_payments_in_the_background(app, shop, clerk):
     assert shop.receipt().state == "unclaimed"
 
 
+def test_a_statement_is_compared_row_by_row_before_its_import_and_after_it(app, clerk):
+    page = upload(clerk, MADE.as_csv()).headers["Location"]
+    assert f'href="{page}/compared.csv"' in clerk.get(page).text
+    looked_at = clerk.get(f"{page}/compared.csv")
+    before = looked_at.text
+    send(clerk, f"{page}/import", on=page)
+    with app.app_context():
+        importing.carry_on(db.session(), statement_needs())
+    imported = clerk.get(f"{page}/compared.csv").text
+    of_the_day = clerk.get(f"{DAY}/compared.csv").text
+    viewer = logged_in(app, "juma", Role.VIEWER)
+
+    assert before.splitlines()[1:] == [
+        f"only_at_mpesa,2026-11-24T12:00:00+03:00,{RECEIPT},150.00,,,,JANE,",
+        f"charge,2026-11-24T12:00:00+03:00,{RECEIPT},-0.83,,,,,",
+    ]
+    assert "statement-2026-11-24-compared.csv" in looked_at.headers["Content-Disposition"]
+    assert imported == of_the_day
+    assert imported.splitlines()[1].startswith("only_at_mpesa")
+    assert f'href="{DAY}/compared.csv"' in clerk.get(DAY).text
+    assert "JANE" not in viewer.get(f"{page}/compared.csv").text
+
+
+def test_a_comparison_waits_while_another_statement_is_read(clerk, monkeypatch):
+    page = upload(clerk, MADE.as_csv()).headers["Location"]
+
+    def busy(*_):
+        raise reading.ReaderBusy
+
+    monkeypatch.setattr(importing, "read", busy)
+
+    assert clerk.get(f"{page}/compared.csv").status_code == 503
+
+
 def test_a_defect_is_told_with_its_line(clerk, shop):
     made = Made(Entry(RECEIPT, 150), charge(RECEIPT, 0.83))
     made.body[1][5] = "250.00"
@@ -256,6 +290,8 @@ def test_a_closed_day_is_had_as_csv_and_viewers_see_no_names(app, manager):
         f'2026-11-24,150.00,TEST,"Payment, JANE",{RECEIPT}',
     ]
     assert 'filename="mpesa-2026-11-24.csv"' in answer.headers["Content-Disposition"]
+    assert manager.get(f"{DAY}/bank.csv?part=1").text == told
+    assert manager.get(f"{DAY}/bank.csv?part=2").status_code == 404
     assert "TEST" not in seen
     assert "JANE" not in seen
     assert "JANE" not in viewer.get(f"{DAY}/rows/unclaimed").text
