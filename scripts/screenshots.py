@@ -73,6 +73,7 @@ class Studio:
     def phone(self) -> Iterator[Page]:
         """The virtual phone of the payer."""
         with self.page("/simulator/", DEVICE) as phone:
+            phone.locator("details.lines > summary").click()
             phone.get_by_role("button", name=PAYER).click()
             phone.locator('[data-connection="live"]').wait_for()
             yield phone

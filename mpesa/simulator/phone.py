@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
-from mpesa.simulator import organisation
+from mpesa.simulator import organisation, words
 from mpesa.simulator.hand import Declined, read
 from mpesa.simulator.merchants import OWN_NUMBERS
 from mpesa.simulator.movement import entry_as_json, iso
@@ -12,6 +12,7 @@ from mpesa.simulator.outcomes import Outcome
 from mpesa.simulator.payer import Ending, always, typed
 from mpesa.simulator.payment import Payment, prompt_as_json
 from mpesa.simulator.problems import Problem, body_object, wishes_checked
+from mpesa.simulator.scenes import BY_HAND, SCENES
 from mpesa.simulator.script import (
     MSISDN,
     RESULTS,
@@ -85,10 +86,17 @@ class PhoneRoutes:
         blueprint.add_url_rule("/reset", "reset", self.reset, methods=["POST"])
 
     def phone(self) -> Response:
-        """GET /: the virtual phone."""
+        """GET /: the virtual phone, in English or Kiswahili."""
+        lang = words.language()
         page = Response(
             render_template(
                 "simulator/phone.html",
+                lang=lang,
+                other_lang="en" if lang == "sw" else "sw",
+                say=words.in_language(lang),
+                words=words.SWAHILI if lang == "sw" else {},
+                scenes=SCENES,
+                by_hand=BY_HAND,
                 base=url_for(".phone").rstrip("/"),
                 first_lines=_FIRST_LINES,
                 choices=_CHOICES,
@@ -100,6 +108,7 @@ class PhoneRoutes:
             )
         )
         page.headers.setdefault("Content-Security-Policy", _PAGE_POLICY)
+        page.vary.add("Accept-Language")
         return page
 
     def prompts(self) -> Response:

@@ -1,5 +1,7 @@
 // The simulator's routes, wherever it is mounted.
 
+import { say } from "./words.js";
+
 const base = document.body.dataset.base;
 
 async function call(path, method = "GET", body = undefined) {
@@ -11,7 +13,7 @@ async function call(path, method = "GET", body = undefined) {
   });
   const answer = await response.json();
   if (response.ok) return answer;
-  const words = answer.detail ?? "The simulator did not understand that.";
+  const words = say(answer.detail ?? "The simulator did not understand that.");
   throw Object.assign(new Error(words), { code: answer.code });
 }
 

@@ -1,6 +1,8 @@
 // The lines to pick from.
 
 import { kes, msisdnOf, spoken } from "./numbers.js";
+import { sceneOf } from "./scenes.js";
+import { say } from "./words.js";
 
 const list = document.querySelector("[data-lines]");
 const form = document.querySelector("[data-add-form]");
@@ -16,7 +18,7 @@ export function lineList(onPick) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const msisdn = msisdnOf(form.number.value);
-    problem.textContent = msisdn ? "" : "Type a Kenyan mobile number, like 0712 345 678.";
+    problem.textContent = msisdn ? "" : say("Type a Kenyan mobile number, like 0712 345 678.");
     form.number.toggleAttribute("aria-invalid", !msisdn);
     if (!msisdn) return form.number.focus();
     form.reset();
@@ -54,8 +56,8 @@ function newButton(msisdn) {
 }
 
 function about(line, isRinging) {
-  if (isRinging) return "is asked to pay";
-  if (line.balance === undefined) return line.msisdn === silentLine ? "never answers" : kes(50000);
-  const habit = line.answer === "manual" ? "" : ` · ${line.answer.replace("_", " ").replace("code:", "result ")}`;
-  return kes(line.balance) + habit;
+  if (isRinging) return say("is asked to pay");
+  if (line.balance === undefined) return line.msisdn === silentLine ? say("never answers") : kes(50000);
+  const habit = sceneOf(line) ?? line.answer.replace("_", " ").replace("code:", "result ");
+  return line.answer === "manual" ? kes(line.balance) : `${kes(line.balance)} · ${habit}`;
 }

@@ -2,6 +2,7 @@
 
 import { pay } from "./api.js";
 import { accountOf, numberOf, shillingsOf } from "./numbers.js";
+import { say } from "./words.js";
 
 const sheet = document.querySelector("[data-lipa]");
 const form = sheet.querySelector("form");
@@ -51,10 +52,12 @@ function openLipa() {
 function drawForm() {
   const isTill = form.kind.value === "till";
   const number = numberOf(form.short_code.value);
-  form.querySelector("[data-number-label]").textContent = isTill ? "Till number" : "Business number";
+  form.querySelector("[data-number-label]").textContent = say(isTill ? "Till number" : "Business number");
   form.short_code.placeholder = isTill ? form.dataset.till : form.dataset.paybill;
   form.querySelector("[data-account-row]").hidden = isTill;
-  form.querySelector("[data-payee]").textContent = number ? nameOf(number) : `${business} has ${form.short_code.placeholder}`;
+  form.querySelector("[data-payee]").textContent = number
+    ? nameOf(number)
+    : say("{business} has {number}", { business, number: form.short_code.placeholder });
   form.querySelector("[data-payee]").classList.toggle("known", isOwn.test(number));
   problem.textContent = "";
   for (const field of form.elements) field.removeAttribute("aria-invalid");
@@ -67,12 +70,17 @@ function read() {
   const account = isTill ? "" : accountOf(form.account.value);
   const amount = shillingsOf(form.amount.value);
   if (!number) {
-    return complain(form.short_code, `Type the ${isTill ? "till" : "business"} number: five to seven digits.`);
+    return complain(
+      form.short_code,
+      isTill
+        ? say("Type the till number: five to seven digits.")
+        : say("Type the business number: five to seven digits."),
+    );
   }
   if (!isTill && !account) {
-    return complain(form.account, "Type the account number: 1 to 20 letters or digits.");
+    return complain(form.account, say("Type the account number: 1 to 20 letters or digits."));
   }
-  return amount ? { isTill, number, account, amount } : complain(form.amount, "Type an amount in whole shillings.");
+  return amount ? { isTill, number, account, amount } : complain(form.amount, say("Type an amount in whole shillings."));
 }
 
 function complain(field, words) {
@@ -87,8 +95,8 @@ function asPrompt({ isTill, number, account, amount }, msisdn) {
   return {
     id: `by-hand-${count}`,
     amount,
-    business: isOwn.test(number) ? business : `${isTill ? "till" : "PayBill"} ${number}`,
-    what: isTill ? "till no." : "account no.",
+    business: isOwn.test(number) ? business : say(isTill ? "till {number}" : "PayBill {number}", { number }),
+    what: say(isTill ? "till no." : "account no."),
     reference: isTill ? number : account,
     isByHand: true,
     async answer({ pin }) {
@@ -105,5 +113,5 @@ function asPrompt({ isTill, number, account, amount }, msisdn) {
 }
 
 function nameOf(number) {
-  return isOwn.test(number) ? business : "Somebody else’s number";
+  return isOwn.test(number) ? business : say("Somebody else's number");
 }

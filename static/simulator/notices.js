@@ -23,6 +23,6 @@ export function startClock() {
   const now = new Date();
   at("clock").textContent = hour(now);
   at("big-clock").textContent = hour(now);
-  at("date").textContent = day(now);
+  at("date").textContent = day(now, document.documentElement.lang);
   setTimeout(startClock, 5000);
 }

@@ -46,8 +46,8 @@ export function hour(moment) {
   return moment.toLocaleTimeString("en-GB", { timeZone: NAIROBI, hour: "2-digit", minute: "2-digit" });
 }
 
-/** Returns the day in Nairobi, like Tuesday 24 November. */
-export function day(moment) {
+/** Returns the day in Nairobi in that language, like Tuesday 24 November. */
+export function day(moment, lang = "en") {
   const shape = { timeZone: NAIROBI, weekday: "long", day: "numeric", month: "long" };
-  return moment.toLocaleDateString("en-GB", shape);
+  return moment.toLocaleDateString(lang === "en" ? "en-GB" : lang, shape);
 }

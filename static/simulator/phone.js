@@ -7,20 +7,23 @@ import { closeLipa, lipaSheet } from "./lipa.js";
 import { listen } from "./live.js";
 import { drawMessages } from "./messages.js";
 import { kes, spoken } from "./numbers.js";
+import { panels } from "./panels.js";
 import { drawPrompt, promptCard, question } from "./prompt.js";
 import { notify, startClock, tell } from "./notices.js";
+import { sceneButtons } from "./scenes.js";
 import { switchForm } from "./switches.js";
+import { say } from "./words.js";
 
 const CONNECTION = {
-  live: "Live",
-  polling: "Looking every two seconds",
-  gone: "The simulator does not answer. Trying again…",
+  live: say("Live"),
+  polling: say("Looking every two seconds"),
+  gone: say("The simulator does not answer. Trying again…"),
 };
 const ENDINGS = {
-  0: "Paid. The SMS is in your messages.",
-  1: "There is not enough money on this line.",
-  1032: "Cancelled. Nothing was paid.",
-  2001: "Wrong PIN. Nothing was paid.",
+  0: say("Paid. The SMS is in your messages."),
+  1: say("There is not enough money on this line."),
+  1032: say("Cancelled. Nothing was paid."),
+  2001: say("Wrong PIN. Nothing was paid."),
 };
 const LISTED = 12; // lines that others use: a load test has thousands
 const at = (name) => document.querySelector(`[data-${name}]`);
@@ -28,6 +31,8 @@ const firstLines = document.body.dataset.firstLines.split(" ");
 const picked = new Set(JSON.parse(sessionStorage.getItem("picked") ?? "[]"));
 const habits = switchForm(at("switches"), (wishes) => api.rescript(chosen, wishes));
 const treatment = switchForm(at("treatment"), api.reorganise);
+const scenes = sceneButtons((wishes) => api.rescript(chosen, wishes).then(lookNow));
+const closePanels = panels();
 let chosen = [...picked].at(-1) ?? firstLines[0];
 let lastLine = null;
 let byHand = null; // a payment by hand that lacks its PIN only
@@ -62,9 +67,11 @@ function draw(line) {
   at("number").textContent = spoken(line.msisdn);
   at("balance").textContent = kes(line.balance);
   drawPrompt(prompt, line.pin);
+  at("chosen").textContent = spoken(line.msisdn);
   habits.draw(line);
+  scenes.draw(line);
   const fresh = drawMessages(line.messages);
-  if (fresh.length && !isNewHere) tell(`SMS: ${fresh.at(-1).text}`);
+  if (fresh.length && !isNewHere) tell(say("SMS: {text}", fresh.at(-1)));
   else if (prompt && prompt.id !== lastPrompt) tell(question(prompt));
   lastPrompt = prompt?.id ?? null;
   isNewHere = false;
@@ -84,6 +91,7 @@ function show(msisdn) {
   byHand = null;
   closeLipa();
   habits.clear();
+  scenes.clear();
   lookNow();
 }
 
@@ -91,10 +99,11 @@ lineList((msisdn) => {
   picked.delete(msisdn); // to the end: the newest is on the screen after a reload
   picked.add(msisdn);
   sessionStorage.setItem("picked", JSON.stringify([...picked]));
+  closePanels();
   show(msisdn);
 });
 // Nobody looks at it often, and it changes by hand only.
-at("treatment").parentElement.addEventListener("toggle", async ({ target }) => {
+at("more").addEventListener("toggle", async ({ target }) => {
   if (target.open) treatment.draw(await api.organisation());
 });
 lipaSheet({
@@ -106,7 +115,7 @@ lipaSheet({
 });
 promptCard({
   onAnswered: ({ result_code: code }, prompt) => {
-    notify(ENDINGS[code] ?? "Answered.");
+    notify(ENDINGS[code] ?? say("Answered."));
     settle(prompt);
     if (prompt.isByHand && code === 0) closeLipa();
   },

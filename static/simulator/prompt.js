@@ -1,6 +1,7 @@
 // The prompt on the phone: its question, the PIN and the keypad.
 
 import { kes } from "./numbers.js";
+import { say } from "./words.js";
 
 const dialog = document.querySelector("[data-prompt]");
 const form = dialog.querySelector("form");
@@ -34,7 +35,7 @@ export function promptCard({ onAnswered, onLost }) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (form.pin.value.length === 4) return send({ pin: form.pin.value });
-    problem.textContent = "A PIN has four digits.";
+    problem.textContent = say("A PIN has four digits.");
     form.pin.focus();
   });
   form.querySelector("[data-cancel]").addEventListener("click", () => send({ cancel: true }));
@@ -44,7 +45,7 @@ export function promptCard({ onAnswered, onLost }) {
 
 /** Shows the prompt, or none if null; the PIN being typed survives a redraw of the same prompt. */
 export function drawPrompt(prompt, pin) {
-  form.querySelector("[data-hint]").textContent = `This line’s PIN is ${pin}`;
+  form.querySelector("[data-hint]").textContent = say("This line's PIN is {pin}", { pin });
   if (prompt?.id === shown?.id) return;
   const hadFocus = form.contains(document.activeElement);
   shown = prompt ?? null;
@@ -64,8 +65,9 @@ export function drawPrompt(prompt, pin) {
 }
 
 /** Returns what the prompt asks, ending with the reference. */
-export function question({ amount, business, reference, what = "account no." }) {
-  return `Do you want to pay ${kes(amount)} to ${business}, ${what} ${reference}?`;
+export function question({ amount, business, reference, what = say("account no.") }) {
+  const values = { amount: kes(amount), business, what, reference };
+  return say("Do you want to pay {amount} to {business}, {what} {reference}?", values);
 }
 
 function isBusyElsewhere() {
@@ -76,7 +78,7 @@ function isBusyElsewhere() {
 function drawSending(isSo) {
   isSending = isSo;
   form.setAttribute("aria-busy", String(isSo));
-  ok.textContent = isSo ? "Sending…" : "OK";
+  ok.textContent = say(isSo ? "Sending…" : "OK");
 }
 
 function drawQuestion(prompt) {

@@ -1,5 +1,7 @@
 // A form of switches: each is saved as it is changed.
 
+import { say } from "./words.js";
+
 /** Saves each switch by save(wishes); returns what draws the form's values and clears its words. */
 export function switchForm(form, save) {
   const problem = form.querySelector("[data-switch-problem]");
@@ -12,7 +14,7 @@ export function switchForm(form, save) {
     try {
       await save({ [target.name]: meant(target) });
       target.removeAttribute("aria-invalid");
-      saved.textContent = "Saved.";
+      saved.textContent = say("Saved.");
     } catch (trouble) {
       target.setAttribute("aria-invalid", "true");
       problem.textContent = trouble.message;

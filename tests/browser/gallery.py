@@ -200,12 +200,12 @@ class Gallery:
         return self._elsewhere("/")
 
     def _phone(self):
-        return self._elsewhere("/simulator/")
+        return self._elsewhere(f"/simulator/?lang={self._lang}")
 
     def _phone_asked(self):
         sale = Sale(self.server)
         self._visit(sale).wait(sale)
-        shopper = self._elsewhere("/simulator/")
+        shopper = self._elsewhere(f"/simulator/?lang={self._lang}")
         pick_up(shopper.page, sale.typed)
         shopper.page.get_by_role("dialog").wait_for()
         return shopper
@@ -232,11 +232,4 @@ STATES = [
     if name[:1] == "_" and name[:2] != "__" and name[1:] not in _STEPS
 ]
 SAID_BY_THE_SCRIPT = ("wrong_number", "line_busy", "offline", "code_refused")
-# The virtual phone speaks English.
-ENGLISH_ONLY = ("phone", "phone_asked")
-SHOWN = [
-    (state, lang)
-    for state in STATES
-    for lang in ("en", "sw")
-    if lang == "en" or state not in ENGLISH_ONLY
-]
+SHOWN = [(state, lang) for state in STATES for lang in ("en", "sw")]

@@ -1,6 +1,5 @@
 """The virtual phone in a browser, as a person uses it."""
 
-import json
 import re
 
 import pytest
@@ -50,6 +49,16 @@ def ask_to_pay(address, msisdn=PAYER):
     return answer.json()["CheckoutRequestID"]
 
 
+def line(address):
+    """How PAYER's line behaves."""
+    return requests.get(f"{address}/lines/{PAYER}", timeout=5).json()
+
+
+def unfold(phone, name):
+    """Open what a narrow page keeps folded away: the lines, or the switches."""
+    phone.locator("summary").filter(has_text=name).click()
+
+
 def test_a_prompt_is_paid_with_the_keypad_and_an_sms_comes(phone, standalone):
     ask_to_pay(standalone)
     prompt = phone.get_by_role("dialog", name=re.compile(r"pay KES\s150 to Duka la Mfano"))
@@ -88,23 +97,27 @@ def test_a_pin_that_is_too_short_is_not_sent(phone, standalone):
 def test_cancel_closes_the_prompt(phone, standalone):
     ask_to_pay(standalone)
 
-    phone.get_by_role("button", name="Cancel").click()
+    phone.get_by_role("button", name="Cancel", exact=True).click()
 
     expect(phone.get_by_role("dialog")).to_be_hidden()
     assert requests.get(f"{standalone}/ledger", timeout=5).json() == []
 
 
 def test_any_number_can_be_picked_up_as_people_write_it(phone, standalone):
+    unfold(phone, "0712 345 678")
     phone.get_by_label("Another number").fill("+254 110-345 678")
     phone.get_by_role("button", name="Pick it up").click()
     expect(phone.locator("[data-number]").first).to_have_text("0110 345 678")
 
     ask_to_pay(standalone, SECOND_PAYER)
 
+    # What was folded out to choose a line does not stay before the phone.
     expect(phone.get_by_role("dialog")).to_be_visible()
+    expect(phone.get_by_label("Another number")).to_be_hidden()
 
 
 def test_what_is_no_number_is_said_beside_the_field(phone):
+    unfold(phone, "0712 345 678")
     phone.get_by_label("Another number").fill("12345")
 
     phone.get_by_role("button", name="Pick it up").click()
@@ -112,36 +125,40 @@ def test_what_is_no_number_is_said_beside_the_field(phone):
     expect(phone.get_by_text("Type a Kenyan mobile number")).to_be_visible()
 
 
-def test_a_switch_is_saved_as_it_is_changed(phone, standalone):
-    phone.get_by_text("How this line behaves").click()
+def test_a_scene_is_played_by_one_press_and_ended_by_another(phone, standalone):
+    lost = phone.get_by_role("button", name="Callback lost")
+    lost.click()
+    expect(lost).to_have_attribute("aria-pressed", "true")
+    expect(phone.get_by_text("the shop must find out by itself")).to_be_visible()
+    played = line(standalone)
 
-    phone.get_by_label("The payer").select_option("cancel")
+    phone.get_by_role("button", name="Answer it myself").click()
 
-    expect(phone.get_by_text("Saved.")).to_be_visible()
-    assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()["answer"] == "cancel"
+    expect(phone.get_by_text("You hold this phone")).to_be_visible()
+    expect(lost).to_have_attribute("aria-pressed", "false")
+    assert (played["answer"], played["callback"]) == ("pay", "never")
+    assert (line(standalone)["answer"], line(standalone)["callback"]) == ("manual", "once")
 
 
-@pytest.mark.parametrize(
-    ("label", "word", "switch"),
-    [
+def test_every_switch_of_a_line_is_on_the_page_and_saved_as_it_is_changed(phone, standalone):
+    unfold(phone, "More")
+    for label, word, switch in (
         ("The payer", "code:1019", "answer"),
         ("A success tells", "masked_phone", "metadata"),
         ("Asked again", "rule_17", "again"),
         ("The push", "rate_429", "push"),
         ("Status queries", "too_early", "query"),
-    ],
-)
-def test_every_switch_of_a_line_is_on_the_page(phone, standalone, label, word, switch):
-    phone.get_by_text("How this line behaves").click()
+    ):
+        with phone.expect_response(f"**/lines/{PAYER}"):
+            phone.get_by_label(label).select_option(word)
 
-    phone.get_by_label(label).select_option(word)
-
-    expect(phone.get_by_text("Saved.")).to_be_visible()
-    assert requests.get(f"{standalone}/lines/{PAYER}", timeout=5).json()[switch] == word
+        expect(phone.get_by_text("Saved.")).to_be_visible()
+        assert line(standalone)[switch] == word
+    expect(phone.get_by_text("a mix of its own")).to_be_visible()
 
 
 def test_every_switch_of_the_organisation_is_on_the_page_with_its_value(phone, standalone):
-    phone.get_by_text("How M-PESA treats the shop").click()
+    unfold(phone, "More")
     form = phone.locator("[data-treatment]")
     expect(form.locator("[name=float]")).to_have_value("10000")
 
@@ -155,23 +172,15 @@ def test_every_switch_of_the_organisation_is_on_the_page_with_its_value(phone, s
 
 @pytest.mark.parametrize(
     ("name", "word", "value"),
-    [
-        ("confirmation", "never", "never"),
-        ("push_confirmation", "false", False),
-        ("initiator", "locked", "locked"),
-    ],
+    [("confirmation", "never", "never"), ("push_confirmation", "false", False)],
 )
 def test_a_switch_of_the_organisation_is_saved(phone, standalone, name, word, value):
-    phone.get_by_text("How M-PESA treats the shop").click()
+    unfold(phone, "More")
 
     phone.locator(f"[data-treatment] [name={name}]").select_option(word)
 
     expect(phone.get_by_text("Saved.")).to_be_visible()
     assert requests.get(f"{standalone}/organisation", timeout=5).json()[name] == value
-
-
-def _as_in_a_form(value):
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def lipa(phone, kind=None, **typed):
@@ -239,7 +248,7 @@ def test_a_prompt_comes_before_a_payment_by_hand_and_leaves_it_on_the_sheet(phon
     ask_to_pay(standalone)
 
     expect(phone.get_by_role("dialog", name=re.compile(r"pay KES\s150 to"))).to_be_visible()
-    phone.get_by_role("button", name="Cancel").click()
+    phone.get_by_role("button", name="Cancel", exact=True).click()
     expect(sheet.get_by_label("Account number")).to_have_value("INV-1")
 
 
@@ -267,5 +276,47 @@ def test_the_sheet_fits_a_small_phone(phone, width):
     assert phone.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_nothing_is_wider_than_a_small_phone(phone):
-    assert phone.evaluate("document.documentElement.scrollWidth") == 360
+@pytest.mark.parametrize("lang", ["en", "sw"])
+def test_nothing_is_wider_than_a_small_phone(phone, lang):
+    phone.goto(f"/?lang={lang}")
+    for width in (320, 360):
+        phone.set_viewport_size({"width": width, "height": 740})
+
+        assert phone.evaluate("document.documentElement.scrollWidth") == width
+
+
+# Of the window that the shop opens beside itself, 900 high with its frame and bar.
+INNER = {"width": 460, "height": 830}
+
+
+def test_a_prompt_fits_the_window_beside_the_shop_with_scenes_above_and_switches_open(
+    phone, standalone
+):
+    phone.set_viewport_size(INNER)
+    ask_to_pay(standalone)
+    expect(phone.get_by_role("dialog")).to_be_visible()
+
+    unfold(phone, "More")
+
+    assert phone.evaluate("scrollY") == 0
+    ends = phone.locator("[data-device]").bounding_box()
+    assert ends["y"] + ends["height"] <= INNER["height"]
+    keys = phone.locator(".keypad").bounding_box()
+    card = phone.locator(".answer .card").bounding_box()
+    assert card["y"] + card["height"] <= keys["y"]
+    # The question stays in sight above the switches.
+    switches = phone.locator("[data-more] .panel-body").bounding_box()
+    question = phone.locator("[data-question]").bounding_box()
+    assert question["y"] + question["height"] <= switches["y"]
+
+
+def test_on_a_wide_page_the_phone_stays_in_sight_while_its_switches_are_read(phone):
+    phone.set_viewport_size({"width": 1280, "height": 720})
+    phone.reload()
+    unfold(phone, "More")
+    phone.locator("[data-treatment] [name=float]").scroll_into_view_if_needed()
+
+    assert phone.evaluate("scrollY") > 300
+    place = phone.locator("[data-device]").bounding_box()
+    assert place["y"] >= 0
+    assert place["y"] + place["height"] <= 720
