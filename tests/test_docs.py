@@ -274,6 +274,19 @@ def test_every_command_to_paste_exists(document, served):
         assert {words.split()[0], words.strip()} & known, f"flask {words}"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_command_to_paste_follows_the_port_and_says_when_it_fails(document):
+    shell = "\n".join(match[2] for match in SHELL.finditer(document.read_text()))
+
+    # One that is tried until it succeeds may fail in silence.
+    calls = re.findall(r"(?<!until )\bcurl .*", shell.replace("\\\n", " "))
+
+    assert "http://127.0.0.1:8000" not in shell
+    for call in calls:
+        silent = re.search(r" -[a-zA-Z]*s| --silent", call)
+        assert not silent or re.search(r" -[a-zA-Z]*S| --show-error", call), call
+
+
 def test_every_make_target_is_documented_and_no_other():
     targets = re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
 
