@@ -1,5 +1,4 @@
 /* The checkout page: what happens when somebody types, presses, leaves and comes back. */
-import { serveReceipt, startLeaving } from "./after_payment.js";
 import { hold, tick } from "./countdown.js";
 import { follow } from "./follower.js";
 import { HEARD_OF_MS, LOOK_MS, looksAgain } from "./link.js";
@@ -13,6 +12,7 @@ import { remember, shown } from "./shown.js";
 import { takeCodes } from "./sms_code.js";
 import { readPage } from "./sources.js";
 import { isOpenEnded, isResult, isSettledOrder, mayRest, turnsToAnother } from "./view.js";
+import { serveWayOut, settleQuestion, startLeaving } from "./way_out.js";
 
 const phone = byId("phone");
 const { lang } = document.documentElement;
@@ -33,6 +33,7 @@ function receive(snapshot, serverTime = null) {
 function present(snapshot) {
   const before = stage.dataset.view;
   showSnapshot(snapshot);
+  settleQuestion(snapshot);
   if (snapshot.view === before) return;
   if (isResult(snapshot.view)) byId("headline").focus();
   if (snapshot.status === "SUCCESS" && snapshot.money === "taken") startLeaving();
@@ -156,24 +157,6 @@ function typed() {
 
 // -- what else can be pressed -------------------------------------------------------------------
 
-const COPIED_MS = 2000;
-
-async function copy(button, text) {
-  const label = button.firstElementChild;
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy);
-  } catch {
-    return; // an app's own browser may forbid it; the number still stands there to be read
-  }
-  write(label, word("copied"));
-  write(byId("spoken"), word("copied"));
-  setTimeout(() => {
-    write(label, text);
-    // The next one is to be said as well.
-    write(byId("spoken"), "");
-  }, COPIED_MS);
-}
-
 /** Looks now and then while the code is on a screen that somebody may see. */
 function lookWhileScannable() {
   const code = byId("scan");
@@ -220,11 +203,6 @@ function listen() {
     event.preventDefault();
     chooseNumber();
   });
-  for (const button of navigator.clipboard ? stage.querySelectorAll("[data-copy]") : []) {
-    const text = button.firstElementChild.textContent;
-    button.hidden = false;
-    button.addEventListener("click", () => copy(button, text));
-  }
   document.addEventListener("visibilitychange", () => {
     attend();
     if (document.hidden) return;
@@ -244,7 +222,7 @@ function listen() {
 
 listen();
 takeCodes(receive);
-serveReceipt();
+serveWayOut();
 setInterval(tick, 1000);
 shown.choosing = stage.dataset.view === "phone";
 // The transaction that the server wrote into the page, if there is one, is shown already.

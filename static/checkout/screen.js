@@ -57,7 +57,7 @@ export function showSnapshot(snapshot) {
     if ("value" in el) el.value = text;
     else write(el, text);
   }
-  for (const el of stage.querySelectorAll("[data-return]")) {
+  for (const el of document.querySelectorAll("[data-return]")) {
     el.href = returnAddress(el.href, snapshot.order_status);
   }
   // What helps stands first.

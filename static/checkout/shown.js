@@ -26,6 +26,8 @@ export const shown = {
   pageTag: null,
   /** The timer that leads back to the merchant. */
   leaving: null,
+  /** The shopper was told that the prompt stays when the page is left. */
+  asked: false,
 };
 
 /** Takes in a snapshot, unless a newer one is shown; returns whether it did. serverTime in ms, or null. */

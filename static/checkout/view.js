@@ -32,6 +32,11 @@ export function turnsToAnother(before, snapshot) {
   return beside && snapshot.view === "failed";
 }
 
+/** Whether a prompt is on a phone that leaving the page would not cancel; checkout.html has the same rule. */
+export function promptIsOpen({ view, channel, can_retry: canRetry }) {
+  return (view === "waiting" || view === "checking") && channel === "push" && !canRetry;
+}
+
 /** Whether nothing is left to choose: paid, or the order is over. */
 export function isSettledOrder(snapshot) {
   return snapshot.view === "paid" || snapshot.view === "closed";

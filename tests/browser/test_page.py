@@ -298,5 +298,5 @@ def brightness(shopper):
 
 
 def receipt_time(shopper):
-    term = shopper.page.get_by_role("term").filter(has_text="Time in Nairobi")
+    term = shopper.page.get_by_role("term").filter(has_text=re.compile("^Date"))
     return term.locator("xpath=following-sibling::dd[1]").inner_text()

@@ -382,6 +382,57 @@ def test_who_wants_to_stay_is_not_led_away(visit, server):
     shopper.reads(sale.receipt())
 
 
+def test_while_a_prompt_is_open_the_merchants_name_asks_once_before_it_leads_away(visit, server):
+    sale = Sale(server, return_url=server.url("/healthz"))
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    home = shopper.page.get_by_role("banner").get_by_role("link", name="Back to Duka la Mfano")
+
+    home.click()
+    shopper.reads("The M-PESA request stays on your phone")
+    shopper.button("^Stay here$").click()
+
+    shopper.sees("waiting")
+    home.click()
+    shopper.page.wait_for_url(f"**/healthz?order_id={sale.order_id}&status=OPEN")
+
+
+def test_a_question_about_a_prompt_that_is_over_goes_away(visit, server):
+    sale = Sale(server, return_url=server.url("/healthz"))
+    shopper = visit(sale)
+    shopper.wait_live(sale)
+    shopper.page.locator("#home").click()
+    shopper.reads("The M-PESA request stays on your phone")
+
+    sale.phone.answer(cancel=True)
+
+    shopper.sees("failed")
+    expect(shopper.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_on_a_phone_the_receipt_is_shared_and_its_code_copied(visit, sale):
+    shopper = visit(sale, has_touch=True, is_mobile=True, timezone_id="Africa/Nairobi")
+    shopper.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shopper.page.add_init_script("navigator.share = async (told) => { window.shared = told; }")
+    shopper.page.reload()
+    shopper.wait_live(sale)
+    sale.phone.answer(pin="1234")
+    shopper.sees("paid")
+
+    shopper.button("^Copy the receipt code$").click()
+    shopper.button("^Share the receipt$").click()
+
+    assert shopper.page.evaluate("navigator.clipboard.readText()") == sale.receipt()
+    shared = shopper.page.evaluate("window.shared")
+    assert shared["url"] == sale.url()
+    told = dict(line.split(": ") for line in shared["text"].splitlines())
+    assert told["M-PESA receipt"] == sale.receipt()
+    assert (told["Amount"], told["Paid to"]) == ("KES 150", "Duka la Mfano")
+    # Nobody in Kenya is told where Nairobi's time is.
+    assert re.fullmatch("[0-9]{1,2} [A-Z][a-z]{2,3} [0-9]{4}, [0-9:]{5}", told["Date"])
+    expect(shopper.button("^Print the receipt$")).to_have_count(0)
+
+
 def test_a_result_has_no_line_about_the_connection_above_it(visit, sale):
     shopper = visit(sale)
     shopper.wait_live(sale)

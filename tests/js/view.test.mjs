@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, retryWait, returnAddress, secondsLeft, spokenOf,
-  turnsToAnother,
+  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, promptIsOpen, retryWait, returnAddress, secondsLeft,
+  spokenOf, turnsToAnother,
 } from "../../static/checkout/view.js";
 
 const pending = {
@@ -122,4 +122,15 @@ test("it is not left while it waits, where it paid itself, or where nobody pays 
   assert.equal(turnsToAnother({ ...beside, next: "enter_pin" }, failed), false);
   assert.equal(turnsToAnother({ ...beside, view: "paid" }, with_({ view: "paid", settled_by: "t2" })), false);
   assert.equal(turnsToAnother(null, failed), false);
+});
+
+test("leaving is asked about while a prompt is open, and no longer", () => {
+  const open = with_({ view: "waiting", channel: "push", can_retry: false });
+  assert.equal(promptIsOpen(open), true);
+  assert.equal(promptIsOpen({ ...open, view: "checking" }), true);
+  assert.equal(promptIsOpen({ ...open, view: "checking", can_retry: true }), false);
+  assert.equal(promptIsOpen({ ...open, view: "checking", channel: "hand" }), false);
+  for (const view of ["phone", "by_hand", "paid", "failed", "closed"]) {
+    assert.equal(promptIsOpen({ ...open, view }), false, view);
+  }
 });

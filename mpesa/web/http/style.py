@@ -4,6 +4,7 @@ A linked sheet costs a second round trip before a page shows anything: on Slow 3
 seconds.
 """
 
+import re
 from pathlib import Path
 
 from markupsafe import Markup
@@ -21,6 +22,9 @@ def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
     """
     names = ("pattern.css", "app.css") if pattern else ("app.css",)
     sheet = "".join((static_folder / "css" / name).read_text("utf-8") for name in names)
+    # A thirteenth of each page, packed: what only people need who read the files.
+    sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
+    sheet = re.sub(r"\s*([{};])\s*", r"\1", sheet)
     theme = f":root{{--brand:{colour};--on-brand:{readable_on(colour)}}}"
     # Our own files, and a colour that was checked at the start.
     return Inline(Markup(sheet + theme))  # noqa: S704

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from sqlalchemy import func, select
 from werkzeug.exceptions import HTTPException
 
-from mpesa.config import is_loopback
 from mpesa.domain import snapshot, view
 from mpesa.domain.attempt import Account, Order, OrderStatus
 from mpesa.domain.evidence import Kind
@@ -144,11 +143,10 @@ def register(app: Flask, style: Inline, script: Inline) -> None:
             "style": style.text,
             "reload_script": script.text,
             "simulator": settings.simulated,
+            "demo_shop": settings.demo_shop,
             "by_hand_qr": settings.mpesa_qr,
             "phone_url": f"{settings.daraja_base_url}/" if settings.simulated else None,
-            "demo_shop": settings.demo_shop,
             "add_operator": add_an_operator() if settings.simulated else None,
-            "loopback": is_loopback(urlsplit(settings.public_url).hostname or ""),
             "other_lang_url": _other_language(),
         }
 

@@ -39,6 +39,26 @@ def test_a_browser_gets_a_page(client):
     assert "There is nothing at this address." in answer.text
 
 
+@pytest.mark.parametrize("path", ["/nothing", f"/checkout/{'A' * 22}"])
+def test_who_is_lost_is_shown_the_one_way_on(make_app, path):
+    with_a_shop = make_app().test_client().get(path, headers=BROWSER).text
+    without = make_app(DEMO_SHOP="off").test_client().get(path, headers=BROWSER).text
+
+    assert re.findall(r'<a class="button" href="([^"]*)"', with_a_shop) == ["/?lang=en"]
+    assert "sk Duka la Mfano for" in without
+    assert '<a class="button"' not in without
+
+
+def test_without_a_shop_the_root_says_quietly_whose_payments_these_are(make_app):
+    answer = make_app(DEMO_SHOP="off").test_client().get("/", headers=BROWSER)
+
+    assert answer.status_code == 404
+    assert "<h1>Payments of Duka la Mfano</h1>" in answer.text
+    assert "Lost? Ask Duka la Mfano" in answer.text
+    assert "There is nothing" not in answer.text
+    assert '<body class="plain quiet">' in answer.text
+
+
 def test_a_browser_gets_the_page_in_its_language(client):
     answer = client.get("/nothing", headers=BROWSER | {"Accept-Language": "sw"})
 

@@ -363,6 +363,59 @@ def test_the_way_back_keeps_its_fragment_at_the_end(client, make_order, daraja):
     assert links == {f"https://shop.example/a?order_id={order_id}&status=PAID#top"}
 
 
+def way_home(text):
+    """Where the merchant's name leads to, without a script and with it."""
+    links = re.search(r'id="home" href="([^"]*)" data-back="([^"]*)"', text).groups()
+    return [html.unescape(each) for each in links]
+
+
+def test_the_merchants_name_leads_back_in_every_state(client, make_order, daraja):
+    order_id = make_order(return_url="https://shop.example/")
+    back = f"https://shop.example/?order_id={order_id}&status="
+    assert way_home(page(client, order_id)) == [f"{back}OPEN"] * 2
+    pushed(client, order_id)
+    fail(client, daraja, 1032)
+    assert way_home(page(client, order_id)) == [f"{back}OPEN"] * 2
+    pushed(client, order_id)
+    call_back(client, daraja)
+
+    assert way_home(page(client, order_id)) == [f"{back}PAID"] * 2
+
+
+def test_without_a_return_url_the_merchants_name_is_no_link(client, make_order):
+    assert 'id="home"' not in page(client, make_order())
+
+
+@pytest.mark.parametrize("wait_is_over", [False, True])
+def test_while_a_prompt_is_open_the_way_back_asks_first_once(
+    app, client, clock, make_order, wait_is_over
+):
+    order_id = make_order(return_url="https://shop.example/")
+    pushed(client, order_id)
+    if wait_is_over:
+        overdue(app, clock)
+    back = f"https://shop.example/?order_id={order_id}&status=OPEN"
+    to_the_question, with_a_script = way_home(page(client, order_id))
+
+    asked = client.get(to_the_question).text
+
+    assert with_a_script == back
+    assert "The M-PESA request stays on your phone." in visible(asked)
+    assert "cancel it there" in visible(asked)
+    assert re.search(r'<dialog [^>]*id="way-out"[^>]* open>', asked)
+    assert way_home(asked) == [back, back]
+
+
+def test_a_question_about_a_prompt_that_is_over_is_not_asked(client, make_order, daraja):
+    order_id = make_order(return_url="https://shop.example/")
+    pushed(client, order_id)
+    fail(client, daraja, 1032)
+
+    asked = page(client, order_id, query_string={"leaving": "1"})
+
+    assert not re.search(r"<dialog [^>]* open>", asked)
+
+
 def test_an_unknown_order_is_a_page_for_a_browser_and_a_problem_for_a_program(client):
     path = f"/checkout/{'A' * 22}"
 
@@ -518,9 +571,17 @@ def test_the_merchants_name_and_logo_stand_on_its_page(make_app):
 
     assert "<title>Mama Njeri</title>" in answer.text
     assert f'<img src="{logo}"' in answer.text
+    assert '<span class="name">Mama Njeri</span>' in answer.text  # also where the logo is wide
     assert (
         "img-src 'self' data: https://cdn.example.com;" in answer.headers["Content-Security-Policy"]
     )
+
+
+@pytest.mark.parametrize(("colour", "chips"), [("#0b7a4b", 1), ("#ffd400", 0)])
+def test_a_logo_stands_on_white_where_the_merchants_colour_is_dark(make_app, colour, chips):
+    client = make_app(MERCHANT_COLOUR=colour, MERCHANT_LOGO="/static/img/chai.svg").test_client()
+
+    assert client.get("/").text.count('class="logo chip"') == chips
 
 
 def test_a_code_that_was_sent_is_remembered_on_every_device(app, client, make_order, clock):
