@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, insert
 
 from mpesa.database import prepare_sqlite
 from mpesa.domain.result_codes import RULES, Reason, Status
+from mpesa.domain.why import Why
 from mpesa.ids import hash_token
 from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction
 
@@ -149,10 +150,11 @@ def _taken(chance: random.Random, each: Payment, now: datetime) -> tuple[dict[st
 
 
 def _why(each: Payment) -> str:
-    paid = each.status is Status.SUCCESS
-    return (
-        "the callback says that it was paid" if paid else f"the callback says {each.reason.value}"
-    )
+    if each.status is Status.SUCCESS:
+        return Why.CALLBACK_SAYS_PAID.value
+    if each.status is Status.FAILED:
+        return f"{Why.CALLBACK_SAYS_FAILED}: {each.reason.value}"
+    return Why.PUSH_TAKEN.value
 
 
 def _body(each: Payment, receipt: str | None, checkout_id: str) -> bytes:

@@ -1,7 +1,7 @@
 /* Turns one piece of the page into what the server says now, and leaves alone what did not change. */
 
 /** What a person did to the page: it stays, whatever the server's copy says. */
-const OWN = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"], DIALOG: ["open"] };
+const OWN = { DETAILS: ["open"], BUTTON: ["hidden"], INPUT: ["value", "checked"], OPTION: ["selected"], DIALOG: ["open"] };
 
 /** Returns whether anything that can be seen changed; new elements with an id get the class `fresh`. */
 export function morph(from, to) {

@@ -1,4 +1,5 @@
 /* Keeps an open console page up to date: at once by the socket, every 15 s without it. */
+import { offerCopies } from "./copy.js";
 import { listen } from "./live.js";
 import { readAgain } from "./reading.js";
 
@@ -12,6 +13,8 @@ const SAY_EVERY_MS = 10_000;
 
 // On a phone the tabs may be wider than the screen.
 document.querySelector(".ways [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+offerCopies();
 
 const link = document.querySelector("[data-live-link]");
 const said = document.querySelector("[data-live-said]");
@@ -57,7 +60,10 @@ async function look() {
   looking = true;
   try {
     const found = await readAgain();
-    if (found === "changed") sayUpdated();
+    if (found === "changed") {
+      offerCopies();
+      sayUpdated();
+    }
     if (found === "ended") end();
     else if (!ended) show(up ? "live" : "polling");
   } catch {

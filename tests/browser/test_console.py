@@ -227,7 +227,7 @@ def test_hostile_text_of_a_callback_and_an_order_is_shown_and_never_run(open_con
     with shop.behind.app.app_context():
         record(db.session(), sale.transaction_id, told, body, utc_now)
 
-    page = open_console(f"transactions/{sale.transaction_id}")
+    page = open_console(f"transactions/{sale.transaction_id}?technical=on")
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
     listed = open_console("transactions")
 
@@ -300,9 +300,9 @@ def test_unclaimed_money_is_given_to_an_order_by_its_pay_code(open_console, shop
     expect(page.get_by_text("No order comes near to it.")).to_be_visible()
 
     page.get_by_label("Another order").fill(sale.pay_code)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_label("Why").fill("She called, and read the SMS out")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Give it to an order").click()
 
     expect(page.get_by_text("The receipt is given to the order, which is paid.")).to_be_visible()

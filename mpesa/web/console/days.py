@@ -52,9 +52,9 @@ DIFFERENCES = {
     DifferenceKind.CLAIMED_LATER: _l("Given to an order after its day was closed"),
 }
 ROWS: dict[str, tuple[Any, LineKind, Channel | None]] = {
-    "push": (_l("Taken by push"), LineKind.PAYMENT, Channel.PUSH),
-    "hand": (_l("Taken by hand"), LineKind.PAYMENT, Channel.HAND),
-    "unclaimed": (_l("Taken, and no order's"), LineKind.PAYMENT, None),
+    "push": (_l("Received by prompt"), LineKind.PAYMENT, Channel.PUSH),
+    "hand": (_l("Received by hand"), LineKind.PAYMENT, Channel.HAND),
+    "unclaimed": (_l("Received, and no order's"), LineKind.PAYMENT, None),
     "returned": (_l("Given back"), LineKind.REVERSAL, None),
     "charges": (_l("Charges"), LineKind.CHARGE, None),
     "swept": (_l("To or from the bank"), LineKind.SWEEP, None),

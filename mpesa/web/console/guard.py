@@ -5,7 +5,7 @@ each of them no more than their role allows.
 import logging
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Flask, current_app, flash, g, redirect, render_template, request, url_for
 from flask import session as cookie
@@ -37,6 +37,10 @@ _MEMORY_OF_UPLOAD = 256 * 1024
 _COUNTED = 100
 
 
+# `?technical=` of any page: whether pages show raw messages, addresses and milliseconds.
+_SWITCH = {"on": True, "off": False}
+
+
 def register(app: Flask) -> None:
     """Ask for a login before any other check, whether the address exists or not."""
     private.register(app, "/console", _admit)
@@ -51,6 +55,11 @@ def _admit() -> Response | None:
         login = url_for("console.login")
         wanted = own_path(request.full_path.rstrip("?")) if request.method == "GET" else None
         return redirect(f"{login}?next={quote(wanted, safe='/')}" if wanted else login, 303)
+    switch = request.args.get("technical", "")
+    if request.method == "GET" and switch in _SWITCH:
+        session.show_technical(_SWITCH[switch])
+        kept = {name: each for name, each in request.args.items() if name != "technical"}
+        return redirect(quote(request.path) + (f"?{urlencode(kept)}" if kept else ""), 303)
     if request.endpoint == "console.take_statement" and may_open(request.endpoint):
         request.max_content_length = LONGEST_UPLOAD
         request.max_form_memory_size = _MEMORY_OF_UPLOAD
@@ -106,8 +115,12 @@ def shared() -> dict[str, Any]:
     # The page of an error needs none of this, and must not fail when the database does.
     name = None if g.get("shows_error") else session.operator()
     waiting = _waiting() if name else {}
+    technical = bool(name) and session.technical()
+    switched = request.args.to_dict() | {"technical": "off" if technical else "on"}
     return {
         "operator": name,
+        "technical": technical,
+        "technical_url": f"?{urlencode(switched)}",
         "role": session.role() if name else None,
         "waiting": waiting,
         "counted": _COUNTED,

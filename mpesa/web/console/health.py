@@ -155,19 +155,24 @@ def _workers(ours: Services) -> Check:
 
 
 def _daraja_token(ours: Services) -> Check:
-    name, now = _("Daraja: token"), ours.now()
+    name, now = _("M-PESA: access token"), ours.now()
     row = db.session.get(DarajaAccess, hash_token(access_key(ours.settings)))
     if row is None or row.expires_at is None:
-        return Check(name, Sign.OFF, _("none yet"), _("Fetched with the next push."))
+        return Check(name, Sign.OFF, _("none yet"), _("Fetched with the next payment request."))
     fetched = _("fetched at about %(time)s", time=nairobi(row.expires_at - _TOKEN_LASTS))
     if row.expires_at <= now:
-        return Check(name, Sign.OFF, _("ran out"), f"{fetched}. {_('Fetched with the next push.')}")
+        return Check(
+            name,
+            Sign.OFF,
+            _("ran out"),
+            f"{fetched}. {_('Fetched with the next payment request.')}",
+        )
     word = _("good for %(time)s", time=_duration(row.expires_at - now))
     return Check(name, Sign.GOOD, word, fetched)
 
 
 def _daraja_pushes(ours: Services) -> Check:
-    name = _("Daraja: pushes")
+    name = _("Payment requests")
     answers = db.session.scalars(
         select(DecisionRow.reason)
         .join(EvidenceRow, EvidenceRow.id == DecisionRow.evidence_id)
@@ -182,7 +187,7 @@ def _daraja_pushes(ours: Services) -> Check:
     refused = [each for each in reasons if each in stats.AT_MPESA]
     detail = _("the last %(count)d answers", count=len(reasons))
     if not refused:
-        return Check(name, Sign.GOOD, _("taken"), detail)
+        return Check(name, Sign.GOOD, _("accepted"), detail)
     most = reason_word(max(set(refused), key=refused.count))
     word = _(
         "%(count)d of %(all)d refused: %(reason)s",
@@ -207,8 +212,8 @@ def _daraja_queries(ours: Services) -> Check:
     free = _("The next may be sent now.")
     detail = free if not wait else _("The next may be sent in %(time)s.", time=_duration(wait))
     if asked is None:
-        return Check(_("Daraja: questions"), Sign.OFF, _("none in the last day"), detail)
-    return Check(_("Daraja: questions"), Sign.GOOD, _("last %(time)s", time=nairobi(asked)), detail)
+        return Check(_("Status checks"), Sign.OFF, _("none in the last day"), detail)
+    return Check(_("Status checks"), Sign.GOOD, _("last %(time)s", time=nairobi(asked)), detail)
 
 
 def _overdue(ours: Services) -> Check:
@@ -226,7 +231,7 @@ def _overdue(ours: Services) -> Check:
 def _unjudged(ours: Services) -> Check:
     """Callbacks that were stored and not judged: the process or the database failed in between."""
     count = vitals.unjudged(db.session(), ours.now(), _LATELY)
-    name = _("Callbacks stored but not judged")
+    name = _("Results waiting to be processed")
     if not count:
         return Check(name, Sign.GOOD, _("none"))
     return Check(name, Sign.WRONG, f"{count:,}", _("They are judged again every few seconds."))
@@ -240,7 +245,7 @@ def _webhooks(ours: Services) -> Check:
     backlog = webhooks.backlog(db.session(), ours.now())
     if endpoint.stopped_at is not None:
         return Check(
-            name, Sign.WRONG, _("stopped"), _("It answered 410: send one again to open it.")
+            name, Sign.WRONG, _("stopped"), _("It answered 410. Resend one to switch it on again.")
         )
     detail = _(
         "%(count)d waiting, %(given_up)d given up", count=backlog.count, given_up=backlog.given_up
@@ -259,11 +264,11 @@ def _clock(ours: Services) -> Check:
     name, found = _("Clock"), counters.marks("daraja_clock_skew_seconds")
     if not found:
         return Check(
-            name, Sign.OFF, _("not compared yet"), _("Daraja's next answer tells the time.")
+            name, Sign.OFF, _("not compared yet"), _("M-PESA's next answer tells the time.")
         )
     by = timedelta(seconds=found[0][1])
     if abs(by) <= MOST_SKEW:
-        return Check(name, Sign.GOOD, _("agrees with Daraja's"))
+        return Check(name, Sign.GOOD, _("agrees with M-PESA's"))
     word = (
         _("ahead by %(time)s", time=_duration(by))
         if by > timedelta(0)

@@ -1,10 +1,6 @@
 """One payment: its facts, all evidence of it, and the decisions on that evidence."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from flask import redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -32,42 +28,13 @@ from mpesa.models import (
 from mpesa.web.console import decisions, raw_bodies, session, wording
 from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.story import Event, lines_of
 from mpesa.web.console.tellings import tellings_of
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 
 # A forger who has one token may have stored thousands of callbacks, so they are shown in pieces.
 _EVENTS = 100
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the timeline.
-
-    Attributes:
-        kind: a `Kind`, or `created`, `announced`, `webhook` or `witness`.
-        at: aware UTC.
-        about: the sender of the evidence, or the type of the webhook.
-        decisions: the decisions on evidence; the announcement; the tries to deliver a webhook; the
-            telling of a witness.
-        raw: the body as text; None if there is none.
-        whole: whether `raw` is the whole body, not only its beginning.
-        body: the fields of an operator's act; None for anything else.
-    """
-
-    kind: str
-    at: datetime
-    about: str | None = None
-    evidence_id: int | None = None
-    decisions: Sequence[Any] = ()
-    raw: str | None = None
-    whole: bool = True
-    body: dict[str, str] | None = None
-
-    @property
-    def turn(self) -> str:
-        """The status after the last decision on it; empty if there was no decision."""
-        return self.decisions[-1].status if self.decisions and self.kind in list(Kind) else ""
 
 
 @console.get("/transactions/<transaction_id>")
@@ -97,7 +64,7 @@ def transaction(transaction_id: str) -> str:
         phone=phone,
         money=money,
         revealed=revealed,
-        events=events,
+        lines=lines_of(events, folded=not session.technical()),
         begin=begin,
         more=more,
         doubt=doubt_of(row.id) if row.needs_review else None,
@@ -247,13 +214,13 @@ def _told_of(money: Receipt | None, row: Transaction) -> list[Event]:
 
 
 def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> Event:
-    asked_for = request.args.get("whole", 0, int) == evidence.id
-    text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for)
-    whole = asked_for or len(text) <= raw_bodies.SHOWN
     by_operator = evidence.kind == Kind.OPERATOR
     # A raw message may name anybody; a receipt's number names nobody.
     names_nobody = evidence.kind in (Kind.SMS_CODE, Kind.RECEIPT)
-    shown = names_nobody or session.may(roles.Act.SEE_PEOPLE)
+    shown = names_nobody or (session.technical() and session.may(roles.Act.SEE_PEOPLE))
+    asked_for = request.args.get("whole", 0, int) == evidence.id
+    text = read_body(evidence, msisdn, revealed=revealed, whole=asked_for) if shown else ""
+    whole = asked_for or len(text) <= raw_bodies.SHOWN
     said = None
     if by_operator:
         try:
@@ -268,7 +235,7 @@ def _event_of(evidence: EvidenceRow, msisdn: str | None, *, revealed: bool) -> E
         evidence_id=evidence.id,
         decisions=evidence.decisions,
         raw=None
-        if by_operator or not text.strip() or not shown
+        if by_operator or not text.strip()
         else text[: None if whole else raw_bodies.SHOWN],
         whole=whole,
         body=said,

@@ -58,6 +58,13 @@ STEPS = {
     Event.ENDED_NOT_BACK: _l("Ended: the money is not back"),
     Event.REVIEW_SETTLED: _l("Review settled"),
 }
+# Done by somebody with a name; whatever else names its source has an address.
+_BY_PEOPLE = frozenset(
+    {
+        Event.REQUESTED, Event.RELEASED, Event.REFUSED, Event.ENDED_BACK, Event.ENDED_NOT_BACK,
+        Event.REVIEW_SETTLED,
+    }
+)  # fmt: skip
 # Why M-PESA did not do it, by its code (Daraja docs, Reversals).
 CODES = {
     "1": _l("Your own M-PESA account has too little money, for example since it went to the bank."),
@@ -219,6 +226,7 @@ def _refund_page(
         releases_until=refund.created_at + RELEASED_WITHIN,
         own=refund.requested_by == _own_name(),
         two_people=refund_needs().two_people,
+        by_people=_BY_PEOPLE,
         may_see_people=session.may(Act.SEE_PEOPLE),
         refusal=refusal,
         wrong=wrong,

@@ -18,6 +18,8 @@ from mpesa.web.http.services import services
 # is valid: the redirect takes one round trip, on 2G a few seconds.
 _LOOK = "look"
 _LOOK_WITHIN = 30
+# The cookie's entry for what only a developer reads.
+_TECHNICAL = "technical"
 
 csrf = CSRFProtect()
 _login_manager = LoginManager()
@@ -96,6 +98,16 @@ def end() -> None:
         operators.log_out(db.session(), current_user.id)
     logout_user()
     cookie.clear()
+
+
+def technical() -> bool:
+    """Whether this operator's pages show raw messages, addresses and milliseconds."""
+    return bool(cookie.get(_TECHNICAL))
+
+
+def show_technical(wanted: bool) -> None:
+    """Remember for the rest of the session whether pages show them."""
+    cookie[_TECHNICAL] = wanted
 
 
 def allow_a_look(transaction_id: str, now: datetime) -> None:

@@ -96,7 +96,7 @@ def _hour_chart(day: Day) -> Markup:
     for hour, each in enumerate(day.hours):
         words = _(
             "%(span)s: %(paid)d paid, %(by_payer)d ended by the payer, %(at_mpesa)d failed at"
-            " M-PESA, %(waiting)d not settled",
+            " M-PESA, %(waiting)d without a result",
             span=span_of(hour),
             paid=each.paid,
             by_payer=each.by_payer,
@@ -144,7 +144,7 @@ def _wait_chart(day: Day) -> Markup:
             Span(f"{hour:02}", middle, upper, words, day.is_bad(hour), major=hour % 3 == 0)
         )
     about = _("The dot is what half of the payments took, the bar's top what nine of ten did.")
-    return charts.spans("waits", _("Time from push to result"), about, " s", spans, 236)
+    return charts.spans("waits", _("Time from request to result"), about, " s", spans, 236)
 
 
 @console.app_template_filter("percent")

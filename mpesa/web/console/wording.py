@@ -13,6 +13,7 @@ from mpesa.domain.receipt import State
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.roles import Role
 from mpesa.domain.told import WitnessKind
+from mpesa.domain.webhook import MessageType
 from mpesa.web.console.blueprint import console
 
 STATUSES: dict[str, Any] = {
@@ -22,7 +23,7 @@ STATUSES: dict[str, Any] = {
 }
 REASONS: dict[str, Any] = {
     Reason.AWAITING_PIN: _l("awaiting the PIN"),
-    Reason.PUSH_UNCONFIRMED: _l("push unconfirmed"),
+    Reason.PUSH_UNCONFIRMED: _l("request unconfirmed"),
     Reason.OVERDUE: _l("overdue"),
     Reason.AWAITING_PAYMENT: _l("awaiting the money"),
     Reason.PAID: _l("in time"),
@@ -38,7 +39,7 @@ REASONS: dict[str, Any] = {
     Reason.DECLINED: _l("declined"),
     Reason.SYSTEM_BUSY: _l("M-PESA busy"),
     Reason.MISCONFIGURED: _l("misconfigured"),
-    Reason.PUSH_REFUSED: _l("push refused"),
+    Reason.PUSH_REFUSED: _l("request refused"),
     Reason.UNKNOWN_CODE: _l("unknown code"),
     Reason.CLOSED_BY_OPERATOR: _l("closed by an operator"),
     Reason.NOT_RECEIVED: _l("no money came"),
@@ -50,9 +51,9 @@ ORDERS: dict[str, Any] = {
     OrderStatus.EXPIRED: _l("expired"),
 }
 KINDS: dict[str, Any] = {
-    Kind.PUSH_ANSWER: _l("Daraja answered the push"),
-    Kind.CALLBACK: _l("Callback"),
-    Kind.QUERY: _l("Daraja was asked"),
+    Kind.PUSH_ANSWER: _l("M-PESA answered the request"),
+    Kind.CALLBACK: _l("M-PESA reported"),
+    Kind.QUERY: _l("Asked M-PESA"),
     Kind.CLOCK: _l("Time passed"),
     Kind.SMS_CODE: _l("The shopper typed a code from an SMS"),
     Kind.OPERATOR: _l("Operator"),
@@ -62,7 +63,7 @@ KINDS: dict[str, Any] = {
     Kind.HAND: _l("The shopper chose to pay by hand"),
 }
 CHANNELS: dict[str, Any] = {
-    Channel.PUSH: _l("by push"),
+    Channel.PUSH: _l("by prompt"),
     Channel.HAND: _l("by hand"),
 }
 RECEIPTS: dict[str, Any] = {
@@ -72,12 +73,22 @@ RECEIPTS: dict[str, Any] = {
     State.RETURNED: _l("Returned"),
 }
 WITNESSES: dict[str, Any] = {
-    WitnessKind.CALLBACK: _l("Callback of a push"),
-    WitnessKind.CONFIRMATION: _l("Confirmation"),
-    WitnessKind.PULL: _l("Pull: M-PESA's list of the last 48 hours"),
-    WitnessKind.STATUS: _l("M-PESA was asked about it"),
-    WitnessKind.STATEMENT: _l("Line of a statement"),
+    WitnessKind.CALLBACK: _l("M-PESA's report on a payment request"),
+    WitnessKind.CONFIRMATION: _l("M-PESA's confirmation"),
+    WitnessKind.PULL: _l("M-PESA's list of the last 48 hours"),
+    WitnessKind.STATUS: _l("Asked M-PESA about the receipt"),
+    WitnessKind.STATEMENT: _l("Line of your statement"),
     WitnessKind.OPERATOR: _l("Operator"),
+}
+WEBHOOKS: dict[str, Any] = {
+    MessageType.SUCCEEDED: _l("Your shop's server was told: paid"),
+    MessageType.FAILED: _l("Your shop's server was told: not paid"),
+    MessageType.NEEDS_REVIEW: _l("Your shop's server was told: needs review"),
+    MessageType.UNCLAIMED: _l("Your shop's server was told: money that no order has"),
+    MessageType.RETURNED: _l("Your shop's server was told: money went back"),
+    MessageType.REFUND_SUCCEEDED: _l("Your shop's server was told: given back"),
+    MessageType.REFUND_FAILED: _l("Your shop's server was told: not given back"),
+    MessageType.REFUND_NEEDS_REVIEW: _l("Your shop's server was told: the refund needs review"),
 }
 ROLES: dict[str, Any] = {
     Role.VIEWER: _l("viewer"),
@@ -120,6 +131,12 @@ def receipt_word(state: str) -> str:
 def witness_word(kind: str) -> str:
     """A kind of witness for a person."""
     return str(WITNESSES.get(kind, kind))
+
+
+@console.app_template_filter("webhook_word")
+def webhook_word(kind: str) -> str:
+    """What a webhook told the shop's server, for a person."""
+    return str(WEBHOOKS.get(kind, kind))
 
 
 @console.app_template_filter("cents")

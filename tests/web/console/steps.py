@@ -53,6 +53,12 @@ def send(client: FlaskClient, path: str, on: str | None = None, **fields: str) -
     return client.post(path, data={**fields, "csrf_token": token})
 
 
+def with_technical_details(client: FlaskClient) -> FlaskClient:
+    """Turn the switch on, which shows raw messages, addresses and milliseconds."""
+    assert client.get("/console/transactions?technical=on").status_code == 303
+    return client
+
+
 def hidden(page: str) -> dict[str, str]:
     """The fields of a page's own form that nobody types."""
     main = page.split("<main", 1)[1]

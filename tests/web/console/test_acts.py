@@ -305,7 +305,7 @@ def test_an_act_on_a_state_that_has_passed_is_refused_with_what_changed(
 
     assert answer.status_code == 409
     assert "This payment has changed meanwhile" in answer.text
-    assert "The callback says that it was paid." in answer.text
+    assert "M-PESA confirmed: paid." in answer.text
     assert status_of(client, payment)["status"] == "SUCCESS"
     assert acts_of(app, payment) == []
 
@@ -371,7 +371,7 @@ def test_with_nothing_to_decide_the_review_says_so(operator):
 def test_what_needs_review_says_what_is_contradictory_with_both_sides(operator, doubtful):
     page = operator.get("/console/review").text
 
-    assert "A callback says paid, but another amount than was asked for." in page
+    assert "M-PESA reported paid, but another amount than was asked for." in page
     for fact in ("KES 150", "KES 1<", "UKO9ABCDEF", "0712•••678"):
         assert fact in page.replace("\N{NO-BREAK SPACE}", " ")
     for name in ("settle", "ask", "paid", "not-paid"):
@@ -405,7 +405,7 @@ def test_a_query_that_a_callback_contradicts_says_so(app, operator, doubtful):
 
     page = operator.get("/console/review").text
 
-    assert "M-PESA says paid, but its callback told another amount than was asked for." in page
+    assert "M-PESA says paid, but its report gave another amount than was asked for." in page
 
 
 @pytest.mark.parametrize("lang", ["en", "sw"])
@@ -434,8 +434,8 @@ def test_a_decision_from_before_there_were_words_is_shown_as_it_is(app, operator
 def test_a_decision_is_told_in_kiswahili_on_the_timeline(operator, payment):
     page = operator.get(f"{LIST}/{payment}?lang=sw").text
 
-    assert "Daraja ilipokea ombi." in page
-    assert "Daraja took the push." not in page
+    assert "M-PESA ilikubali ombi" in page
+    assert "M-PESA accepted the request" not in page
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_the_oldest_is_first(operator, client, daraja, make_order, clock, doubtf
     page = operator.get("/console/review").text
 
     assert page.index(doubtful) < page.index(second)
-    assert "another payment&#39;s ids" in page
+    assert "it names another payment" in page
 
 
 def test_a_long_review_is_read_a_page_at_a_time(

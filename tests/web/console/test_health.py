@@ -81,20 +81,20 @@ def test_pushes_that_daraja_refuses_stand_out(app, client, daraja, make_order):
         daraja.answers.append(NotSent(Reason.SYSTEM_BUSY, "nobody there"))
         pushed(client, make_order(), f"071234567{number}")
 
-    assert checks(logged_in(app))["Daraja: pushes"] == ("wrong", "3 of 3 refused: M-PESA busy")
+    assert checks(logged_in(app))["Payment requests"] == ("wrong", "3 of 3 refused: M-PESA busy")
 
 
 def test_pushes_that_only_the_merchant_can_put_right_say_so(app, client, daraja, make_order):
     daraja.answers.append(Refused(Reason.MISCONFIGURED))
     pushed(client, make_order())
 
-    assert checks(logged_in(app))["Daraja: pushes"] == ("wrong", "1 of 1 refused: misconfigured")
+    assert checks(logged_in(app))["Payment requests"] == ("wrong", "1 of 1 refused: misconfigured")
 
 
 def test_pushes_that_daraja_takes_are_good(app, client, make_order):
     pushed(client, make_order())
 
-    assert checks(logged_in(app))["Daraja: pushes"][0] == "good"
+    assert checks(logged_in(app))["Payment requests"][0] == "good"
 
 
 def test_the_token_is_told_by_its_life_and_never_itself(app, clock):
@@ -119,7 +119,7 @@ def test_a_callback_that_nobody_judged_is_wrong(app, client, clock, make_order):
         ledger.store(db.session(), transaction_id, Raw(Kind.CALLBACK, b"{}"), clock)
     clock.pass_(minutes=1)
 
-    assert checks(operator)["Callbacks stored but not judged"] == ("wrong", "1")
+    assert checks(operator)["Results waiting to be processed"] == ("wrong", "1")
 
 
 def test_a_guest_sees_nothing_of_it(client):
@@ -129,8 +129,8 @@ def test_a_guest_sees_nothing_of_it(client):
 @pytest.mark.parametrize(
     ("skew", "expected"),
     [
-        (0.0, ("good", "agrees with Daraja&#39;s")),
-        (-29.0, ("good", "agrees with Daraja&#39;s")),
+        (0.0, ("good", "agrees with M-PESA&#39;s")),
+        (-29.0, ("good", "agrees with M-PESA&#39;s")),
         (10_800.0, ("wrong", "ahead by 3 hours")),
         (-7200.0, ("wrong", "behind by 2 hours")),
     ],

@@ -8,10 +8,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from mpesa import outbox
+from mpesa import ledger, outbox
+from mpesa.domain import settlement
+from mpesa.domain.evidence import Kind, Raw
 from mpesa.models import EvidenceRow, Transaction, db
 from mpesa.outbox import Announced
 from mpesa.web.console import raw_bodies
+from mpesa.web.http.services import services
 from tests.conftest import on_both
 from tests.factories import (
     PAYER,
@@ -23,7 +26,7 @@ from tests.factories import (
     raw,
     success_callback,
 )
-from tests.web.console.steps import NAME, logged_in, send
+from tests.web.console.steps import NAME, logged_in, send, with_technical_details
 from tests.web.steps import call_back, fail, pushed, status_of
 
 LIST = "/console/transactions"
@@ -248,12 +251,48 @@ def test_a_payment_that_is_not_there_is_not_found(operator, transaction_id):
 def test_a_payments_page_tells_its_story_in_order(operator, three):
     text = page_of(operator, three[0])
 
-    story = ["The push was begun", "Daraja took the push", "The callback says that it was paid."]
+    story = ["Payment request sent", "M-PESA accepted the request", "M-PESA confirmed: paid"]
     places = [text.index(each) for each in story]
     assert places == sorted(places)
     assert "24 Nov 2026, 12:01:30" in text
-    assert "2026-11-24 09:01:30.000Z" in text
     assert RECEIPT in text
+
+
+WORDS_OF_DEVELOPERS = re.compile(
+    r"Raw body|127\.0\.0\.1|09:01:30\.000Z|[0-9]{2}\.[0-9]{3}<|Daraja|push"
+)
+
+
+def test_a_payments_page_speaks_of_a_shop_until_technical_details_are_wanted(operator, three):
+    def main():
+        return page_of(operator, three[0]).split("<main", 1)[1]
+
+    plain = main()
+    switched = operator.get(f"{LIST}/{three[0]}?technical=on")
+    technical = main()
+    operator.get(f"{LIST}?technical=off&lang=en")
+
+    assert not WORDS_OF_DEVELOPERS.search(plain)
+    assert switched.headers["Location"] == f"{LIST}/{three[0]}"
+    for each in ("Raw body", "from 127.0.0.1", "2026-11-24 09:01:30.000Z", "12:01:30.000<"):
+        assert each in technical
+    assert main() == plain
+
+
+def test_equal_questions_in_a_row_are_one_line(app, operator, client, make_order, clock):
+    payment = pushed(client, make_order())["transaction_id"]
+    with app.app_context():
+        for _ in range(4):
+            clock.pass_(minutes=5)
+            asked = settlement.QueryUnanswered(), Raw(Kind.QUERY, b"{}")
+            ledger.record(db.session(), payment, *asked, services().now)
+
+    folded = page_of(operator, payment)
+    every = page_of(with_technical_details(operator), payment)
+
+    assert folded.count("Asked M-PESA: no result yet") == 1
+    assert "asked 4 times, last 12:20" in folded
+    assert every.count("<h3>Asked M-PESA: no result yet") == 4
 
 
 def test_the_story_says_when_open_pages_were_told_of_what(app, operator, three):
@@ -266,14 +305,14 @@ def test_the_story_says_when_open_pages_were_told_of_what(app, operator, three):
     text = page_of(operator, three[0])
 
     before, after = text.split("page (2 open)")
-    assert "says that it was paid" in before
-    assert "09:01:30.040Z" in after[:400]
-    assert "in time · Order: paid" in after[:600]
+    assert "M-PESA confirmed: paid" in before
+    assert "12:01:30<" in after[:200]
+    assert '<span class="state SUCCESS">Paid</span>' in after[:600]
     assert "open)" not in page_of(operator, three[1])
 
 
 def test_every_piece_of_evidence_has_its_raw_body(operator, three):
-    text = page_of(operator, three[1])
+    text = page_of(with_technical_details(operator), three[1])
 
     assert "&#34;ResultDesc&#34;: &#34;Request cancelled by user&#34;" in text
     assert "&#34;ResultCode&#34;: 1032" in text
@@ -283,7 +322,7 @@ def test_every_piece_of_evidence_has_its_raw_body(operator, three):
 def test_no_page_holds_a_whole_number_or_an_id_of_daraja(operator, client, daraja, three, path):
     call_back(client, daraja, 3, raw(success_callback("ws_CO_9", "1", receipt="UKO2ABCDEF")))
 
-    text = operator.get(path.format(f"{LIST}/{three[0]}")).text
+    text = with_technical_details(operator).get(path.format(f"{LIST}/{three[0]}")).text
 
     assert "712345678" not in text
     assert daraja.checkout_id(1) not in text
@@ -300,6 +339,7 @@ def test_hostile_text_of_a_callback_and_a_description_is_only_text(
     document = failure_callback(daraja.checkout_id(1), daraja.merchant_id(1), 1032)
     document["Body"]["stkCallback"]["ResultDesc"] = HOSTILE
     call_back(client, daraja, 1, raw(document))
+    with_technical_details(operator)
 
     for path in (LIST, f"{LIST}/{made}"):
         text = operator.get(path).text
@@ -327,7 +367,7 @@ def test_a_body_of_any_kind_is_shown(operator, client, daraja, make_order, body)
     made = pushed(client, make_order())["transaction_id"]
     call_back(client, daraja, 1, body)
 
-    text = page_of(operator, made)
+    text = page_of(with_technical_details(operator), made)
 
     assert not {"\u202e", "\u200b", "\u2066", "\0"} & set(text)
 
@@ -336,7 +376,7 @@ def test_a_long_body_is_cut_until_all_of_it_is_asked_for(operator, client, daraj
     made = pushed(client, make_order())["transaction_id"]
     call_back(client, daraja, 1, b"a" * 5000 + b"the end")
 
-    text = page_of(operator, made)
+    text = page_of(with_technical_details(operator), made)
     address = re.search(r'href="([^"]+)#e\d+">Show all of it', text)[1]
 
     assert "the end" not in text
@@ -348,7 +388,7 @@ def test_a_flood_of_callbacks_is_read_in_pieces(operator, client, daraja, make_o
     for number in range(101):
         call_back(client, daraja, 1, f"flood {number}.".encode())
 
-    first = operator.get(f"{LIST}/{made}")
+    first = with_technical_details(operator).get(f"{LIST}/{made}")
     rest = operator.get(link(first, "What came later"))
 
     assert "flood 98." in first.text

@@ -8,7 +8,7 @@ from mpesa.domain.roles import LEAST, Role, may
 from mpesa.web.console import allowed
 from mpesa.web.console.act_kinds import ACTS, RECEIPT_ACTS
 from tests.factories import PAYER
-from tests.web.console.steps import act, logged_in, send
+from tests.web.console.steps import act, logged_in, send, with_technical_details
 from tests.web.steps import fail, pushed
 
 LIST = "/console/transactions"
@@ -115,10 +115,10 @@ def test_a_role_that_is_taken_away_is_gone_with_the_next_request(app, client, ma
     ("role", "verbs"),
     [
         (Role.VIEWER, set()),
-        (Role.CLERK, {"Ask Daraja now…", "Mark as not paid…", "Show the number"}),
+        (Role.CLERK, {"Ask M-PESA now…", "Mark as not paid…", "Show the number"}),
         (
             Role.MANAGER,
-            {"Ask Daraja now…", "Mark as not paid…", "Mark as paid…", "Show the number"},
+            {"Ask M-PESA now…", "Mark as not paid…", "Mark as paid…", "Show the number"},
         ),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_viewer_reads_no_raw_message_and_a_clerk_does(app, client, daraja, mak
     fail(client, daraja, 1032)
 
     seen = {
-        role: logged_in(app, name, role).get(f"{LIST}/{payment}").text
+        role: with_technical_details(logged_in(app, name, role)).get(f"{LIST}/{payment}").text
         for name, role in (("amina", Role.VIEWER), ("otieno", Role.CLERK))
     }
 
