@@ -458,6 +458,16 @@ def test_links_between_documents_lead_somewhere(document):
         assert not anchor or anchor in anchors(linked), target
 
 
+def test_the_names_of_tests_are_folded_where_people_read():
+    promises, threats = ((DOCS / name).read_text() for name in ("promises.md", "threats.md"))
+
+    rows_with_tests = [line for line in promises.splitlines() if re.match(r"\|.*`tests/.*::", line)]
+
+    assert len(rows_with_tests) > 100
+    assert [line for line in rows_with_tests if "<details>" not in line] == []
+    assert "**Tests.**" not in threats
+
+
 def test_every_document_is_linked_from_the_readme():
     linked = set(re.findall(r"\]\(([^):]+\.md)\)", section("Documents", README)))
 
