@@ -1,6 +1,7 @@
 """The servers of the documents: webhooks.md, the tutorial and integration.md, as they stand."""
 
 import base64
+import html
 import json
 import os
 import re
@@ -62,6 +63,17 @@ class Shop:
         )
         return answer.status_code
 
+    def thanks(self, reference):
+        """The page that it shows to who comes back."""
+        answer = requests.get(
+            f"{self.address}/thanks",
+            params={"reference": reference, "order_id": "A" * 22, "status": "PAID"},
+            timeout=PATIENCE,
+        )
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
     def order(self, reference):
         """What it knows of an order."""
         answer = requests.get(f"{self.address}/orders/{reference}", timeout=PATIENCE)
@@ -80,6 +92,7 @@ def open_shop(document, language, folder, port, url):
         "CHECKOUT_URL": url,
         "API_KEY": "development-api-key",
         "WEBHOOK_SECRET": SECRET if document == "docs/webhooks.md" else f"{OLD_SECRET} {SECRET}",
+        "SHOP_URL": f"http://127.0.0.1:{port}",
         "PORT": str(port),
     }
     log = folder / "log"
@@ -176,6 +189,7 @@ def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop, checkout):
     reference = f"INV-{shop.language}"
     address = buy(shop, reference)
     before = shop.order(reference)
+    not_thanked = shop.thanks(reference)
     order_id = address.rsplit("/", 1)[1]
     checkout.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
 
@@ -184,6 +198,30 @@ def test_a_shop_sells_and_hears_by_webhook_that_it_was_paid(shop, checkout):
     assert before == {"status": "OPEN", "by": "asking"}
     assert address == checkout.url(f"/checkout/{order_id}")
     assert shop.order(reference) == {"status": "PAID", "by": "webhook"}
+    assert "Not paid yet" in not_thanked
+    assert f"Order {reference} is paid." in shop.thanks(reference)
+
+
+def test_the_checkout_page_leads_back_to_the_shop(shop, checkout):
+    reference = f"BACK/{shop.language}"
+
+    page = requests.get(buy(shop, reference), timeout=PATIENCE).text
+
+    (link,) = re.findall(r'id="home" href="([^"]*)"', page)
+    back = html.unescape(link)
+    assert back.startswith(f"{shop.address}/thanks?reference=BACK%2F{shop.language}&order_id=")
+    assert f"Pay order {reference}<" in requests.get(back, timeout=PATIENCE).text
+
+
+def test_what_stands_in_the_address_is_text_for_a_shop(shop):
+    body = message(reference="<b>'\"", transaction_id="t-text")
+    shop.hook(body, signed(body, "msg_text"))
+
+    page = shop.thanks("<b>'\"")
+
+    assert "is paid." in page
+    assert "<b>" not in page
+    assert "'\"" not in page
 
 
 def test_buying_the_same_twice_makes_one_order(shop):
