@@ -20,6 +20,7 @@ from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.why import Why
 from mpesa.simulator import organisation, script
 from mpesa.simulator.organisation import Organisation
+from mpesa.simulator.scenes import SCENES
 from mpesa.simulator.script import Script
 from mpesa.simulator.standalone import create_app as create_simulator
 from mpesa.web.console import decisions
@@ -434,6 +435,13 @@ def test_every_result_that_an_answer_may_name_is_documented():
     codes = re.search(r"\(codes ([^)]+)\)", SIMULATOR)[1]
 
     assert {f"code:{code}" for code in re.split(r",\s+", codes)} == set(script.RESULTS)
+
+
+def test_the_scenes_of_the_tutorial_are_on_the_phone():
+    played = re.findall(r"^\| \*([^*]+)\*", (DOCS / "tutorial.md").read_text(), re.MULTILINE)
+
+    assert len(played) > 3
+    assert set(played) <= {scene.name for scene in SCENES}
 
 
 # -- form ----------------------------------------------------------------------------------------
