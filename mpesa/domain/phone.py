@@ -1,8 +1,9 @@
 """Kenyan mobile numbers: as a shopper types them, as Daraja wants them, as a page may show them.
 
 The page reads numbers by the same grammar (`static/checkout/phone_number.js`); both are tested with
-`tests/cases/phones.json`. There is no table of ranges: some are issued after a release, numbers are
-ported, and Daraja knows which line has M-PESA.
+`tests/cases/phones.json`. No table of ranges decides whether a number is taken: some are issued
+after a release, numbers are ported, and Daraja knows which line has M-PESA. A number that begins
+like another network's is only remarked upon.
 """
 
 import re
@@ -17,6 +18,12 @@ _BESIDE = {"Cf", "Mn", "Me", "Zs", "Zl", "Zp", "Pd", "Ps", "Pe"}
 _CALLED = re.compile(r"(?:tel:)?(?:(?:\+|000?)?2540?|0?)(?P<line>[17][0-9]*)", re.IGNORECASE)
 _BEGUN = re.compile(r"(?:tel:)?(?:\+|0{0,3})(?:2|25|2540?)?", re.IGNORECASE)
 _LINE_DIGITS = 9
+# Where another network's numbers begin, after the 0, as the page's script has it too
+# (`static/checkout/phone_number.js`); both are tested with `tests/cases/networks.json`.
+_NETWORKS = {
+    "airtel": re.compile("73|75[0-6]|76[027]|78|10[0-8]|13[5-9]"),
+    "telkom": re.compile("77|761|120"),
+}
 
 
 class InvalidPhone(ValueError):
@@ -73,3 +80,16 @@ def mask_msisdn(msisdn: str) -> str:
     """Write a number as a page may show it: `254712345678` becomes `0712•••678`."""
     national = "0" + msisdn.removeprefix("254")
     return f"{national[:4]}•••{national[-3:]}"
+
+
+def other_network(phone: str) -> str | None:
+    """Whose number it looks like from its beginning: `airtel` or `telkom`.
+
+    Args:
+        phone: as people write it, also masked: `0733•••456`.
+
+    Returns:
+        None for Safaricom's numbers and for those of an unknown network.
+    """
+    line = phone.removeprefix("0")
+    return next((name for name, begins in _NETWORKS.items() if begins.match(line)), None)

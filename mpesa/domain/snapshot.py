@@ -41,6 +41,7 @@ class Snapshot(TypedDict):
     final: bool
     can_retry: bool
     retry_after: int | None
+    again_at: str | None
     amount: int
     currency: str
     phone: str | None
@@ -161,6 +162,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         final=attempt.final,
         can_retry=retry.allowed,
         retry_after=retry.after,
+        again_at=_again_at(account, now),
         amount=attempt.amount,
         currency="KES",
         phone=_phone(attempt),
@@ -178,6 +180,23 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
             attempt.status, final=attempt.final, prompt_lives=attempt.prompt_may_live(now)
         ),
     )
+
+
+def _again_at(account: Account, now: datetime) -> str | None:
+    """When the next push would be taken at the latest, while a prompt or money in sight bars it.
+
+    None where nothing bars it, or where the order will have expired by then.
+    """
+    if account.status(now) is not OrderStatus.OPEN:
+        return None
+    order = account.order
+    ends = [each.prompt_end(now) for each in account.pushes if each.prompt_may_live(now)]
+    if account.money_in_sight(now) and order.in_sight_until is not None:
+        ends.append(order.in_sight_until)
+    end = max(ends, default=None)
+    if end is None or (order.expires_at is not None and order.expires_at <= end):
+        return None
+    return utc_text(end)
 
 
 def _phone(attempt: Attempt) -> str | None:

@@ -15,7 +15,7 @@ from mpesa.domain.refund_shown import RefundShown
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot, utc_text
 
-FOR_PAGES = ("view", "next", "pay_by_hand")
+FOR_PAGES = ("view", "next", "again_at", "pay_by_hand")
 
 
 class MessageType(StrEnum):

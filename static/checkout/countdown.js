@@ -1,18 +1,24 @@
 /* What moves once a second: the wait for the PIN, and buttons that must not be pressed yet. */
 import { byId, stage, word, write } from "./screen.js";
 import { shown } from "./shown.js";
-import { asClock, retryWait, secondsLeft, spokenOf } from "./view.js";
+import { asClock, promptLate, retryWait, secondsLeft, spokenOf } from "./view.js";
+
+/** So long nobody doubts that it is being sent. */
+const SLOW_MS = 4000;
 
 /**
  * Disables a button or link and says why; returns release(seconds), which gives it back after
- * so many seconds, counting down.
+ * so many seconds, counting down. `slowText` is said where that takes long.
  */
-export function hold(button, text) {
+export function hold(button, text, slowText = text) {
   keepUntil(button, Infinity);
+  shown.held.get(button).slow = { from: Date.now() + SLOW_MS, text: slowText };
+  button.toggleAttribute("data-busy", true);
   write(button, text);
   return (seconds) => {
     if (!shown.held.has(button)) return;
     shown.held.get(button).until = Date.now() + seconds * 1000;
+    button.toggleAttribute("data-busy", false);
     giveBack(button);
   };
 }
@@ -24,13 +30,19 @@ function keepUntil(button, until) {
 }
 
 function giveBack(button) {
-  const { label, until } = shown.held.get(button);
+  const { label, until, slow } = shown.held.get(button);
   const left = Math.ceil((until - Date.now()) / 1000);
-  if (left === Infinity) return;
+  if (left === Infinity) return sayIfSlow(button, slow);
   if (left > 0) return write(button, word("again-in", { time: asClock(left) }));
   shown.held.delete(button);
   disable(button, false);
   write(button, label);
+}
+
+function sayIfSlow(button, { from, text }) {
+  if (Date.now() < from || button.textContent === text) return;
+  write(button, text);
+  write(byId("spoken"), text);
 }
 
 function disable(button, yes) {
@@ -54,6 +66,10 @@ function countDown() {
   const wait = Number(stage.dataset.wait);
   const left = secondsLeft(shown.snapshot, wait, Date.now() + shown.skew);
   byId("fill").style.setProperty("--left", left / wait);
+  const late = promptLate(shown.snapshot, Date.now() + shown.skew);
+  const turns = byId("turns");
+  if (late && turns.offsetParent && !turns.matches(".late")) write(byId("spoken"), turns.lastElementChild.textContent);
+  turns.classList.toggle("late", late);
   const aloud = spokenOf(shown.left, left);
   if (aloud) write(byId("spoken"), word(aloud, { seconds: left }));
   shown.left = left;

@@ -5,10 +5,10 @@ import { HEARD_OF_MS, LOOK_MS, looksAgain } from "./link.js";
 import { otherNetwork, understood } from "./phone_number.js";
 import { pay, post } from "./push.js";
 import {
-  byId, clearProblem, detailOf, showHeardOf, showLink, showPhoneForm, showProblem, showSnapshot, showText, stage, word,
+  byId, clearProblem, detailOf, fillFields, showHeardOf, showLink, showPhoneForm, showProblem, showSnapshot, showText, stage, word,
   write,
 } from "./screen.js";
-import { remember, shown } from "./shown.js";
+import { keepNumber, numberOf, remember, shown } from "./shown.js";
 import { takeCodes } from "./sms_code.js";
 import { readPage } from "./sources.js";
 import { isOpenEnded, isResult, isSettledOrder, mayRest, turnsToAnother } from "./view.js";
@@ -35,6 +35,7 @@ function present(snapshot) {
   showSnapshot(snapshot);
   settleQuestion(snapshot);
   if (snapshot.view === before) return;
+  if (isSettledOrder(snapshot)) keepNumber(snapshot.transaction_id, null);
   if (isResult(snapshot.view)) byId("headline").focus();
   if (snapshot.status === "SUCCESS" && snapshot.money === "taken") startLeaving();
 }
@@ -109,14 +110,15 @@ async function press(button) {
   clearProblem();
   if (!phone.value.trim()) return refused({ code: "invalid_phone" });
   shown.sending = true;
-  const release = hold(button, word("sending"));
+  const release = hold(button, word("sending"), word("still-sending"));
   const url = `${stage.dataset.pushUrl}?lang=${lang}`;
   const answer = await pay({ url, orderId: stage.dataset.order, phone: phone.value });
   shown.sending = false;
   release(answer.retryAfter ?? 0);
   shown.refusal = answer.problem ? { number: understood(phone.value), release } : null;
-  if (answer.snapshot) adopt(answer.snapshot, answer.serverTime);
-  else refused(answer.problem);
+  if (!answer.snapshot) return refused(answer.problem);
+  keepNumber(answer.snapshot.transaction_id, understood(phone.value));
+  adopt(answer.snapshot, answer.serverTime);
 }
 
 async function refused(problem) {
@@ -131,6 +133,29 @@ function chooseNumber() {
   shown.choosing = true;
   if (stage.dataset.view !== "phone") showPhoneForm(shown.snapshot);
   phone.focus();
+}
+
+/** Begins with an empty field, so that nobody asks the same phone again by mistake. */
+function chooseAnother() {
+  const last = understood(phone.value) ?? numberOf(shown.snapshot);
+  clearProblem();
+  phone.value = "";
+  typed();
+  offerAgain(last);
+  chooseNumber();
+}
+
+/** Offers a number to be taken again; null: none. */
+function offerAgain(number) {
+  const offer = byId("same-number");
+  offer.hidden = !number;
+  write(offer, number ? word("use-again", { phone: number }) : "");
+  offer.onclick = () => {
+    phone.value = number;
+    typed();
+    offerAgain(null);
+    byId("pay").focus();
+  };
 }
 
 function pressOrChoose(button) {
@@ -175,8 +200,6 @@ function lookForHeardOf() {
 }
 
 function listen() {
-  // The browser's own bubble speaks the browser's language.
-  byId("phone-form").noValidate = true;
   phone.addEventListener("input", typed);
   byId("phone-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -190,7 +213,7 @@ function listen() {
     const link = event.target.closest("a");
     if (!link) return;
     event.preventDefault();
-    if (link.id === "other_number") chooseNumber();
+    if (link.id === "other_number") chooseAnother();
     else if (!link.hasAttribute("aria-disabled")) pressOrChoose(link);
   });
   for (const form of stage.querySelectorAll(".by-hand")) {
@@ -226,7 +249,15 @@ serveWayOut();
 setInterval(tick, 1000);
 shown.choosing = stage.dataset.view === "phone";
 // The transaction that the server wrote into the page, if there is one, is shown already.
-if (stage.dataset.snapshot) remember(JSON.parse(stage.dataset.snapshot), Number(stage.dataset.serverTime) || null);
+if (stage.dataset.snapshot) {
+  remember(JSON.parse(stage.dataset.snapshot), Number(stage.dataset.serverTime) || null);
+  fillFields(shown.snapshot);
+  if (shown.choosing) offerAgain(numberOf(shown.snapshot));
+  else phone.value ||= numberOf(shown.snapshot) ?? "";
+}
+// On a phone a keyboard would cover the page.
+const atDesk = ["(min-width:56rem)", "(pointer:fine)"].every((each) => matchMedia(each).matches);
+if (shown.choosing && atDesk) phone.focus();
 tick();
 attend();
 lookWhileScannable();

@@ -1,4 +1,5 @@
 /* Shows in the page what the server says. Every word comes from there, in the shopper's language. */
+import { numberOf } from "./shown.js";
 import { returnAddress } from "./view.js";
 
 export const byId = (id) => document.getElementById(id);
@@ -52,11 +53,7 @@ export function showSnapshot(snapshot) {
   for (const el of stage.querySelectorAll("[data-if]")) {
     el.hidden = !el.dataset.is.split(" ").includes(String(snapshot[el.dataset.if] ?? ""));
   }
-  for (const el of stage.querySelectorAll("[data-field]")) {
-    const text = textOf(el.dataset.field, snapshot, el);
-    if ("value" in el) el.value = text;
-    else write(el, text);
-  }
+  fillFields(snapshot);
   for (const el of document.querySelectorAll("[data-return]")) {
     el.href = returnAddress(el.href, snapshot.order_status);
   }
@@ -68,6 +65,15 @@ export function showSnapshot(snapshot) {
   document.title = headline + stage.dataset.titleTail;
 }
 
+/** Writes what a snapshot and this tab know wherever the page shows it. */
+export function fillFields(snapshot) {
+  for (const el of stage.querySelectorAll("[data-field]")) {
+    const text = textOf(el.dataset.field, snapshot, el);
+    if ("value" in el) el.value = text;
+    else write(el, text);
+  }
+}
+
 /** The most particular headline that the page has, as the template chooses it too. */
 function headlineOf({ view, money, reason, order_status: order }) {
   const particular = word(`headline.${view}.${money}`) || word(`headline.${view}.${reason}`);
@@ -75,6 +81,10 @@ function headlineOf({ view, money, reason, order_status: order }) {
 }
 
 function textOf(field, snapshot, element) {
+  if (field === "number") return numberOf(snapshot) ?? snapshot.phone ?? "";
+  if (field === "again_at") {
+    return snapshot.again_at ? element.dataset.words.replace("{time}", minuteFrom(snapshot.again_at)) : "";
+  }
   // The server's time stands; ours is for a result that came while the page was open.
   if (field === "paid_at" && snapshot.status !== "SUCCESS") return "";
   if (field === "paid_at") return element.textContent.trim() || nairobiTime(snapshot.updated_at);
@@ -96,6 +106,12 @@ export function showHeardOf(page) {
     byId(id).replaceChildren(...news.childNodes);
     byId(id).hidden = news.hidden;
   }
+}
+
+/** The first whole minute that is not before a time, as Nairobi's clocks show it. */
+function minuteFrom(iso) {
+  const at = Math.ceil(Date.parse(iso) / 60_000) * 60_000;
+  return new Intl.DateTimeFormat("en-GB", { timeStyle: "short", timeZone: "Africa/Nairobi" }).format(at);
 }
 
 function nairobiTime(iso) {

@@ -24,6 +24,8 @@ export const shown = {
   left: 0,
   /** The ETag of the order's page as it was last read. */
   pageTag: null,
+  /** {transactionId, number} as typed: snapshots only have a masked one. */
+  typed: null,
   /** The timer that leads back to the merchant. */
   leaving: null,
   /** The shopper was told that the prompt stays when the page is left. */
@@ -37,4 +39,25 @@ export function remember(snapshot, serverTime) {
   shown.heardAt = Date.now();
   if (serverTime) shown.skew = serverTime - shown.heardAt;
   return true;
+}
+
+/** Keeps the number that was typed for a transaction, for this tab only; null forgets it. */
+export function keepNumber(transactionId, number) {
+  shown.typed = { transactionId, number };
+  try {
+    sessionStorage.removeItem("typed");
+    if (number) sessionStorage.setItem("typed", JSON.stringify(shown.typed));
+  } catch {
+    // A browser that keeps nothing.
+  }
+}
+
+/** The number that was typed in this tab for a transaction; null where it was typed elsewhere. */
+export function numberOf(snapshot) {
+  try {
+    shown.typed ??= JSON.parse(sessionStorage.getItem("typed"));
+  } catch {
+    // As above.
+  }
+  return shown.typed?.transactionId === snapshot.transaction_id ? shown.typed.number : null;
 }

@@ -6,7 +6,6 @@ import { showText, stage, word, write } from "./screen.js";
 /** Sends what is typed into them; onSnapshot(snapshot, serverTime in ms or null) gets the answer. */
 export function takeCodes(onSnapshot) {
   for (const form of stage.querySelectorAll(".sms-code")) {
-    form.noValidate = true;
     form.elements.code.addEventListener("paste", pasteOnOneLine);
     form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -51,6 +51,14 @@ export function secondsLeft(snapshot, waitSeconds, now) {
   return Math.ceil(Math.min(waitSeconds, Math.max(0, waitSeconds - passed)));
 }
 
+/** Most prompts are on the phone within ten seconds of the push. */
+const PROMPT_DUE_S = 20;
+
+/** Whether who waits should look why no prompt came. `now` is the server's time in ms. */
+export function promptLate(snapshot, now) {
+  return now - Date.parse(snapshot.created_at) >= PROMPT_DUE_S * 1000;
+}
+
 /** What is said aloud of a countdown, sparsely, as it goes from `before` to `left` seconds: a word's name or null. */
 export function spokenOf(before, left) {
   if (before > 0 && left === 0) return "still-checking";

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SETTINGS, launch
-from tests.browser.steps import NO_NETWORK, Sale, Shopper
+from tests.browser.steps import LIVE, NO_NETWORK, Sale, Shopper
 from tests.integration.steps import push
 from tests.servers import free_port, running, wait_until
 
@@ -230,7 +230,7 @@ def test_a_second_browser_with_another_number_learns_of_the_open_request(visit, 
     friends_page.pay(friend.typed)
 
     friends_page.sees("waiting")
-    friends_page.reads("Live")  # the socket has repeated the state by now
+    friends_page.reads(LIVE)  # the socket has repeated the state by now
     expect(friends_page.page.get_by_role("alert")).to_contain_text("open on another phone")
     assert not friend.phone.prompts()
 

@@ -77,7 +77,7 @@ def test_each_change_is_said_once(visit, sale):
     changes = [words for words in shopper.said() if "seconds left" not in words]
     assert changes == [
         "Enter your M-PESA PIN on your phone.",
-        "The request was cancelled or closed on your phone.",
+        "The request was cancelled or closed on your phone. M-PESA says that no money was taken.",
         "Enter your M-PESA PIN on your phone.",
         "Payment received, thank you.",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.steps import Sale, Shopper
+from tests.browser.steps import LIVE, Sale, Shopper
 from tests.browser.test_networks import keeping, kept_in_memory  # noqa: F401
 from tests.integration.steps import push
 from tests.servers import ROOT, wait_until
@@ -254,7 +254,7 @@ def test_a_page_that_comes_back_from_memory_with_its_script_is_not_loaded_again(
 ):
     push(sale.server, sale.order_id, sale.line)
     shopper = kept_in_memory(keeping, sale)
-    shopper.reads("Live")
+    shopper.reads(LIVE)
     shopper.open(sale.server.url("/"))
     with shopper.page.expect_console_message(lambda message: "persisted: true" in message.text):
         shopper.page.evaluate("history.back()")

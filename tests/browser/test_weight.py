@@ -3,7 +3,7 @@
 import gzip
 from urllib.parse import urlsplit
 
-from tests.browser.steps import NO_NETWORK, Sale
+from tests.browser.steps import LIVE, NO_NETWORK, Sale
 
 KILOBYTE = 1024
 LIGHT = 30 * KILOBYTE
@@ -49,7 +49,7 @@ def test_the_socket_client_is_fetched_only_when_the_waiting_begins(visit, sale):
     shopper.pay_button.click()
     shopper.sees("waiting")
 
-    shopper.reads("Live")
+    shopper.reads(LIVE)
     assert before == 0
     assert len(shopper.asked("socket.io")) == 1
 
@@ -95,7 +95,7 @@ def test_nothing_jumps_when_the_network_goes_and_comes_back(visit, sale):
     shopper.context.set_offline(True)
     shopper.reads(NO_NETWORK)
     shopper.context.set_offline(False)
-    shopper.reads("Live")
+    shopper.reads(LIVE)
     drawn(shopper)
 
     assert shopper.jumped() - before <= STILL

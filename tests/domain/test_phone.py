@@ -15,11 +15,14 @@ from mpesa.domain.phone import (
     PhoneTooLong,
     PhoneTooShort,
     mask_msisdn,
+    other_network,
     parse_msisdn,
 )
 
 # The page's reader is tested with the same table (tests/js/phone_number.test.mjs).
-CASES = json.loads((Path(__file__).parents[1] / "cases" / "phones.json").read_text())
+_TABLES = Path(__file__).parents[1] / "cases"
+CASES = json.loads((_TABLES / "phones.json").read_text())
+NETWORKS = json.loads((_TABLES / "networks.json").read_text())
 NUMBERS = [(each["typed"], each["read"]) for each in CASES if each["read"].isdigit()]
 REFUSALS = [(each["typed"], each["read"]) for each in CASES if not each["read"].isdigit()]
 KINDS = {
@@ -83,3 +86,12 @@ def test_a_refusal_does_not_repeat_what_was_typed():
 )
 def test_a_page_shows_the_ends_of_a_number_only(msisdn, shown):
     assert mask_msisdn(msisdn) == shown
+
+
+@pytest.mark.parametrize(("phone", "network"), [(e["phone"], e["network"]) for e in NETWORKS])
+def test_a_number_looks_like_the_network_whose_numbers_begin_so(phone, network):
+    assert other_network(phone) == network
+
+
+def test_a_masked_number_still_looks_like_its_network():
+    assert other_network(mask_msisdn("254733123456")) == "airtel"

@@ -142,6 +142,7 @@ def test_the_snapshot_has_the_published_fields_in_their_order():
         ("final", False),
         ("can_retry", False),
         ("retry_after", None),
+        ("again_at", "2026-11-24T09:03:20Z"),
         ("amount", 150),
         ("currency", "KES"),
         ("phone", "0712•••678"),
@@ -189,6 +190,22 @@ def test_money_in_sight_offers_no_other_push():
     failed = newest(Reason.WRONG_PIN)
 
     assert not draw(Account(sighted, (failed,)), failed, NOW)["can_retry"]
+
+
+def test_what_bars_another_push_tells_when_it_will_at_the_latest_be_over():
+    ends = NOW + timedelta(seconds=135)
+    waiting = attempt(prompt_ends_at=ends)
+    sighted = order(in_sight_until=ends + timedelta(minutes=1))
+
+    def again_at(order, attempt, now=NOW):
+        return draw(Account(order, (attempt,)), attempt, now)["again_at"]
+
+    assert again_at(order(), waiting) == utc_text(ends)
+    assert again_at(sighted, waiting) == utc_text(sighted.in_sight_until)
+    assert again_at(order(), waiting, ends) is None
+    assert again_at(order(), newest(Reason.CANCELLED)) is None
+    assert again_at(order(expires_at=ends), waiting) is None
+    assert again_at(order(status=OrderStatus.CANCELLED), waiting) is None
 
 
 def test_a_forgotten_phone_number_leaves_an_empty_one():

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, promptIsOpen, retryWait, returnAddress, secondsLeft,
-  spokenOf, turnsToAnother,
+  asClock, isOpenEnded, isResult, isSettledOrder, mayRest, newest, promptIsOpen, promptLate, retryWait, returnAddress,
+  secondsLeft, spokenOf, turnsToAnother,
 } from "../../static/checkout/view.js";
 
 const pending = {
@@ -52,6 +52,10 @@ test("a failed attempt leaves the order to be chosen for", () => {
 test("the countdown starts full, runs down and stops at nought", () => {
   const at = (seconds) => secondsLeft(pending, 60, begun + seconds * 1000);
   assert.deepEqual([at(0), at(14.5), at(60), at(3600)], [60, 46, 0, 0]);
+});
+
+test("a prompt is late after twenty seconds", () => {
+  assert.deepEqual([0, 19, 20, 90].map((seconds) => promptLate(pending, begun + seconds * 1000)), [false, false, true, true]);
 });
 
 test("a clock that is behind never shows more than the whole wait", () => {

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from mpesa.config import Rate, Settings
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.senders import sender
+from mpesa.web.http.sentences import minutes
 from mpesa.windows import Full, InMemory, InRedis, Windows
 
 # Seconds. While Redis is away, one request in this time tries it again; the others count in memory
@@ -27,6 +28,8 @@ _STRANGERS = {"address": Rate(30, 600), "pair": Rate(5, 900), "name": Rate(50, 3
 _SAME_ADDRESS = Rate(50, 3600)
 # A browser in which that operator logged in before has tries of its own.
 _SAME_BROWSER = Rate(5, 900)
+# The one count from which another number is free.
+_OF_LINE = "stk-push:line"
 
 
 class Tally:
@@ -59,9 +62,9 @@ class Tally:
         hashed = hmac.digest(self._secret, f"{scope} {key}".encode(), "sha256").hex()
         if self._redis is not None and time.monotonic() >= self._away_until:
             with suppress(RedisError, OSError):
-                return _count_in(self._redis, hashed, rate)
+                return _count_in(self._redis, scope, hashed, rate)
             self._away_until = time.monotonic() + _LOOK_AGAIN
-        return _count_in(self._memory, hashed, rate)
+        return _count_in(self._memory, scope, hashed, rate)
 
 
 class PushLimits:
@@ -81,7 +84,7 @@ class PushLimits:
         # The address comes first: one that is over its limit must not use up other people's lines.
         self.check_sender()
         if self._per_line is not None:
-            self._tally.count("stk-push:line", msisdn, self._per_line)
+            self._tally.count(_OF_LINE, msisdn, self._per_line)
 
     def check_sender(self) -> None:
         """Count a wish to pay, by push or by hand, of the request's address.
@@ -139,16 +142,24 @@ class LoginLimits:
         return take_back
 
 
-def _count_in(windows: Windows, key: str, rate: Rate) -> Callable[[], None]:
+def _count_in(windows: Windows, scope: str, key: str, rate: Rate) -> Callable[[], None]:
     try:
         take_back = windows.count(key, rate)
     except Full as full:
         seconds = math.ceil(full.seconds) or 1
         detail = ngettext(
-            "Too many requests. Try again in %(num)d second.",
-            "Too many requests. Try again in %(num)d seconds.",
-            seconds,
+            "Too many tries. Try again in about %(num)d minute.",
+            "Too many tries. Try again in about %(num)d minutes.",
+            minutes(seconds),
         )
+        if scope == _OF_LINE:
+            detail = ngettext(
+                "This number was asked too often. Try again in about %(num)d minute, or use another"
+                " number.",
+                "This number was asked too often. Try again in about %(num)d minutes, or use"
+                " another number.",
+                minutes(seconds),
+            )
         raise Problem(429, "rate_limited", detail, retry_after=seconds) from None
 
     def take_back_if_possible() -> None:

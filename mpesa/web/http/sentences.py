@@ -1,5 +1,6 @@
 """What a shopper is told about a transaction, in the shopper's language."""
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -14,6 +15,7 @@ from mpesa.config import AccountType, Settings
 from mpesa.domain import pay_code
 from mpesa.domain.attempt import OrderStatus
 from mpesa.domain.money import format_cents, format_kes
+from mpesa.domain.phone import other_network
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
 from mpesa.domain.view import Money, Next, View, next_without_by_hand
@@ -24,7 +26,7 @@ LANGUAGES = ("en", "sw")
 SIGHTED = "money_in_sight"
 # Of a prompt that is open while its shopper chose to pay by hand.
 BESIDE = "prompt_beside_by_hand"
-# The page adds whether money was taken (`money`) and what to do next (`next`) beside the sentence.
+# The page adds what to do next (`next`).
 _SENTENCES: dict[str, Any] = {
     View.PHONE: _l("We send a request to your phone. Confirm it there with your PIN."),
     OrderStatus.PAID: _l("Already paid. If a prompt is still on your phone, cancel it."),
@@ -64,9 +66,17 @@ _SENTENCES: dict[str, Any] = {
     Reason.SYSTEM_BUSY: _l("M-PESA is busy or cannot be reached right now."),
     Reason.MISCONFIGURED: _l("M-PESA is not set up correctly here."),
     Reason.PUSH_REFUSED: _l("M-PESA did not accept the request."),
-    Reason.UNKNOWN_CODE: _l("M-PESA gave no clear answer, so we are checking this payment."),
+    Reason.UNKNOWN_CODE: _l("M-PESA gave no clear answer."),
     Reason.CLOSED_BY_OPERATOR: _l("We checked and found no payment."),
+    # What follows is added to a failure.
+    "not_taken": _l("No money was taken."),
+    "not_taken_so_far": _l("M-PESA says that no money was taken."),
+    "unknown": _l("We are still checking whether money was taken."),
+    "airtel": _l("This looks like an Airtel number; M-PESA needs a Safaricom line."),
+    "telkom": _l("This looks like a Telkom number; M-PESA needs a Safaricom line."),
 }
+# They say of the money what is known of it.
+_TELL_OF_MONEY = frozenset({Reason.NOT_RECEIVED, Reason.CLOSED_BY_OPERATOR})
 
 
 _ASKED_ABOUT = frozenset({Reason.AWAITING_PIN, Reason.PUSH_UNCONFIRMED, Reason.OVERDUE})
@@ -80,6 +90,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(format_kes, "kes")
     app.add_template_filter(_kes_told, "kes_told")
     app.add_template_filter(pay_code.grouped)
+    app.add_template_filter(minutes)
     app.add_template_filter(whole)
 
 
@@ -151,11 +162,11 @@ def by_hand_of(settings: Settings, pay_code: str | None, amount: int) -> dict[st
 
 
 def message_of(said: Mapping[str, Any], lang: str) -> str:
-    """One plain sentence for the shopper.
+    """One plain sentence for the shopper; of a failure also whether money was taken.
 
     Args:
-        said: `view`, `money`, `next`, `status`, `reason`, `order_status` and `refund`, as in the
-            snapshot.
+        said: `view`, `money`, `next`, `status`, `reason`, `final`, `order_status`, `phone` and
+            `refund`, as in the snapshot.
     """
     if said["view"] == View.PHONE:
         return _sentence(View.PHONE, lang)
@@ -166,6 +177,8 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
         return _sentence(f"refund_{refund['status']}", lang)
     if said["view"] == View.WAITING and said["next"] == Next.CANCEL_PROMPT:
         return _sentence(BESIDE, lang)
+    if said["view"] == View.FAILED:
+        return _of_failure(said, lang)
     if said["view"] == View.CHECKING:
         # Whether or not a payment was heard of: nobody is asked for a PIN any more.
         return _sentence(Reason.OVERDUE if said["reason"] in _ASKED_ABOUT else SIGHTED, lang)
@@ -173,6 +186,23 @@ def message_of(said: Mapping[str, Any], lang: str) -> str:
     paid_otherwise = said["view"] == View.PAID and said["status"] != Status.SUCCESS
     of_order = paid_otherwise or said["view"] == View.CLOSED
     return _sentence(str(said["order_status"] if of_order else said["reason"]), lang)
+
+
+def _of_failure(said: Mapping[str, Any], lang: str) -> str:
+    """What happened, and whether money was taken; why, where the number seems to be the cause."""
+    about = [str(said["reason"])]
+    if said["reason"] not in _TELL_OF_MONEY:
+        so_far = said["money"] == Money.NOT_TAKEN and not said["final"]
+        about.append("not_taken_so_far" if so_far else said["money"])
+    if said["reason"] == Reason.UNREACHABLE:
+        network = other_network(said["phone"] or "")
+        about += [network] if network else []
+    return " ".join(_sentence(each, lang) for each in about)
+
+
+def minutes(seconds: int) -> int:
+    """A wait as people are told it, in whole minutes rounded up, which is never too early."""
+    return math.ceil(seconds / 60)
 
 
 @cache  # else the language is looked up and set each time; there are about fifty sentences in all

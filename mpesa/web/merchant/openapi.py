@@ -946,7 +946,11 @@ _SNAPSHOT_SCHEMA = _object(
         },
         "status": {**_one_of(Status), "description": "There is no other status."},
         "reason": {**_one_of(Reason), "description": "Why it stands where it does."},
-        "message": {"type": "string", "description": "One plain sentence for the shopper."},
+        "message": {
+            "type": "string",
+            "description": "One plain sentence for the shopper; of a failure also whether money"
+            " was taken.",
+        },
         "view": {
             **_one_of(each for each in View if each is not View.PHONE),
             "description": "What the checkout page shows.",
@@ -959,6 +963,11 @@ _SNAPSHOT_SCHEMA = _object(
             "type": ["integer", "null"],
             "minimum": 1,
             "description": "Seconds until that; null: at once, or not at all.",
+        },
+        "again_at": {
+            **_MAYBE_TIME,
+            "description": "While `can_retry` is false because a prompt may still be answered or"
+            " money is in sight: when another push is taken at the latest. Else null.",
         },
         "amount": {"type": "integer", "minimum": 1},
         "currency": _always("KES"),

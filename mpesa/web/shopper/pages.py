@@ -100,8 +100,7 @@ def checkout_page(
         code_sent=_what_became_of_the_code(account, attempt, said["view"], now),
         paid_at=_paid_at(account, attempt),
         heard_of=_heard_of(order.id, now),
-        # Shown only where a countdown needs it: elsewhere an unchanged page keeps its ETag.
-        server_time=round(now.timestamp() * 1000),
+        **_times_to_show(account, attempt, now),
         wait_seconds=settings.payment_wait_seconds,
         refresh_after=_refresh_after(attempt, typing=other or code_problem is not None),
         by_hand=sentences.by_hand_of(settings, account.pay_code_at(now), order.amount),
@@ -240,6 +239,33 @@ def _time_of(moment: datetime, now: datetime) -> str:
     """The hour of today, and the day of another one."""
     today = format_datetime(now, "yyyyMMdd") == format_datetime(moment, "yyyyMMdd")
     return str(format_datetime(moment, "HH:mm" if today else "HH:mm, d MMM"))
+
+
+# Most prompts are on the phone within ten seconds of the push.
+_PROMPT_DUE = timedelta(seconds=20)
+
+
+def _times_to_show(
+    account: Account, attempt: Mapping[str, Any] | None, now: datetime
+) -> dict[str, Any]:
+    """What the passing of time changes on the page.
+
+    Returns:
+        `server_time` in ms, shown only where a countdown needs it: elsewhere an unchanged page
+        keeps its ETag. `again_from`: the minute from which another push is taken at the latest,
+        for people, or None. `prompt_late`: a shopper who waits should look why no prompt came.
+    """
+    again_from = prompt_late = None
+    if attempt is not None and attempt["again_at"] is not None:
+        until = datetime.fromisoformat(attempt["again_at"])
+        again_from = _time_of(until + timedelta(seconds=-until.second % 60), now)
+    if attempt is not None:
+        prompt_late = now - account.attempt(attempt["transaction_id"]).created_at >= _PROMPT_DUE
+    return {
+        "server_time": round(now.timestamp() * 1000),
+        "again_from": again_from,
+        "prompt_late": prompt_late,
+    }
 
 
 def _paid_at(account: Account, attempt: Mapping[str, Any] | None) -> str | None:

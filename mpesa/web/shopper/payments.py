@@ -100,7 +100,7 @@ def check_status() -> Response:
     # Time alone changes some of these fields, and forgetting the number another one: `seq` stays.
     view = f"{snapshot['view']}-{snapshot['money']}-{snapshot['next']}"
     etag = f"{snapshot['seq']}-{lang}-{snapshot['can_retry']:d}-{snapshot['order_status']}"
-    etag = f"{etag}-{view}-{bool(snapshot['phone']):d}"
+    etag = f"{etag}-{view}-{bool(snapshot['phone']):d}-{snapshot['again_at']}"
     if request.if_none_match.contains_weak(etag):  # RFC 9110, 13.1.2: proxies weaken it
         response = Response(status=304)
     else:
@@ -231,7 +231,7 @@ def _problem_of(refusal: OrderError) -> Problem:
         case refusals.OrderNotFound():
             return Problem(404, "order_not_found", _("There is no such order."))
         case refusals.OrderPaid():
-            return Problem(409, "order_paid", _("This order is paid. Do not pay again."))
+            return Problem(409, "order_paid", _("Already paid. Nothing more to do."))
         case refusals.OrderClosed():
             return Problem(409, "order_closed", _("This order can no longer be paid."))
         case refusals.KeyReused():
@@ -242,16 +242,18 @@ def _problem_of(refusal: OrderError) -> Problem:
             return Problem(409, "attempt_open", detail)
         case refusals.LineBusy(seconds=seconds):
             detail = ngettext(
-                "Another M-PESA request is open on this phone. Try again in %(num)d second.",
-                "Another M-PESA request is open on this phone. Try again in %(num)d seconds.",
-                seconds,
+                "Another M-PESA request is open on this phone. Try again in about %(num)d minute,"
+                " or use another number.",
+                "Another M-PESA request is open on this phone. Try again in about %(num)d minutes,"
+                " or use another number.",
+                sentences.minutes(seconds),
             )
             return Problem(429, "line_busy", detail, retry_after=seconds)
         case refusals.MustWait(seconds=seconds):
             detail = ngettext(
-                "Please wait %(num)d second before you try again.",
-                "Please wait %(num)d seconds before you try again.",
-                seconds,
+                "Please wait about %(num)d minute before you try again.",
+                "Please wait about %(num)d minutes before you try again.",
+                sentences.minutes(seconds),
             )
             return Problem(429, "retry_later", detail, retry_after=seconds)
         case _:

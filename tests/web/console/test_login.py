@@ -353,7 +353,7 @@ def test_a_name_that_is_tried_too_often_from_one_address_has_to_wait(app):
 
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
-    assert "Too many requests." in answer.text
+    assert "Too many tries." in answer.text
 
 
 def test_a_stranger_elsewhere_locks_nobody_out(app):

@@ -6,9 +6,10 @@ from mpesa.domain.result_codes import Reason
 from mpesa.web.http import sentences
 
 
-def said(app, reason, lang, view="failed", order_status="OPEN", status="FAILED"):
+def said(app, reason, lang, view="failed", order_status="OPEN", status="FAILED", **more):
     told = {
         "reason": reason.value, "order_status": order_status, "status": status, "view": view,
+        "money": "not_taken", "next": "retry", "final": True, "phone": "0712•••678", **more,
     }  # fmt: skip
     with app.test_request_context():
         return sentences.message_of(told, lang)
@@ -49,6 +50,47 @@ def test_an_attempt_of_an_order_that_was_paid_otherwise_says_so(app):
 )
 def test_the_end_of_an_order_is_told_rather_than_that_of_its_attempt(app, status, sentence):
     assert said(app, Reason.WRONG_PIN, "en", "closed", status) == sentence
+
+
+@pytest.mark.parametrize(
+    ("reason", "more", "sentence"),
+    [
+        (Reason.WRONG_PIN, {}, "The M-PESA PIN was wrong. No money was taken."),
+        (
+            Reason.CANCELLED,
+            {"final": False},
+            "The request was cancelled or closed on your phone."
+            " M-PESA says that no money was taken.",
+        ),
+        (
+            Reason.UNKNOWN_CODE,
+            {"money": "unknown", "final": False},
+            "M-PESA gave no clear answer. We are still checking whether money was taken.",
+        ),
+        (Reason.NOT_RECEIVED, {}, "You chose to pay by hand, and no payment has come."),
+    ],
+)
+def test_a_failure_is_told_with_what_is_known_of_the_money(app, reason, more, sentence):
+    assert said(app, reason, "en", **more) == sentence
+
+
+@pytest.mark.parametrize(
+    ("phone", "network"), [("0733•••456", "an Airtel"), ("0770•••456", "a Telkom")]
+)
+def test_where_a_phone_was_not_reached_a_number_of_another_network_is_remarked_upon(
+    app, phone, network
+):
+    elsewhere = said(app, Reason.UNREACHABLE, "en", phone=phone)
+
+    assert elsewhere.endswith(f"like {network} number; M-PESA needs a Safaricom line.")
+    assert "Safaricom" not in said(app, Reason.UNREACHABLE, "en")
+    assert "Safaricom" not in said(app, Reason.UNREACHABLE, "en", phone="")
+    assert "Safaricom" not in said(app, Reason.WRONG_PIN, "en", phone=phone)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1, 1), (60, 1), (61, 2), (594, 10)])
+def test_a_wait_is_told_in_minutes_and_never_too_short(seconds, told):
+    assert sentences.minutes(seconds) == told
 
 
 @pytest.mark.parametrize("asked", [None, "", "xx", 1, ["sw"], {"lang": "sw"}, "swa", "-sw"])

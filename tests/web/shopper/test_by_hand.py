@@ -271,7 +271,7 @@ def test_after_a_failure_it_is_unfolded_where_another_push_would_not_help(
     assert (snapshot_in(text)["next"] == "pay_by_hand") is unfolded
     # What helps stands first.
     if code != 2028:  # where another push is blocked for a while
-        first = seen(text).index("Pay by hand in the") < seen(text).index(">Try again")
+        first = seen(text).index("Pay from the") < seen(text).index(">Try again")
         assert first is unfolded
 
 
