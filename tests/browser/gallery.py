@@ -29,7 +29,8 @@ class Gallery:
     def show(self, state, lang):
         """Returns the shopper whose page is in that state; the way there is gone once a state.
 
-        A state that only the page's script knows would not outlive a switch of the language.
+        A state that only the page's script or its query knows would not outlive a switch of the
+        language.
         """
         self._lang = lang if state in SAID_BY_THE_SCRIPT else "en"
         if self._shown[0] != (state, self._lang):
@@ -58,9 +59,15 @@ class Gallery:
         return shopper
 
     def _waiting(self):
-        sale = Sale(self.server)
+        sale = Sale(self.server, return_url=self.server.url("/"))
         shopper = self._visit(sale)
         shopper.wait_live(sale)
+        return shopper
+
+    def _leaving(self):
+        shopper = self._waiting()
+        shopper.page.locator("#home").click()
+        shopper.page.get_by_role("dialog").wait_for()
         return shopper
 
     def _unconfirmed(self):
@@ -199,6 +206,9 @@ class Gallery:
     def _shop(self):
         return self._elsewhere("/")
 
+    def _thanks(self):
+        return self._elsewhere(f"/thanks?order_id={Sale(self.server).order_id}&lang={self._lang}")
+
     def _phone(self):
         return self._elsewhere(f"/simulator/?lang={self._lang}")
 
@@ -231,5 +241,5 @@ STATES = [
     for name in vars(Gallery)
     if name[:1] == "_" and name[:2] != "__" and name[1:] not in _STEPS
 ]
-SAID_BY_THE_SCRIPT = ("wrong_number", "line_busy", "offline", "code_refused")
+SAID_BY_THE_SCRIPT = ("wrong_number", "leaving", "thanks", "line_busy", "offline", "code_refused")
 SHOWN = [(state, lang) for state in STATES for lang in ("en", "sw")]

@@ -645,7 +645,7 @@ def test_the_merchants_name_and_logo_stand_on_its_page(make_app):
 def test_a_logo_stands_on_white_where_the_merchants_colour_is_dark(make_app, colour, chips):
     client = make_app(MERCHANT_COLOUR=colour, MERCHANT_LOGO="/static/img/chai.svg").test_client()
 
-    assert client.get("/").text.count('class="logo chip"') == chips
+    assert client.get("/").text.count('class="logo on-white"') == chips
 
 
 def test_a_code_that_was_sent_is_remembered_on_every_device(app, client, make_order, clock):
