@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 import pytest
+from babel.messages.pofile import read_po
 
 from app import create_app
 from mpesa.config import Settings
@@ -444,6 +445,34 @@ def test_the_scenes_of_the_tutorial_are_on_the_phone():
     assert set(played) <= {scene.name for scene in SCENES}
 
 
+# What people say, and M-PESA's statement: the guide quotes these too.
+SAID_BY_OTHERS = {
+    "Which order is it for? Please read me the first line of the SMS.",
+    "Pay Utility Reversal",
+    "Pay Merchant Reversal",
+}
+
+
+def any_figure(text):
+    """A text on one line in which every number, time and amount is the same."""
+    one_line = " ".join(text.split()).lower()
+    return re.sub(r"%\(\w+\)[sd]|kes …|[0-9]+(:[0-9]+)?", "1", one_line)
+
+
+def test_the_operators_guide_quotes_what_the_console_says():
+    catalogue = ROOT / "mpesa" / "translations" / "sw" / "LC_MESSAGES" / "messages.po"
+    with catalogue.open("rb") as file:
+        ids = [message.id for message in read_po(file)]
+    told = [text for each in ids for text in ((each,) if isinstance(each, str) else each)]
+    said = "\n".join(any_figure(text) for text in told)
+    guide = " ".join((DOCS / "operator.md").read_text().split())
+
+    quoted = set(re.findall(r'"([^"]{3,90})"', guide)) - SAID_BY_OTHERS
+
+    assert len(quoted) > 30
+    assert [text for text in quoted if any_figure(text).rstrip(".,…") not in said] == []
+
+
 # -- form ----------------------------------------------------------------------------------------
 
 
@@ -482,6 +511,13 @@ def test_every_document_is_linked_from_the_readme():
     # Of those at the top, the README is this one.
     at_the_top = {name_of(path) for path in AT_THE_TOP} - {"README.md"}
     assert linked == {name_of(path) for path in DOCS.glob("*.md")} | at_the_top
+
+
+def test_every_document_stands_under_one_kind():
+    listed = re.findall(r"\]\(([^)#]+\.md)\)", (DOCS / "README.md").read_text())
+    pages = {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+
+    assert sorted(listed) == sorted([*pages, "../CONTRIBUTING.md"])
 
 
 def test_the_readme_is_read_in_five_minutes():
