@@ -16,6 +16,7 @@ status                  Transaction Status: ask about single receipts, judge wha
 statements/             what the organisation's portal exports: read it, compare it, close a day
 pull                    the hourly net: what was paid in the last 48 hours
 codes                   codes that shoppers type out of an SMS
+many_receipts           what a statement tells of many receipts, where no order is changed by it
 receipts                money in: take in what a witness tells, and give it to its order
 candidates              the orders that a receipt may be the money of, read at once
 claims                  codes that were typed, and the receipts that they name

@@ -323,7 +323,7 @@ def take_in(
     Raises:
         SQLAlchemyError: nothing was written, or the answer to the COMMIT was lost.
     """
-    told = _payer_marked(told, needs)
+    told = payer_marked(told, needs)
     if payer_hash is not None:
         told = replace(told, payer=replace(told.payer, hashed=payer_hash))
     for _ in range(_TRIES):
@@ -478,7 +478,7 @@ def settle_review(session: Session, settled: Settled, needs: Needs) -> bool:
         arrived = Arrived(WitnessKind.OPERATOR, body, settled.by)
         written = [
             books.kept(replace(known, needs_review=False), known),
-            _witness(known, arrived, needs.now()),
+            witness_of(known, arrived, needs.now()),
         ]
         books.write_and_commit(connection, written)
     return True
@@ -535,7 +535,7 @@ def _take_in_once(
     alone = Heard(told, frozenset({arrived.kind}), now, listed)
     seen = candidates.look_up(session, organisation, alone, arrived.kind, mark)
     known = seen.known
-    receipt = _with(known, told, arrived.kind, organisation, now, listed=listed)
+    receipt = with_told(known, told, arrived.kind, organisation, now, listed=listed)
     if known is not None:
         elsewhere = told.short_code is not None and told.short_code not in needs.numbers
         # An amount that only an unlisted address told gives way to what M-PESA tells.
@@ -560,7 +560,7 @@ def _take_in_once(
     # What is known from before may name other orders.
     accounts = seen.accounts if known is None else candidates.accounts_for(session, heard)
     verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
-    witness = _witness(receipt, arrived, now)
+    witness = witness_of(receipt, arrived, now)
     return _settle(session, receipt, known, heard, verdict, accounts, [witness], needs)
 
 
@@ -587,7 +587,7 @@ def _settle(
     """
     now = needs.now()
     if isinstance(verdict, Keep) and verdict.in_sight_of is None:
-        kept = _as_kept(receipt, verdict, known, now)
+        kept = as_kept(receipt, verdict, known, now)
         asked = _questioned(kept, known, needs, now)
         _keep(session, known, kept, [*also, *_suggested(kept, verdict), *asked])
         changes = _ask_about(session, verdict, needs)
@@ -609,7 +609,7 @@ def _settle(
             raise _Moved
         now = needs.now()
         if isinstance(verdict, Keep):
-            kept = _as_kept(receipt, verdict, known, now)
+            kept = as_kept(receipt, verdict, known, now)
             rows = [
                 books.kept(kept, known),
                 *_suggested(kept, verdict),
@@ -656,7 +656,7 @@ def _contradicted(
     """
     now = needs.now()
     in_doubt = bool(others) or after.needs_review
-    witness = _witness(after, arrived, now, judged=not in_doubt)
+    witness = witness_of(after, arrived, now, judged=not in_doubt)
     _keep(session, known, after, [witness])
     if not in_doubt:
         return
@@ -678,7 +678,7 @@ def _contradicted(
         )
 
 
-def _with(
+def with_told(
     known: Receipt | None,
     told: Told,
     kind: WitnessKind,
@@ -733,7 +733,12 @@ def _with(
     )
 
 
-def _as_kept(receipt: Receipt, verdict: Keep, known: Receipt | None, now: datetime) -> Receipt:
+def as_kept(receipt: Receipt, verdict: Keep, known: Receipt | None, now: datetime) -> Receipt:
+    """A receipt that is nobody's yet, as its row is to have it.
+
+    Args:
+        known: as its row has it; None: it has none yet.
+    """
     same = known is not None and known.state is verdict.state
     news = (receipt.paid_at or now) > now - _NEWS_FOR and verdict.state is State.UNCLAIMED
     return replace(
@@ -811,7 +816,12 @@ def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Seque
         books.write_and_commit(connection, writes)
 
 
-def _witness(receipt: Receipt, arrived: Arrived, now: datetime, *, judged: bool = True) -> Write:
+def witness_of(receipt: Receipt, arrived: Arrived, now: datetime, *, judged: bool = True) -> Write:
+    """The row of a witness of a receipt.
+
+    Args:
+        judged: False: more is to be made of it, if need be after a crash.
+    """
     return _witness_row(receipt.organisation, receipt.receipt, arrived, now, judged=judged)
 
 
@@ -840,7 +850,7 @@ def _store(session: Session, arrived: Arrived, needs: Needs, *, judged: bool) ->
         books.write_and_commit(connection, [row], begin=True)
 
 
-def _payer_marked(told: Told, needs: Needs) -> Told:
+def payer_marked(told: Told, needs: Needs) -> Told:
     """The same with the payer's number as it may be kept: masked, and as a keyed hash."""
     payer = told.payer
     hashed = sha256(payer.msisdn.encode()).hexdigest() if payer.msisdn else payer.hashed

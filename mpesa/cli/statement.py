@@ -41,6 +41,8 @@ def import_statement(file: Path, dry_run: bool, days: str | None) -> None:
     by = f"flask, {getpass.getuser()}"
     given = Given(file.read_bytes(), file.name, _days(days), by)
     needs, session = statement_needs(), db.session()
+    if sys.stderr.isatty():
+        click.echo("reading, which takes up to a minute for 100,000 rows", err=True)
     try:
         with read(given.raw, importing.asked(needs, given)) as statement:
             found = importing.look(session, statement)
@@ -88,5 +90,5 @@ def _say(statement: ReadStatement, found: Found) -> None:
 def _progress(done: int, rows: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done == rows else ""
-        click.echo(f"\r{done} of {rows} settled", nl=False, err=True)
+        click.echo(f"\r{done} of {rows} rows", nl=False, err=True)
         click.echo(end, nl=False, err=True)

@@ -54,8 +54,9 @@ LOOK_FOR_UNJUDGED = 5.0
 LOOK_FOR_WORKERS = 5.0
 # Seconds. Who uploads a statement waits for it, and most of the time there is none.
 LOOK_FOR_STATEMENTS = 2.0
-# Seconds of rest after each line of a statement, which takes about 3 ms: shoppers come first.
-STATEMENT_REST = 0.001
+# Seconds of rest after each hundred lines of a statement, which take about 20 ms of the processor,
+# or after one that changes an order: shoppers come first.
+STATEMENT_REST = 0.02
 # Seconds between two looks whether a pull is due.
 LOOK_FOR_PULL = 30.0
 # Seconds. Even with a large budget, the loop leaves the database some rest.

@@ -8,8 +8,8 @@ batch that is then done once more, to no effect.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -19,12 +19,13 @@ from sqlalchemy import Row, Table, bindparam, delete, func, insert, or_, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mpesa import receipts, records
+from mpesa import books, many_receipts, receipts, records
 from mpesa.database import writing
 from mpesa.domain.receipt import Direction, State
 from mpesa.domain.statement_lines import Asked, Line, LineKind, StatementDefect
 from mpesa.domain.told import WitnessKind
 from mpesa.ids import new_id
+from mpesa.many_receipts import Telling
 from mpesa.models import Receipt, StatementDay, StatementFile, StatementLine, UTCDateTime
 from mpesa.statements import reversals
 from mpesa.statements.comparing import paid_on
@@ -54,7 +55,7 @@ class Needs:
     Attributes:
         receipts: the means to take in payments.
         now: the clock, aware UTC.
-        rest: called after each line, so that a long file delays nobody else's work.
+        rest: called after each commit, so that a long file delays nobody else's work.
     """
 
     receipts: receipts.Needs
@@ -277,7 +278,7 @@ def settle(
 
     Args:
         statement: the file as it was read; None: it is read again.
-        progress: told how many lines of how many are settled.
+        progress: told how many lines of how many are done; stored is half of it.
 
     Returns:
         False: another process is at it, or it is done.
@@ -289,28 +290,27 @@ def settle(
         return False
     file = session.get_one(StatementFile, file_id, populate_existing=True)
     rows, short_code = file.rows, file.short_code
+
+    def store(statement: ReadStatement) -> None:
+        for stored in _store(session, file_id, statement, needs):
+            progress(stored // 2, rows)
+
     if file.stored < rows:
         if statement is not None:
-            _store(session, file_id, statement, needs)
+            store(statement)
         else:
-            with read_again(session, file, needs) as statement:
-                _store(session, file_id, statement, needs)
-    unsettled = select(_lines).where(_lines.c.file_id == file_id, _lines.c.verdict.is_(None))
-    while batch := session.execute(unsettled.order_by(_lines.c.turn).limit(BATCH)).all():
-        verdicts = [
-            {"line": each.id, "verdict": _settled(session, each, short_code, needs)}
-            for each in batch
-        ]
-        now = needs.now()
-        with writing(session):
-            session.connection().execute(_SETTLE, verdicts)
-            session.execute(
-                update(StatementFile)
-                .where(StatementFile.id == file_id)
-                .values(settled=StatementFile.settled + len(verdicts), claimed_until=now + _LEASE)
-            )
-        session.expire_all()
-        progress(session.get_one(StatementFile, file_id).settled, rows)
+            with read_again(session, file, needs) as again:
+                store(again)
+    unsettled = select(_lines.c.id).where(_lines.c.file_id == file_id, _lines.c.verdict.is_(None))
+    waiting = session.scalars(unsettled.order_by(_lines.c.turn)).all()
+    done = file.settled
+    for ids in batches(waiting, BATCH):
+        batch = session.execute(
+            select(_lines).where(_lines.c.id.in_(ids)).order_by(_lines.c.turn)
+        ).all()
+        _settle_batch(session, file_id, batch, short_code, needs)
+        done += len(batch)
+        progress((rows + done) // 2, rows)
     with writing(session):
         session.execute(
             update(StatementFile)
@@ -362,8 +362,8 @@ def _claimed(session: Session, file_id: str, now: datetime) -> bool:
     return bool(taken)
 
 
-def _store(session: Session, file_id: str, statement: ReadStatement, needs: Needs) -> None:
-    """Store the lines that no earlier statement had, a hundred to a commit."""
+def _store(session: Session, file_id: str, statement: ReadStatement, needs: Needs) -> Iterator[int]:
+    """Store the lines that no earlier statement had, a hundred to a commit; tells how many."""
     organisation = records.shop_of(session.connection()).short_code
     turn = 0
     for batch in batches(statement.lines(), BATCH):
@@ -392,13 +392,61 @@ def _store(session: Session, file_id: str, statement: ReadStatement, needs: Need
         ]
         turn += len(batch)
         with writing(session):
-            session.connection().execute(_ADD_LINE, rows)
+            books.write_many(session.connection(), _ADD_LINE, rows)
             session.execute(
                 update(StatementFile)
                 .where(StatementFile.id == file_id)
                 .values(stored=turn, claimed_until=now + _LEASE)
             )
+        yield turn
         needs.rest()
+
+
+def _settle_batch(
+    session: Session,
+    file_id: str,
+    batch: Sequence["Row[Any]"],
+    short_code: str | None,
+    needs: Needs,
+) -> None:
+    """Settle some lines: in one commit all that change no order, and then the others."""
+    at_once = {
+        each.receipt: Telling(_line(each).told(short_code), _arrived(each))
+        for each in batch
+        if each.kind == LineKind.PAYMENT.value
+    }
+    said: dict[int, str | None] = {}
+    with suppress(IntegrityError), writing(session):  # another witness was faster: one by one
+        words = many_receipts.take_in(session.connection(), list(at_once.values()), needs.receipts)
+        said = {each.id: _word_at_once(each, words) for each in batch}
+        _write_verdicts(session, file_id, said, needs)
+    needs.rest()
+    if left := [each for each in batch if said.get(each.id) is None]:
+        said = {each.id: _settled(session, each, short_code, needs) for each in left}
+        with writing(session):
+            _write_verdicts(session, file_id, said, needs)
+
+
+def _word_at_once(line: "Row[Any]", words: Mapping[str, str]) -> str | None:
+    if line.kind == LineKind.PAYMENT.value:
+        return words.get(line.receipt)
+    return None if line.kind == LineKind.REVERSAL.value else "noted"
+
+
+def _write_verdicts(
+    session: Session, file_id: str, said: Mapping[int, str | None], needs: Needs
+) -> None:
+    """Write down what became of lines; those without a word stay unsettled."""
+    for word in sorted({each for each in said.values() if each is not None}):
+        ids = [line for line, its in said.items() if its == word]
+        session.execute(update(_lines).where(_lines.c.id.in_(ids)).values(verdict=word))
+    count = sum(each is not None for each in said.values())
+    session.execute(
+        update(StatementFile)
+        .where(StatementFile.id == file_id)
+        .values(settled=StatementFile.settled + count, claimed_until=needs.now() + _LEASE)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _settled(session: Session, line: "Row[Any]", short_code: str | None, needs: Needs) -> str:
@@ -406,8 +454,7 @@ def _settled(session: Session, line: "Row[Any]", short_code: str | None, needs: 
     needs.rest()
     if line.kind == LineKind.PAYMENT.value:
         told = _line(line).told(short_code)
-        arrived = receipts.Arrived(WitnessKind.STATEMENT, _body(line))
-        return receipts.take_in(session, told, arrived, needs.receipts)
+        return receipts.take_in(session, told, _arrived(line), needs.receipts)
     if line.kind == LineKind.REVERSAL.value:
         reversal = Reversal(line.receipt, -line.amount, line.at, line.linked, _body(line))
         means = reversals.Needs(needs.now, needs.receipts.announce)
@@ -429,6 +476,10 @@ def _line(row: "Row[Any]") -> Line:
         payer=row.payer,
         name=row.name,
     )
+
+
+def _arrived(line: "Row[Any]") -> receipts.Arrived:
+    return receipts.Arrived(WitnessKind.STATEMENT, _body(line))
 
 
 def _body(line: "Row[Any]") -> bytes:
@@ -480,6 +531,3 @@ _ADD_LINE = text(
     f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
     " ON CONFLICT (organisation, key) DO NOTHING"
 ).bindparams(bindparam("at", type_=UTCDateTime()), bindparam("added_at", type_=UTCDateTime()))
-_SETTLE = (
-    update(_lines).where(_lines.c.id == bindparam("line")).values(verdict=bindparam("verdict"))
-)

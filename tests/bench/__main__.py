@@ -8,6 +8,7 @@ Sections, each with servers and databases of its own:
   reconnect  5,000 shoppers come back at once while callbacks come in
   workers    two workers with Redis against one
   console    the console's pages with 100,000 payments
+  statement  the import of statements of 100,000 lines, and a confirmation beside one
 All but the first need PostgreSQL, and Linux. Figures and plots go to the output folder.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import console, machine, plots, rates, ratio, reconnect, result, workers
+from tests.bench import console, machine, plots, rates, ratio, reconnect, result, statement, workers
 from tests.bench.process import allow_many_files
 from tests.bench.scale import Scale
 
@@ -47,6 +48,8 @@ def main() -> None:
             result.run(scale, asked.databases)
         elif name == "console":
             console.run(scale)
+        elif name == "statement":
+            statement.run(scale)
         else:
             described, measured = machine.described(), SECTIONS[name](scale)
             plots.draw(asked.out, plots.keep(asked.out, name, described, measured))
@@ -61,7 +64,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     there = machine.has_postgres()
-    names = ["result", *((*SECTIONS, "console") if there else ())]
+    names = ["result", *((*SECTIONS, "console", "statement") if there else ())]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION")
     payments = "of each round of the ratio (%(default)s)"
     parser.add_argument("--payments", type=int, default=Scale.payments, help=payments)

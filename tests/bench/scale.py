@@ -21,6 +21,7 @@ class Scale:
         callbacks: answered one after another, and at `callback_rate`.
         rates: callbacks a second, until it breaks; each for `rate_seconds`.
         console_payments: in the database while the console's pages are read, `console_times` each.
+        statement_lines: of each statement that is imported.
         returning_within: seconds in which `middle` shoppers come back.
     """
 
@@ -45,6 +46,7 @@ class Scale:
     returning_within: float = 15
     console_payments: int = 100_000
     console_times: int = 20
+    statement_lines: int = 100_000
     returning_callbacks: float = 10
 
     @property
@@ -73,4 +75,5 @@ class Scale:
             returning_within=3,
             console_payments=2_000,
             console_times=3,
+            statement_lines=2_000,
         )
