@@ -1,4 +1,4 @@
-"""flask c2b: register where Safaricom tells of payments that no push asked for."""
+"""flask c2b: register where Safaricom reports payments that no push asked for."""
 
 import click
 
@@ -9,7 +9,7 @@ from mpesa.daraja.c2b import Registered, addresses, forbidden_words, register_c2
 from mpesa.domain.result_codes import Reason
 from mpesa.web.http.services import services
 
-c2b_group = Group("c2b", help="Be told of payments that no push asked for.")
+c2b_group = Group("c2b", help="Hear of payments that no push asked for.")
 
 _ALREADY = """\
 Safaricom has addresses for {short_code} already, and does not tell which.

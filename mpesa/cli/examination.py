@@ -195,7 +195,7 @@ def money_by_hand(settings: Settings) -> Finding:
     if not settings.c2b_token:
         unseen = "MANUAL_PAYMENT is on, and this server does not see what is paid by hand"
         says = unseen if settings.manual_payment else "not configured"
-        return Finding("c2b", True, f"{says}; set C2B_TOKEN to be told of payments")
+        return Finding("c2b", True, f"{says}; set C2B_TOKEN to hear of payments")
     found = forbidden_words(settings.public_url)
     if found and not settings.simulated:
         advice = (
@@ -291,7 +291,7 @@ def initiators(settings: Settings, now: datetime) -> Iterator[Finding]:
         left = _PASSWORD_DAYS - (today - set_on).days
         advice = (
             "set a new password on the organisation portal, flask initiator seal, and"
-            f" {name}_CREDENTIAL and {name}_SET_ON anew"
+            f" {name}_CREDENTIAL and {name}_SET_ON again"
         )
         if set_on > today:
             yield Finding("initiators", False, f"{name}_SET_ON lies in the future")
@@ -331,7 +331,7 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
     """Whether WEBHOOK_URL answers; nothing signed is sent, since that would be a message."""
     url = settings.webhook_url
     if url is None:
-        yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to be told of results")
+        yield Finding("webhooks", True, "not configured; set WEBHOOK_URL to hear of results")
         return
     try:
         stopped = webhooks.endpoint_state(db.session(), url).stopped_at is not None

@@ -58,7 +58,7 @@ def seal_password(certificate: Path) -> None:
 def use_again(initiator: str, name: str, reason: str) -> None:
     """Let an API user be used again that was stopped: its password was refused, or it was silent.
 
-    First see on the organisation portal that it is active, and set its credential anew. Requests
+    First see on the organisation portal that it is active, and set its credential again. Requests
     then go out one at a time until one is answered, and after two in vain it is stopped again.
     """
     why = read_line(reason, LONGEST_REASON)

@@ -22,7 +22,7 @@ receipts_group = Group("receipts", help="List what came, show one, claim one for
 
 
 @receipts_group.command("list")
-@click.option("--unclaimed", is_flag=True, help="Only what is nobody's.")
+@click.option("--unclaimed", is_flag=True, help="Only what no order has.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @json_option
 def list_receipts(unclaimed: bool, limit: int, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def list_receipts(unclaimed: bool, limit: int, as_json: bool) -> None:
     show_default=True,
 )
 def show_receipt(receipt: str, direction: str) -> None:
-    """Print one receipt, and who told of it."""
+    """Print one receipt, and who reported it."""
     connection = db.session().connection()
     found = receipt_lists.find(connection, receipt.upper(), Direction(direction))
     if found is None:

@@ -102,7 +102,7 @@ MEANINGS: dict[Code, Meaning] = {
         404,
         "There is no such receipt",
         "No payment, or reversal, with this number is known.",
-        "Compare it with your statement. M-PESA may tell of it later.",
+        "Compare it with your statement. M-PESA may report it later.",
     ),
     "method_not_allowed": Meaning(
         405,

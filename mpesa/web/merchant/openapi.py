@@ -44,7 +44,7 @@ _PAY_CODE = {
 
 _TAGS = [
     {"name": "orders", "description": "For your server: needs one of API_KEYS."},
-    {"name": "receipts", "description": "What M-PESA told of: needs one of API_KEYS."},
+    {"name": "receipts", "description": "What M-PESA reported: needs one of API_KEYS."},
     {"name": "refunds", "description": "To give money back; REFUND_API_KEYS ask for it."},
     {"name": "payments", "description": "For the page that waits: the ids are the key."},
     {"name": "callbacks", "description": "For Safaricom alone."},
@@ -429,7 +429,7 @@ _READ_RECEIPT = _route(
     "readReceipt",
     "receipts",
     "Read a receipt",
-    "One movement of money at M-PESA, however many told of it.",
+    "One movement of money at M-PESA, however many messages report it.",
     {
         "200": _json_answer("The receipt as it is now.", _schema("Receipt")),
         **_refusals("invalid_request", "unauthorized", "receipt_not_found", "unavailable"),
@@ -1100,7 +1100,7 @@ _RECEIPT_SCHEMA = _object(
         "witnesses": {
             "type": "array",
             "items": _object({"kind": _one_of(WitnessKind), "received_at": _TIME}),
-            "description": "Who told of it, and when first.",
+            "description": "Who reported it, and when first.",
         },
     }
 )
@@ -1288,7 +1288,7 @@ _WEBHOOKS = {
     TEST: _message(
         "webhookTest",
         "A test on demand",
-        "Sent by `flask webhooks test` alone, signed like the others. It tells of no payment.",
+        "Sent by `flask webhooks test` alone, signed like the others. It is about no payment.",
         _message_body(
             TEST, _object({"note": {"type": "string", "description": "Says so to people."}})
         ),
