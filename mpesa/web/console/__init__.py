@@ -9,6 +9,7 @@ from mpesa.web.console import (
     deliveries,
     export,
     guard,
+    guide,
     health,
     initiators,
     login,
@@ -28,7 +29,7 @@ from mpesa.web.console.blueprint import console
 # Each of these adds its pages to the blueprint.
 PAGES = (
     login, today, payments, payment, acts, receipts, receipt, receipt_acts, refunds,
-    statements, days, review, deliveries, health, initiators, export,
+    statements, days, review, guide, deliveries, health, initiators, export,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mpesa.web.console import asked_twice, session
 from mpesa.web.console.act_kinds import ACTS, Act
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.payment import find
+from mpesa.web.console.review import back_in_review
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import services
 
@@ -62,7 +63,9 @@ class _DoneBefore(Exception):
 def ask_first(transaction_id: str, act: str) -> Response:
     """Show the form, which asks for the reason and, where needed, for the receipt."""
     row = find(transaction_id)
-    return _form_page(row, _allowed_act(act, row), Asked("", "", mark_of(row), ""))
+    wanted, given = _allowed_act(act, row), request.args
+    asked = Asked(given.get("reason", "")[:500], given.get("receipt", "")[:64], mark_of(row), "")
+    return _form_page(row, wanted, asked)
 
 
 @console.post("/transactions/<transaction_id>/<act>")
@@ -88,6 +91,7 @@ def carry_out(transaction_id: str, act: str) -> Response:
     wrong = _wrong_fields(row, wanted, asked)
     if wrong:
         return _form_page(row, wanted, asked, wrong)
+    was_doubted = row.needs_review
     try:
         _record_act(row.id, wanted, asked)
     except _Stale as stale:
@@ -95,8 +99,11 @@ def carry_out(transaction_id: str, act: str) -> Response:
     except _DoneBefore:
         flash(_("That was done already; nothing was done twice."))
     else:
-        if wanted.wants_receipt and find(transaction_id).status != Status.SUCCESS:
+        after = find(transaction_id)
+        if wanted.wants_receipt and after.status != Status.SUCCESS:
             flash(_receipt_taken(), "refused")  # another payment got it a moment before
+        elif was_doubted and not after.needs_review:
+            return back_in_review(str(wanted.done))
         else:
             flash(str(wanted.done))
     return redirect(url_for("console.transaction", transaction_id=row.id), 303)

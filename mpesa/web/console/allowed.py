@@ -56,6 +56,7 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.ask_again_to_close": Act.CLOSE_DAY,
     "console.close_day": Act.CLOSE_DAY,
     "console.review": Act.VIEW,
+    "console.guide": Act.VIEW,
     "console.webhooks": Act.VIEW,
     "console.ask_to_send": Act.SEND_WEBHOOK_AGAIN,
     "console.send_again": Act.SEND_WEBHOOK_AGAIN,

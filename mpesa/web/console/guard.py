@@ -126,6 +126,7 @@ def shared() -> dict[str, Any]:
         "counted": _COUNTED,
         "view_names": current_app.view_functions,
         "may_open": may_open,
+        "least": LEAST,
     }
 
 

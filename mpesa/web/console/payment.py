@@ -18,16 +18,16 @@ from mpesa.domain.receipt_shown import with_dots
 from mpesa.ids import is_id
 from mpesa.models import (
     Announcement,
-    DecisionRow,
     EvidenceRow,
     Receipt,
     Transaction,
     WebhookMessage,
     db,
 )
-from mpesa.web.console import decisions, raw_bodies, session, wording
-from mpesa.web.console.act_kinds import ACTS, Act
+from mpesa.web.console import raw_bodies, session, wording
+from mpesa.web.console.act_kinds import ACTS
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.cases import acts_for, cases_of
 from mpesa.web.console.story import Event, lines_of
 from mpesa.web.console.tellings import tellings_of
 from mpesa.web.http.errors import Problem
@@ -67,7 +67,7 @@ def transaction(transaction_id: str) -> str:
         lines=lines_of(events, folded=not session.technical()),
         begin=begin,
         more=more,
-        doubt=doubt_of(row.id) if row.needs_review else None,
+        case=cases_of([row])[0] if row.needs_review else None,
         acts=acts_for(row),
         others=db.session.scalars(others.order_by(Transaction.attempt.desc())).all(),
         same_line=same_line,
@@ -110,23 +110,6 @@ def find(transaction_id: str) -> Transaction:
         raise Problem(404, "transaction_not_found", _("There is no such payment."))
     logs.note(order_id=found.order_id)
     return found
-
-
-def acts_for(row: Transaction) -> list[Act]:
-    """The acts that this operator may carry out on a payment in its present state."""
-    return [each for each in ACTS.values() if each.allowed(row) and session.may(each.needs)]
-
-
-def doubt_of(transaction_id: str) -> str | None:
-    """One sentence on what is contradictory; None if nothing ever was."""
-    newest = (
-        select(DecisionRow.why)
-        .where(DecisionRow.transaction_id == transaction_id, DecisionRow.needs_review)
-        .order_by(DecisionRow.id.desc())
-        .limit(1)
-    )
-    why = db.session.scalar(newest)
-    return decisions.doubt(why) if why else None
 
 
 def read_body(

@@ -22,6 +22,7 @@ from mpesa.web.console import asked_twice, session
 from mpesa.web.console.act_kinds import RECEIPT_ACTS, SETTLE, ReceiptAct
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.receipt import Choice, choice_of, find, is_free, owner_of
+from mpesa.web.console.review import back_in_review
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import receipt_needs
 
@@ -108,6 +109,8 @@ def carry_out_on_receipt(receipt: str, act: str) -> Response:
         return _back(found, str(_REFUSED[type(refusal)]))
     except ToldMeanwhile:
         return _back(found, _changed())
+    if done and asked.choice is None:
+        return back_in_review(str(wanted.done))
     if done:
         return _back(found, str(wanted.done), "message")
     return _back(found, _("That was done already; nothing was done twice."), "message")

@@ -21,6 +21,7 @@ from mpesa.models import RefundStep, db
 from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON
 from mpesa.web.console import asked_twice, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.review import back_in_review
 from mpesa.web.console.step_up import wrong_proof
 from mpesa.web.http.errors import Problem
 from mpesa.web.http.services import refund_needs, services
@@ -162,11 +163,9 @@ def settle_refund(refund_id: str) -> Response:
         is_new = refunds.settle_review(db.session(), refund.id, settled, refund_needs())
     except refusals.RefundError as refusal:
         return _refund_page(_find(refund_id), _words_of(refusal))
-    flash(
-        _("The review is settled.")
-        if is_new
-        else _("That was done already; nothing was done twice.")
-    )
+    if is_new:
+        return back_in_review(_("The review is settled."))
+    flash(_("That was done already; nothing was done twice."))
     return redirect(url_for("console.review"), 303)
 
 

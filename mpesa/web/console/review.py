@@ -1,54 +1,32 @@
-"""The payments that a person has to decide about: the contradiction, its evidence, and the acts."""
+"""What a person has to decide about: payments, receipts and refunds, the oldest first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import render_template, request
-from sqlalchemy import Row, select, tuple_
+from flask import flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.orm import joinedload
+from werkzeug.wrappers import Response
 
-from mpesa.domain.callback import StkResult, read_roughly
 from mpesa.domain.evidence import Kind
 from mpesa.domain.phone import mask_msisdn
+from mpesa.domain.refund import RefundStatus
 from mpesa.domain.result_codes import Reason, Status
-from mpesa.models import DecisionRow, EvidenceRow, Order, Receipt, Transaction, db
-from mpesa.web.console import decisions, payments, wording
-from mpesa.web.console.act_kinds import Act
+from mpesa.models import EvidenceRow, Order, Receipt, Refund, Transaction, db
+from mpesa.web.console import payments, wording
 from mpesa.web.console.blueprint import console
-from mpesa.web.console.payment import acts_for
+from mpesa.web.console.cases import cases_of
 from mpesa.web.http.services import services
 
 PAGE = 20
+# One that is unknown is ended on its own page, by a manager.
+_DOUBTED_REFUNDS = (Refund.needs_review, Refund.status != RefundStatus.UNKNOWN.value)
 # How far back, and how many, payments are listed that are worth a look but need no decision.
 _RECENT = timedelta(days=7)
 _GLANCES = 20
-
-
-@dataclass(frozen=True)
-class Case:
-    """One payment that a person has to decide about.
-
-    Attributes:
-        sentence: what is contradictory.
-        decision: the newest one that asked for a person; None if there is none.
-        evidence: the evidence of that decision.
-        said: what that evidence says, if it is a callback that can be read in part.
-        codes: the codes that the shopper typed, newest first.
-        rivals: the order's other payments that succeeded.
-        other: the id of a payment that has, or claims, the same receipt.
-    """
-
-    row: Transaction
-    sentence: str
-    decision: DecisionRow | None
-    evidence: EvidenceRow | None
-    said: StkResult | None
-    codes: Sequence[str]
-    rivals: Sequence[Transaction]
-    other: str | None
-    acts: Sequence[Act]
 
 
 @console.get("/review")
@@ -60,12 +38,13 @@ def review() -> str:
     since = services().now() - _RECENT
     return render_template(
         "console/review.html",
-        cases=[_case(each) for each in rows],
+        cases=cases_of(rows),
         after=payments.Cursor(last.created_at, last.id) if last else None,
         begun="after" in request.args,
         late=_paid_late(since),
         typed=_codes_typed(since),
         doubted=_doubted_receipts(),
+        doubted_refunds=_doubted_refunds(),
         kinds=wording.KINDS,
         mask=mask_msisdn,
     )
@@ -81,41 +60,29 @@ def statement(after: payments.Cursor | None) -> Any:
     return in_order.options(joinedload(Transaction.order)).limit(PAGE + 1)
 
 
-def _case(row: Transaction) -> Case:
-    newest = (
-        select(DecisionRow)
-        .where(DecisionRow.transaction_id == row.id, DecisionRow.needs_review)
-        .options(joinedload(DecisionRow.evidence))
-        .order_by(DecisionRow.id.desc())
-        .limit(1)
+def left() -> int:
+    """How many cases wait in Review: payments, receipts and refunds."""
+    waiting = (
+        select(func.count()).where(Transaction.needs_review),
+        select(func.count()).where(Receipt.needs_review),
+        select(func.count()).where(*_DOUBTED_REFUNDS),
     )
-    decision = db.session.scalars(newest).first()
-    evidence = decision.evidence if decision else None
-    rivals = select(Transaction).where(
-        Transaction.order_id == row.order_id,
-        Transaction.id != row.id,
-        Transaction.status == Status.SUCCESS.value,
-    )
-    codes = (
-        select(EvidenceRow.body)
-        .where(EvidenceRow.transaction_id == row.id, EvidenceRow.kind == Kind.SMS_CODE.value)
-        .order_by(EvidenceRow.id.desc())
-        .limit(5)
-    )
-    said = None
-    if evidence is not None and evidence.kind == Kind.CALLBACK:
-        said = read_roughly(evidence.body)
-    return Case(
-        row,
-        decisions.doubt(decision.why) if decision else "",
-        decision,
-        evidence,
-        said,
-        [body.decode("ascii", "replace") for body in db.session.scalars(codes)],
-        db.session.scalars(rivals).all(),
-        decisions.other_payment(decision.why) if decision else None,
-        acts_for(row),
-    )
+    return sum(db.session.scalar(each) or 0 for each in waiting)
+
+
+def back_in_review(done: str) -> Response:
+    """Lead to the next case, and say what was done and how many are left."""
+    count = left()
+    more = ngettext("Back in Review, %(num)d left.", "Back in Review, %(num)d left.", count)
+    none = _("Nothing is left in Review.")
+    flash(f"{done} {more if count else none}")
+    return redirect(url_for("console.review"), 303)
+
+
+def _doubted_refunds() -> Sequence[Refund]:
+    """The refunds that a person has to look at, the oldest first."""
+    doubted = select(Refund).where(*_DOUBTED_REFUNDS).order_by(Refund.updated_at)
+    return db.session.scalars(doubted.limit(_GLANCES)).all()
 
 
 def _doubted_receipts() -> Sequence[Receipt]:

@@ -442,7 +442,7 @@ def settle(browser, page=None):
 def test_a_receipts_review_is_settled_and_who_did_it_stays(app, operator, contradicted):
     answer = settle(operator)
 
-    assert said(followed(operator, answer)) == "The review is settled."
+    assert said(followed(operator, answer)) == ("The review is settled. Nothing is left in Review.")
     assert receipt_row(app).needs_review is False
     page = operator.get(f"{LIST}/{RECEIPT}").text
     assert "wanjiku: Settle the review" in page
