@@ -172,7 +172,8 @@ function typed() {
   const network = otherNetwork(phone.value);
   const told = [number && word("understood", { phone: number }), network && word(`network.${network}`)];
   write(hint, told.filter(Boolean).join(". ") || example);
-  hint.classList.toggle("understood", Boolean(number));
+  hint.classList.toggle("understood", Boolean(number && !network));
+  hint.classList.toggle("elsewhere", Boolean(network));
   // A line that has to wait keeps no other line out.
   if (!shown.refusal || !number || number === shown.refusal.number) return;
   shown.refusal.release(0);

@@ -17,6 +17,8 @@ NOT_SURE = ("We are still checking whether money was taken.", 1)
 
 def test_the_number_is_shown_as_it_was_understood_before_anything_is_sent(visit, sale):
     shopper = visit(sale)
+    # At a desk, where no keyboard on the screen covers the page.
+    expect(shopper.field).to_be_focused()
 
     shopper.field.fill("+254 712-345678")
 
@@ -30,6 +32,7 @@ def test_a_number_that_is_no_kenyan_one_is_refused_beside_the_field(visit, sale)
     shopper.pay("0812 345 678")
 
     expect(shopper.page.get_by_role("alert")).to_contain_text("not a Kenyan mobile number")
+    expect(shopper.page.locator("#phone-hint")).to_be_hidden()
     expect(shopper.field).to_have_attribute("aria-invalid", "true")
     expect(shopper.field).to_be_focused()
 
