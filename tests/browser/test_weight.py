@@ -13,7 +13,8 @@ STILL = 0
 A_LINE_MORE = 0.002
 
 
-def test_the_page_with_its_own_scripts_and_styles_is_light(visit, sale):
+def test_the_page_with_its_own_scripts_and_styles_is_light(visit, server):
+    sale = Sale(server, return_url=server.url("/"))
     bodies = {}
     shopper = visit(sale)
     shopper.page.on("response", lambda response: bodies.setdefault(response.url, response))

@@ -56,7 +56,7 @@ def test_without_a_shop_the_root_says_quietly_whose_payments_these_are(make_app)
     assert "<h1>Payments of Duka la Mfano</h1>" in answer.text
     assert "Lost? Ask Duka la Mfano" in answer.text
     assert "There is nothing" not in answer.text
-    assert '<body class="plain quiet">' in answer.text
+    assert '<body class="plain lone">' in answer.text
 
 
 def test_a_browser_gets_the_page_in_its_language(client):
