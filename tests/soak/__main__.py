@@ -1,7 +1,7 @@
 """`make soak`: shoppers at a steady rate, every misbehaviour of payers and Daraja, for an hour.
 
 They pay by push and by hand; in the end everything that was paid is pulled, and the simulator's
-ledger is compared with the database.
+ledger is compared with the database. Then its statements are imported, and each day is closed.
 """
 # ruff: noqa: T201 (print() is how it talks to the person who started it)
 
@@ -15,10 +15,12 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.servers import LIMITED, ROOT, Postgres, Server, free_port, running
 from tests.soak.comparing import compare
+from tests.soak.morning import close_the_books
 from tests.soak.shopper import PATIENCE, Notes, Shopper, telling
 
 # Nothing is decided of itself after this long: the last prompt is over, every silent payment was
@@ -49,11 +51,10 @@ def main() -> None:
 
 
 def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[str]:
-    port = str(free_port())
+    port, begun = str(free_port()), datetime.now(UTC)
     print(f"seed {asked.seed}, {asked.rate} shoppers a second, {asked.minutes} minutes", flush=True)
-    with (
-        running(folder, ("-m", "mpesa.simulator", "--port", port), PORT=port) as simulator,
-        running(
+    with running(folder, ("-m", "mpesa.simulator", "--port", port), PORT=port) as simulator:
+        with running(
             folder,
             DATABASE_URL=database_url,
             DARAJA_BASE_URL=simulator.address,
@@ -63,15 +64,17 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             C2B_PROOF_FROM="500",
             PULL_NOMINATED_NUMBER="254722000000",
             **LIMITED,
-        ) as server,
-    ):
-        notes = Notes()
-        memory = _send_shoppers(asked, server, simulator, notes)
-        print(f"\nwaiting {QUIET} s for what is under way", flush=True)
-        time.sleep(QUIET)
-        _pull(server, simulator)
-        ledger = simulator.get("/ledger").json()
-        counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
+        ) as server:
+            notes = Notes()
+            memory = _send_shoppers(asked, server, simulator, notes)
+            print(f"\nwaiting {QUIET} s for what is under way", flush=True)
+            time.sleep(QUIET)
+            _pull(server, simulator)
+            ledger = simulator.get("/ledger").json()
+            counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
+        wrong += close_the_books(
+            server.environment, simulator, folder, begun, ledger, notes.by_hand
+        )
     for title, figures in (("database", counts), ("shoppers saw", notes.seen)):
         print(f"{title}: " + ", ".join(f"{n} {what}" for what, n in sorted(figures.items())))
     return [*notes.broken, *wrong, *_grown(memory)]

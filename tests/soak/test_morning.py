@@ -1,0 +1,46 @@
+"""What the soak calls explained when a day is closed."""
+
+from datetime import date
+
+import pytest
+
+from mpesa.domain.statement_lines import Balances
+from mpesa.statements.comparing import Compared, Difference, DifferenceKind, Sum
+from tests.soak.morning import _unexplained
+from tests.soak.shopper import ByHand
+
+DAY, RECEIPT, WHOLE = date(2026, 11, 24), "UKO1ABCDEF", Balances(0, 0)
+
+
+def a_day(*differences, balances=WHOLE):
+    sums = dict.fromkeys(
+        ("push", "hand", "unclaimed", "returned", "charges", "swept", "other", "ours"), Sum()
+    )
+    return Compared(
+        day=DAY, closed=None, balances=balances, vouched=False, waits=False,
+        differences=differences, **sums,
+    )  # fmt: skip
+
+
+def test_money_that_was_sent_for_no_order_is_explained():
+    difference = Difference(DifferenceKind.UNCLAIMED, "k", DAY, 15_000, receipt=RECEIPT)
+
+    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")}) == []
+
+
+@pytest.mark.parametrize("kind", [each for each in DifferenceKind if each != "unclaimed"])
+def test_any_other_difference_is_wrong(kind):
+    difference = Difference(kind, "k", DAY, 15_000, receipt=RECEIPT)
+
+    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")})
+
+
+@pytest.mark.parametrize("by_hand", [{}, {RECEIPT: ByHand("SOAK-1", "code")}])
+def test_money_of_a_push_or_rightly_sent_that_no_order_has_is_wrong(by_hand):
+    difference = Difference(DifferenceKind.UNCLAIMED, "k", DAY, 15_000, receipt=RECEIPT)
+
+    assert _unexplained(a_day(difference), by_hand)
+
+
+def test_a_day_that_no_statement_covers_is_wrong():
+    assert _unexplained(a_day(balances=None), {})
