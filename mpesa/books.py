@@ -21,6 +21,7 @@ from sqlalchemy import (
     Delete,
     Insert,
     Row,
+    Select,
     TextClause,
     Update,
     and_,
@@ -262,17 +263,34 @@ def taken_out_with_receipt(
 
     The receipt is None where it has no row yet, and then nothing keeps another from adding one.
     """
-    values: dict[str, str | None] = {
+    with writing_apart(session) as connection:
+        yield _taken_with_receipt(connection, _READ_WITH_RECEIPT, order_id, organisation, number)
+
+
+def taken_instead(
+    connection: Connection, order_id: str, organisation: str, number: str
+) -> tuple[Taken, Receipt | None]:
+    """Let go of all locks, then as `taken_out_with_receipt`; in one round trip on PostgreSQL.
+
+    Args:
+        connection: it may hold another order's lock.
+    """
+    return _taken_with_receipt(
+        connection, _READ_WITH_RECEIPT_INSTEAD, order_id, organisation, number
+    )
+
+
+def _taken_with_receipt(
+    connection: Connection, read: "Read", order_id: str, organisation: str, number: str
+) -> tuple[Taken, Receipt | None]:
+    values = {
         "value": order_id,
         "organisation": organisation,
         "receipt": number,
         "direction": Direction.IN.value,
     }
-    with writing_apart(session) as connection:
-        rows = lock_and_read(connection, _READ_WITH_RECEIPT, values)
-        account = account_of(rows)
-        known = receipt_of(rows[0], "known_") if rows[0].known_id is not None else None
-        yield Taken(account, connection), known
+    rows = lock_and_read(connection, read, values)
+    return Taken(account_of(rows), connection), known_receipt(rows[0])
 
 
 @contextmanager
@@ -297,7 +315,7 @@ def facts_for_push(session: Session, lookup: PushLookup) -> PushFacts:
     return _facts_of(rows_at_once(engine, _READ_FOR_PUSH.plain, _values_of(lookup)))
 
 
-def seen(session: Session, by: By, value: str) -> Account:
+def seen(session: Session | Connection, by: By, value: str) -> Account:
     """Read an order with its attempts as they are committed, without its lock.
 
     Raises:
@@ -306,7 +324,7 @@ def seen(session: Session, by: By, value: str) -> Account:
     return account_of(session.execute(READ[by], {"value": value}).all())
 
 
-def seen_all(session: Session, order_ids: Sequence[str]) -> list[Account]:
+def seen_all(session: Session | Connection, order_ids: Sequence[str]) -> list[Account]:
     """Read orders with their attempts as they are committed, in the order of their ids here."""
     query = _OF_ORDERS.where(_orders.id.in_(order_ids))
     rows: dict[str, list[Row[tuple[object, ...]]]] = {}
@@ -321,12 +339,12 @@ def attempts_where(session: Session | Connection, condition: ColumnElement[bool]
 
 
 def lock_and_read(
-    connection: Connection, read: "_Read", values: dict[str, str | None]
+    connection: Connection, read: "Read", values: Mapping[str, object]
 ) -> Sequence[Row[tuple[object, ...]]]:
     """Begin, lock and read, in one round trip on PostgreSQL."""
     if connection.dialect.name == "postgresql":
-        return connection.exec_driver_sql(read.locking, values).all()
-    return connection.execute(read.plain, values).all()
+        return connection.exec_driver_sql(read.locking, {**read.fixed, **values}).all()
+    return connection.execute(read.plain, dict(values)).all()
 
 
 def write_and_commit(
@@ -405,7 +423,7 @@ def receipt(
 
 def begin_with_receipt(connection: Connection, organisation: str, number: str) -> Receipt | None:
     """Begin a write, and lock and read a receipt of money in; no order is changed by it."""
-    values: dict[str, str | None] = {
+    values = {
         "organisation": organisation,
         "receipt": number,
         "direction": Direction.IN.value,
@@ -432,6 +450,11 @@ def receipt_of(row: Row[tuple[object, ...]], prefix: str = "") -> Receipt:
             "state": State(named["state"]),
         }
     )
+
+
+def known_receipt(row: Row[tuple[object, ...]]) -> Receipt | None:
+    """The receipt of a row that has `KNOWN_COLUMNS`; None: there is none beside it."""
+    return receipt_of(row, "known_") if row.known_id is not None else None
 
 
 def refund(connection: Connection, refund_id: str, *, lock: bool = False) -> Refund | None:
@@ -621,6 +644,12 @@ ADD_WITNESS = text(
     " told_last_at = excluded.told_last_at"
 ).bindparams(bindparam("received_at", type_=models.UTCDateTime()))
 
+# What was all done already.
+COUNT_WITNESS = text(
+    "UPDATE witnesses SET times = times + 1, told_last_at = :told_last_at"
+    " WHERE kind = :kind AND fingerprint = :fingerprint"
+).bindparams(bindparam("told_last_at", type_=models.UTCDateTime()))
+
 # Of a reversal, which no other witness tells of.
 ADD_WITNESS_OF_REVERSAL = text(
     str(ADD_WITNESS.text).replace("direction = 'in'", "direction = 'out'")
@@ -696,39 +725,67 @@ def _for_the_driver(statement: ClauseElement) -> Compiled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """One read of an order, and the text that begins, locks it and reads it on PostgreSQL.
+class Read:
+    """A read, and the text that begins, locks and reads on PostgreSQL.
 
-    Two statements to lock and to read: in one, rows that another commit changed while the lock was
-    taken would be read as they were before it.
+    Statements of their own lock: in one that reads too, rows that another commit changed while the
+    lock was taken would be read as they were before it.
+
+    Attributes:
+        fixed: values of the text's parameters that are always the same.
     """
 
     plain: Query
     locking: str
+    fixed: Mapping[str, object]
 
 
-def _locked(by: By, plain: Query, *also: Query) -> _Read:
-    """Make the read of an order.
+def read_under(*locks: Query, plain: Query, instead: bool = False) -> Read:
+    """Make a read.
 
     Args:
-        also: what is locked after it.
+        locks: statements that lock, in this order.
+        instead: let go of other locks first.
+
+    Raises:
+        ValueError: a parameter has two values.
     """
-    lock = select(_orders.id).where(_WHERE[by]).with_for_update(nowait=by is By.TOKEN)
-    texts = (str(_for_the_driver(each)) for each in (lock, *also, plain))
-    return _Read(plain, "; ".join(("BEGIN", *texts)))
+    texts, fixed = ["ROLLBACK"] * instead + ["BEGIN"], dict[str, object]()
+    for each in (*locks, plain):
+        compiled = _for_the_driver(each)
+        texts.append(str(compiled))
+        for name, value in compiled.params.items():
+            if value is not None and fixed.setdefault(name, value) != value:
+                raise ValueError(f"{name} is two things")
+    return Read(plain, "; ".join(texts), fixed)
 
 
-_READS = {by: _locked(by, READ[by]) for by in By}
-_READ_FOR_PUSH = _locked(By.ORDER, _FOR_PUSH)
-_READ_RECEIPT = _Read(_RECEIPT, f"BEGIN; {_for_the_driver(_RECEIPT.with_for_update())}")
-_READ_WITH_RECEIPT = _locked(
-    By.ORDER,
+def order_lock(order: Select[str], *, nowait: bool = False) -> Select[str]:
+    """Lock the orders of a query, and let other rows refer to them meanwhile.
+
+    A receipt that is nobody's is locked alone, and suggests orders: their locks come before it.
+    """
+    return order.with_for_update(key_share=True, nowait=nowait)
+
+
+def _lock(by: By) -> Query:
+    return order_lock(select(_orders.id).where(_WHERE[by]), nowait=by is By.TOKEN)
+
+
+_READS = {by: read_under(_lock(by), plain=READ[by]) for by in By}
+_READ_FOR_PUSH = read_under(_lock(By.ORDER), plain=_FOR_PUSH)
+_READ_RECEIPT = read_under(plain=_RECEIPT.with_for_update())
+RECEIPT_LOCK = select(_receipts.id).where(*_NAMED_RECEIPT).with_for_update()
+_WITH_RECEIPT = (
     select(*ACCOUNT_COLUMNS, *KNOWN_COLUMNS)
     .outerjoin_from(models.Order, models.Transaction)
     .outerjoin(models.Receipt, and_(*_NAMED_RECEIPT))
     .where(_WHERE[By.ORDER])
-    .order_by(_attempts.attempt.desc()),
-    select(_receipts.id).where(*_NAMED_RECEIPT).with_for_update(),
+    .order_by(_attempts.attempt.desc())
+)
+_READ_WITH_RECEIPT, _READ_WITH_RECEIPT_INSTEAD = (
+    read_under(_lock(By.ORDER), RECEIPT_LOCK, plain=_WITH_RECEIPT, instead=instead)
+    for instead in (False, True)
 )
 
 

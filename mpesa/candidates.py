@@ -1,9 +1,11 @@
 """The orders that a receipt may be the money of, read at once with what is known of the receipt.
 
-One statement, since each round trip costs a confirmation a turn of the event loop.
+In one round trip on PostgreSQL, locks included, since each costs a confirmation a turn of the event
+loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,20 +13,28 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Connection,
+    Text,
     and_,
     bindparam,
     desc,
     false,
+    func,
     literal,
+    literal_column,
     or_,
     select,
     true,
     union_all,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from mpesa import books
-from mpesa.database import Query, rows_at_once
+from mpesa.books import Read, Taken
+from mpesa.database import writing_apart
 from mpesa.domain import matching, pay_code
 from mpesa.domain.attempt import Account, Channel, OrderStatus
 from mpesa.domain.matching import Heard
@@ -45,37 +55,65 @@ _AFTER_PUSH = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the database has about a receipt that somebody tells of.
+class Held:
+    """A receipt that somebody tells of, with what decides about it; it is locked if it is known.
 
     Attributes:
-        known: its row; None: there is none.
+        known: its row; None: there is none, and nothing keeps another from adding one.
+        sent: the account that its push sent along; None: it has no push, or none was sent.
         told_before: the very same was told before, and all was done that it called for.
         accounts: the orders among which is judged, of what is told now alone.
+        locked: the id of the one order whose lock is held; None: none is.
+        connection: it holds the locks; everything else that is read under them is read on it.
     """
 
     known: Receipt | None
+    sent: str | None
     told_before: bool
     accounts: list[Account]
+    locked: str | None
+    connection: Connection
+
+    def taken(self, order_id: str) -> Taken | None:
+        """One of the orders; None: its lock is not held."""
+        # A writer on SQLite holds all orders.
+        if order_id != self.locked and self.connection.dialect.name == "postgresql":
+            return None
+        found = (each for each in self.accounts if each.order.id == order_id)
+        return next((Taken(each, self.connection) for each in found), None)
 
 
-def look_up(
+@contextmanager
+def taken_out(
     session: Session, organisation: str, heard: Heard, kind: WitnessKind, fingerprint: str
-) -> Seen:
-    """Read all that decides about a receipt, without a lock.
+) -> Iterator[Held]:
+    """Lock a receipt, and before it the likeliest order of its name; read all that decides.
+
+    What is not written and committed stays as it was.
 
     Args:
-        session: a read that it had begun is ended, which frees its connection.
+        session: a read that it had begun is ended; it is not used.
         heard: the receipt as it is told now, as if nothing else were known of it.
         kind, fingerprint: of the witness.
+
+    Raises:
+        OperationalError: order or receipt stayed locked for too long.
     """
     named = {"organisation": organisation, "kind": kind.value, "fingerprint": fingerprint}
-    rows = _rows(session, heard, named)
-    known = books.receipt_of(rows[0], "known_") if rows[0].known_id is not None else None
-    return Seen(known, rows[0].told_before, _accounts(rows) or _near(session, heard))
+    read, values = statement(heard, named)
+    with writing_apart(session) as connection:
+        rows = books.lock_and_read(connection, read, values)
+        yield Held(
+            known=books.known_receipt(rows[0]),
+            sent=rows[0].sent,
+            told_before=rows[0].told_before,
+            accounts=_accounts(rows) or _near(connection, heard),
+            locked=rows[0].locked,
+            connection=connection,
+        )
 
 
-def kinds_of(session: Session, known: Receipt) -> frozenset[WitnessKind]:
+def kinds_of(session: Session | Connection, known: Receipt) -> frozenset[WitnessKind]:
     """The kinds of the witnesses that have told of a receipt."""
     # Who settled a review told nothing of the money; who marked as paid named the payment.
     told = or_(Witness.kind != WitnessKind.OPERATOR.value, Witness.transaction_id.is_not(None))
@@ -83,26 +121,21 @@ def kinds_of(session: Session, known: Receipt) -> frozenset[WitnessKind]:
     return frozenset(WitnessKind(each) for each in session.scalars(kinds))
 
 
-def accounts_for(session: Session, heard: Heard) -> list[Account]:
-    """Read the orders among which `matching.judge` chooses, without a lock.
+def accounts_for(session: Session | Connection, heard: Heard) -> list[Account]:
+    """Read the orders among which `matching.judge` chooses, and lock none.
 
     Where more fit than are read, two that could both be meant are among them.
 
     Args:
-        session: as for `look_up`.
         heard: with all that is now known of the receipt.
     """
     nobody = {"organisation": "", "kind": "", "fingerprint": ""}
-    return _accounts(_rows(session, heard, nobody)) or _near(session, heard)
+    read, values = statement(heard, nobody)
+    return _accounts(session.execute(read.plain, values).all()) or _near(session, heard)
 
 
-def _rows(session: Session, heard: Heard, named: dict[str, str]) -> Sequence[Any]:
-    session.rollback()
-    return rows_at_once(session.get_bind().engine, *statement(heard, named))
-
-
-def statement(heard: Heard, named: dict[str, str]) -> tuple[Query, dict[str, Any]]:
-    """The one statement with its values.
+def statement(heard: Heard, named: dict[str, str]) -> tuple[Read, dict[str, Any]]:
+    """The one read with its values.
 
     Args:
         named: the receipt's organisation; kind and fingerprint of the witness.
@@ -146,7 +179,7 @@ def _accounts(rows: Sequence[Any]) -> list[Account]:
     return [books.account_of(each) for each in found.values()]
 
 
-def _near(session: Session, heard: Heard) -> list[Account]:
+def _near(session: Session | Connection, heard: Heard) -> list[Account]:
     """Orders whose pay code is one slip away from what was typed, where nothing else fits."""
     form = matching.normalised(heard.told.account or "")
     if len(form) != pay_code.LENGTH or not form.isdigit():
@@ -155,18 +188,43 @@ def _near(session: Session, heard: Heard) -> list[Account]:
     return books.seen_all(session, list(session.scalars(near.limit(MOST_ORDERS))))
 
 
+class _Locked(FunctionElement[str]):
+    """The id of the order that this transaction locked by `_LOCK`; `""` or NULL: of none."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_Locked, "postgresql")
+def _on_postgresql(_element: _Locked, _compiler: SQLCompiler, **_: object) -> str:
+    return f"current_setting({_NOTE}, true)"
+
+
+@compiles(_Locked, "sqlite")
+def _on_sqlite(_element: _Locked, _compiler: SQLCompiler, **_: object) -> str:
+    return "NULL"
+
+
+# Where a transaction notes which order it has locked, since only its last statement's rows are seen
+# (PostgreSQL docs, 20.16: customized options; 9.27.1: until the end of the transaction).
+_NOTE = "'mpesa.locked'"
+
 _FORM: BindParameter[str] = bindparam("form")
 _PAYABLE = or_(
     Order.pay_code == _FORM,
-    Order.status == OrderStatus.OPEN.value,
+    Order.status == bindparam("open", OrderStatus.OPEN.value),
     Order.updated_at > bindparam("paid_at"),
 )
-_BY_NAME = (
+_NAMED = (
     select(Order.id.label("id"), _PAYABLE.label("payable"), true().label("by_name"))
     .where(or_(Order.pay_code == _FORM, Order.account_form == _FORM))
     .order_by(desc(_PAYABLE), Order.created_at.desc(), Order.id)
-    .limit(MOST_ORDERS)
-    .subquery()
+)
+_BY_NAME = _NAMED.limit(MOST_ORDERS).subquery()
+# Nobody ever holds two orders' locks.
+_LIKELIEST = _NAMED.with_only_columns(Order.id.label("id")).limit(literal_column("1"))
+_LOCK = select(
+    func.set_config(literal_column(_NOTE), books.order_lock(_LIKELIEST).subquery().c.id, true())
 )
 _BY_PUSH = (
     select(Transaction.order_id.label("id"), false().label("payable"), false().label("by_name"))
@@ -196,8 +254,11 @@ _TOLD_BEFORE = (
 )
 
 
-def _query(of_payer: ColumnElement[bool]) -> Query:
-    """The one statement: the receipt beside each attempt of each order that may fit.
+_own = aliased(Transaction)
+
+
+def _read(of_payer: ColumnElement[bool]) -> Read:
+    """The one read: the receipt beside each attempt of each order that may fit.
 
     Args:
         of_payer: what tells its payer's pushes from others.
@@ -208,10 +269,12 @@ def _query(of_payer: ColumnElement[bool]) -> Query:
         ReceiptRow.receipt == bindparam("receipt"),
         ReceiptRow.direction == bindparam("direction"),
     )
-    return (
+    query = (
         select(
             *books.KNOWN_COLUMNS,
+            _own.account_reference.label("sent"),
             _TOLD_BEFORE.label("told_before"),
+            _Locked().label("locked"),
             found.c.payable,
             found.c.by_name,
             *books.ACCOUNT_COLUMNS,
@@ -219,12 +282,14 @@ def _query(of_payer: ColumnElement[bool]) -> Query:
         # A row comes back where neither receipt nor order is known, too.
         .select_from(select(literal(1).label("one")).subquery())
         .outerjoin(ReceiptRow, receipt)
+        .outerjoin(_own, _own.id == ReceiptRow.transaction_id)
         .outerjoin(found, true())
         .outerjoin(Order, Order.id == found.c.id)
         .outerjoin(Transaction, Transaction.order_id == Order.id)
         .order_by(Transaction.attempt.desc())
     )
+    return books.read_under(_LOCK, books.RECEIPT_LOCK, plain=query)
 
 
-_BY_ACCOUNT = _query(Transaction.account_reference == bindparam("account"))
-_BY_PAYER = _query(Transaction.msisdn.like(bindparam("likeness")))
+_BY_ACCOUNT = _read(Transaction.account_reference == bindparam("account"))
+_BY_PAYER = _read(Transaction.msisdn.like(bindparam("likeness")))

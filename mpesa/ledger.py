@@ -252,7 +252,7 @@ def end_order(taken: Taken, status: OrderStatus, now: datetime) -> list[Change]:
 
 def lock_order(session: Session, order_id: str) -> None:
     """Lock an order's row until the session's commit, so that its attempts can be blanked."""
-    session.execute(select(Order.id).where(Order.id == order_id).with_for_update())
+    session.execute(books.order_lock(select(Order.id).where(Order.id == order_id)))
 
 
 def snapshot_of(engine: Engine, transaction_id: str, now: datetime) -> Snapshot | None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mpesa import books, candidates, claims, counters, ledger, receipt_lists, records
 from mpesa.books import By, Taken, Write
+from mpesa.candidates import Held
 from mpesa.config import Settings
 from mpesa.database import writing, writing_apart
 from mpesa.domain import matching
@@ -274,11 +275,17 @@ def judge_again(session: Session, needs: Needs) -> int:
             accounts = candidates.accounts_for(session, heard)
             verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
             if isinstance(verdict, GivePush):
-                settled, changes = _settle(
-                    session, known, known, heard, verdict, accounts, [], needs
+                judged = _Judged(heard, accounts, verdict)
+                locked = books.taken_out_with_receipt(
+                    session, verdict.order_id, organisation, number
                 )
+                with locked as (taken, as_it_is):
+                    _check_unmoved(judged, taken, as_it_is == known, needs)
+                    changes = ledger.record_receipt(
+                        taken, known, known, verdict.transaction_id, [], needs.now()
+                    )
                 needs.announce(changes)
-                given += settled == "claimed"
+                given += 1
         except (IntegrityError, _Moved):
             continue  # a witness was faster
     return given
@@ -533,139 +540,182 @@ def _take_in_once(
     listed = arrived.kind in _ASKED or needs.listed(arrived.source)
     mark = records.fingerprint(arrived.body)
     alone = Heard(told, frozenset({arrived.kind}), now, listed)
-    seen = candidates.look_up(session, organisation, alone, arrived.kind, mark)
-    known = seen.known
-    receipt = with_told(known, told, arrived.kind, organisation, now, listed=listed)
-    if known is not None:
-        elsewhere = told.short_code is not None and told.short_code not in needs.numbers
-        # An amount that only an unlisted address told gives way to what M-PESA tells.
-        other_amount = known.amount != told.amount and (known.listed or not listed)
-        differs = elsewhere or other_amount
+    with candidates.taken_out(session, organisation, alone, arrived.kind, mark) as held:
+        known = held.known
+        receipt = with_told(known, told, arrived.kind, organisation, now, listed=listed)
+        differs = known is not None and _differs(known, told, needs, listed=listed)
         # One that is on its way back to its payer is given to no order.
-        settled = known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
-        if (differs or settled) and seen.told_before:
-            _count_again(session, arrived, now)
-            return "differs" if differs else "known", []
-        if differs:
-            _contradicted(session, known, replace(known, needs_review=True), [], arrived, needs)
-            return "differs", []
-        if settled:
-            other = _names_another_order(session, known, told)
-            _contradicted(session, known, receipt, [] if other is None else [other], arrived, needs)
-            return "known", []
-    kinds = (
-        {arrived.kind} if known is None else {arrived.kind, *candidates.kinds_of(session, known)}
-    )
-    heard = Heard(receipt.told, frozenset(kinds), receipt.learned_at, receipt.listed)
-    # What is known from before may name other orders.
-    accounts = seen.accounts if known is None else candidates.accounts_for(session, heard)
+        settled = known is not None and (
+            known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
+        )
+        if known is not None and (differs or settled):
+            after = replace(known, needs_review=True) if differs else receipt
+            silent = differs or held.told_before
+            other = None if silent else _names_another_order(held, known, told)
+            in_doubt = _hear_again(held, known, after, other, arrived, now)
+        else:
+            judged = _judge(held, receipt, arrived.kind, needs)
+            witness = witness_of(receipt, arrived, now)
+            state, changes = _settle(held, receipt, judged, witness, needs)
+    # The locks are gone: each of what follows is a commit of its own, under its own order's lock.
+    if known is not None and (differs or settled):
+        if in_doubt:
+            _have_looked_at(session, known, other, arrived, needs)
+        return "differs" if differs else "known", []
+    if isinstance(judged.verdict, Keep) and judged.verdict.in_sight_of is None:
+        was_unproven = known is not None and known.state is State.UNPROVEN is not state
+        changes += _after_keeping(session, receipt, judged.verdict, needs, proven=was_unproven)
+    return state.value, changes
+
+
+def _differs(known: Receipt, told: Told, needs: Needs, *, listed: bool) -> bool:
+    """Whether a witness contradicts what is known, so that a person has to look."""
+    elsewhere = told.short_code is not None and told.short_code not in needs.numbers
+    # An amount that only an unlisted address told gives way to what M-PESA tells.
+    return elsewhere or (known.amount != told.amount and (known.listed or not listed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A verdict, and what it was made of.
+
+    Attributes:
+        accounts: the orders among which was judged.
+    """
+
+    heard: Heard
+    accounts: Sequence[Account]
+    verdict: Verdict
+
+
+def _judge(held: Held, receipt: Receipt, kind: WitnessKind, needs: Needs) -> _Judged:
+    """Say whose a receipt is that no order has.
+
+    Args:
+        receipt: with all that is known of it now.
+        kind: of the witness that tells of it now.
+    """
+    kinds, accounts = frozenset({kind}), held.accounts
+    if held.known is not None:
+        kinds |= candidates.kinds_of(held.connection, held.known)
+    heard = Heard(receipt.told, kinds, receipt.learned_at, receipt.listed)
+    if held.known is not None:
+        # What is known from before may name other orders.
+        accounts = candidates.accounts_for(held.connection, heard)
     verdict = matching.judge(heard, accounts, needs.proof_from, needs.mark_of)
-    witness = witness_of(receipt, arrived, now)
-    return _settle(session, receipt, known, heard, verdict, accounts, [witness], needs)
+    return _Judged(heard, accounts, verdict)
 
 
 def _settle(
-    session: Session,
-    receipt: Receipt,
-    known: Receipt | None,
-    heard: Heard,
-    verdict: Verdict,
-    accounts: Sequence[Account],
-    also: Sequence[Write],
-    needs: Needs,
-) -> tuple[str, list[Change]]:
+    held: Held, receipt: Receipt, judged: _Judged, witness: Write, needs: Needs
+) -> tuple[State, list[Change]]:
     """Write a verdict down, in one commit.
 
     Args:
         receipt: with all that is known of it now.
-        known: as its row has it; None: it has none yet.
-        accounts: the orders among which was judged.
-        also: the rows that belong to it: witnesses.
+
+    Returns:
+        The receipt's state, and the changes to be announced.
 
     Raises:
         _Moved: what it was made of has changed; nothing was written.
     """
-    now = needs.now()
+    known, verdict = held.known, judged.verdict
     if isinstance(verdict, Keep) and verdict.in_sight_of is None:
-        kept = as_kept(receipt, verdict, known, now)
-        asked = _questioned(kept, known, needs, now)
-        _keep(session, known, kept, [*also, *_suggested(kept, verdict), *asked])
-        changes = _ask_about(session, verdict, needs)
-        if known is not None and known.state is State.UNPROVEN is not kept.state:
-            for each in verdict.suggestions:
-                with books.taken_out(session, By.ORDER, each) as taken:
-                    until = kept.learned_at + IN_SIGHT_FOR
-                    changes += ledger.out_of_sight(taken, until, needs.now())
-        return kept.state.value, changes
-    order_id = verdict.in_sight_of if isinstance(verdict, Keep) else verdict.order_id
-    locked = books.taken_out_with_receipt(
-        session, order_id or "", receipt.organisation, receipt.receipt
-    )
-    with locked as (taken, as_it_is):
-        if as_it_is != known:
-            raise _Moved
-        fresh = [taken.account if e.order.id == order_id else e for e in accounts]
-        if matching.judge(heard, fresh, needs.proof_from, needs.mark_of) != verdict:
-            raise _Moved
         now = needs.now()
-        if isinstance(verdict, Keep):
-            kept = as_kept(receipt, verdict, known, now)
-            rows = [
-                books.kept(kept, known),
-                *_suggested(kept, verdict),
-                *also,
-                *_questioned(kept, known, needs, now),
-            ]
-            # Told once more, it keeps the shopper waiting no longer.
-            until = kept.learned_at + IN_SIGHT_FOR
-            return kept.state.value, ledger.sight_money(taken, until, rows, now)
-        transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
-        changes = ledger.record_receipt(taken, receipt, known, transaction_id, also, now)
-    return State.CLAIMED.value, changes
-
-
-def _count_again(session: Session, arrived: Arrived, now: datetime) -> None:
-    with writing(session):
-        session.execute(
-            update(Witness)
-            .where(
-                Witness.kind == arrived.kind.value,
-                Witness.fingerprint == records.fingerprint(arrived.body),
-            )
-            .values(times=Witness.times + 1, told_last_at=now)
-            .execution_options(synchronize_session=False)
+        kept = as_kept(receipt, verdict, known, now)
+        rows = _rows_of_kept(kept, known, verdict, needs, now)
+        books.write_and_commit(held.connection, [*rows, witness])
+        return kept.state, []
+    order_id = (verdict.in_sight_of or "") if isinstance(verdict, Keep) else verdict.order_id
+    taken = held.taken(order_id)
+    if taken is None:
+        taken, as_it_is = books.taken_instead(
+            held.connection, order_id, receipt.organisation, receipt.receipt
         )
+        _check_unmoved(judged, taken, as_it_is == known, needs)
+    now = needs.now()
+    if isinstance(verdict, Keep):
+        kept = as_kept(receipt, verdict, known, now)
+        rows = _rows_of_kept(kept, known, verdict, needs, now)
+        # Told once more, it keeps the shopper waiting no longer.
+        until = kept.learned_at + IN_SIGHT_FOR
+        return kept.state, ledger.sight_money(taken, until, [*rows, witness], now)
+    transaction_id = verdict.transaction_id if isinstance(verdict, GivePush) else None
+    changes = ledger.record_receipt(taken, receipt, known, transaction_id, [witness], now)
+    return State.CLAIMED, changes
 
 
-def _contradicted(
-    session: Session,
-    known: Receipt,
-    after: Receipt,
-    others: Sequence[str],
-    arrived: Arrived,
-    needs: Needs,
-) -> None:
-    """Keep a witness of a receipt that has its order, and have a person look at what contradicts.
+def _check_unmoved(judged: _Judged, taken: Taken, same_receipt: bool, needs: Needs) -> None:
+    """Judge once more, now that the order's lock is held.
 
-    Each review is a commit of its own under its own order's lock, the receipt's first. Until all
-    are done, the witness counts as not judged, and is judged once more after a crash.
+    Raises:
+        _Moved: the receipt has changed, or the verdict is another.
+    """
+    order = taken.account.order.id
+    fresh = [taken.account if each.order.id == order else each for each in judged.accounts]
+    verdict = matching.judge(judged.heard, fresh, needs.proof_from, needs.mark_of)
+    if not same_receipt or verdict != judged.verdict:
+        raise _Moved
+
+
+def _after_keeping(
+    session: Session, receipt: Receipt, verdict: Keep, needs: Needs, *, proven: bool
+) -> list[Change]:
+    """Have Daraja asked where the verdict says so, and let orders wait no longer for others' money.
+
+    Args:
+        proven: the receipt is so since now.
+    """
+    changes = _ask_about(session, verdict, needs)
+    for order_id in verdict.suggestions if proven else ():
+        with books.taken_out(session, By.ORDER, order_id) as taken:
+            until = receipt.learned_at + IN_SIGHT_FOR
+            changes += ledger.out_of_sight(taken, until, needs.now())
+    return changes
+
+
+def _hear_again(
+    held: Held, known: Receipt, after: Receipt, other: str | None, arrived: Arrived, now: datetime
+) -> bool:
+    """Keep a witness of a receipt that stays whose it is, in one commit.
+
+    What is in doubt counts as not judged until a person has been called for all of it, so that it
+    is judged once more after a crash.
 
     Args:
         after: the receipt from now on.
-        others: ids of other orders that the witness names.
+        other: the id of another order that the witness names.
+
+    Returns:
+        Whether a person has to look. The very same witness once more is only counted.
     """
-    now = needs.now()
-    in_doubt = bool(others) or after.needs_review
+    if held.told_before:
+        counted = {
+            "kind": arrived.kind.value,
+            "fingerprint": records.fingerprint(arrived.body),
+            "told_last_at": now,
+        }
+        books.write_and_commit(held.connection, [Write(books.COUNT_WITNESS, counted)])
+        return False
+    in_doubt = other is not None or after.needs_review
     witness = witness_of(after, arrived, now, judged=not in_doubt)
-    _keep(session, known, after, [witness])
-    if not in_doubt:
-        return
+    books.write_and_commit(held.connection, [books.kept(after, known), witness])
+    return in_doubt
+
+
+def _have_looked_at(
+    session: Session, known: Receipt, other: str | None, arrived: Arrived, needs: Needs
+) -> None:
+    """Have a person look at the receipt's transaction, then at another order that was named.
+
+    Each is a commit of its own under its own order's lock.
+    """
     needs.announce(_doubt(session, known, needs))
-    for order_id in others:
-        newest = next(iter(books.seen(session, By.ORDER, order_id).attempts), None)
-        if newest is not None:
-            raw, evidence = Raw(Kind.CLAIM, known.receipt.encode()), ReceiptClaimed(known.receipt)
-            needs.announce(ledger.record(session, newest.id, evidence, raw, needs.now).changes)
+    newest = next(iter(books.seen(session, By.ORDER, other).attempts), None) if other else None
+    if newest is not None:
+        raw, evidence = Raw(Kind.CLAIM, known.receipt.encode()), ReceiptClaimed(known.receipt)
+        needs.announce(ledger.record(session, newest.id, evidence, raw, needs.now).changes)
     with writing(session):
         session.execute(
             update(Witness)
@@ -751,9 +801,20 @@ def as_kept(receipt: Receipt, verdict: Keep, known: Receipt | None, now: datetim
     )
 
 
-def _suggested(kept: Receipt, verdict: Keep) -> list[Write]:
+def _rows_of_kept(
+    kept: Receipt, known: Receipt | None, verdict: Keep, needs: Needs, now: datetime
+) -> list[Write]:
     return [
-        Write(books.DROP_SUGGESTIONS, {"receipt_id": kept.id}),
+        books.kept(kept, known),
+        *_suggested(kept, verdict, anew=known is None),
+        *_questioned(kept, known, needs, now),
+    ]
+
+
+def _suggested(kept: Receipt, verdict: Keep, *, anew: bool) -> list[Write]:
+    before = [] if anew else [Write(books.DROP_SUGGESTIONS, {"receipt_id": kept.id})]
+    return [
+        *before,
         *(
             Write(
                 books.ADD_SUGGESTION,
@@ -863,17 +924,18 @@ _BY_NAME = select(Order.id).where(
 )
 
 
-def _names_another_order(session: Session, known: Receipt, told: Told) -> str | None:
+def _names_another_order(held: Held, known: Receipt, told: Told) -> str | None:
     """The id of another order that a witness of a claimed receipt names; None: of none."""
     form = matching.normalised(told.account or "")
-    if not form or known.transaction_id is None:
+    if not form or known.transaction_id is None or told.account == held.sent:
         return None
-    own = books.seen(session, By.TRANSACTION, known.transaction_id)
+    mine = (e for e in held.accounts if any(a.id == known.transaction_id for a in e.attempts))
+    own = next(mine, None) or books.seen(held.connection, By.TRANSACTION, known.transaction_id)
     sent = {each.account_reference for each in own.attempts}
     names = {own.order.pay_code, matching.normalised(own.order.reference)}
     if told.account in sent or form in names:
         return None
-    named = session.scalars(_BY_NAME.limit(2), {"form": form}).all()
+    named = held.connection.scalars(_BY_NAME.limit(2), {"form": form}).all()
     return named[0] if len(named) == 1 else None
 
 

@@ -16,7 +16,7 @@ from mpesa.domain.evidence import Kind
 from mpesa.domain.settlement import OperatorSaysPaid, QueryAnswered, WaitOver
 from mpesa.ids import hash_token
 from mpesa.ledger import claim_question
-from mpesa.models import Base, DecisionRow, EvidenceRow
+from mpesa.models import Base, DecisionRow, EvidenceRow, Order
 from mpesa.queries import Question, ask
 from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import failure_callback, success_callback
@@ -164,6 +164,20 @@ def a_claimed_question(shop, line):
     return claim
 
 
+def a_confirmation(shop, line):
+    with shop.sessions() as session:
+        code = session.get_one(Order, shop.order()).pay_code
+    return lambda: shop.confirm(code, receipt=f"UKP{line[-7:]}")
+
+
+def a_confirmation_of_a_paid_push(shop, line):
+    reference = f"INV-{line}"[-12:]
+    shop.attempt(line, reference=reference)
+    number, body = paid(shop)
+    shop.callback(number, body)
+    return lambda: shop.confirm(reference, receipt=f"UKO{number:07d}")
+
+
 def an_order(shop, _line):
     return shop.order
 
@@ -175,6 +189,8 @@ ACTS: dict[str, tuple[Prepare, int]] = {
     "a push that joins": (a_push_that_joins, 1),
     "a callback": (a_callback, 1),
     "a callback of which others hear": (a_callback_that_other_attempts_hear_of, 1),
+    "a confirmation": (a_confirmation, 1),
+    "a confirmation of a paid push": (a_confirmation_of_a_paid_push, 1),
     "a query": (a_querys_answer, 1),
     "the clock": (the_end_of_a_wait, 1),
     "an operator": (an_operators_word, 1),

@@ -56,14 +56,11 @@ def filled(postgres, migrated_postgres):
     engine.dispose()
 
 
-def plan_of(engine, told):
-    """The lines of the plan by which a receipt of 150 KES and its orders are read now."""
+def read_of(told):
+    """The read of a receipt of 150 KES and its orders, with its values."""
     now = datetime.now(UTC)
     paid = Told("R000000077", 15_000, paid_at=now - timedelta(seconds=9), **told)
-    query, values = candidates.statement(
-        Heard(paid, frozenset({WitnessKind.CONFIRMATION}), now), NAMED
-    )
-    return plan(engine, lambda connection: connection.execute(query, values))
+    return candidates.statement(Heard(paid, frozenset({WitnessKind.CONFIRMATION}), now), NAMED)
 
 
 def plan(engine, read):
@@ -88,9 +85,18 @@ def plan(engine, read):
 
 @pytest.mark.postgres
 @WAYS
-def test_postgresql_reads_no_table_as_a_whole(filled, told):
-    lines = plan_of(filled, told)
+def test_postgresql_reads_no_table_as_a_whole_and_locks_by_indexes(filled, told):
+    read, values = read_of(told)
+    lock_order, lock_receipt, look = read.locking.split("; ")[1:]
 
+    with filled.connect() as connection:
+        lines = [
+            line
+            for each in (lock_order, lock_receipt, look)
+            for (line,) in connection.exec_driver_sql(f"EXPLAIN {each}", {**read.fixed, **values})
+        ]
+
+    assert sum("LockRows" in each for each in lines) == 2
     assert any("Index" in each for each in lines)
     assert not [each for each in lines if "Seq Scan" in each], "\n".join(lines)
 
@@ -98,7 +104,8 @@ def test_postgresql_reads_no_table_as_a_whole(filled, told):
 @WAYS
 def test_nor_does_sqlite(app, told):
     with app.app_context():
-        lines = plan_of(db.engine, told)
+        read, values = read_of(told)
+        lines = plan(db.engine, lambda connection: connection.execute(read.plain, values))
 
     tables = ("orders", "transactions", "receipts", "witnesses")
     scanned = [each for each in lines if each.split()[:1] == ["SCAN"] and each.split()[1] in tables]

@@ -236,6 +236,18 @@ def test_another_payer_of_the_same_account_is_not_the_push(shop):
 
 
 @on_both
+def test_a_push_that_sent_the_account_is_meant_before_an_order_of_nearly_that_name(shop):
+    near = shop.order(reference="2026-001001")
+    push = shop.attempt(reference="SHOP-2026-001001")
+    (sent,) = {each.account_reference for each in shop.transactions()}
+
+    shop.confirm(sent)
+
+    assert sent == "-2026-001001"
+    assert (shop.transaction(push).status, shop.order_row(near).status) == ("SUCCESS", "OPEN")
+
+
+@on_both
 def test_of_two_pushes_the_payers_own_is_paid(shop, clock):
     order = shop.order()
     first = shop.start(order, SECOND_PAYER_MSISDN).transaction_id

@@ -13,6 +13,8 @@ Measured = dict[str, Figures]
 PLAIN, FAST = "plain", "fast"
 # Whose figure is ours with few waiting.
 OWN = "ours, few"
+# Whose figure is a callback's on the same server.
+CALLBACK = "a callback"
 
 # Milliseconds from the PIN to the result on the page, p99, that we want to keep.
 PIN_TO_PAGE = 12.0
@@ -154,17 +156,28 @@ def _bounds(figure: str, size: str, mode: str) -> Sequence[Bound]:
     return _BOUNDS.get((figure, size), ())
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows as text: the figures, then how many times another's ours is, and may be."""
-    lines, waiting = [f"  {'ms, KiB, a second':<42}{'ours':>9}{PLAIN:>9}{FAST:>9}"], None
+def table(
+    rows: Sequence[Row], unit: str = "ms, KiB, a second", beside: Sequence[str] = (PLAIN, FAST)
+) -> str:
+    """Rows as text: the figures, then how many times another's ours is, and may be.
+
+    Args:
+        beside: whose figures have columns.
+    """
+    head = "".join(f"{name:>{_width(name)}}" for name in ("ours", *beside))
+    lines, waiting = [f"  {unit:<42}{head}"], 0
     for row in rows:
         if row.waiting != waiting:
             waiting = row.waiting
             lines.append(f"  -- {waiting:,} waiting")
-        others = "".join(_figure(row.others.get(name)) for name in (PLAIN, FAST))
+        others = "".join(f"{_figure(row.others.get(name)):>{_width(name)}}" for name in beside)
         compared = "".join(f"   {each:<26}" for each in _compared(row)).rstrip()
         lines.append(f"  {row.name:<42}{_figure(row.ours)}{others}{compared}")
     return "\n".join(lines)
+
+
+def _width(name: str) -> int:
+    return max(9, len(name) + 2)
 
 
 def _figure(value: float | None) -> str:
@@ -180,4 +193,4 @@ def _compared(row: Row) -> Iterator[str]:
         yield f"{value} {bound}{missed}".strip()
 
 
-_ORDER = (PLAIN, FAST, OWN, "")
+_ORDER = (PLAIN, FAST, OWN, CALLBACK, "")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import answering, figures, places, steps, watching
-from tests.bench.comparison import PIN_TO_PAGE
+from tests.bench import answering, confirming, figures, places, steps, watching
+from tests.bench.comparison import CALLBACK, PIN_TO_PAGE, table
 from tests.bench.figures import percentile
 from tests.bench.scale import Scale
 from tests.servers import LIMITED, running
@@ -18,6 +18,8 @@ def run(scale: Scale, databases: Sequence[str]) -> None:
             _watch(url, folder, scale)
         with places.folder() as folder, places.database(name, folder) as (url, _kind):
             _answer(url, folder, scale)
+        with places.folder() as folder, places.database(name, folder) as (url, _kind):
+            _confirm(url, folder, scale)
         with places.folder() as folder, places.database(name, folder) as (url, _kind):
             _take_apart(url, scale.callbacks)
 
@@ -49,6 +51,16 @@ def _answer(url: str, folder: Path, scale: Scale) -> None:
     for name, each in measured.items():
         print(f"  CPU per settled payment, {name}: {1000 * each.cpu:.1f} ms")
     print(flush=True)
+
+
+def _confirm(url: str, folder: Path, scale: Scale) -> None:
+    print(
+        f"Confirmations beside callbacks, over HTTP, each told to the page that waits for it:"
+        f" {scale.callbacks} of each kind, one after another."
+    )
+    costs = confirming.measure(folder, url, scale.callbacks, **scale.ours)
+    rows = confirming.rows(costs)
+    print(table(rows, "milliseconds", [CALLBACK]), end="\n\n", flush=True)
 
 
 def _take_apart(url: str, callbacks: int) -> None:

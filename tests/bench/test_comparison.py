@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.bench.comparison import Bound, Row, compare, table
+from tests.bench.comparison import CALLBACK, Bound, Row, compare, table
 from tests.bench.scene import Figures, best
 
 
@@ -133,6 +133,17 @@ def test_the_table_says_what_was_missed():
     assert size == "-- 500 waiting"
     assert kept == "a 1.00 4.00 2.00 0.25 x plain <= 0.5 0.50 x fast"
     assert missed == "b 3.00 4.00 0.75 x plain <= 0.5 missed <= 2 missed"
+
+
+def test_a_confirmation_stands_beside_a_callback():
+    rows = [Row("a", 0, 3, {CALLBACK: 2}, [Bound(CALLBACK, 1.3)])]
+
+    head, missed = (
+        " ".join(line.split()) for line in table(rows, "milliseconds", [CALLBACK]).splitlines()
+    )
+
+    assert head == "milliseconds ours a callback"
+    assert missed == "a 3.00 2.00 1.50 x a callback <= 1.3 missed"
 
 
 def test_a_row_can_be_kept_as_json():

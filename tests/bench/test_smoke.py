@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.bench import answering, plots, ratio, scene, steps
+from tests.bench import answering, confirming, plots, ratio, scene, steps
 from tests.bench.comparison import compare
 from tests.bench.daraja import stand_in
 from tests.bench.scale import Scale
@@ -53,6 +53,18 @@ def test_callbacks_are_timed_over_http_and_taken_apart_in_process(tmp_path):
 
     assert [len(each.answers) for each in answered.values()] == [3, 3]
     assert {len(seconds) for seconds in apart.values()} == {3}
+
+
+@pytest.mark.slow
+def test_confirmations_are_measured_beside_callbacks(tmp_path):
+    costs = confirming.measure(tmp_path, f"sqlite:///{tmp_path}/bench.sqlite", 3)
+
+    assert {kind: len(each.answers) for kind, each in costs.items()} == {
+        "a callback": 3,
+        "by hand": 3,
+        "of a paid push": 3,
+    }
+    assert {row.bounds[0].against for row in confirming.rows(costs)} == {"a callback"}
 
 
 def test_what_a_run_yields_can_be_kept_and_drawn(tmp_path):
