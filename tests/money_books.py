@@ -37,7 +37,7 @@ _SHOWN = (
 )
 _CLOSED = ("PAID", "CANCELLED", "EXPIRED")
 # What every attempt's snapshot says about the next push; a page shows the newest attempt's.
-_OF_THE_NEWEST = ("can_retry", "retry_after")
+_OF_THE_NEWEST = ("can_retry", "retry_after", "again_at")
 # The number itself is no part of what changes, and the time of a change is not what it changes.
 _BESIDE = ("seq", "updated_at")
 
@@ -135,14 +135,18 @@ class Books:
             # Its end is the clock's, and written down in its turn.
             unsure = any(_expires_by_clock(each, moment) for each in (before, after))
             for each in before.attempts:
-                was = snapshot.draw(before, each, moment).items()
-                is_ = snapshot.draw(after, after.attempt(each.id), moment).items()
+                was = snapshot.draw(before, each, moment)
+                is_ = snapshot.draw(after, after.attempt(each.id), moment)
                 beside = (
                     _BESIDE
                     if _but_seq(now[each.id]) != self._but_seq(each.id)
                     else _BESIDE + _OF_THE_NEWEST
                 )
-                differ[each.id] = [name for name, _ in is_ - was if not (unsure or name in beside)]
+                if _nearer(was["again_at"], is_["again_at"]):
+                    beside += ("again_at",)
+                differ[each.id] = [
+                    name for name, _ in is_.items() - was.items() if not (unsure or name in beside)
+                ]
         return differ
 
     def _but_seq(self, transaction_id: str) -> Row | None:
@@ -221,6 +225,11 @@ def shares_a_receipt(row: Row) -> bool:
         and row["receipt"] is None
         and not row["settles_order"]
     )
+
+
+def _nearer(was: str | None, is_: str | None) -> bool:
+    """Whether the next push may come sooner than was told: a bound "at the latest" still holds."""
+    return was is not None and is_ is not None and is_ < was
 
 
 def _but_seq(row: Row) -> Row:
