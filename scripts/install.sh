@@ -1,7 +1,8 @@
 #!/bin/sh
 # install.sh LIST [VENV]: make VENV (.venv if not given) if there is none that runs, and install that
 # list into it, each file by its hash. The list is complete, so nothing is looked up beside it. uv does
-# it where there is one, in a tenth of the time; pip needs nothing else.
+# it in a tenth of pip's time: the one of the machine, else the one that requirements-dev.txt names,
+# fetched into a folder of its own. Where there is none for the machine, pip does it.
 set -eu
 venv=${2:-.venv}
 
@@ -37,16 +38,34 @@ count_up() {
     done
 }
 
+by_pip() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --no-deps --require-hashes "$@"
+}
+
+find_uv() {
+    command -v uv && return
+    list=.setup/uv.txt
+    mkdir -p .setup
+    awk '/^uv==/ { ours = 1 } ours { print } ours && !/\\$/ { exit }' requirements-dev.txt >$list 2>/dev/null ||
+        return
+    if ! cmp -s "$list" .setup/uv/of.txt; then
+        rm -rf .setup/uv
+        by_pip --only-binary :all: --target .setup/uv -r "$list" >/dev/null 2>&1 || return
+        cp "$list" .setup/uv/of.txt
+    fi
+    echo .setup/uv/bin/uv
+}
+
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
-echo "Installing $1 (only when it changed; about a minute)"
+echo "Installing $1 (only when it changed; a minute at most)"
 count_up "$1" &
 counter=$!
-trap 'kill $counter 2>/dev/null' EXIT
-if command -v uv >/dev/null 2>&1; then
-    uv pip install --quiet --no-config --python "$venv/bin/python" --no-deps --require-hashes -r "$1"
+trap 'kill $counter 2>/dev/null || true' EXIT
+if uv=$(find_uv); then
+    "$uv" pip install --quiet --no-config --python "$venv/bin/python" --no-deps --require-hashes -r "$1"
 else
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        --no-deps --require-hashes -r "$1"
+    by_pip -r "$1"
 fi
 # Flask's command would read .env too, before our code has its turn, and ends with a traceback where it
 # is not UTF-8. mpesa/config.py reads it for every program, and says in one line what is wrong.
