@@ -18,7 +18,7 @@ from mpesa.database import writing
 from mpesa.domain.attempt import FORGOTTEN_ID
 from mpesa.domain.evidence import Kind
 from mpesa.domain.receipt import Direction
-from mpesa.domain.refund import UNDER_WAY
+from mpesa.domain.refund import UNDER_WAY, Event
 from mpesa.domain.result_codes import Status
 from mpesa.domain.statement_lines import LineKind
 from mpesa.domain.why import Why
@@ -460,11 +460,17 @@ def _blank_steps(
     over = select(Refund.id).where(
         Refund.status.not_in([each.value for each in UNDER_WAY]), ~Refund.needs_review
     )
-    told = and_(which, RefundStep.refund_id.in_(over), func.length(RefundStep.body) > 0)
+    told = and_(
+        which,
+        RefundStep.refund_id.in_(over),
+        # Why a person settled its review stays as well, as of a payment.
+        RefundStep.event != Event.REVIEW_SETTLED.value,
+        func.length(RefundStep.body) > 0,
+    )
     done.messages += _count(session, told)
     if not dry_run:
         with writing(session):
-            # Where there is a body, it came from an address, and from no person.
+            # Any other body came from an address, and from no person.
             session.connection().execute(update(RefundStep).where(told).values(body=b"", by=None))
 
 

@@ -1,12 +1,13 @@
 """Giving money back in the console: one person asks, another releases."""
 
 import json
+from datetime import timedelta
 
 import pyotp
 import pytest
 from sqlalchemy import select
 
-from mpesa import operators
+from mpesa import operators, retention
 from mpesa.domain.refund import Event, RefundStatus
 from mpesa.domain.roles import Role
 from mpesa.models import Refund, RefundStep, WebhookMessage, db
@@ -168,6 +169,18 @@ def test_a_clerk_settles_the_review_of_a_refund_with_a_reason(app, doubted, cler
         row = db.session.get_one(Refund, doubted.rsplit("/", 1)[1])
         assert (row.status, row.seq, row.needs_review) == ("succeeded", 1, False)
         assert not db.session.scalars(select(WebhookMessage.type)).all()
+
+
+def test_who_settled_a_review_and_why_outlives_what_is_forgotten(app, doubted, clerk, clock):
+    form = hidden(clerk.get(f"{doubted}/settle").text) | {"reason": "One reversal"}
+    clerk.post(f"{doubted}/settle", data=form)
+
+    with app.app_context():
+        retention.by_age(db.session(), clock() + timedelta(days=400), timedelta(days=1), "cron")
+
+    assert settled(app, doubted) == [("amina", "One reversal")]
+    assert "One reversal" in clerk.get(doubted).text
+    assert clerk.post(f"{doubted}/settle", data=form).status_code == 303
 
 
 def test_the_review_of_a_refund_takes_a_clerk(app, doubted):
