@@ -14,6 +14,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Select,
     Text,
     and_,
     bindparam,
@@ -33,7 +34,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from mpesa import books
-from mpesa.books import Read, Taken
+from mpesa.books import Moved, Read, Taken
 from mpesa.database import writing_apart
 from mpesa.domain import matching, pay_code
 from mpesa.domain.attempt import Account, Channel, OrderStatus
@@ -98,13 +99,18 @@ def taken_out(
 
     Raises:
         OperationalError: order or receipt stayed locked for too long.
+        Moved: the receipt was added between its lock and its reading.
     """
     named = {"organisation": organisation, "kind": kind.value, "fingerprint": fingerprint}
     read, values = statement(heard, named)
     with writing_apart(session) as connection:
         rows = books.lock_and_read(connection, read, values)
+        known = books.known_receipt(rows[0])
+        at_postgresql = connection.dialect.name == "postgresql"
+        if at_postgresql and known is not None and known.id != rows[0].locked_receipt:
+            raise Moved
         yield Held(
-            known=books.known_receipt(rows[0]),
+            known=known,
             sent=rows[0].sent,
             told_before=rows[0].told_before,
             accounts=_accounts(rows) or _near(connection, heard),
@@ -189,15 +195,15 @@ def _near(session: Session | Connection, heard: Heard) -> list[Account]:
 
 
 class _Locked(FunctionElement[str]):
-    """The id of the order that this transaction locked by `_LOCK`; `""` or NULL: of none."""
+    """The id that this transaction noted when it locked a row; `""` or NULL: it locked none."""
 
     type = Text()
     inherit_cache = True
 
 
 @compiles(_Locked, "postgresql")
-def _on_postgresql(_element: _Locked, _compiler: SQLCompiler, **_: object) -> str:
-    return f"current_setting({_NOTE}, true)"
+def _on_postgresql(element: _Locked, compiler: SQLCompiler, **_: object) -> str:
+    return f"current_setting({compiler.process(element.clauses)}, true)"
 
 
 @compiles(_Locked, "sqlite")
@@ -205,9 +211,16 @@ def _on_sqlite(_element: _Locked, _compiler: SQLCompiler, **_: object) -> str:
     return "NULL"
 
 
-# Where a transaction notes which order it has locked, since only its last statement's rows are seen
+# Where a transaction notes what it has locked, since only its last statement's rows are seen
 # (PostgreSQL docs, 20.16: customized options; 9.27.1: until the end of the transaction).
-_NOTE = "'mpesa.locked'"
+_ORDER: ColumnElement[str] = literal_column("'mpesa.locked_order'")
+_RECEIPT: ColumnElement[str] = literal_column("'mpesa.locked_receipt'")
+
+
+def _noted(note: ColumnElement[str], lock: Select[str]) -> Select[str]:
+    """Lock one row at most, and note its id."""
+    return select(func.set_config(note, lock.subquery().c.id, true()))
+
 
 _FORM: BindParameter[str] = bindparam("form")
 _PAYABLE = or_(
@@ -223,8 +236,9 @@ _NAMED = (
 _BY_NAME = _NAMED.limit(MOST_ORDERS).subquery()
 # Nobody ever holds two orders' locks.
 _LIKELIEST = _NAMED.with_only_columns(Order.id.label("id")).limit(literal_column("1"))
-_LOCK = select(
-    func.set_config(literal_column(_NOTE), books.order_lock(_LIKELIEST).subquery().c.id, true())
+_LOCKS = (
+    _noted(_ORDER, books.order_lock(_LIKELIEST)),
+    _noted(_RECEIPT, books.RECEIPT_LOCK),
 )
 _BY_PUSH = (
     select(Transaction.order_id.label("id"), false().label("payable"), false().label("by_name"))
@@ -274,7 +288,8 @@ def _read(of_payer: ColumnElement[bool]) -> Read:
             *books.KNOWN_COLUMNS,
             _own.account_reference.label("sent"),
             _TOLD_BEFORE.label("told_before"),
-            _Locked().label("locked"),
+            _Locked(_ORDER).label("locked"),
+            _Locked(_RECEIPT).label("locked_receipt"),
             found.c.payable,
             found.c.by_name,
             *books.ACCOUNT_COLUMNS,
@@ -288,7 +303,7 @@ def _read(of_payer: ColumnElement[bool]) -> Read:
         .outerjoin(Transaction, Transaction.order_id == Order.id)
         .order_by(Transaction.attempt.desc())
     )
-    return books.read_under(_LOCK, books.RECEIPT_LOCK, plain=query)
+    return books.read_under(*_LOCKS, plain=query)
 
 
 _BY_ACCOUNT = _read(Transaction.account_reference == bindparam("account"))

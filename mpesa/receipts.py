@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mpesa import books, candidates, claims, counters, ledger, receipt_lists, records
-from mpesa.books import By, Taken, Write
+from mpesa.books import By, Moved, Taken, Write
 from mpesa.candidates import Held
 from mpesa.config import Settings
 from mpesa.database import writing, writing_apart
@@ -172,10 +172,6 @@ class ToldMeanwhile(Exception):
     """A witness has told of the receipt since the person looked, or another person was faster."""
 
 
-class _Moved(Exception):
-    """What the verdict was made of has changed; nothing was written."""
-
-
 def receive(session: Session, body: bytes, source: str, needs: Needs) -> None:
     """Take in a confirmation; when this returns, its raw body is committed.
 
@@ -286,7 +282,7 @@ def judge_again(session: Session, needs: Needs) -> int:
                     )
                 needs.announce(changes)
                 given += 1
-        except (IntegrityError, _Moved):
+        except (IntegrityError, Moved):
             continue  # a witness was faster
     return given
 
@@ -298,7 +294,7 @@ def doubt(session: Session, number: str, needs: Needs) -> None:
     if known is not None and not known.needs_review:
         try:
             _keep(session, known, replace(known, needs_review=True), [])
-        except _Moved:
+        except Moved:
             return  # another witness has just told of it
         needs.announce(_doubt(session, known, needs))
 
@@ -336,7 +332,7 @@ def take_in(
     for _ in range(_TRIES):
         try:
             verdict, changes = _take_in_once(session, told, arrived, needs)
-        except (IntegrityError, _Moved):
+        except (IntegrityError, Moved):
             continue  # another witness, or the push's own callback, was faster
         needs.announce(changes)
         if verdict == State.UNCLAIMED and claims.claim_for_who_typed(session, told.receipt, needs):
@@ -374,7 +370,7 @@ def claim(session: Session, wanted: Claim, needs: Needs) -> Receipt:
                 changes = _claim_for(taken, wanted, needs)
         except books.Unknown:
             raise OrderNotFound from None
-        except (IntegrityError, _Moved):
+        except (IntegrityError, Moved):
             continue  # a witness was faster
         needs.announce(changes)
         found = receipt_lists.find(session.connection(), wanted.receipt)
@@ -392,7 +388,7 @@ def _claim_for(taken: Taken, wanted: Claim, needs: Needs) -> list[Change]:
         raise ReceiptNotFound
     known = books.receipt(taken.connection, seen.organisation, seen.receipt, lock=True)
     if known is None:
-        raise _Moved
+        raise Moved
     if known.state is State.CLAIMED and known.transaction_id in [e.id for e in account.attempts]:
         return []
     _check_claimable(known)
@@ -618,7 +614,7 @@ def _settle(
         The receipt's state, and the changes to be announced.
 
     Raises:
-        _Moved: what it was made of has changed; nothing was written.
+        Moved: what it was made of has changed; nothing was written.
     """
     known, verdict = held.known, judged.verdict
     if isinstance(verdict, Keep) and verdict.in_sight_of is None:
@@ -650,13 +646,13 @@ def _check_unmoved(judged: _Judged, taken: Taken, same_receipt: bool, needs: Nee
     """Judge once more, now that the order's lock is held.
 
     Raises:
-        _Moved: the receipt has changed, or the verdict is another.
+        Moved: the receipt has changed, or the verdict is another.
     """
     order = taken.account.order.id
     fresh = [taken.account if each.order.id == order else each for each in judged.accounts]
     verdict = matching.judge(judged.heard, fresh, needs.proof_from, needs.mark_of)
     if not same_receipt or verdict != judged.verdict:
-        raise _Moved
+        raise Moved
 
 
 def _after_keeping(
@@ -864,7 +860,7 @@ def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Seque
     """Write a receipt that no order is changed by, in a commit of its own.
 
     Raises:
-        _Moved: it is not as it was read; nothing was written.
+        Moved: it is not as it was read; nothing was written.
     """
     writes = [books.kept(receipt, known), *also]
     with writing_apart(session) as connection:
@@ -873,7 +869,7 @@ def _keep(session: Session, known: Receipt | None, receipt: Receipt, also: Seque
             return
         if books.begin_with_receipt(connection, known.organisation, known.receipt) != known:
             connection.rollback()
-            raise _Moved
+            raise Moved
         books.write_and_commit(connection, writes)
 
 

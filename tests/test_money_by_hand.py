@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from mpesa import receipts
+from mpesa import books, receipts
 from mpesa.domain.refusals import AttemptOpen
 from mpesa.domain.settlement import QueryAnswered, ReviewSettled
 from mpesa.models import Receipt, Witness
-from tests.conftest import on_both
+from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import PAYER_MSISDN, RECEIPT, SECOND_PAYER_MSISDN
 from tests.shop import at_once
 
@@ -213,6 +213,32 @@ def test_so_they_are_at_the_same_moment(shop):
     assert outcomes == [None] * 10
     assert (row.status, row.receipt, row.needs_review) == ("SUCCESS", RECEIPT, False)
     assert len(shop.transactions()) == 1
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
+def test_a_receipt_that_came_between_its_lock_and_its_reading_is_changed_under_its_lock(
+    shop, monkeypatch
+):
+    lock_and_read, write, free = books.lock_and_read, books.write_and_commit, []
+
+    def one_by_one(connection, read, values):
+        monkeypatch.setattr(books, "lock_and_read", lock_and_read)
+        *locks, look = read.locking.split("; ")
+        connection.exec_driver_sql("; ".join(locks), {**read.fixed, **values})
+        shop.confirm("HELLO", OrgAccountBalance="1.00")
+        monkeypatch.setattr(books, "write_and_commit", looking)
+        return connection.exec_driver_sql(look, {**read.fixed, **values}).all()
+
+    def looking(connection, writes):
+        with shop.engine.connect() as other:
+            free.append(other.scalars(select(Receipt.id).with_for_update(skip_locked=True)).all())
+        write(connection, writes)
+
+    monkeypatch.setattr(books, "lock_and_read", one_by_one)
+    shop.confirm("HELLO", OrgAccountBalance="2.00")
+
+    assert free == [[]]
+    assert (shop.receipt().state, len(witnesses(shop))) == ("unclaimed", 2)
 
 
 @on_both
