@@ -369,6 +369,14 @@ def test_the_simulators_api_users_need_no_day(clock):
     assert all(each.well for each in examination.initiators(make_settings(), clock()))
 
 
+def test_the_sandbox_out_of_reach_leads_to_no_simulator():
+    address = "https://sandbox.safaricom.co.ke"
+    sandbox = replace(make_settings(), daraja_env=DarajaEnv.SANDBOX, daraja_base_url=address)
+
+    assert examination.way_to_daraja(sandbox) == f"check that this machine reaches {address}"
+    assert "simulator runs" in examination.way_to_daraja(make_settings())
+
+
 @pytest.mark.parametrize(
     ("seconds", "well", "says"),
     [(2, True, "agrees"), (-29, True, "agrees"), (95, False, "ahead"), (-95, False, "behind")],

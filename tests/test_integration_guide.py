@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from dotenv import dotenv_values
 from flask import Flask, redirect, request, url_for
 from standardwebhooks import Webhook
 
 from mpesa import webhooks
 from mpesa.webhooks import Answered, Endpoint
-from tests.factories import API_KEY, PAYER, PAYER_MSISDN, confirmation
+from tests.factories import API_KEY, PAYER, PAYER_MSISDN, confirmation, make_settings
 from tests.servers import PATIENCE, ROOT, free_port, listens, running, wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -450,6 +451,19 @@ def test_the_ten_lines_of_the_readme_sell_and_ship(asked_for):
     assert shop.post("/hook", **told_by(UNKNOWN)).status_code == 204
     assert [order["reference"] for order in asked_for] == ["INV-1"]
     assert shipped == ["INV-9"]
+
+
+def test_the_settings_that_the_tutorial_writes_are_taken_and_lift_the_limit(tmp_path):
+    text = (ROOT / "docs/tutorial.md").read_text()
+    write = next(
+        each for each in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) if ".env" in each
+    )
+
+    subprocess.run(["bash", "-euc", write], cwd=tmp_path, check=True, timeout=PATIENCE)
+    settings = make_settings(**dotenv_values(tmp_path / ".env"))
+
+    assert settings.webhook_url == "http://127.0.0.1:8100/hook"
+    assert settings.stk_push_limit_per_phone is None
 
 
 def test_the_shell_of_the_tutorial_pays_on_any_port(tmp_path):

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import click
 import pyotp
@@ -56,6 +57,15 @@ def test_a_name_that_is_there_gets_a_new_password(app, flask):
 
     assert result.output == ("wanjiku, a manager, has a new password; earlier logins have ended\n")
     assert names(app) == ["wanjiku"]
+
+
+def test_a_terminal_is_told_how_long_a_password_is_before_one_is_typed(flask, monkeypatch):
+    monkeypatch.setattr(person, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+
+    result = flask("operators", "add", "wanjiku", typed=f"{PASSWORD}\n{PASSWORD}\n")
+
+    assert "Password (12 characters or more): " in result.output
+    assert "added wanjiku, a manager" in result.output
 
 
 @pytest.mark.parametrize(

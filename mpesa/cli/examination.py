@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mpesa import config, pull, second_factor, vitals, webhooks, workers
 from mpesa import initiators as api_users
 from mpesa.cli.times import in_nairobi
-from mpesa.config import RefundRelease, Settings
+from mpesa.config import DarajaEnv, RefundRelease, Settings
 from mpesa.daraja import DarajaError
 from mpesa.daraja.c2b import forbidden_words
 from mpesa.domain.confirmation import TEST_FIELD
@@ -140,11 +140,17 @@ def _daraja(ours: Services, database: vitals.Database) -> Finding:
             "refused the credentials: check DARAJA_CONSUMER_KEY, DARAJA_CONSUMER_SECRET and"
             " DARAJA_ENV"
             if refused
-            else f"does not answer ({error}): check DARAJA_BASE_URL, the network, and that the"
-            " simulator runs"
+            else f"does not answer ({error}): {way_to_daraja(ours.settings)}"
         )
         return Finding("daraja", False, advice)
     return Finding("daraja", True, "took the credentials")
+
+
+def way_to_daraja(settings: Settings) -> str:
+    """What to check where Daraja does not answer: a simulator is another thing than Safaricom."""
+    if settings.daraja_env is DarajaEnv.SIMULATOR:
+        return "check DARAJA_BASE_URL, the network, and that the simulator runs"
+    return f"check that this machine reaches {settings.daraja_base_url}"
 
 
 def _clock(settings: Settings) -> Finding:

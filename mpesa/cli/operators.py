@@ -32,7 +32,9 @@ def add_operator(name: str, role: str | None) -> None:
     The password is asked for twice, or read from standard input if that is not a terminal.
     """
     session, now = db.session(), services().now()
-    password = typed_secret("Password", twice=True)
+    password = typed_secret(
+        f"Password ({operators.SHORTEST_PASSWORD} characters or more)", twice=True
+    )
     with _one_line():
         new = operators.add(session, name, password, now, Role(role) if role else None)
     added = session.get_one(Operator, operators.clean_name(name))
