@@ -82,13 +82,13 @@ SWAHILI = {
     "Connecting…": "Inaunganisha…",
     # The switches.
     "More": "Zaidi",
-    "How this line behaves": "Jinsi laini hii inavyofanya",
+    "How this line behaves": "Jinsi laini hii inavyofanya kazi",
     "Make the payer, or Daraja, misbehave. The payer and the push change with the next payment"
     " request, everything else at once.": "Mfanye mlipaji, au Daraja, akosee. Mlipaji na ombi"
     " hubadilika kuanzia ombi lijalo, mengine yote mara moja.",
     "How M-PESA treats the shop": "Jinsi M-PESA inavyolishughulikia duka",
     "What it hears of money, and how its questions and refunds end. Each change counts at once, for"
-    " every line.": "Linavyosikia kuhusu pesa, na jinsi maswali na marejesho yake yanavyoisha."
+    " every line.": "Linavyosikia kuhusu pesa, na jinsi maswali na urejeshaji wake unavyoisha."
     " Kila badiliko linaanza mara moja, kwa laini zote.",
     "The payer": "Mlipaji",
     "The callback": "Jibu la M-PESA",
@@ -127,14 +127,14 @@ SWAHILI = {
     "M-PESA's clock ahead": "Saa ya M-PESA iko mbele kwa",
     "In the account": "Kwenye akaunti",
     # The scripts.
-    "Live": "Hewani",
+    "Live": "Moja kwa moja",
     "Looking every two seconds": "Inaangalia kila sekunde mbili",
     "The simulator does not answer. Trying again…": "Majaribio hayajibu. Inajaribu tena…",
     "Paid. The SMS is in your messages.": "Umelipa. SMS iko kwenye ujumbe wako.",
     "There is not enough money on this line.": "Hakuna pesa za kutosha kwenye laini hii.",
     "Cancelled. Nothing was paid.": "Umeghairi. Hakuna kilicholipwa.",
     "Wrong PIN. Nothing was paid.": "PIN si sahihi. Hakuna kilicholipwa.",
-    "Answered.": "Imejibiwa.",
+    "Answered.": "Limejibiwa.",
     "SMS: {text}": "SMS: {text}",
     "The simulator did not understand that.": "Majaribio hayakuelewa hilo.",
     "This prompt is closed: it was answered or ran out.": "Ombi hili limefungwa: limejibiwa au muda"
