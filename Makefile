@@ -29,7 +29,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-tests test check format messages bench soak screenshots simulator-package lighthouse clients openapi-tools image sbom lock clean broken-venv
+.PHONY: help run setup setup-tests test check format messages api-examples bench soak screenshots simulator-package lighthouse clients openapi-tools image sbom lock clean broken-venv
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -64,6 +64,9 @@ messages: $(READY_DEV) ## take new texts into the catalogues, and compile them
 	$(PYBABEL) extract --mapping-file babel.cfg --keywords _l --add-location file --sort-by-file --output-file $(POT) .
 	$(PYBABEL) update --input-file $(POT) --output-dir mpesa/translations --locale sw --width 100 --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	$(PYBABEL) compile --directory mpesa/translations
+
+api-examples: $(READY_DEV) $(CATALOGUES) ## record the examples of /openapi.json and /docs/api anew
+	$(PY) -m pytest -q --record tests/web/merchant/test_examples.py
 
 bench: $(READY_DEV) $(CATALOGUES) ## measure how long a result takes, and what it costs
 	$(PY) -m tests.bench

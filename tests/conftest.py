@@ -65,6 +65,11 @@ def pytest_configure(config):
         config.option.basetemp = f"{folder}/t"
 
 
+def pytest_addoption(parser):
+    """`--record` writes the examples of the API anew (`make api-examples`)."""
+    parser.addoption("--record", action="store_true", help="write the API's examples anew")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """With CI=true a test that is skipped fails: nobody reads what a green run left out."""

@@ -1,5 +1,5 @@
 /* Keeps an open console page up to date: at once by the socket, every 15 s without it. */
-import { offerCopies } from "./copy.js";
+import { offerCopies } from "../shared/copy.js";
 import { listen } from "./live.js";
 import { readAgain } from "./reading.js";
 

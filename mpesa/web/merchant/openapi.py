@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
 
 from mpesa import __version__
-from mpesa.config import AccountType, Settings
+from mpesa.config import DEVELOPMENT_API_KEY, AccountType, Settings
 from mpesa.domain import pay_code
 from mpesa.domain.attempt import Channel, OrderStatus
 from mpesa.domain.receipt import Direction, State
@@ -19,6 +19,8 @@ from mpesa.domain.told import WitnessKind
 from mpesa.domain.view import Money, Next, View
 from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, Code, type_of
+from mpesa.web.http.services import services
+from mpesa.web.merchant import examples
 
 openapi = Blueprint("openapi", __name__)
 
@@ -69,8 +71,20 @@ def show_document() -> Response:
 @openapi.get("/docs/api")
 def show_page() -> Response:
     """Show the document to people."""
-    document = current_app.extensions["mpesa.openapi"]
-    page = render_template("api.html", api=document, meanings=MEANINGS)
+    settings = services().settings
+    # A developer's browser may know the simulator's server by another name than PUBLIC_URL.
+    address = request.host_url.rstrip("/") if settings.simulated else settings.public_url
+    page = render_template(
+        "api.html",
+        api=current_app.extensions["mpesa.openapi"],
+        meanings=MEANINGS,
+        address=address,
+        recorded=examples.recorded(address),
+        curl=examples.curl,
+        in_colour=examples.in_colour,
+        from_text=json.loads,
+        development_key=DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else None,
+    )
     return _cached(Response(page))
 
 
@@ -82,7 +96,11 @@ def _cached(response: Response) -> Response:
 
 
 def document(settings: Settings) -> dict[str, Any]:
-    """Build the whole document for these settings."""
+    """Build the whole document for these settings, with examples of calls and their answers."""
+    return examples.add(_described(settings), examples.recorded(settings.public_url))
+
+
+def _described(settings: Settings) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -102,15 +120,15 @@ def document(settings: Settings) -> dict[str, Any]:
         "tags": _TAGS,
         "paths": {
             "/api/orders": {
-                "get": _FIND_ORDERS,
                 "post": _create_order(settings.daraja_max_amount),
+                "get": _FIND_ORDERS,
             },
             "/api/orders/{order_id}": {"get": _READ_ORDER},
             "/api/orders/{order_id}/cancel": {"post": _CANCEL_ORDER},
             "/api/receipts": {"get": _LIST_RECEIPTS},
             "/api/receipts/{receipt}": {"get": _READ_RECEIPT},
             "/api/receipts/{receipt}/claim": {"post": _CLAIM_RECEIPT},
-            "/api/refunds": {"get": _LIST_REFUNDS, "post": _ASK_FOR_REFUND},
+            "/api/refunds": {"post": _ASK_FOR_REFUND, "get": _LIST_REFUNDS},
             "/api/refunds/{refund_id}": {"get": _READ_REFUND},
             "/stk-push": {"post": _START_PUSH},
             "/pay-by-hand": {"post": _PAY_BY_HAND},

@@ -15,14 +15,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from mpesa import receipt_lists, receipts, records, webhooks
-from mpesa.domain import refund_shown
-from mpesa.domain.refund import Refund, RefundStatus
+from mpesa import webhooks
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.webhook import TEST, MessageType, refund_body
-from mpesa.ids import new_id
-from mpesa.models import WebhookMessage
+from mpesa.domain.webhook import TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, type_of
 from mpesa.web.merchant.openapi import document
 from mpesa.webhooks import Answered, Endpoint
@@ -35,12 +31,13 @@ from tests.factories import (
     success_callback,
 )
 from tests.shop import Shop
+from tests.web.merchant.story import refunded, unclaimed_and_returned
 from tests.web.steps import call_back, pushed
 
 DOCUMENT = document(make_settings())
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # Pages, files and the console are for people; Prometheus has a format of its own.
-NOT_JSON = re.compile(r"/$|/checkout/|/static|/simulator|/console|/metrics|/docs/")
+NOT_JSON = re.compile(r"/$|/thanks$|/checkout/|/static|/simulator|/console|/metrics|/docs/")
 EXAMPLES = 25
 UNCLAIMED = "UKO2GHIJKL"
 
@@ -178,27 +175,12 @@ def posted(make_app, clock, daraja):
         shop.attempt(f"25470000000{push}")
         ids = (daraja.checkout_id(push), daraja.merchant_id(push))
         shop.callback(push, failure_callback(*ids, code) if code else success_callback(*ids))
-    unclaimed_and_returned(shop, clock)
-    refunded(shop)
+    unclaimed_and_returned(shop, UNCLAIMED)
+    refunded(shop, UNCLAIMED)
     with shop.sessions() as session:
         webhooks.run_until_idle(session, endpoint)
     webhooks.send_test(endpoint)
     return got
-
-
-def unclaimed_and_returned(shop, clock):
-    """Let money come that is nobody's, and go back."""
-    shop.confirm("JANE", receipt=UNCLAIMED)
-    clock.pass_(minutes=15)
-    with shop.sessions() as session:
-        receipts.tell_unclaimed(session, clock)
-        connection = session.connection()
-        receipt = receipt_lists.find(connection, UNCLAIMED)
-        told = receipt_lists.for_webhook(connection, receipt)
-        kind, of = MessageType.RETURNED, records.shop_of(connection)
-        [message] = records.of_message(of, kind, receipt, told, clock())
-        session.execute(message.statement, message.values)
-        session.commit()
 
 
 def described_message(kind):
@@ -238,26 +220,6 @@ def test_a_test_message_cannot_be_taken_for_one_about_a_payment(posted, kind):
     assert not described_message(kind).is_valid({**told, "type": kind})
 
 
-def refunded(shop):
-    """Let each message about a refund be written, as the ledger writes it."""
-    with shop.sessions() as session:
-        receipt = receipt_lists.find(session.connection(), UNCLAIMED)
-        for kind in (each for each in MessageType if each.startswith("refund.")):
-            refund = Refund(
-                id=new_id(), receipt_id=receipt.id, receipt=UNCLAIMED, amount=receipt.amount,
-                reason="Nobody's.", status=RefundStatus.UNKNOWN, requested_by="api:1a2b",
-                created_at=shop.now(), updated_at=shop.now(),
-            )  # fmt: skip
-            body = refund_body(kind, refund_shown.draw(refund), shop.now())
-            session.add(
-                WebhookMessage(
-                    id=f"msg_{new_id()}", receipt_id=receipt.id, type=kind.value, body=body,
-                    seq=3, created_at=shop.now(), next_attempt_at=shop.now(),
-                )
-            )  # fmt: skip
-        session.commit()
-
-
 # -- the page ------------------------------------------------------------------------------------
 
 
@@ -271,7 +233,7 @@ def test_the_page_shows_every_route_and_every_field(client):
     for name in Snapshot.__annotations__:
         assert f"<code>{name}</code>" in page.text
     for kind in DOCUMENT["webhooks"]:
-        assert f'<article id="{kind}">' in page.text
+        assert f'id="{kind}"' in page.text
 
 
 def test_every_link_of_the_page_to_itself_leads_somewhere_and_no_anchor_is_there_twice(client):
@@ -283,11 +245,40 @@ def test_every_link_of_the_page_to_itself_leads_somewhere_and_no_anchor_is_there
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
 
 
-def test_the_page_needs_no_script(client):
+def test_the_pages_commands_and_answers_are_for_the_server_that_shows_it(client):
+    page = client.get("/docs/api", base_url="http://127.0.0.1:8123").text
+    page = page.partition("</aside>")[2]  # the band has the virtual phone's own address
+
+    assert page.count("curl --fail-with-body -sS ") >= len(OPERATIONS)
+    assert page.count("http://127.0.0.1:8123/checkout/")
+    assert "127.0.0.1:8000" not in page
+    assert "export API_KEY=development-api-key" in page
+
+
+def test_a_key_of_production_is_never_shown_and_its_address_is_the_public_one(make_app):
+    secret = "a-key-of-a-shop-that-nobody-can-guess-1"
+    app = make_app(
+        DARAJA_ENV="sandbox",
+        DARAJA_CONSUMER_KEY="k", DARAJA_CONSUMER_SECRET="s", DARAJA_SHORTCODE="174379",
+        DARAJA_PASSKEY="p", PUBLIC_URL="https://pay.example", SECRET_KEY="s" * 43,
+        ALLOWED_HOSTS="pay.example,10.0.0.1", API_KEYS=secret,
+    )  # fmt: skip
+
+    page = app.test_client().get("/docs/api", base_url="http://10.0.0.1").text
+
+    assert "curl --fail-with-body -sS https://pay.example/api/orders" in page
+    assert "export API_KEY=one-of-API_KEYS" in page
+    assert "http://10.0.0.1" not in page
+    assert secret not in page
+
+
+def test_the_page_needs_no_script_and_nothing_from_elsewhere(client):
     page = client.get("/docs/api").text
 
-    # With the simulator every page has one that opens the virtual phone beside it.
-    assert page.count("<script") == page.count("shared/virtual_phone.js")
+    # One copies what is shown; with the simulator one opens the virtual phone beside the page.
+    assert page.count("<script") == 1 + page.count("shared/virtual_phone.js")
+    assert "<button" not in page
+    assert re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="(?!/)([^"]*)', page) == []
 
 
 # -- the routes, as the document says them -------------------------------------------------------
