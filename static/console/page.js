@@ -2,6 +2,7 @@
 import { offerCopies } from "../shared/copy.js";
 import { listen } from "./live.js";
 import { readAgain } from "./reading.js";
+import "./secret.js";
 
 const EVERY_MS = 15_000;
 /** What follows a payment's change by itself: pages that were told, tries to deliver a webhook. */

@@ -115,7 +115,10 @@ def test_a_wrong_password_stays_at_the_door(browser, shop):
 
     log_in(page, "wrong horse battery")
 
-    expect(page.get_by_text("do not match")).to_be_visible()
+    expect(page.get_by_text("Wrong name or password.")).to_be_visible()
+    page.fill("[name=password]", "is it mistyped?")
+    page.get_by_role("button", name="Show password").click()
+    expect(page.locator("#password")).to_have_attribute("type", "text")
     page.context.close()
 
 

@@ -46,8 +46,11 @@ def too_wide(page):
 
 @pytest.mark.parametrize("path", ["transactions?lang=en", *(f"{each}?lang=sw" for each in PAGES)])
 def test_no_page_of_the_console_scrolls_sideways(open_console, path):  # noqa: F811
-    """Kiswahili has the longer words."""
-    assert too_wide(open_console(path)) == []
+    """Kiswahili has the longer words, and each tab may have a number of what waits."""
+    page = open_console(path)
+    page.evaluate("document.querySelectorAll('.badge').forEach((each) => (each.hidden = false))")
+
+    assert too_wide(page) == []
 
 
 @pytest.mark.parametrize("lang", ["en", "sw"])

@@ -126,7 +126,7 @@ def shares(
         tall: pixels of the whole drawing.
     """
     plot = _Plot(tall, 1, len(each), foot=6)
-    drawn = [plot.rule(1, "100%", "grid"), plot.rule(0, "", "grid")]
+    drawn = [plot.rule(1, "100%", "grid"), plot.rule(0, "0%", "grid")]
     if usual is not None:
         drawn.append(plot.rule(usual, "", "usual"))
     known = [(i, one.value) for i, one in enumerate(each) if one.value is not None and not one.few]
@@ -205,7 +205,7 @@ class _Plot:
     def grid(self, unit: str = "") -> Markup:
         half = self._top / 2
         lines = [self.rule(value, f"{value:,.0f}{unit}", "grid") for value in (self._top, half)]
-        return _join([*lines, self.rule(0, "", "floor")])
+        return _join([*lines, self.rule(0, f"0{unit}", "floor")])
 
     def rule(self, value: float, label: str, kind: str) -> Markup:
         y = self.y(value)

@@ -4,6 +4,7 @@ each of them no more than their role allows.
 
 import logging
 import re
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,7 +13,7 @@ from flask import session as cookie
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import Select, func, or_, select, text
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from mpesa.domain.receipt import State
@@ -22,7 +23,7 @@ from mpesa.models import NOT_CLAIMED, Receipt, Refund, Transaction, db
 from mpesa.web.console import allowed, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.wording import role_word
-from mpesa.web.http import private, sentences
+from mpesa.web.http import errors, private, sentences
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,13 @@ _MEMORY_OF_UPLOAD = 256 * 1024
 _COUNTED = 100
 
 
+# The pages that a refused form leads back to, by the name of the address's part.
+_PAGE_OF = {
+    "transaction_id": "console.transaction",
+    "receipt": "console.receipt",
+    "refund_id": "console.refund",
+    "day": "console.day",
+}
 # `?technical=` of any page: whether pages show raw messages, addresses and milliseconds.
 _SWITCH = {"on": True, "off": False}
 
@@ -73,7 +81,9 @@ def _admit() -> Response | None:
             _("The file is too large: up to 10 MiB. flask statement import takes more."), "refused"
         )
         return redirect(url_for("console.statements"), 303)
-    # An address or a method that is not there is refused later, in its own words.
+    if isinstance(request.routing_exception, NotFound) and errors.wants_page():
+        return in_the_frame(_("Not found"), _("There is nothing at this address."), 404)
+    # Another method than the route's is refused later, in its own words.
     if request.endpoint is None or may_open(request.endpoint, **(request.view_args or {})):
         return None
     return _refuse_by_role(allowed.needed(request.endpoint, request.view_args or {}))
@@ -89,17 +99,44 @@ def may_open(endpoint: str, **values: Any) -> bool:
 def _refuse_by_role(needs: Act) -> Response:
     own, least = session.role(), LEAST[needs]
     log.warning("%s, a %s, was refused what takes a %s: %s", session.operator(), own, least, needs)
-    g.shows_error = True
-    page = render_template(
-        "console/refused.html",
-        title=_("That is not for your role"),
-        detail=_(
-            "Your role is: %(own)s. This takes: %(least)s. Nothing was done.",
-            own=role_word(own),
-            least=role_word(least),
-        ),
+    detail = _(
+        "Your role is: %(own)s. This takes: %(least)s. Nothing was done.",
+        own=role_word(own),
+        least=role_word(least),
     )
-    return Response(page, 403, content_type="text/html; charset=utf-8")
+    return in_the_frame(_("That is not for your role"), detail, 403)
+
+
+def in_the_frame(title: str, detail: str, status: int) -> Response:
+    """A page that says what is wrong and keeps the console's navigation, for operators."""
+    page = render_template(
+        "console/problem.html",
+        # An unknown address belongs to no blueprint, whose values would be there otherwise.
+        **shared(),
+        title=title,
+        detail=detail,
+        status=status,
+        back=None if status == HTTPStatus.NOT_FOUND else _what_it_was_about(),
+    )
+    return Response(page, status, content_type="text/html; charset=utf-8")
+
+
+def _what_it_was_about() -> str | None:
+    """The address of the payment, receipt, refund or day that a form was about, if any."""
+    about = request.view_args or {}
+    for name, endpoint in _PAGE_OF.items():
+        if name in about:
+            return url_for(endpoint, **{name: about[name]})
+    return None
+
+
+@console.errorhandler(errors.Problem)
+def _problem_in_the_frame(problem: errors.Problem) -> Response:
+    """What an operator can act on keeps the navigation; where our server failed, it may fail."""
+    is_ours = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_ours or not errors.wants_page() or session.operator() is None:
+        return errors.problem_or_page(problem)
+    return in_the_frame(errors.title_of(problem.status), problem.detail, problem.status)
 
 
 def own_path(asked: str | None) -> str | None:

@@ -41,7 +41,7 @@ def take_login() -> Response:
     begun = operators.log_in(db.session(), name, password, address, services().now())
     if begun is None:
         _record_try("refused", tried, address)
-        return _login_page(_("This name and password do not match."), 403)
+        return _login_page(_("Wrong name or password."), 403)
     take_back()
     _record_try("taken", begun.name, address)
     session.begin(begun)

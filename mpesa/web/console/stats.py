@@ -61,6 +61,11 @@ class Outcomes:
         return self.by_payer + self.at_mpesa
 
     @property
+    def ended(self) -> int:
+        """Payments that have a result."""
+        return self.paid + self.failed
+
+    @property
     def all(self) -> int:
         """All payments that began in that time."""
         return self.paid + self.failed + self.waiting
@@ -68,8 +73,7 @@ class Outcomes:
     @property
     def rate(self) -> float | None:
         """The share of settled payments that were paid; None if none is settled."""
-        settled = self.paid + self.failed
-        return self.paid / settled if settled else None
+        return self.paid / self.ended if self.ended else None
 
     def add(self, status: str, reason: str, count: int, amount: int) -> None:
         """Add payments with the same outcome.
@@ -143,10 +147,9 @@ class Day:
     def is_bad(self, hour: int) -> bool:
         """Whether clearly fewer payments than usual were paid in an hour, because of M-PESA."""
         tally, usual = self.hours[hour], self.usual_rate
-        settled = tally.paid + tally.failed
-        if tally.rate is None or usual is None or settled < _WORTH_JUDGING:
+        if tally.rate is None or usual is None or tally.ended < _WORTH_JUDGING:
             return False
-        return tally.rate < usual - _WORSE_BY and tally.at_mpesa >= settled * _MUCH_FAILED
+        return tally.rate < usual - _WORSE_BY and tally.at_mpesa >= tally.ended * _MUCH_FAILED
 
     @property
     def usual_rate(self) -> float | None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flask import render_template
 from flask_babel import gettext as _
 from markupsafe import Markup
+from sqlalchemy import Row, select
 
 from mpesa.domain.result_codes import Reason
-from mpesa.models import db
+from mpesa.models import Order, Receipt, Transaction, db
 from mpesa.web.console import charts, stats
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.charts import Column, Share, Span
@@ -17,6 +19,8 @@ from mpesa.web.http.services import services
 
 # With fewer results, an hour's rate means too little for the line.
 _FEW = 4
+# With fewer payments, on this day and the day before, charts by the hour are mostly empty.
+_ENOUGH = 20
 # From the bottom of a column up; classes of the style sheet.
 _KINDS = ("paid", "by-payer", "at-mpesa", "waiting")
 
@@ -56,8 +60,13 @@ def today() -> str:
         for hour, tally in enumerate(day.hours)
         if day.is_bad(hour)
     ]
+    is_young = max(_count(day.total, day.hand), _count(day.before)) < _ENOUGH
+    few = _payments_of(day) if is_young else None
     return render_template(
         "console/today.html",
+        few=few,
+        enough=_ENOUGH,
+        is_new=not few and is_young and not _has_any(),
         now=now,
         day=day,
         open=stats.read_open(db.session()),
@@ -68,6 +77,30 @@ def today() -> str:
         bad_hours=bad_hours,
         reasons=reasons_of(day.total),
     )
+
+
+def _count(*tallies: Outcomes) -> int:
+    return sum(each.all for each in tallies)
+
+
+def _payments_of(day: Day) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The payments of a day, newest first, where they are few."""
+    begin, end = stats.bounds(day.date)
+    shown = (
+        select(Transaction.id, Transaction.created_at, Transaction.status, Transaction.reason,
+               Transaction.amount, Order.reference, Order.description)
+        .join_from(Transaction, Order)
+        .where(Transaction.created_at >= begin, Transaction.created_at < end)
+        .order_by(Transaction.created_at.desc())
+        .limit(_ENOUGH)
+    )  # fmt: skip
+    return db.session.execute(shown).all()
+
+
+def _has_any() -> bool:
+    """Whether money was ever asked for or came."""
+    some: tuple[Any, ...] = (select(Transaction.id), select(Receipt.id))
+    return any(db.session.scalar(each.limit(1)) is not None for each in some)
 
 
 def reasons_of(tally: Outcomes) -> Sequence[ReasonShare]:

@@ -91,23 +91,30 @@ def problem_response(problem: Problem) -> Response:
 
 def register(app: Flask) -> None:
     """Answer every error that a route raises with a problem or a page."""
-    app.register_error_handler(Problem, _problem_or_page)
+    app.register_error_handler(Problem, problem_or_page)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(SQLAlchemyError, _database_error)
     app.register_error_handler(Exception, _unexpected_error)
 
 
-def _problem_or_page(problem: Problem) -> Response:
+def problem_or_page(problem: Problem) -> Response:
+    """The problem as a page for a browser, as `application/problem+json` for a program."""
     # A page needs addresses, and Flask cannot build any for a host name that is malformed.
     if not wants_page() or request_ctx.url_adapter is None:
         return problem_response(problem)
-    titles = {404: _("Not found"), 503: _("Please try again in a moment")}
-    title = titles.get(problem.status) or _("That did not work")
     g.shows_error = True
     # An operator's page does not look like the shop's, and leads back to the console.
     template = "console/refused.html" if request.path.startswith("/console/") else "error.html"
-    page = render_template(template, title=title, detail=problem.detail, status=problem.status)
+    page = render_template(
+        template, title=title_of(problem.status), detail=problem.detail, status=problem.status
+    )
     return Response(page, problem.status)
+
+
+def title_of(status: int) -> str:
+    """The heading of an error's page."""
+    titles = {404: _("Not found"), 503: _("Please try again in a moment")}
+    return str(titles.get(status) or _("That did not work"))
 
 
 def _http_error(error: HTTPException) -> AnyResponse:
@@ -121,7 +128,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
         415: _("Send JSON with Content-Type: application/json."),
     }
     detail = details.get(status) or _("The request cannot be understood.")
-    answer = _problem_or_page(Problem(status, _CODES.get(status, "invalid_request"), detail))
+    answer = problem_or_page(Problem(status, _CODES.get(status, "invalid_request"), detail))
     for name, value in error.get_headers():
         if name in ("Allow", "WWW-Authenticate"):
             answer.headers[name] = value
@@ -139,14 +146,14 @@ def _database_error(error: SQLAlchemyError) -> Response:
     else:
         log.error("the database failed: %s", type(error).__name__)
         detail = _("We cannot reach our database. Nothing is lost; please try again in a moment.")
-    return _problem_or_page(Problem(503, "unavailable", detail, retry_after=5))
+    return problem_or_page(Problem(503, "unavailable", detail, retry_after=5))
 
 
 def _unexpected_error(error: Exception) -> Response:
     counters.count("errors", kind="unexpected")
     log.error("unexpected error in %s", request.endpoint, exc_info=error)
     detail = _("Something went wrong on our side. Please try again in a moment.")
-    return _problem_or_page(Problem(500, "unavailable", detail, retry_after=5))
+    return problem_or_page(Problem(500, "unavailable", detail, retry_after=5))
 
 
 def wants_page() -> bool:

@@ -1,10 +1,13 @@
 """Who gets into the console, how, and how that ends."""
 
+import re
+
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
 from mpesa import operators
+from mpesa.domain.roles import Role
 from mpesa.models import Operator, OperatorSession, db
 from mpesa.web.http.services import services
 from tests.conftest import on_both
@@ -295,7 +298,7 @@ def test_a_wrong_name_or_password_is_refused_in_the_same_words(app, client, name
     answer = try_login(client, name, password)
 
     assert answer.status_code == 403
-    assert "This name and password do not match." in answer.text
+    assert "Wrong name or password." in answer.text
     assert is_sent_to_login(client.get(LIST))
 
 
@@ -572,3 +575,40 @@ def test_an_unknown_page_of_the_console_is_not_found_for_an_operator(app):
 
     assert answer.status_code == 404
     assert 'href="/console/"' in answer.text
+
+
+LOST = ["/console/nothing", f"/console/transactions/{'A' * 22}", "/console/receipts/UKO0NOTHER"]
+
+
+@pytest.mark.parametrize("path", LOST)
+def test_who_is_lost_in_the_console_keeps_its_navigation(app, path):
+    answer = logged_in(app).get(path, headers={"Accept": "text/html"})
+
+    assert answer.status_code == 404
+    assert '<nav class="ways"' in answer.text
+    assert re.search(r'<main.*href="/console/transactions".*</main>', answer.text, re.DOTALL)
+
+
+def test_a_page_that_is_not_for_the_role_keeps_the_navigation(app):
+    answer = logged_in(app, "viola", Role.VIEWER).get("/console/health/initiators/status/go")
+
+    assert answer.status_code == 403
+    assert '<nav class="ways"' in answer.text
+
+
+def test_a_form_that_is_refused_leads_back_to_what_it_was_about(app, shop):
+    payment = shop.attempt()
+
+    answer = logged_in(app).get(
+        f"/console/transactions/{payment}/settle", headers={"Accept": "text/html"}
+    )
+
+    assert answer.status_code == 409
+    assert re.search(rf'<main.*href="/console/transactions/{payment}"', answer.text, re.DOTALL)
+
+
+def test_the_login_says_who_can_help(client):
+    page = client.get("/console/login").text
+
+    assert "flask operators add" in page
+    assert 'data-shows="password"' in page

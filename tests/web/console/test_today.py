@@ -151,12 +151,55 @@ def test_a_few_failures_prove_nothing(session):
     assert not stats.read_day(session, NOON).is_bad(10)
 
 
-def test_the_page_of_a_day_without_a_payment_says_so(app):
-    page = logged_in(app).get("/console/")
+def test_a_shop_without_a_payment_reads_three_steps_instead_of_zeros(app):
+    page = logged_in(app).get("/console/").text
 
-    assert page.status_code == 200
-    assert "No payment yet today" in page.text
-    assert "Nothing failed today" in page.text
+    assert "Three steps to your first payment" in page
+    assert "flask orders create --amount" in page
+    assert "tile-value" not in page
+
+
+def test_a_day_without_a_payment_says_so(app):
+    client = logged_in(app)
+    with app.app_context():
+        pay(db.session(), NOON - timedelta(days=1))
+
+    page = client.get("/console/").text
+
+    assert "No payment yet today" in page
+    assert "Three steps" not in page
+
+
+def test_a_young_shop_sees_its_payments_instead_of_charts(app):
+    client = logged_in(app)
+    with app.app_context():
+        for minute in range(19):
+            pay(db.session(), NOON - timedelta(minutes=minute), amount=1000 + minute)
+
+    young = client.get("/console/").text
+    with app.app_context():
+        pay(db.session(), NOON)
+    older = client.get("/console/").text
+
+    assert '<svg class="chart"' not in young
+    assert [f"1,{minute:03}</td>" in young for minute in range(19)] == [True] * 19
+    assert older.count('<svg class="chart"') == 3
+
+
+def test_a_quiet_morning_after_a_busy_day_is_drawn(app):
+    client = logged_in(app)
+    with app.app_context():
+        hour_of(db.session(), NOON - timedelta(days=1), paid=20)
+
+    assert '<svg class="chart"' in client.get("/console/").text
+
+
+def test_the_success_rate_says_of_how_many(app):
+    client = logged_in(app)
+    with app.app_context():
+        hour_of(db.session(), NOON, paid=1, cancelled=2, overdue=1)
+
+    assert re.search(r"Success rate</span>.*?33%.*?of 3 that ended", client.get("/console/").text)
 
 
 def test_the_page_links_its_figures_to_the_payments_behind_them(app):
