@@ -1,7 +1,7 @@
 """The numbers of docs/design.md's last section: how long, how deep and how scattered the code is.
 
 `python -m scripts.house_numbers` measures `mpesa/` and the tests; `--list` names the private
-functions that one place alone uses, `--longest N` the longest functions.
+functions that are called in one place alone, `--longest N` the longest functions.
 """
 
 import argparse
@@ -26,6 +26,7 @@ class Function:
     path: Path
     node: ast.FunctionDef | ast.AsyncFunctionDef
     uses: int
+    calls: int
     depth: int
 
     @property
@@ -37,18 +38,28 @@ class Function:
         return self.node.name.startswith("_") and not self.node.name.endswith("__")
 
     @property
-    def is_used_once(self) -> bool:
-        """Private, undecorated (a decorator may use it elsewhere), and named once beside itself."""
-        return self.is_private and self.uses == 1 and not self.node.decorator_list
+    def is_called_once(self) -> bool:
+        """Private, and named once beside itself, in a call.
+
+        Where it is handed on, by a decorator or as a value, the file does not tell how often it is
+        used.
+        """
+        once = self.uses == self.calls == 1
+        return self.is_private and once and not self.node.decorator_list
 
 
 def functions_of(path: Path) -> Iterator[Function]:
-    """The functions of one file; uses and depth are counted by name within the file."""
+    """The functions of one file; uses, calls and depth are counted by name within the file."""
     tree = ast.parse(path.read_text())
     named = Counter(
         each.id if isinstance(each, ast.Name) else each.attr
         for each in ast.walk(tree)
         if isinstance(each, ast.Name | ast.Attribute)
+    )
+    called = Counter(
+        getattr(each.func, "id", getattr(each.func, "attr", ""))
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Call)
     )
     found = [each for each in ast.walk(tree) if isinstance(each, FUNCTIONS)]
     calls = {
@@ -66,7 +77,8 @@ def functions_of(path: Path) -> Iterator[Function]:
         return 1 + max((depth(each, above | {name}) for each in below), default=0)
 
     for each in found:
-        yield Function(path, each, named[each.name], depth(each.name))
+        name = each.name
+        yield Function(path, each, named[name], called[name], depth(name))
 
 
 def spread(numbers: Sequence[int]) -> str:
@@ -118,7 +130,8 @@ def rows(paths: Sequence[Path], tests: Sequence[Path]) -> Iterator[tuple[str, st
     yield "function: mean", f"{statistics.mean(lengths):.1f}"
     yield "over 30 lines", share(sum(each > 30 for each in lengths), count)
     yield "private", share(sum(each.is_private for each in functions), count)
-    yield "private and used once in its file", share(sum(f.is_used_once for f in functions), count)
+    once = sum(each.is_called_once for each in functions)
+    yield "private and called once in its file", share(once, count)
     yield "public, four calls deep in one file", share(len(deep), len(public))
     deepest = max(public, key=lambda each: each.depth)
     yield "deepest", f"{deepest.depth} ({deepest.path.stem}.{deepest.node.name})"
@@ -144,14 +157,14 @@ def rows(paths: Sequence[Path], tests: Sequence[Path]) -> Iterator[tuple[str, st
 def main() -> None:
     """Print the table, or what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--list", action="store_true", help="private functions used once")
+    parser.add_argument("--list", action="store_true", help="private functions called once")
     parser.add_argument("--longest", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     paths = [ROOT / "app.py", *sorted((ROOT / "mpesa").rglob("*.py"))]
     functions = [each for path in paths for each in functions_of(path)]
     if asked.list:
         for each in functions:
-            if each.is_used_once:
+            if each.is_called_once:
                 where = each.path.relative_to(ROOT)
                 print(f"{where}:{each.node.lineno} {each.node.name} ({each.lines} lines)")
         return
