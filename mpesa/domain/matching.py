@@ -125,10 +125,18 @@ def judge(
     told = heard.told
     form = normalised(told.account or "")
     by_code = [each for each in accounts if form and form == each.order.pay_code]
-    by_reference = [each for each in accounts if each not in by_code and _is_reference(form, each)]
+    by_reference = [
+        each
+        for each in accounts
+        if each not in by_code
+        and len(form) >= _SHORTEST_REFERENCE
+        and form == normalised(each.order.reference)
+    ]
     then_open = [each for each in by_reference if was_open(each.order, heard.earliest)]
     named = [*by_code, *then_open]
-    if not heard.listed or _lacks_proof(heard, proof_from):
+    alone = heard.kinds == {WitnessKind.CONFIRMATION}
+    lacks_proof = alone and proof_from is not None and told.amount >= proof_from
+    if not heard.listed or lacks_proof:
         in_sight = named[0].order.id if len(named) == 1 and heard.listed else None
         return Keep(State.UNPROVEN, _ids(named), in_sight_of=in_sight)
     in_time = [each for each in accounts if heard.earliest >= each.order.created_at - _CLOCKS]
@@ -336,15 +344,6 @@ def normalised(account: str) -> str:
     kept = "".join(each for each in account if each.isascii() and each.isalnum()).upper()
     kept = _WORDS.sub("", kept)
     return kept.lstrip("0") or "0" if kept.isdigit() else kept
-
-
-def _is_reference(form: str, account: Account) -> bool:
-    return len(form) >= _SHORTEST_REFERENCE and form == normalised(account.order.reference)
-
-
-def _lacks_proof(heard: Heard, proof_from: int | None) -> bool:
-    alone = heard.kinds == {WitnessKind.CONFIRMATION}
-    return alone and proof_from is not None and heard.told.amount >= proof_from
 
 
 def _may_be_the_push(heard: Heard, push: Attempt) -> bool:

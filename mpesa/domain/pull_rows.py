@@ -6,7 +6,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from mpesa.domain.confirmation import read_account
@@ -120,14 +119,18 @@ def _told(row: object, short_code: str) -> Told | None:
     amount = cents_told(fields.get("amount"))
     if receipt is None or amount is None:
         return None
+    name = first_word(fields.get("sender"))
+    is_name = name is not None and name != _NO_NAME and not name.strip("+")[:1].isdigit()
+    time = _TIME.fullmatch(read_text(fields.get("trxdate"), longest=40) or "")
     return Told(
         receipt=receipt,
         amount=amount,
         short_code=short_code,
         account=read_account(fields, "billreference"),
         payer=read_payer(fields.get("msisdn")),
-        name=_name(fields.get("sender")),
-        paid_at=_time(fields.get("trxdate")),
+        name=name if is_name else None,
+        # Read as Nairobi's, whatever zone it names: which one is meant is not known.
+        paid_at=nairobi_time(f"{time[1]} {time[2]}", "%Y-%m-%d %H:%M:%S") if time else None,
         paid_at_doubtful=True,
     )
 
@@ -140,17 +143,6 @@ def _went_back(row: object) -> bool:
         return False
     kind = read_text(fields.get("transactiontype"), longest=64) or ""
     return "revers" in kind.lower()
-
-
-def _name(sender: object) -> str | None:
-    name = first_word(sender)
-    return None if name is None or name == _NO_NAME or name.strip("+")[:1].isdigit() else name
-
-
-def _time(value: object) -> datetime | None:
-    """The time read as Nairobi's, whatever zone it names: which one is meant is not known."""
-    found = _TIME.fullmatch(read_text(value, longest=40) or "")
-    return nairobi_time(f"{found[1]} {found[2]}", "%Y-%m-%d %H:%M:%S") if found else None
 
 
 def _by_letters(fields: dict[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,11 @@ def event_of(result: Result, refund: Refund, *, listed: bool) -> Event:
     Args:
         listed: it came from an address that may be believed.
     """
-    if not listed or _other_request(result, refund) or _other_receipt(result, refund):
+    asked, answered = refund.conversation_id, result.conversation_id
+    other_request = asked is not None and answered is not None and asked != answered
+    named = result.values("OriginalTransactionID")
+    other_receipt = any(read_receipt(each) != refund.receipt for each in named)
+    if not listed or other_request or other_receipt:
         return Event.RESULT_UNCLEAR
     if result.code == _SUCCESS:
         told, amount = result.value("Amount"), result.amount("Amount")
@@ -188,13 +192,3 @@ def event_of(result: Result, refund: Refund, *, listed: bool) -> Event:
     if result.code == _ALREADY_BACK:
         return Event.RESULT_ALREADY_BACK
     return Event.RESULT_FAILED if result.code in DID_NOT_RUN else Event.RESULT_UNCLEAR
-
-
-def _other_request(result: Result, refund: Refund) -> bool:
-    known, told = refund.conversation_id, result.conversation_id
-    return known is not None and told is not None and known != told
-
-
-def _other_receipt(result: Result, refund: Refund) -> bool:
-    named = result.values("OriginalTransactionID")
-    return any(read_receipt(each) != refund.receipt for each in named)

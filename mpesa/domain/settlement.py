@@ -388,7 +388,9 @@ def apply(
     """
     pays = decision.status is Status.SUCCESS and attempt.status is not Status.SUCCESS
     status = account.status(now)
-    in_time = status is OrderStatus.EXPIRED and _paid_before_the_end(account, decision)
+    paid_at, ends = decision.paid_at, account.order.expires_at
+    paid_before_the_end = paid_at is not None and ends is not None and paid_at < ends
+    in_time = status is OrderStatus.EXPIRED and paid_before_the_end
     if pays and status is not OrderStatus.OPEN and not (in_time or decision.same_money):
         paid = status is OrderStatus.PAID
         why = Why.MONEY_TWICE if paid else Why.MONEY_FOR_CLOSED_ORDER
@@ -406,11 +408,6 @@ def apply(
     ):
         changed = changed.with_next_seqs(now, but="" if alike else attempt.id)
     return changed, decision
-
-
-def _paid_before_the_end(account: Account, decision: Decision) -> bool:
-    ends = account.order.expires_at
-    return decision.paid_at is not None and ends is not None and decision.paid_at < ends
 
 
 def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:

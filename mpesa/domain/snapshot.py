@@ -124,12 +124,6 @@ def poll_after(status: Status, *, final: bool, prompt_lives: bool) -> int:
 _BY_HAND_SOON = timedelta(minutes=10)
 
 
-def _poll_by_hand(attempt: Attempt, now: datetime) -> int:
-    if attempt.status is not Status.PENDING:
-        return poll_after(attempt.status, final=attempt.final, prompt_lives=False)
-    return 5 if now - attempt.created_at < _BY_HAND_SOON else 30
-
-
 def of_account(account: Account, now: datetime) -> list[Snapshot]:
     """Draw the snapshots of an order's transactions, newest first."""
     return [draw(account, each, now) for each in account.attempts]
@@ -149,6 +143,13 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         newest=next(iter(account.pushes), None),
         now=now,
     )
+    # Empty where the number was forgotten, None where no push needed one.
+    phone = None if attempt.by_hand else mask_msisdn(attempt.msisdn) if attempt.msisdn else ""
+    if attempt.by_hand and attempt.status is Status.PENDING:
+        poll = 5 if now - attempt.created_at < _BY_HAND_SOON else 30
+    else:
+        lives = attempt.prompt_may_live(now)
+        poll = poll_after(attempt.status, final=attempt.final, prompt_lives=lives)
     return Snapshot(
         transaction_id=attempt.id,
         order_id=attempt.order_id,
@@ -165,7 +166,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         again_at=_again_at(account, now),
         amount=attempt.amount,
         currency="KES",
-        phone=_phone(attempt),
+        phone=phone,
         receipt=_receipt(account, attempt),
         receipt_amount=cents_text(attempt.receipt_amount),
         settled_by=account.settled_by,
@@ -174,11 +175,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         created_at=utc_text(attempt.created_at),
         updated_at=utc_text(attempt.updated_at),
         seq=attempt.seq,
-        poll_after=_poll_by_hand(attempt, now)
-        if attempt.by_hand
-        else poll_after(
-            attempt.status, final=attempt.final, prompt_lives=attempt.prompt_may_live(now)
-        ),
+        poll_after=poll,
     )
 
 
@@ -197,13 +194,6 @@ def _again_at(account: Account, now: datetime) -> str | None:
     if end is None or (order.expires_at is not None and order.expires_at <= end):
         return None
     return utc_text(end)
-
-
-def _phone(attempt: Attempt) -> str | None:
-    """The masked number; empty where it was forgotten, None where no push needed one."""
-    if attempt.by_hand:
-        return None
-    return mask_msisdn(attempt.msisdn) if attempt.msisdn else ""
 
 
 def _refund(attempt: Attempt) -> RefundShown | None:

@@ -246,7 +246,9 @@ def in_order(lines: Sequence[Line], opening: int | None) -> list[Line]:
         walk = _as_they_stand(group, balance) or _as_they_stand(group[::-1], balance)
         walk = walk or _trail(group, balance)
         if walk is None:
-            culprit = _culprit(group, balance)
+            # Named is the first that follows from no other row of its second.
+            ends = {balance, *(each.balance for each in group)}
+            culprit = next((each for each in group if _begin(each) not in ends), group[0])
             raise StatementDefect("the balance does not follow from the row before", culprit.place)
         ordered += walk
         balance = walk[-1].balance
@@ -289,12 +291,6 @@ def _trail(group: Sequence[Line], start: int | None) -> list[Line] | None:
 
 def _begin(line: Line) -> int:
     return line.balance - line.amount
-
-
-def _culprit(group: Sequence[Line], start: int | None) -> Line:
-    """The row to be named: the first that follows from no other row of its second."""
-    ends = {start, *(each.balance for each in group)}
-    return next((each for each in group if _begin(each) not in ends), group[0])
 
 
 def _check_sums(

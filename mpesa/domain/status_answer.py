@@ -93,7 +93,8 @@ class StatusAnswer:
 def read_status_answer(result: Result) -> StatusAnswer:
     """Read the parameters of a result of Transaction Status."""
     payer, name = _payer(result.values("DebitPartyName"))
-    credited = {_number_of(each) for each in result.values("CreditPartyName")}
+    parties = [_PARTY.fullmatch(each) for each in result.values("CreditPartyName")]
+    credited = {party[1] if party else None for party in parties}
     return StatusAnswer(
         code=result.code,
         receipt=result.receipt_of("ReceiptNo"),
@@ -119,8 +120,3 @@ def _payer(parties: tuple[str, ...]) -> tuple[Payer, str | None]:
         return Payer(), None
     ((payer, name),) = people.items()
     return payer, first_word(name)
-
-
-def _number_of(party: str) -> str | None:
-    found = _PARTY.fullmatch(party)
-    return found[1] if found else None

@@ -76,20 +76,16 @@ def read_text(value: object, longest: int) -> str | None:
         None where the value is neither a text nor a number, or an absurd number.
     """
     if isinstance(value, Decimal):
-        value = _plain(value)
+        if value.adjusted() >= _MOST_DIGITS:
+            return None
+        # As Daraja would write it in a text: `20261001101507.0` has no point there.
+        value = int(value) if value == value.to_integral_value() else str(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     if isinstance(value, int):
         return str(value) if abs(value) < 10**_MOST_DIGITS else None
     text = value.strip()[:longest]
     return "".join(each if is_sound(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def _plain(number: Decimal) -> str | int | None:
-    """A number with a point as Daraja would write it in a text: `20261001101507.0` has none."""
-    if number.adjusted() >= _MOST_DIGITS:
-        return None
-    return int(number) if number == number.to_integral_value() else str(number)
 
 
 def _refuse(constant: str) -> NoReturn:

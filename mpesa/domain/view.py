@@ -110,7 +110,10 @@ def say(account: Account, attempt: Attempt | None, now: datetime) -> Said:
         return Said(View.CLOSED, Money.NOT_TAKEN, Next.NONE)
     if attempt is None:
         return Said(View.PHONE, Money.NOT_TAKEN, Next.NONE)
-    return _say_by_hand(attempt) if attempt.by_hand else _say_push(account, attempt, now)
+    if attempt.by_hand:
+        seen = View.BY_HAND if attempt.status is Status.PENDING else View.FAILED
+        return Said(seen, Money.NOT_TAKEN, Next.PAY_BY_HAND)
+    return _say_push(account, attempt, now)
 
 
 def next_without_by_hand(reason: str, said: str) -> str:
@@ -141,12 +144,6 @@ def _say_push(account: Account, attempt: Attempt, now: datetime) -> Said:
         return Said(View.FAILED, money, Next.OTHER_NUMBER)
     by_hand = attempt.reason in _BY_HAND_HELPS
     return Said(View.FAILED, money, Next.PAY_BY_HAND if by_hand else Next.RETRY)
-
-
-def _say_by_hand(attempt: Attempt) -> Said:
-    if attempt.status is Status.PENDING:
-        return Said(View.BY_HAND, Money.NOT_TAKEN, Next.PAY_BY_HAND)
-    return Said(View.FAILED, Money.NOT_TAKEN, Next.PAY_BY_HAND)
 
 
 def _money_in_doubt(failed: Attempt, now: datetime) -> bool:
