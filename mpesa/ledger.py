@@ -308,10 +308,7 @@ def _decide_and_commit(
         raise _Contested(decision.contests)
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
-    if known is not None and _goes_back(known) and _now_has(attempt, after, known):
-        # M-PESA's own word that it is this push's money; a person decides what that means.
-        decision = replace(decision, needs_review=True)
-        after = after.changed(_with_its_refund(taken, attempt, after, known))
+    after, decision = _if_it_goes_back(taken, attempt, after, decision, known)
     rows = records.of_decision(taken, attempt, after, decision, raw, now)
     was, owner = attempt, after.attempt(attempt.id)
     by_callback = isinstance(evidence, settlement.CallbackReceived)
@@ -323,6 +320,7 @@ def _decide_and_commit(
         )
         second = settlement.decide(was, found, now)
         after, second = settlement.apply(paid, was, second, now)
+        after, second = _if_it_goes_back(taken, was, after, second, known)
         owner = after.attempt(was.id)
         rows += records.of_decision(taken, was, after, second, replace(raw, stored_id=None), now)
     shop = records.shop_of(taken.connection)
@@ -332,17 +330,22 @@ def _decide_and_commit(
     return Recorded(changes_of(before, after, now), after, after.attempt(attempt.id), now)
 
 
-def _goes_back(receipt: Receipt) -> bool:
-    return receipt.state is State.RETURNED or receipt.refund_id is not None
+def _if_it_goes_back(
+    taken: Taken,
+    attempt: Attempt,
+    after: Account,
+    decision: settlement.Decision,
+    receipt: Receipt | None,
+) -> tuple[Account, settlement.Decision]:
+    """The same where a transaction has a receipt from now on that is returned, or on its way back.
 
-
-def _now_has(attempt: Attempt, after: Account, receipt: Receipt) -> bool:
-    return attempt.receipt is None and after.attempt(attempt.id).receipt == receipt.receipt
-
-
-def _with_its_refund(taken: Taken, attempt: Attempt, after: Account, receipt: Receipt) -> Attempt:
-    """The push that has a receipt from now on which is returned, or on its way back."""
+    It is M-PESA's own word that it is this transaction's money; a person decides what that means.
+    """
     told = after.attempt(attempt.id)
+    if receipt is None or attempt.receipt is not None or told.receipt != receipt.receipt:
+        return after, decision
+    if receipt.state is not State.RETURNED and receipt.refund_id is None:
+        return after, decision
     refund = books.refund(taken.connection, receipt.refund_id) if receipt.refund_id else None
     shown = replace(
         told,
@@ -352,7 +355,9 @@ def _with_its_refund(taken: Taken, attempt: Attempt, after: Account, receipt: Re
         refund_status=refund.status.value if refund else None,
         refund_at=refund.updated_at if refund else None,
     )
-    return shown if told.seq > attempt.seq else shown.with_next_seq(told.updated_at)
+    if told.seq == attempt.seq:
+        shown = shown.with_next_seq(told.updated_at)
+    return after.changed(shown), replace(decision, needs_review=True)
 
 
 def record_receipt(

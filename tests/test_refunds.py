@@ -780,6 +780,27 @@ def test_a_callback_of_money_on_its_way_back_is_for_a_person(shop, desk, is_back
         desk.ask()
 
 
+@on_both
+@pytest.mark.parametrize("is_back", [False, True])
+def test_so_is_one_of_a_second_payment_that_becomes_the_orders_money_by_hand(shop, desk, is_back):
+    shop.attempt()
+    shop.callback(1, shop.paid(receipt=SECOND))
+    shop.confirm("nobody's")
+    refund = desk.sent()
+    if is_back:
+        desk.hear(result())
+
+    shop.callback(1, shop.paid())
+
+    by_hand = shop.receipt().transaction_id
+    told = shop.transaction(by_hand)
+    assert (told.channel, told.status, told.needs_review) == ("hand", "SUCCESS", True)
+    if not is_back:
+        assert shop.snapshot(by_hand)["refund"]["refund_id"] == refund
+        desk.hear(result())
+    assert shop.snapshot(by_hand)["money"] == "returned"
+
+
 # -- refusals, deadlines, and what cannot be judged ----------------------------------------------
 
 
