@@ -29,17 +29,22 @@ from mpesa.ledger import record
 from mpesa.models import Transaction, db
 from mpesa.runtime.wiring import utc_now
 from scripts.busy_days import fill
+from scripts.moving_picture import moving
 from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running
 
 PICTURES = ROOT / "docs" / "screenshots"
 # A document that is read over a slow line still has to show its pictures.
 LARGEST = 160 * 1024
+LARGEST_LOOP = 1000 * 1000
 PAYER = "0712 345 678"
 # A small phone, on which most shoppers see the page.
 NARROW = {"width": 390, "height": 760}
 WIDE = {"width": 1120, "height": 770}
 DEVICE = {"width": 440, "height": 820}
+# The loop's frames are the same two, and smaller: each is a whole picture.
+SMALL = {"width": 360, "height": 640}
+LOOP = {"width": 820, "height": 720}
 DESK = {"width": 1080, "height": 720}
 # Down to the columns of the hours.
 DAY = {"width": 1080, "height": 900}
@@ -157,6 +162,41 @@ def paid(studio: Studio) -> bytes:
         )
 
 
+def paying(studio: Studio) -> bytes:
+    """A whole payment in ten seconds, page and phone side by side."""
+    shots: list[tuple[bytes, bytes, int]] = []
+    with studio.page("/simulator/", DEVICE) as phone, studio.page(studio.checkout(), SMALL) as page:
+        phone.locator("details.lines > summary").click()
+        phone.get_by_role("button", name=PAYER).click()
+        phone.locator('[data-connection="live"]').wait_for()
+
+        def shoot(milliseconds: int) -> None:
+            device = phone.locator("[data-device]").screenshot()
+            shots.append((page.screenshot(), device, milliseconds))
+
+        shoot(1000)
+        for typed in ("0712", "0712 345", PAYER):
+            page.fill("#phone", typed)
+            shoot(350)
+        shots[-1] = (*shots[-1][:2], 900)
+        page.click("#pay")
+        page.locator("[data-if=view][data-is=waiting]").wait_for()
+        page.locator("#link[data-link=live]").wait_for()
+        shoot(700)
+        phone.locator("[data-prompt]").wait_for()
+        shoot(1200)
+        for digits in ("1", "12", "123", "1234"):
+            phone.fill("#pin", digits)
+            shoot(300)
+        shots[-1] = (*shots[-1][:2], 700)
+        phone.locator(".answer button[type=submit]").click()
+        page.locator("[data-if=view][data-is=paid]").wait_for()
+        phone.locator("[data-messages] li").first.wait_for()
+        shoot(3500)
+    frames = [(_joined(studio.browser, *both, LOOP, _WEBP), stays) for *both, stays in shots]
+    return moving(frames, LOOP["width"], LOOP["height"])
+
+
 def failed(studio: Studio) -> bytes:
     """What a shopper reads after cancelling."""
     with studio.phone() as phone, studio.page(studio.checkout(), NARROW) as page:
@@ -235,7 +275,7 @@ def console_health(studio: Studio) -> bytes:
 
 
 SHOPPERS: tuple[Callable[[Studio], bytes], ...] = (
-    shop, field, waiting, paid, failed, kiswahili, dark,
+    shop, field, paying, waiting, paid, failed, kiswahili, dark,
 )  # fmt: skip
 OPERATORS: tuple[Callable[[Studio], bytes], ...] = (
     console_today, console_dark, console_list, console_phone, console_payment, console_review,
@@ -311,11 +351,17 @@ def _enter_pin(phone: Page) -> None:
 
 def _beside(browser: Browser, left: bytes, right: bytes) -> bytes:
     """Two pictures on one."""
+    return _joined(browser, left, right, {"width": 900, "height": 860}, _FEWER_COLOURS)
+
+
+def _joined(
+    browser: Browser, left: bytes, right: bytes, size: dict[str, int], encode: str
+) -> bytes:
     images = "".join(
         f'<img src="data:image/png;base64,{base64.b64encode(each).decode()}">'
         for each in (left, right)
     )
-    page = browser.new_page(viewport={"width": 900, "height": 860})
+    page = browser.new_page(viewport=size)  # type: ignore[arg-type]
     # Unscaled: a resampled picture is blurred and twice as large.
     page.set_content(
         "<style>body{margin:0;height:100vh;display:flex;gap:32px;align-items:center;"
@@ -323,35 +369,43 @@ def _beside(browser: Browser, left: bytes, right: bytes) -> bytes:
         "img+img{border-radius:64px}</style>" + images
     )
     picture = page.screenshot()
-    lighter: str = page.evaluate(_FEWER_COLOURS, base64.b64encode(picture).decode())
+    encoded: str = page.evaluate(_ENCODE % encode, base64.b64encode(picture).decode())
     page.close()
-    return base64.b64decode(lighter)
+    return base64.b64decode(encoded)
 
 
-# The phone's dark gradient is most of such a picture; its last bits cost a third, and nobody sees
-# them.
-_FEWER_COLOURS = """async (picture) => {
+_ENCODE = """async (picture) => {
   const image = new Image();
   image.src = `data:image/png;base64,${picture}`;
   await image.decode();
   const canvas = new OffscreenCanvas(image.width, image.height);
-  const brush = canvas.getContext("2d");
+  const brush = canvas.getContext("2d", { alpha: false });
   brush.drawImage(image, 0, 0);
-  const pixels = brush.getImageData(0, 0, image.width, image.height);
+  const blob = await (%s)(canvas, brush);
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}"""
+# The phone's dark gradient is most of such a picture; its last bits cost a third, and nobody sees
+# them.
+_FEWER_COLOURS = """(canvas, brush) => {
+  const pixels = brush.getImageData(0, 0, canvas.width, canvas.height);
   pixels.data.forEach((value, at) => {
     if (at % 4 !== 3 && value < 200) pixels.data[at] = Math.round(value / 12) * 12;
   });
   brush.putImageData(pixels, 0, 0);
-  const bytes = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
-  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  return canvas.convertToBlob();
 }"""
+_WEBP = '(canvas) => canvas.convertToBlob({ type: "image/webp", quality: 0.86 })'
 
 
 def _keep(name: str, picture: bytes) -> None:
-    if len(picture) > LARGEST:
-        sys.exit(f"{name}: {len(picture)} bytes are more than {LARGEST}")
-    (PICTURES / f"{name}.png").write_bytes(picture)
-    print(f"docs/screenshots/{name}.png  {len(picture) // 1024} KB")
+    moves = picture.startswith(b"RIFF")
+    largest = LARGEST_LOOP if moves else LARGEST
+    if len(picture) > largest:
+        sys.exit(f"{name}: {len(picture)} bytes are more than {largest}")
+    file = PICTURES / f"{name}.{'webp' if moves else 'png'}"
+    file.write_bytes(picture)
+    print(f"{file.relative_to(ROOT)}  {len(picture) // 1024} KB")
 
 
 if __name__ == "__main__":
