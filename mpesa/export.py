@@ -1,42 +1,60 @@
-"""Transactions as CSV, a line at a time, so that any number needs the same memory."""
+"""Transactions and receipts as CSV, a line at a time, so that any number needs the same memory."""
 
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from mpesa.domain.money import cents_text
 from mpesa.domain.people_text import harmless
+from mpesa.domain.period import Period
 from mpesa.domain.phone import mask_msisdn
 from mpesa.domain.receipt import Direction, State
-from mpesa.models import Order, Receipt, Transaction
+from mpesa.domain.receipt_shown import account_seen, with_dots
+from mpesa.domain.wire_words import NAIROBI
+from mpesa.models import Order, Receipt, Transaction, receipt_moved_at
 
-NAIROBI = ZoneInfo("Africa/Nairobi")
 COLUMNS = (
     "created_at", "transaction_id", "order_id", "reference", "description", "amount", "currency",
     "status", "reason", "receipt", "phone", "attempt", "settled_at", "settles_order", "final",
     "needs_review", "channel", "received", "returned",
 )  # fmt: skip
 
+RECEIPT_COLUMNS = (
+    "paid_at", "learned_at", "receipt", "direction", "amount", "currency", "state", "account",
+    "phone", "reference", "order_id", "transaction_id", "returned_by", "needs_review",
+)  # fmt: skip
+
 # Rows fetched at once.
 _CHUNK = 500
 
 
-def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -> Iterator[str]:
+def count(session: Session, period: Period) -> int:
+    """How many lines `rows` has below its header."""
+    counted = select(func.count()).select_from(Transaction)
+    within = (Transaction.created_at >= period.begin, Transaction.created_at < period.end)
+    return session.scalar(counted.where(*within)) or 0
+
+
+def count_receipts(session: Session, period: Period) -> int:
+    """How many lines `receipt_rows` has below its header."""
+    counted = select(func.count()).select_from(Receipt)
+    within = (receipt_moved_at >= period.begin, receipt_moved_at < period.end)
+    return session.scalar(counted.where(*within)) or 0
+
+
+def rows(session: Session, period: Period, *, full_phone: bool = False) -> Iterator[str]:
     """Yield the header, then a line for each transaction, oldest first.
 
     Args:
-        from_: the first day in Nairobi, by the time of the push.
-        to: the last day, which is included.
+        period: by the time of the push.
         full_phone: whole numbers rather than masked ones.
     """
     yield _line(COLUMNS)
-    since, until = _start_of(from_), _start_of(to) + timedelta(days=1)
     # A receipt is money; an amount is only what was asked for.
     is_its_receipt = and_(
         Receipt.transaction_id == Transaction.id,
@@ -66,16 +84,46 @@ def rows(session: Session, from_: date, to: date, *, full_phone: bool = False) -
         )
         .join(Order)
         .outerjoin(Receipt, is_its_receipt)
-        .where(Transaction.created_at >= since, Transaction.created_at < until)
+        .where(Transaction.created_at >= period.begin, Transaction.created_at < period.end)
         .order_by(Transaction.created_at, Transaction.id)
     )
     for row in session.execute(statement, execution_options={"yield_per": _CHUNK}):
         yield _line(_cells(row, full_phone=full_phone))
 
 
-def _start_of(day: date) -> datetime:
-    day = min(max(day, date(1970, 1, 1)), date(9000, 1, 1))  # time zones do not reach further
-    return datetime.combine(day, time(), NAIROBI).astimezone(UTC)
+def receipt_rows(session: Session, period: Period, *, sees_people: bool) -> Iterator[str]:
+    """Yield the header, then a line for each receipt, oldest first.
+
+    Args:
+        period: by the time of the payment, or by when it was learned of where nobody told that.
+        sees_people: an account that names no order is written out, though it may be a name.
+    """
+    yield _line(RECEIPT_COLUMNS)
+    statement: Select[*tuple[Any, ...]] = (
+        select(
+            Receipt.id,
+            Receipt.paid_at,
+            Receipt.learned_at,
+            Receipt.receipt,
+            Receipt.direction,
+            Receipt.amount,
+            Receipt.state,
+            Receipt.account,
+            Receipt.payer_masked,
+            Receipt.transaction_id,
+            Receipt.returned_by,
+            Receipt.needs_review,
+            Transaction.msisdn,
+            Transaction.order_id,
+            Order.reference,
+        )
+        .outerjoin(Transaction, Receipt.transaction_id == Transaction.id)
+        .outerjoin(Order, Transaction.order_id == Order.id)
+        .where(receipt_moved_at >= period.begin, receipt_moved_at < period.end)
+        .order_by(receipt_moved_at, Receipt.id)
+    )
+    for row in session.execute(statement, execution_options={"yield_per": _CHUNK}):
+        yield _line(_receipt_cells(row, sees_people=sees_people))
 
 
 def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
@@ -102,6 +150,28 @@ def _cells(row: "Row[Any]", *, full_phone: bool) -> tuple[object, ...]:
         row.channel,
         cents_text(row.received) or "",
         cents_text(row.received) if row.receipt_state == State.RETURNED.value else "",
+    )
+
+
+def _receipt_cells(row: "Row[Any]", *, sees_people: bool) -> tuple[object, ...]:
+    masked = row.payer_masked or (mask_msisdn(row.msisdn) if row.msisdn else "")
+    account = account_seen(row.account, row.reference, sees_people=sees_people)
+    out = row.direction == Direction.OUT.value
+    return (
+        _nairobi(row.paid_at),
+        _nairobi(row.learned_at),
+        row.receipt,
+        row.direction,
+        f"{'-' if out else ''}{cents_text(row.amount)}",
+        "KES",
+        "" if out else row.state,
+        harmless(account or ""),
+        harmless(with_dots(masked) or ""),
+        harmless(row.reference or ""),
+        row.order_id,
+        row.transaction_id,
+        row.returned_by,
+        _word(row.needs_review),
     )
 
 

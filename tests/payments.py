@@ -2,11 +2,13 @@
 
 from sqlalchemy import Connection, text
 
-# One second apart, the newest now; of a hundred: 80 paid, one of them late, 17 failed, 3 pending.
+# So many seconds apart, the newest now; of a hundred: 80 paid, one of them late, 17 failed, 3
+# pending.
 _ORDERS = """
 INSERT INTO orders (id, amount, reference, description, status, created_at, updated_at)
 SELECT 'o' || lpad(n::text, 21, '0'), 150, 'INV-' || n % 5000, 'Two coffees', 'OPEN', at, at
-FROM generate_series(1, :count) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS t
+FROM generate_series(1, :count) AS n,
+LATERAL (SELECT now() - n * :apart * interval '1 second' AS at) AS t
 """
 _TRANSACTIONS = """
 INSERT INTO transactions (id, order_id, attempt, msisdn, amount, callback_token_hash,
@@ -18,7 +20,7 @@ SELECT 't' || lpad(n::text, 21, '0'), 'o' || lpad(n::text, 21, '0'), 1,
   n % 2000 = 7, CASE WHEN status = 'SUCCESS' THEN 'U' || lpad(n::text, 9, '0') END, 3, 0, false,
   at, at, CASE WHEN status <> 'PENDING' THEN at END
 FROM generate_series(1, :count) AS n,
-LATERAL (SELECT now() - n * interval '1 second' AS at,
+LATERAL (SELECT now() - n * :apart * interval '1 second' AS at,
   CASE WHEN n % 100 < 80 THEN 'SUCCESS' WHEN n % 100 < 97 THEN 'FAILED'
        ELSE 'PENDING' END AS status,
   CASE WHEN n % 100 = 79 THEN 'paid_late' WHEN n % 100 < 80 THEN 'paid'
@@ -41,11 +43,16 @@ FROM evidence AS e JOIN transactions AS t ON t.id = e.transaction_id
 """
 
 
-def fill(connection: Connection, count: int) -> None:
-    """Write so many payments with their evidence, and have the planner know them."""
+def fill(connection: Connection, count: int, apart: float = 1.0, *, evidence: bool = True) -> None:
+    """Write so many payments, and have the planner know them.
+
+    Args:
+        apart: seconds from one to the next.
+        evidence: with what was heard of each.
+    """
     for statement in (_ORDERS, _TRANSACTIONS):
-        connection.execute(text(statement), {"count": count})
-    for statement in (_EVIDENCE, _DECISIONS):
+        connection.execute(text(statement), {"count": count, "apart": apart})
+    for statement in (_EVIDENCE, _DECISIONS) if evidence else ():
         connection.execute(text(statement))
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -65,13 +72,14 @@ SELECT 'r' || lpad(n::text, 21, '0'), '174379', 'R' || lpad(n::text, 9, '0'), 'i
        WHEN n % 1000 < 10 THEN 'returned' ELSE 'claimed' END,
   CASE WHEN n % 100 < 80 AND n % 1000 > 9 THEN 't' || lpad(n::text, 21, '0') END, true, at, at,
   n % 5000 = 3
-FROM generate_series(1, :count) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS t
+FROM generate_series(1, :count) AS n,
+LATERAL (SELECT now() - n * :apart * interval '1 second' AS at) AS t
 """
 
 
 def fill_receipts(connection: Connection, count: int) -> None:
     """Write so many receipts beside as many payments, and have the planner know them."""
-    connection.execute(text(_RECEIPTS), {"count": count})
+    connection.execute(text(_RECEIPTS), {"count": count, "apart": 1.0})
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT")
     connection.execute(text("VACUUM ANALYZE receipts"))

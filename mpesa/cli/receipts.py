@@ -1,10 +1,12 @@
-"""flask receipts: list what came, show one, claim one for an order."""
+"""flask receipts: list what came, show one, claim one for an order, export them."""
 
 import json
+from datetime import datetime
 
 import click
 
-from mpesa import receipt_lists, receipts
+from mpesa import export, receipt_lists, receipts
+from mpesa.cli import exports
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.person import as_option, recognised
@@ -18,7 +20,9 @@ from mpesa.models import db
 from mpesa.receipts import Claim
 from mpesa.web.http.services import receipt_needs
 
-receipts_group = Group("receipts", help="List what came, show one, claim one for an order.")
+receipts_group = Group(
+    "receipts", help="List what came, show one, claim one for an order, export them."
+)
 
 
 @receipts_group.command("list")
@@ -60,6 +64,18 @@ def show_receipt(receipt: str, direction: str) -> None:
     click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     for witness in receipt_lists.witnesses(connection, [found])[found.id]:
         click.echo(f"{in_nairobi(witness.received_at)}  {witness.kind}")
+
+
+@receipts_group.command("export")
+@exports.days
+def export_receipts(from_: datetime | None, to: datetime | None, name: str | None) -> None:
+    """Print a CSV of all receipts whose money moved in a period, by days in Nairobi."""
+    period = exports.chosen(from_, to, name)
+    exports.print_lines(
+        "receipts",
+        lambda session: export.count_receipts(session, period),
+        lambda session: export.receipt_rows(session, period, sees_people=True),
+    )
 
 
 # One order's id in 64 begins with a hyphen, and must not be read as an option.

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mpesa.export import NAIROBI
+from mpesa.domain.wire_words import NAIROBI
 
 
 def in_nairobi(moment: datetime) -> str:

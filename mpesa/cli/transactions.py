@@ -8,6 +8,7 @@ import click
 from sqlalchemy import select
 
 from mpesa import export, ledger, orders, reconciler, retention
+from mpesa.cli import exports
 from mpesa.cli.group import Group
 from mpesa.cli.json_lists import json_option, print_array
 from mpesa.cli.times import in_nairobi
@@ -83,16 +84,18 @@ def reconcile() -> None:
 
 
 @transactions_group.command("export")
-@click.option("--from", "from_", type=click.DateTime(["%Y-%m-%d"]), required=True)
-@click.option("--to", type=click.DateTime(["%Y-%m-%d"]), required=True)
+@exports.days
 @click.option("--full-phone", is_flag=True, help="Whole numbers, not 0712•••678.")
-def export_transactions(from_: datetime, to: datetime, full_phone: bool) -> None:
-    """Print a CSV of all pushes from one day in Nairobi to another, both included."""
-    if to < from_:
-        raise click.UsageError("--to is a day before --from")
-    with for_long_work(db.engine) as engine, own_sessions(engine)() as session:
-        for line in export.rows(session, from_.date(), to.date(), full_phone=full_phone):
-            click.echo(line, nl=False)
+def export_transactions(
+    from_: datetime | None, to: datetime | None, name: str | None, full_phone: bool
+) -> None:
+    """Print a CSV of all payments that were begun in a period, by days in Nairobi."""
+    period = exports.chosen(from_, to, name)
+    exports.print_lines(
+        "payments",
+        lambda session: export.count(session, period),
+        lambda session: export.rows(session, period, full_phone=full_phone),
+    )
 
 
 @transactions_group.command("forget")

@@ -88,3 +88,17 @@ def account_shown(account: str | None) -> str | None:
         return with_dots(mask_msisdn(parse_msisdn(account)))
     except InvalidPhone:
         return with_dots(mask_numbers(account))
+
+
+def account_seen(account: str | None, reference: str | None, *, sees_people: bool) -> str | None:
+    """The account of a receipt, as far as a person may see it.
+
+    Args:
+        reference: of the order whose money it is; None: nobody's yet. Letters that name no order
+            may be a person's name.
+        sees_people: whether that person may see names.
+    """
+    names_somebody = reference is None and any(each.isalpha() for each in account or "")
+    if names_somebody and not sees_people:
+        return "•••"
+    return account_shown(account)

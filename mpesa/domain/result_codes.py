@@ -48,6 +48,13 @@ SUCCESS_REASONS = frozenset({Reason.PAID, Reason.PAID_LATE})
 FAILED_REASONS = frozenset(Reason) - PENDING_REASONS - SUCCESS_REASONS
 
 
+def status_of(reason: Reason) -> Status:
+    """The one status that a reason belongs to."""
+    if reason in FAILED_REASONS:
+        return Status.FAILED
+    return Status.PENDING if reason in PENDING_REASONS else Status.SUCCESS
+
+
 class WaitFrom(StrEnum):
     """The moment from which a wait before the next push is counted."""
 

@@ -1,17 +1,26 @@
-"""How long the server takes for each page of the console, with 100,000 payments in PostgreSQL."""
+"""How long the server takes for each page of the console, with 100,000 payments in PostgreSQL, and
+for the sums of a month of a million.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from app import create_app
 from mpesa import operators
+from mpesa.database import for_long_work
+from mpesa.domain.period import Period
+from mpesa.domain.receipt import nairobi_day
 from mpesa.models import db
 from mpesa.runtime import database
 from mpesa.runtime.wiring import utc_now
+from mpesa.web.console import stats
 from tests.bench import figures, places
+from tests.bench.process import cpu_of
 from tests.bench.scale import Scale
 from tests.factories import make_settings
 from tests.payments import fill
@@ -28,17 +37,19 @@ PAGES = {
     "a usual reason": f"{LIST}?reason=cancelled",
     "a rare reason": f"{LIST}?reason=over_limit",
     "a day": f"{LIST}?day={{today}}",
+    "a month": f"{LIST}?period=month",
     "a reference": f"{LIST}?reference=INV-77",
     "a line": f"{LIST}?line_of={{id}}",
     "one payment": f"{LIST}/{{id}}",
     "review": "/console/review",
     "today": "/console/",
+    "the figures of a month": "/console/?period=month",
 }
 _SEARCHES = {"by receipt": "U000000042", "by phone": "0700000077", "by nothing": "nothing"}
 
 
 def run(scale: Scale) -> None:
-    """Fill a database, and print a table."""
+    """Fill databases, and print tables."""
     with (
         places.folder() as folder,
         places.postgres(folder) as cluster,
@@ -46,6 +57,9 @@ def run(scale: Scale) -> None:
     ):
         print(f"{scale.console_payments:,} payments; each page {scale.console_times} times.")
         print(figures.table("milliseconds", _measured(client, scale)), flush=True)
+    with places.folder() as folder, places.postgres(folder) as cluster:
+        print(f"{scale.month_payments:,} payments of one month, added up by day.")
+        print(figures.table("milliseconds", _month(cluster.new_database(), scale)), flush=True)
 
 
 @contextmanager
@@ -95,3 +109,25 @@ def _search_seconds(client: FlaskClient, typed: str) -> float:
     begin = time.perf_counter()
     assert send(client, LIST, q=typed).status_code == 303
     return max(0.0, time.perf_counter() - begin - page)
+
+
+def _month(url: str, scale: Scale) -> dict[str, list[float]]:
+    """The seconds that the sums of each day took, with the way there and back, and the CPU's."""
+    app, month = create_app(make_settings(DATABASE_URL=url)), timedelta(days=30)
+    taken, cpu = list[float](), list[float]()
+    with app.app_context():
+        database.migrate()
+        with for_long_work(db.engine) as engine, engine.connect() as connection:
+            apart = month.total_seconds() / scale.month_payments
+            fill(connection, scale.month_payments, apart, evidence=False)
+        session, last = db.session(), nairobi_day(utc_now())
+        process = session.scalar(text("SELECT pg_backend_pid()"))
+        for _ in range(scale.console_times):
+            begin, begun = time.perf_counter(), cpu_of(process)
+            found = stats.read_days(session, Period(last - month, last))
+            taken.append(time.perf_counter() - begin)
+            cpu.append(cpu_of(process) - begun)
+            assert found.total.all > scale.month_payments * 0.99
+        db.session.remove()
+        db.engine.dispose()
+    return {"the sums of a month": taken, "of it CPU of PostgreSQL": cpu}

@@ -20,6 +20,7 @@ class Scale:
         watched: payments from the PIN on, `per_second`.
         callbacks: answered one after another, and at `callback_rate`.
         rates: callbacks a second, until it breaks; each for `rate_seconds`.
+        month_payments: of one month, whose days are added up `console_times`.
         console_payments: in the database while the console's pages are read, `console_times` each.
         statement_lines: of each statement that is imported.
         returning_within: seconds in which `middle` shoppers come back.
@@ -45,6 +46,7 @@ class Scale:
     rate_seconds: float = 6
     returning_within: float = 15
     console_payments: int = 100_000
+    month_payments: int = 1_000_000
     console_times: int = 20
     statement_lines: int = 100_000
     returning_callbacks: float = 10
@@ -74,6 +76,7 @@ class Scale:
             rate_seconds=2,
             returning_within=3,
             console_payments=2_000,
+            month_payments=20_000,
             console_times=3,
             statement_lines=2_000,
         )

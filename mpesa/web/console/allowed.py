@@ -36,6 +36,7 @@ NEEDS: Mapping[str, Act | Callable[[Mapping[str, Any]], Act]] = {
     "console.ask_again": _of_the_address,
     "console.carry_out": _of_the_address,
     "console.receipts": Act.VIEW,
+    "console.receipts_csv": Act.VIEW,
     "console.search_receipts": Act.VIEW,
     "console.receipt": Act.VIEW,
     "console.ask_about_receipt": _of_the_receipts_address,

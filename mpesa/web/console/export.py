@@ -1,30 +1,38 @@
-"""The transactions as CSV, streamed."""
+"""Transactions and receipts of a period as CSV, streamed."""
 
 import logging
 from collections.abc import Iterator
-from datetime import date
 
-from flask import Response, request, stream_with_context
-from flask_babel import gettext as _
+from flask import Response, stream_with_context
 
 from mpesa import export
+from mpesa.domain.roles import Act
 from mpesa.models import db
-from mpesa.web.console import session
+from mpesa.web.console import periods, session
 from mpesa.web.console.blueprint import console
-from mpesa.web.http.errors import invalid
-from mpesa.web.http.services import services
 
 log = logging.getLogger(__name__)
 
 
 @console.get("/transactions.csv")
 def transactions_csv() -> Response:
-    """Send every push from one day in Nairobi to another, both included; without days, today's."""
-    from_, to = _day_asked_for("from"), _day_asked_for("to")
-    if to < from_:
-        raise invalid("to", _("The last day is before the first one."))
-    log.info("%s took the transactions from %s to %s as CSV", session.operator(), from_, to)
-    return csv_answer(export.rows(db.session(), from_, to), f"transactions-{from_}-{to}")
+    """Send every transaction of a period by when it was begun; without one, today's."""
+    period = periods.asked_or_refused() or periods.of_today()
+    lines = export.rows(db.session(), period)
+    return _taken(lines, f"transactions-{period.first}-{period.last}")
+
+
+@console.get("/receipts.csv")
+def receipts_csv() -> Response:
+    """Send every receipt of a period by when its money moved; without one, today's."""
+    period = periods.asked_or_refused() or periods.of_today()
+    lines = export.receipt_rows(db.session(), period, sees_people=session.may(Act.SEE_PEOPLE))
+    return _taken(lines, f"receipts-{period.first}-{period.last}")
+
+
+def _taken(lines: Iterator[str], name: str) -> Response:
+    log.info("%s took %s as CSV", session.operator(), name)
+    return csv_answer(lines, name)
 
 
 def csv_answer(lines: Iterator[str], name: str) -> Response:
@@ -45,13 +53,3 @@ def _until_the_end(first: str, lines: Iterator[str]) -> Iterator[str]:
         yield from lines
     finally:
         db.session.rollback()
-
-
-def _day_asked_for(name: str) -> date:
-    text = request.args.get(name)
-    if not text:
-        return services().now().astimezone(export.NAIROBI).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise invalid(name, _("A day such as 2026-11-24.")) from None

@@ -3,27 +3,27 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Row, Select, literal_column, select, tuple_
 from werkzeug.wrappers import Response
 
+from mpesa import export
 from mpesa.domain.attempt import Channel
+from mpesa.domain.period import Period
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.domain.reference import is_reference
-from mpesa.domain.result_codes import FAILED_REASONS, PENDING_REASONS, Reason, Status
+from mpesa.domain.result_codes import Reason, Status, status_of
 from mpesa.domain.roles import Act
 from mpesa.domain.sms_code import find_receipt
 from mpesa.ids import is_id
 from mpesa.models import Order, Transaction, db
-from mpesa.web.console import session
+from mpesa.web.console import periods, session
 from mpesa.web.console.blueprint import console
 
-NAIROBI = ZoneInfo("Africa/Nairobi")
 PAGE = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -51,7 +51,7 @@ class Wanted:
     """The filters of a list; a filter that is None does not apply.
 
     Attributes:
-        day: a day in Nairobi.
+        period: when the payments were begun.
         line_of: the id of a transaction whose line the payments share. The number itself must not
             be in an address, since every proxy logs addresses.
         before, after: where the page begins, going back or forward in time.
@@ -60,7 +60,7 @@ class Wanted:
     status: Status | None = None
     reason: Reason | None = None
     channel: Channel | None = None
-    day: date | None = None
+    period: Period | None = None
     reference: str | None = None
     order: str | None = None
     line_of: str | None = None
@@ -82,25 +82,35 @@ class Page:
 
 
 @console.get("/transactions")
-def transactions() -> str:
+def transactions() -> Response:
     """List the payments that the address asks for."""
-    wanted = wanted_by(request.args)
+    asked = periods.asked()
+    wanted = wanted_by(request.args, asked.period)
     line = None
     if wanted.line_of is not None:
         of_line = select(Transaction.msisdn).where(Transaction.id == wanted.line_of)
         msisdn = db.session.scalar(of_line)
         line = mask_msisdn(msisdn) if msisdn else None
-    return render_template(
+    exported = asked.period or periods.of_today()
+    page = render_template(
         "console/transactions.html",
-        page=read(wanted),
+        # Where the period can't be understood, a list of another one would mislead.
+        page=read(wanted) if asked.error is None else Page((), None, None),
         wanted=wanted,
         line=line,
+        asked=asked,
+        choices=periods.choices("console.transactions", asked.period, _kept(wanted, period=None)),
+        kept=_kept(wanted, period=None),
+        exported=exported,
+        export_count=export.count(db.session(), exported) if asked.error is None else None,
         statuses=list(Status),
         reasons=reasons_of(wanted.status),
         channels=list(Channel),
         address=_address_with,
         mask=mask_msisdn,
     )
+    status = 200 if asked.error is None else 400
+    return Response(page, status, content_type="text/html; charset=utf-8")
 
 
 @console.post("/transactions")
@@ -121,16 +131,14 @@ def search() -> Response:
     return redirect(found, 303)
 
 
-def wanted_by(query: Any) -> Wanted:
+def wanted_by(query: Any, period: Period | None) -> Wanted:
     """Read the filters from an address; parts that make no sense are ignored."""
-    reference, day = query.get("reference", ""), None
-    with suppress(ValueError):
-        day = date.fromisoformat(query.get("day", ""))
+    reference = query.get("reference", "")
     return Wanted(
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
         channel=_one_of(Channel, query.get("channel")),
-        day=day if day and 1970 < day.year < 9999 else None,
+        period=period,
         reference=reference if is_reference(reference) else None,
         order=_id_or_none(query.get("order")),
         line_of=_id_or_none(query.get("line_of")),
@@ -168,13 +176,7 @@ def read(wanted: Wanted) -> Page:
 
 def reasons_of(status: Status | None) -> list[Reason]:
     """The reasons to choose from: those of a status, or all."""
-    return [each for each in Reason if status is None or _fits(each, status)]
-
-
-def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """When a day begins and ends in Nairobi."""
-    begin = datetime(day.year, day.month, day.day, tzinfo=NAIROBI)
-    return begin, begin + timedelta(days=1)
+    return [each for each in Reason if status is None or status_of(each) is status]
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -183,15 +185,14 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(Transaction.status == wanted.status.value)
     if wanted.reason is not None:
         # With its status, since the index for rare reasons holds only what can be rare.
-        fitting = next(each for each in Status if _fits(wanted.reason, each))
-        conditions.append(Transaction.status == fitting.value)
+        conditions.append(Transaction.status == status_of(wanted.reason).value)
         conditions.append(Transaction.reason == wanted.reason.value)
     if wanted.channel is not None:
         # In words, since SQLite draws no conclusions, and few are by hand.
         conditions.append(Transaction.channel == literal_column(f"'{wanted.channel.value}'"))
-    if wanted.day is not None:
-        begin, end = day_bounds(wanted.day)
-        conditions += [Transaction.created_at >= begin, Transaction.created_at < end]
+    if wanted.period is not None:
+        conditions.append(Transaction.created_at >= wanted.period.begin)
+        conditions.append(Transaction.created_at < wanted.period.end)
     if wanted.reference is not None:
         conditions.append(Order.reference == wanted.reference)
     if wanted.order is not None:
@@ -200,12 +201,6 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         line = select(Transaction.msisdn).where(Transaction.id == wanted.line_of)
         conditions.append(Transaction.msisdn == line.scalar_subquery())
     return conditions
-
-
-def _fits(reason: Reason, status: Status) -> bool:
-    if reason in FAILED_REASONS:
-        return status is Status.FAILED
-    return status is (Status.PENDING if reason in PENDING_REASONS else Status.SUCCESS)
 
 
 def _address_of(typed: str) -> str | None:
@@ -231,17 +226,23 @@ def _address_of(typed: str) -> str | None:
     return None
 
 
+def _kept(wanted: Wanted, **changed: object) -> dict[str, str]:
+    """The parameters of this list's address, with some filters changed."""
+    kept = {
+        "status": wanted.status, "reason": wanted.reason, "channel": wanted.channel,
+        "period": wanted.period, "reference": wanted.reference, "order": wanted.order,
+        "line_of": wanted.line_of, **changed,
+    }  # fmt: skip
+    period = kept.pop("period")
+    named = {name: str(value) for name, value in kept.items() if value is not None}
+    return named | (period.query if isinstance(period, Period) else {})
+
+
 def _address_with(wanted: Wanted, **changed: object) -> str:
     """The address of this list with some filters changed; it begins at the newest payment, unless
     `before` or `after` is among the changes.
     """
-    kept = {
-        "status": wanted.status, "reason": wanted.reason, "channel": wanted.channel,
-        "day": wanted.day, "reference": wanted.reference, "order": wanted.order,
-        "line_of": wanted.line_of,
-    }  # fmt: skip
-    named = {name: str(value) for name, value in {**kept, **changed}.items() if value is not None}
-    return url_for("console.transactions", **named)  # type: ignore[arg-type]
+    return url_for("console.transactions", **_kept(wanted, **changed))  # type: ignore[arg-type]
 
 
 def _cursor_at(row: Row[*tuple[Any, ...]]) -> Cursor:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -10,17 +11,19 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Row, Select, false, select, text, tuple_, union
 from werkzeug.wrappers import Response
 
+from mpesa import export
 from mpesa.domain import pay_code
 from mpesa.domain.money import cents_text, cents_told
 from mpesa.domain.people_text import is_sound
+from mpesa.domain.period import Period
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
 from mpesa.domain.receipt import Direction, State
-from mpesa.domain.receipt_shown import account_shown, with_dots
+from mpesa.domain.receipt_shown import account_seen, with_dots
 from mpesa.domain.roles import Act
 from mpesa.domain.sms_code import find_receipt
 from mpesa.ids import is_id
-from mpesa.models import NOT_CLAIMED, Order, Receipt, Transaction, db
-from mpesa.web.console import session
+from mpesa.models import NOT_CLAIMED, Order, Receipt, Transaction, db, receipt_moved_at
+from mpesa.web.console import periods, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.payments import Cursor, cursor_of
 from mpesa.web.http.services import receipt_needs
@@ -38,6 +41,8 @@ class Wanted:
 
     Attributes:
         amount: in cents.
+        period: when the money moved. Such a list goes by that time, another one by when a receipt
+            was learned of.
         account_of: the id of a receipt whose account the receipts share. The account itself must
             not be in an address, since it may be a name or a number, and every proxy logs
             addresses.
@@ -47,6 +52,7 @@ class Wanted:
 
     state: State | None = None
     amount: int | None = None
+    period: Period | None = None
     account_of: str | None = None
     payer_of: str | None = None
     before: Cursor | None = None
@@ -54,7 +60,7 @@ class Wanted:
 
     @property
     def narrows(self) -> bool:
-        """Whether a filter applies beside the state."""
+        """Whether a filter applies beside the state and the period."""
         return (self.amount, self.account_of, self.payer_of) != (None, None, None)
 
 
@@ -87,19 +93,29 @@ class Page:
 
 
 @console.get("/receipts")
-def receipts() -> str:
+def receipts() -> Response:
     """List the receipts that the address asks for."""
-    wanted = wanted_by(request.args)
+    asked = periods.asked()
+    wanted = wanted_by(request.args, asked.period)
     account, phone = _shared(wanted)
-    return render_template(
+    exported = asked.period or periods.of_today()
+    page = render_template(
         "console/receipts.html",
-        page=read(wanted),
+        # Where the period can't be understood, a list of another one would mislead.
+        page=read(wanted) if asked.error is None else Page((), None, None),
         wanted=wanted,
+        asked=asked,
+        choices=periods.choices("console.receipts", asked.period, _kept(wanted, period=None)),
+        kept=_kept(wanted, period=None),
+        exported=exported,
+        export_count=export.count_receipts(db.session(), exported) if asked.error is None else None,
         states=STATES,
         account=account,
         phone=phone,
         address=_address_with,
     )
+    status = 200 if asked.error is None else 400
+    return Response(page, status, content_type="text/html; charset=utf-8")
 
 
 @console.post("/receipts")
@@ -121,13 +137,14 @@ def search_receipts() -> Response:
     return redirect(found, 303)
 
 
-def wanted_by(query: Any) -> Wanted:
+def wanted_by(query: Any, period: Period | None) -> Wanted:
     """Read the filters from an address; parts that make no sense are ignored."""
     state, amount = query.get("state"), query.get("amount", "")
     account_of, payer_of = query.get("account_of"), query.get("payer_of")
     return Wanted(
         state=State(state) if state in STATES else None,
         amount=cents_told(amount),
+        period=period,
         account_of=account_of if is_id(account_of) else None,
         # Who sees masked numbers only could try out by this whose they are.
         payer_of=payer_of if is_id(payer_of) and session.may(Act.SEE_PEOPLE) else None,
@@ -138,7 +155,8 @@ def wanted_by(query: Any) -> Wanted:
 
 def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
     """The SELECT of a page and one more row, from where the page begins; it has no OFFSET."""
-    place = tuple_(Receipt.learned_at, Receipt.id)
+    at = _moment(wanted)
+    place = tuple_(at, Receipt.id)
     rows: Select[*tuple[Any, ...]] = (
         select(Receipt, Transaction.msisdn, Order.reference)
         .outerjoin(Transaction, Receipt.transaction_id == Transaction.id)
@@ -147,11 +165,11 @@ def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
     )
     if wanted.after is not None:
         rows = rows.where(place > tuple_(wanted.after.created_at, wanted.after.id))
-        rows = rows.order_by(Receipt.learned_at, Receipt.id)
+        rows = rows.order_by(at, Receipt.id)
     else:
         if wanted.before is not None:
             rows = rows.where(place < tuple_(wanted.before.created_at, wanted.before.id))
-        rows = rows.order_by(Receipt.learned_at.desc(), Receipt.id.desc())
+        rows = rows.order_by(at.desc(), Receipt.id.desc())
     return rows.limit(PAGE + 1)
 
 
@@ -161,24 +179,26 @@ def read(wanted: Wanted) -> Page:
     rows, more = found[:PAGE], len(found) > PAGE
     backwards = wanted.after is not None
     lines = [_line(each) for each in (rows[::-1] if backwards else rows)]
-    first, last = (_cursor_at(lines[0]), _cursor_at(lines[-1])) if lines else (None, None)
+    first, last = None, None
+    if lines:
+        first, last = _cursor_at(lines[0], wanted), _cursor_at(lines[-1], wanted)
     if backwards:
         return Page(lines, first if more else None, last)
     return Page(lines, first if wanted.before is not None else None, last if more else None)
+
+
+def _moment(wanted: Wanted) -> ColumnElement[datetime]:
+    """What a list goes by."""
+    return Receipt.learned_at.expression if wanted.period is None else receipt_moved_at
 
 
 def account_for(receipt: Receipt, reference: str | None) -> str | None:
     """The account of a receipt, as far as this operator may see it.
 
     Args:
-        reference: of the order whose money it is. Letters that name no order may be a person's
-            name.
+        reference: of the order whose money it is.
     """
-    account = receipt.account
-    names_somebody = reference is None and any(each.isalpha() for each in account or "")
-    if names_somebody and not session.may(Act.SEE_PEOPLE):
-        return "•••"
-    return account_shown(account)
+    return account_seen(receipt.account, reference, sees_people=session.may(Act.SEE_PEOPLE))
 
 
 def _line(row: Row[Any]) -> Line:
@@ -193,6 +213,9 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions += [text(NOT_CLAIMED), Receipt.state == wanted.state.value]  # type: ignore[list-item]
     if wanted.amount is not None:
         conditions.append(Receipt.amount == wanted.amount)
+    if wanted.period is not None:
+        conditions.append(receipt_moved_at >= wanted.period.begin)
+        conditions.append(receipt_moved_at < wanted.period.end)
     if wanted.account_of is not None:
         shared = db.session.scalar(select(Receipt.account).where(Receipt.id == wanted.account_of))
         conditions.append(Receipt.account.in_(_written(shared or "")))
@@ -285,19 +308,25 @@ def _shared(wanted: Wanted) -> tuple[str | None, str | None]:
     return account, phone
 
 
+def _kept(wanted: Wanted, **changed: object) -> dict[str, str]:
+    """The parameters of this list's address, with some filters changed."""
+    kept = {
+        "state": wanted.state, "amount": cents_text(wanted.amount), "period": wanted.period,
+        "account_of": wanted.account_of, "payer_of": wanted.payer_of, **changed,
+    }  # fmt: skip
+    period = kept.pop("period")
+    named = {name: str(value) for name, value in kept.items() if value is not None}
+    return named | (period.query if isinstance(period, Period) else {})
+
+
 def _address_with(wanted: Wanted, **changed: object) -> str:
     """The address of this list with some filters changed; it begins at the newest receipt, unless
     `before` or `after` is among the changes.
     """
-    kept = {
-        "state": wanted.state,
-        "amount": cents_text(wanted.amount),
-        "account_of": wanted.account_of,
-        "payer_of": wanted.payer_of,
-    }
-    named = {name: str(value) for name, value in {**kept, **changed}.items() if value is not None}
-    return url_for("console.receipts", **named)  # type: ignore[arg-type]
+    return url_for("console.receipts", **_kept(wanted, **changed))  # type: ignore[arg-type]
 
 
-def _cursor_at(line: Line) -> Cursor:
-    return Cursor(line.receipt.learned_at, line.receipt.id)
+def _cursor_at(line: Line, wanted: Wanted) -> Cursor:
+    receipt = line.receipt
+    moved_at = receipt.learned_at if wanted.period is None else receipt.paid_at
+    return Cursor(moved_at or receipt.learned_at, receipt.id)

@@ -32,7 +32,7 @@ _GLANCES = 20
 @console.get("/review")
 def review() -> str:
     """List the payments that need a review, the oldest first."""
-    begin = payments.wanted_by(request.args).after
+    begin = payments.cursor_of(request.args.get("after", ""))
     found = db.session.scalars(statement(begin)).all()
     rows, last = found[:PAGE], found[PAGE - 1] if len(found) > PAGE else None
     since = services().now() - _RECENT

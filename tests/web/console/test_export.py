@@ -6,8 +6,13 @@ import logging
 
 import pytest
 
+from mpesa import receipts
+from mpesa.domain.roles import Role
+from mpesa.models import db
+from mpesa.web.http.services import receipt_needs
+from tests.factories import RECEIPT, confirmation, raw
 from tests.web.console.steps import NAME, hire, logged_in
-from tests.web.steps import pushed
+from tests.web.steps import call_back, pushed
 
 DAY = "/console/transactions.csv?from=2026-11-24&to=2026-11-24"
 
@@ -43,9 +48,12 @@ def test_without_days_it_is_today(client, operator, make_order):
     assert operator.get("/console/transactions.csv").text == operator.get(DAY).text
 
 
-@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "24.11.2026"])
-def test_a_day_that_is_none_is_refused(operator, day):
-    assert operator.get(f"/console/transactions.csv?from={day}").status_code == 400
+@pytest.mark.parametrize("kind", ["transactions", "receipts"])
+@pytest.mark.parametrize(
+    "query", ["from=yesterday", "from=2026-13-01", "period=x", "from=2026-11-24&to=2026-11-23"]
+)
+def test_a_period_that_is_none_is_refused(operator, kind, query):
+    assert operator.get(f"/console/{kind}.csv?{query}").status_code == 400
 
 
 def test_who_took_it_is_written_down(operator, caplog):
@@ -53,3 +61,26 @@ def test_who_took_it_is_written_down(operator, caplog):
         operator.get(DAY)
 
     assert NAME in caplog.text
+
+
+def test_an_operator_gets_the_receipts_of_a_period(client, operator, daraja, make_order):
+    pushed(client, make_order())
+    call_back(client, daraja, 1)
+
+    answer = operator.get("/console/receipts.csv?period=month")
+
+    (line,) = csv.DictReader(io.StringIO(answer.text))
+    assert (line["receipt"], line["phone"]) == (RECEIPT, "0712•••678")
+    assert "receipts-2026-11-01-2026-11-24.csv" in answer.headers["Content-Disposition"]
+
+
+def test_a_viewer_gets_no_account_that_may_be_a_name(app, operator):
+    with app.app_context():
+        body = raw(confirmation("JANE"))
+        receipts.receive(db.session(), body, "196.201.212.69", receipt_needs())
+    viewer = logged_in(app, "viewer", role=Role.VIEWER)
+
+    (seen,) = csv.DictReader(io.StringIO(viewer.get("/console/receipts.csv").text))
+    (known,) = csv.DictReader(io.StringIO(operator.get("/console/receipts.csv").text))
+
+    assert (seen["account"], known["account"]) == ("•••", "JANE")

@@ -81,11 +81,16 @@ NARROWED = {
     "status=FAILED&reason=cancelled": [1],
     "status=SUCCESS&reason=cancelled": [],
     "day=2026-11-24": [2, 1, 0],
+    "period=today": [2, 1, 0],
+    "period=yesterday": [],
+    "from=2026-11-01&to=2026-11-30": [2, 1, 0],
+    "from=2026-11-25": [],
+    "period=7days&status=PENDING": [2],
     "day=2026-11-25": [],
     "day=2026-11-24&status=FAILED": [1],
     "reference=INV-3": [2],
     "reference=INV-9": [],
-    "status=NONSENSE&reason=&day=yesterday&before=x&after=9.y&order=%00&line_of='": [2, 1, 0],
+    "status=NONSENSE&reason=&before=x&after=9.y&order=%00&line_of='": [2, 1, 0],
 }
 
 
@@ -133,13 +138,34 @@ def test_every_payment_is_on_one_page_and_one_only_both_ways(
     assert [shown(page) for page in back] == [shown(page) for page in forth][::-1]
 
 
-def test_a_page_keeps_what_it_is_narrowed_to(operator, three, monkeypatch):
+@pytest.mark.parametrize(
+    "period", ["period=month", "from=2026-11-24&to=2026-11-30"], ids=["named", "days"]
+)
+def test_a_page_keeps_what_it_is_narrowed_to(operator, three, monkeypatch, period):
     monkeypatch.setattr("mpesa.web.console.payments.PAGE", 1)
 
-    older = link(operator.get(f"{LIST}?day=2026-11-24"), "Older")
+    page = operator.get(f"{LIST}?{period}&channel=push")
+    older = link(page, "Older")
 
-    assert "day=2026-11-24" in older
+    assert period in older
+    assert "channel=push" in older
     assert shown(operator.get(older)) == [three[1]]
+    assert f'href="{LIST}.csv?{period}"'.replace("&", "&amp;") in page.text
+    assert f'href="{LIST}?channel=push&amp;period=yesterday"' in page.text
+    for each in period.split("&"):
+        name, value = each.split("=")
+        assert f'<input type="hidden" name="{name}" value="{value}">' in page.text
+
+
+def test_the_export_button_says_what_it_gives(operator, three):
+    october = operator.get(f"{LIST}?period=last_month").text
+
+    assert "Export 24 Nov (3)" in operator.get(LIST).text
+    assert (
+        "Export 1\N{EN DASH}30 Nov (3)"
+        in operator.get(f"{LIST}?from=2026-11-01&to=2026-11-30").text
+    )
+    assert "Export 1\N{EN DASH}31 Oct (0)" in october
 
 
 # -- search --------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from mpesa import vitals
+from mpesa.domain.period import Period
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.ids import hash_token, new_id
 from mpesa.models import Order, Transaction, db
@@ -56,7 +57,7 @@ def test_a_day_begins_and_ends_at_midnight_in_nairobi(session):
     day = stats.read_day(session, NOON)
 
     assert (day.total.taken, day.before.taken) == (32_000, 100)
-    assert [hour for hour, tally in enumerate(day.hours) if tally.all] == [0, 12]
+    assert [hour for hour, tally in enumerate(day.parts) if tally.all] == [0, 12]
 
 
 @both
@@ -75,7 +76,7 @@ def test_what_a_payer_ended_is_counted_apart_from_what_failed_at_mpesa(session):
         pay(session, NOON - timedelta(minutes=30), reason)
     pay(session, NOON - timedelta(minutes=30), Reason.OVERDUE)
 
-    eleven = stats.read_day(session, NOON).hours[11]
+    eleven = stats.read_day(session, NOON).parts[11]
 
     assert (eleven.paid, eleven.by_payer, eleven.at_mpesa, eleven.waiting) == (2, 1, 1, 1)
     assert eleven.rate == 0.5
@@ -210,7 +211,7 @@ def test_the_page_links_its_figures_to_the_payments_behind_them(app):
     page = client.get("/console/").text
 
     assert 'href="/console/transactions?status=PENDING&amp;reason=overdue"' in page
-    assert 'href="/console/transactions?status=SUCCESS&amp;day=2026-11-24"' in page
+    assert 'href="/console/transactions?status=SUCCESS&amp;period=today"' in page
 
 
 def test_a_bad_hour_is_named_with_its_reason(app):
@@ -235,6 +236,97 @@ def test_two_busy_days_are_drawn(app, lang):
 
     assert page.status_code == 200
     assert page.text.count('<svg class="chart"') == 3
+
+
+OCTOBER = Period(date(2026, 10, 1), date(2026, 10, 31))
+
+
+@both
+def test_the_days_of_a_period_are_added_up_each_by_itself(session):
+    first, last = OCTOBER.begin, OCTOBER.end - timedelta(seconds=1)
+    pay(session, first - timedelta(seconds=1), amount=1)
+    pay(session, first, amount=20, receipt_amount=2150)
+    pay(session, first + timedelta(hours=23), Reason.CANCELLED)
+    pay(session, last, Reason.SYSTEM_BUSY)
+    pay(session, last, Reason.OVERDUE)
+    pay(session, last, amount=300, channel="hand")
+    pay(session, OCTOBER.end, amount=4000)
+
+    figures = stats.read_days(session, OCTOBER)
+
+    assert (figures.total.taken, figures.hand.taken, figures.total.all) == (2150, 30_000, 4)
+    assert len(figures.parts) == 31
+    one, end = figures.parts[0], figures.parts[30]
+    assert (one.paid, one.by_payer, one.taken) == (1, 1, 2150)
+    assert (end.at_mpesa, end.waiting, end.paid) == (1, 1, 0)
+    assert figures.total.reasons == {Reason.CANCELLED: 1, Reason.SYSTEM_BUSY: 1}
+    assert figures.usual_rate == 1 / 3
+
+
+def test_a_day_on_which_much_failed_at_mpesa_is_named(app):
+    client = logged_in(app)
+    with app.app_context():
+        hour_of(db.session(), NOON - timedelta(days=3), paid=20)
+        hour_of(db.session(), NOON - timedelta(days=2), paid=2, system_busy=6)
+
+    page = client.get("/console/?period=7days").text
+
+    assert "Sun 22 Nov was a bad day" in page
+    assert 'reason=system_busy&amp;from=2026-11-22&amp;to=2026-11-22"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "heading", "part"),
+    [
+        ("", "Today", "Payments by hour"),
+        ("?from=2026-11-24&to=2026-11-24", "Today", "Payments by hour"),
+        ("?period=yesterday", "23 Nov", "Payments by hour"),
+        ("?period=7days", "18\N{EN DASH}24 Nov", "Payments by day"),
+        ("?period=last_month", "1\N{EN DASH}31 Oct", "Payments by day"),
+        ("?from=2025-12-30&to=2026-01-02", "30 Dec 2025 \N{EN DASH} 2 Jan 2026", "by day"),
+    ],
+)
+def test_the_page_shows_the_period_that_was_chosen(app, query, heading, part):
+    client = logged_in(app)
+    with app.app_context():
+        hour_of(db.session(), NOON - timedelta(days=1), paid=20)
+
+    page = client.get(f"/console/{query}")
+
+    assert page.status_code == 200
+    assert f"<h1>{heading}</h1>" in page.text
+    assert part in page.text
+    assert ("compared with yesterday" in page.text) == (heading == "Today")
+
+
+@pytest.mark.parametrize("path", ["/console/", "/console/transactions", "/console/receipts"])
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("from=2026-11-24&to=2026-11-01", "The last day is before the first one."),
+        ("from=24.11.2026&to=2026-11-24", "That is no day. Write it as 2026-11-24."),
+        ("period=fortnight", "There is no such period."),
+        ("to=2026-11-24", "Choose the first day too."),
+    ],
+)
+def test_a_period_that_is_none_is_refused_beside_its_field(app, path, query, words):
+    client = logged_in(app)
+    with app.app_context():
+        pay(db.session(), NOON)
+
+    page = client.get(f"{path}?{query}")
+
+    assert page.status_code == 400
+    assert words in page.text
+    assert 'aria-describedby="period-error"' in page.text
+    assert "data-transaction" not in page.text
+
+
+def test_the_figures_of_more_than_a_year_are_refused(app):
+    page = logged_in(app).get("/console/?from=2025-11-24&to=2026-11-25")
+
+    assert page.status_code == 400
+    assert "a year at most" in page.text
 
 
 @both
