@@ -47,7 +47,7 @@ FOR_THE_OPERATOR = {
     "commands.py", "database.py", "doctor.py", "metrics.py", "openapi.py", "welcome.py",
 }  # fmt: skip
 # They speak to the merchant's developers: the document that is shown, and what errors mean there.
-FOR_DEVELOPERS = {"api.html", "examples.py", "problems.py"}
+FOR_DEVELOPERS = {"api.html", "examples.py", "problems.py", "states.py"}
 
 READ_ALOUD = {
     "alt", "aria-description", "aria-label", "aria-roledescription", "aria-valuetext",

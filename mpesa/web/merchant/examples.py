@@ -23,6 +23,27 @@ _WORDS = re.compile(r'("(?:[^"\\]|\\.)*")(:)?|\b(?:true|false|null)\b|-?[0-9.]+'
 
 Example = dict[str, Any]
 
+# What a developer asks the simulator's phones for (docs/simulator.md).
+_LINE, _PROMPTS = "/simulator/lines/254712345678", "/simulator/prompts"
+OF_THE_SIMULATOR: tuple[tuple[str, Example], ...] = (
+    (
+        "Let the phone 0712 345 678 pay each prompt by itself, two seconds after it came",
+        {"method": "PUT", "path": _LINE, "body": {"answer": "pay"}},
+    ),
+    (
+        "Let it show each prompt and wait, as it does at first",
+        {"method": "PUT", "path": _LINE, "body": {"answer": "manual"}},
+    ),
+    (
+        "List the prompts that it shows now, each with its `id`",
+        {"method": "GET", "path": f"{_PROMPTS}?msisdn=254712345678"},
+    ),
+    (
+        'Enter the PIN at a prompt, or send `{"cancel": true}`',
+        {"method": "POST", "path": f"{_PROMPTS}/PROMPT_ID/answer", "body": {"pin": "1234"}},
+    ),
+)
+
 
 def recorded(address: str) -> Example:
     """What was recorded, as the server at this address would answer it.
@@ -85,8 +106,8 @@ def curl(address: str, request: Example) -> str:
 
 
 def _parts(address: str, request: Example) -> Iterator[str]:
-    posts = request["method"] != "GET"
-    method = "-X POST " if posts and "body" not in request else ""
+    implied = "POST" if "body" in request else "GET"
+    method = "" if request["method"] == implied else f"-X {request['method']} "
     yield f"curl --fail-with-body -sS {method}{shlex.quote(address + request['path'])}"
     if "key" in request:
         yield f'-H "Authorization: Bearer ${request["key"]}"'

@@ -20,7 +20,7 @@ from mpesa.domain.view import Money, Next, View
 from mpesa.domain.webhook import FOR_PAGES, TEST, MessageType
 from mpesa.web.http.problems import MEANINGS, Code, type_of
 from mpesa.web.http.services import services
-from mpesa.web.merchant import examples
+from mpesa.web.merchant import examples, states
 
 openapi = Blueprint("openapi", __name__)
 
@@ -83,6 +83,9 @@ def show_page() -> Response:
         curl=examples.curl,
         in_colour=examples.in_colour,
         from_text=json.loads,
+        of_the_simulator=examples.OF_THE_SIMULATOR if settings.asks_its_own_simulator else (),
+        of_any_reason=states.of_any_reason(),
+        by_status={status: states.of_status(status) for status in Status},
         development_key=DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else None,
     )
     return _cached(Response(page))
@@ -1325,7 +1328,13 @@ _WEBHOOK_SNAPSHOT_SCHEMA = _object(
 )
 
 _SCHEMAS = {
-    "Snapshot": _SNAPSHOT_SCHEMA,
+    "Snapshot": {
+        **_SNAPSHOT_SCHEMA,
+        "externalDocs": {
+            "url": "/docs/api#states",
+            "description": "The states of a snapshot, and what a client does in each.",
+        },
+    },
     "PayByHand": _PAY_BY_HAND_SCHEMA,
     "SnapshotRefund": _SNAPSHOT_REFUND_SCHEMA,
     "Order": _ORDER_SCHEMA,

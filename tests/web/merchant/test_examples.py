@@ -90,7 +90,7 @@ def test_a_command_says_all_of_its_call(call):
     assert words[0] == "curl"
     assert f"https://pay.example{request['path']}" in words
     assert json.loads(given.get("-d", "null")) == request.get("body")
-    assert ("-X" in words) == (request["method"] == "POST" and "body" not in request)
+    assert given.get("-X", "POST" if "body" in request else "GET") == request["method"]
     wanted = {f"{name}: {value}" for name, value in request.get("headers", {}).items()}
     if "key" in request:
         wanted.add(f"Authorization: Bearer ${request['key']}")
@@ -99,17 +99,39 @@ def test_a_command_says_all_of_its_call(call):
     assert headers == wanted
 
 
-def test_a_command_runs_in_a_shell(server):
-    [made, *_others] = TOLD["operations"]["createOrder"]
+def run(server, request):
+    """Run the command of a call as a developer does; returns the JSON that it prints."""
     key = API_KEY["Authorization"].removeprefix("Bearer ")
-
     done = subprocess.run(
-        ["sh", "-c", examples.curl(server.address, made["request"])],
+        ["sh", "-c", examples.curl(server.address, request)],
         capture_output=True, text=True, timeout=30, env={**os.environ, "API_KEY": key},
     )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
 
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout).keys() == made["body"].keys()
+
+def test_a_command_runs_in_a_shell(server):
+    [made, *_others] = TOLD["operations"]["createOrder"]
+
+    assert run(server, made["request"]).keys() == made["body"].keys()
+
+
+def test_the_simulators_commands_lead_from_a_prompt_to_its_answer(server):
+    # Other tests of this server may have a prompt on the line of the examples.
+    line = json.dumps([call for _, call in examples.OF_THE_SIMULATOR])
+    pays, waits, prompts, answers = json.loads(line.replace("254712345678", "254745000111"))
+    order = TOLD["operations"]["createOrder"][0]["request"]
+    push = TOLD["operations"]["startPush"][0]["request"]
+    run(server, pays)
+    run(server, waits)
+    order_id = run(server, {**order, "headers": {}})["order_id"]
+    fields = {"order_id": order_id, "phone": "0745 000 111"}
+    run(server, {**push, "headers": {}, "body": fields})
+
+    [prompt] = run(server, prompts)
+    run(server, {**answers, "path": answers["path"].replace("PROMPT_ID", prompt["id"])})
+
+    assert run(server, prompts) == []
 
 
 # -- webhooks ------------------------------------------------------------------------------------
