@@ -300,7 +300,7 @@ def test_unclaimed_money_is_given_to_an_order_by_its_pay_code(open_console, shop
     shop.behind.confirm("MAMA NJERI", receipt="UKT1ABCDEF")
     page = open_console("receipts?state=unclaimed", viewport={"width": 320, "height": 700})
     page.locator("tr", has_text="UKT1ABCDEF").get_by_role("link").click()
-    expect(page.get_by_text("No order comes near to it.")).to_be_visible()
+    expect(page.get_by_text("No order nearly matches.")).to_be_visible()
 
     page.get_by_label("Another order").fill(sale.pay_code)
     page.get_by_role("button", name="Continue").click()

@@ -41,20 +41,20 @@ STANDINGS = {
 DIFFERENCES = {
     DifferenceKind.UNCLAIMED: _l("Only at M-PESA: no order has this money"),
     DifferenceKind.ONLY_HERE: _l("Only here: the statement lacks it"),
-    DifferenceKind.NO_NUMBER: _l("Paid by M-PESA's word, and no receipt is known"),
+    DifferenceKind.NO_NUMBER: _l("M-PESA says paid, but no receipt is known"),
     DifferenceKind.AMOUNT: _l("The amounts differ"),
     DifferenceKind.REVERSAL: _l("Given back, and it is not known for which payment"),
     DifferenceKind.OTHER: _l("A movement of a kind that is not known here"),
     DifferenceKind.BALANCE: _l("The day before closed with another balance"),
     DifferenceKind.SUM: _l("What moved does not lead from one balance to the other"),
     DifferenceKind.LATE_LINE: _l("Came later, for a day that was closed"),
-    DifferenceKind.LATE_RECEIPT: _l("Learned of later, for a day that was closed"),
+    DifferenceKind.LATE_RECEIPT: _l("Known only later, for a day that was closed"),
     DifferenceKind.CLAIMED_LATER: _l("Given to an order after its day was closed"),
 }
 ROWS: dict[str, tuple[Any, LineKind, Channel | None]] = {
     "push": (_l("Received by prompt"), LineKind.PAYMENT, Channel.PUSH),
     "hand": (_l("Received by hand"), LineKind.PAYMENT, Channel.HAND),
-    "unclaimed": (_l("Received, and no order's"), LineKind.PAYMENT, None),
+    "unclaimed": (_l("Received, without an order"), LineKind.PAYMENT, None),
     "returned": (_l("Given back"), LineKind.REVERSAL, None),
     "charges": (_l("Charges"), LineKind.CHARGE, None),
     "swept": (_l("To or from the bank"), LineKind.SWEEP, None),
@@ -157,7 +157,7 @@ def ask_again_to_close(day: str) -> Response:
     compared = compare(db.session(), which)
     words, word = _words()
     if any(not _said(words, word, each) for each in compared.differences):
-        wrong = _("Say a word on each difference, in 1 to 100 characters on one line.")
+        wrong = _("Write something on each difference, in 1 to 100 characters on one line.")
         return _close_page("day_close.html", which, words, word, wrong)
     return _close_page("day_close_confirm.html", which, words, word)
 

@@ -155,7 +155,7 @@ DOUBTS: dict[Why, Any] = {
         "Nothing was heard of this payment for so long that only your statement can tell."
     ),
     Why.RECEIPT_NEVER_CAME: _l(
-        "It is paid by M-PESA's word, but its receipt did not come within a day."
+        "M-PESA says it is paid, but its receipt did not come within a day."
     ),
     Why.CODE_TYPED: _l(
         "The shopper typed a code from an SMS, and M-PESA can't be asked about this payment."
@@ -178,7 +178,7 @@ def doubt(text: str) -> str:
         return text
     (first, *_), about = read
     if first is Why.RECEIPT_CLAIMED and find_receipt(about) == about:
-        return str(_l("What is told of its receipt contradicts itself. Look at the receipt."))
+        return str(_l("The reports about its receipt contradict each other. Look at the receipt."))
     return str(DOUBTS.get(first, SENTENCES[first]))
 
 

@@ -234,7 +234,7 @@ def _unjudged(ours: Services) -> Check:
     name = _("Results waiting to be processed")
     if not count:
         return Check(name, Sign.GOOD, _("none"))
-    return Check(name, Sign.WRONG, f"{count:,}", _("They are judged again every few seconds."))
+    return Check(name, Sign.WRONG, f"{count:,}", _("They are processed again every few seconds."))
 
 
 def _webhooks(ours: Services) -> Check:
@@ -295,7 +295,7 @@ def _confirmations(ours: Services) -> Check:
     strangers = int(counters.counted("confirmations", verdict="unknown_token"))
     if odd or strangers:
         detail = _(
-            "%(odd)d in the last day that told of no payment to you, %(strangers)d under a token"
+            "%(odd)d in the last day that were about no payment to you, %(strangers)d under a token"
             " that is not yours since this worker started: is another address registered, or does"
             " somebody try?",
             odd=odd,
@@ -303,7 +303,7 @@ def _confirmations(ours: Services) -> Check:
         )
         return Check(name, Sign.WARM, _("not all understood"), detail)
     if last is None:
-        advice = _("Registered? flask c2b register, then pay KES 1.")
+        advice = _("Not registered yet? Run flask c2b register, then pay KES 1 by hand.")
         return Check(name, Sign.OFF, _("none in the last day"), advice)
     return Check(name, Sign.GOOD, _("last %(time)s", time=nairobi(last)))
 
@@ -319,7 +319,7 @@ def _pull(ours: Services) -> Check:
     detail = _("It reaches back to %(time)s.", time=nairobi(row.reaches_back_to))
     word = _("last %(time)s", time=nairobi(row.begun_at))
     if now - row.begun_at > pull.WINDOW:
-        lost = _("What was paid since is seen by no pull any more: import a statement.")
+        lost = _("Pull can no longer see what was paid since then: import a statement.")
         return Check(name, Sign.WRONG, word, f"{detail} {lost}")
     if row.gap_from and row.gap_until and now - row.gap_until < _GAP_SHOWN_FOR:
         gap = _(

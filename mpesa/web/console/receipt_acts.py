@@ -32,7 +32,7 @@ _LONGEST_REFERENCE = 64
 _REFUSED: dict[type[Exception], Any] = {
     refusals.OrderNotFound: _l("There is no such order."),
     refusals.OrderPaid: _l("The order is paid already: this money came twice. Nothing was done."),
-    refusals.AlreadyClaimed: _l("The receipt is another order's by now. Nothing was done."),
+    refusals.AlreadyClaimed: _l("The receipt belongs to another order by now. Nothing was done."),
     refusals.NotProven: _l("Nothing proves yet that this money came. Nothing was done."),
     refusals.AlreadyReturned: _l("This money went back to its payer. Nothing was done."),
     refusals.OnItsWayBack: _l("A refund of this receipt was asked for. Nothing was done."),

@@ -45,7 +45,7 @@ STEPS = {
     Event.REFUSED: _l("Refused"),
     Event.OUT_OF_TIME: _l("Nobody released it within a day"),
     Event.SENT: _l("Sent to M-PESA"),
-    Event.ACKNOWLEDGED: _l("M-PESA took it; that proves nothing yet"),
+    Event.ACKNOWLEDGED: _l("M-PESA accepted the request"),
     Event.NOT_RUN: _l("M-PESA refused it: nothing moved"),
     Event.NO_ANSWER: _l("No clear answer: it may be on its way"),
     Event.SILENT: _l("No result came"),
@@ -298,7 +298,9 @@ def _words_of(refusal: refusals.RefundError) -> str:
         case refusals.DailyLimit():
             return str(_("Today's limit of refunds would be exceeded."))
         case refusals.OtherReturned():
-            return str(_("Another receipt of this order goes back as well. Tick that it is meant."))
+            return str(
+                _("Another receipt of this order goes back too. Tick the box if that is intended.")
+            )
         case refusals.NotRefundable():
             return str(
                 _("M-PESA gives back whole shillings of a proven payment that is still here.")

@@ -134,7 +134,7 @@ def test_a_file_without_days_asks_for_them(clerk):
 
     assert "Name the first and the last one below" in upload(clerk, raw).text
     named = upload(clerk, raw, first="2026-11-24", last="2026-11-24")
-    assert "only the name of the file says" in clerk.get(named.headers["Location"]).text
+    assert "Only the file's name, or a person, says" in clerk.get(named.headers["Location"]).text
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_another_form_may_not_be_as_large(clerk):
 def test_a_viewer_takes_no_statement_in(app):
     viewer = logged_in(app, "juma", Role.VIEWER)
 
-    assert "Take in a statement" not in viewer.get(STATEMENTS).text
+    assert "Import a statement" not in viewer.get(STATEMENTS).text
     token = token_on(viewer.get("/console/transactions").text)
     data = {"csrf_token": token, "file": (BytesIO(b"x"), "a.csv")}
     assert viewer.post(STATEMENTS, data=data).status_code == 403
@@ -247,7 +247,7 @@ def test_a_difference_without_a_word_is_asked_for(app, manager):
     answer = closing(manager)
 
     assert answer.status_code == 400
-    assert "Say a word on each difference" in answer.text
+    assert "Write something on each difference" in answer.text
 
 
 def test_one_word_may_stand_for_all(app, manager):

@@ -201,9 +201,9 @@ def test_a_receipts_page_tells_what_is_known_and_who_told_it(operator, confirm):
 
     page = operator.get(f"{LIST}/{RECEIPT}").text
 
-    for each in ("Unclaimed", "JANE", "WANJIKU", "174379", "confirmation", "told 2 times"):
+    for each in ("Unclaimed", "JANE", "WANJIKU", "174379", "confirmation", "reported 2 times"):
         assert each in page, each
-    assert "No order comes near to it." in page
+    assert "No order nearly matches." in page
 
 
 @pytest.mark.parametrize("number", ["NOTHINGNES", "x", "%00", "../etc", RECEIPT.lower()])
@@ -395,7 +395,7 @@ def test_two_operators_give_one_receipt_to_one_order_only(app, operator, confirm
 
     answer = confirmed(other, theirs)
 
-    assert "another order's by now" in said(followed(other, answer)).replace("&#39;", "'")
+    assert "belongs to another order by now" in said(followed(other, answer)).replace("&#39;", "'")
     assert order_status(app, second) == "OPEN"
 
 
