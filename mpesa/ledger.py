@@ -75,6 +75,8 @@ _HEARD = select(EvidenceRow.kind, EvidenceRow.body).where(
     EvidenceRow.transaction_id == bindparam("id"),
     EvidenceRow.kind.in_((Kind.CALLBACK.value, Kind.CLAIM.value)),
 )
+# An owner that changes under each of so many tries is an error.
+_TRIES = 5
 # Seconds after which PostgreSQL has ended a lost writer (`database.REQUESTS`: idle, 15 s).
 _LOST_WRITER = 16.0
 # PostgreSQL's code after `lock_timeout` (PostgreSQL docs, appendix A).
@@ -128,11 +130,17 @@ def record(
             raise
     # The receipt or the id is another transaction's. The constraint says so without being asked;
     # only then is the owner looked up, and the evidence judged with that knowledge.
-    try:
-        return judged(look_up=True)
-    except _Contested as contested:
-        _doubt(session, contested.holder, transaction_id, now)
-    return judged(look_up=True, told=True)
+    told, tries = False, 0
+    while True:
+        try:
+            return judged(look_up=True, told=told)
+        except _Contested as contested:
+            _doubt(session, contested.holder, transaction_id, now)
+            told = True
+        except IntegrityError:  # it got its owner, or another one, after it was looked up
+            tries += 1
+            if tries == _TRIES:
+                raise
 
 
 def record_callback(

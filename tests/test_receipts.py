@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import event, select
 
-from mpesa import inbox, reconciler
+from mpesa import inbox, owners, receipts, reconciler
 from mpesa.daraja import UnknownOutcome
 from mpesa.daraja_access import Access
 from mpesa.domain.evidence import Kind
@@ -19,7 +19,7 @@ from mpesa.domain.settlement import (
     ReviewSettled,
 )
 from mpesa.models import Transaction, WebhookMessage
-from tests.conftest import on_both
+from tests.conftest import BOTH_DATABASES, on_both
 from tests.factories import (
     RECEIPT,
     SECOND_PAYER_MSISDN,
@@ -574,6 +574,30 @@ def test_however_operator_and_callback_race_somebody_looks_at_both(shop):
         else:
             assert (holder.receipt, holder.needs_review) == (receipt, True)
             assert claimant.needs_review
+
+
+@pytest.mark.parametrize("database_url", BOTH_DATABASES[1:], indirect=True)
+def test_who_marks_as_paid_while_another_gives_the_receipt_away_is_heard_all_the_same(
+    shop, monkeypatch
+):
+    order, marked = shop.order(reference="INV-2"), shop.attempt()
+    shop.confirm("nobody's")
+    look_up = owners.look_up
+
+    def overtaken(connection, attempt, evidence):
+        found = look_up(connection, attempt, evidence)
+        monkeypatch.setattr(owners, "look_up", look_up)
+        with shop.sessions() as session:
+            wanted = receipts.Claim(RECEIPT, order, "amina")
+            receipts.claim(session, wanted, shop.receipt_needs())
+        return found
+
+    monkeypatch.setattr(owners, "look_up", overtaken)
+    shop.record(marked, OperatorSaysPaid(RECEIPT), Kind.OPERATOR)
+
+    row = shop.transaction(marked)
+    assert (row.status, row.receipt, row.needs_review) == ("PENDING", None, True)
+    assert shop.order_row(order).status == "PAID"
 
 
 class Killed(BaseException):
