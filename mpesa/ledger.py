@@ -316,7 +316,8 @@ def _decide_and_commit(
         raise _Contested(decision.contests)
     before = taken.account
     after, decision = settlement.apply(before, attempt, decision, now, raw.share)
-    after, decision = _if_it_goes_back(taken, attempt, after, decision, known)
+    if known is not None:
+        after, decision = _if_it_goes_back(taken, attempt, after, decision, known)
     rows = records.of_decision(taken, attempt, after, decision, raw, now)
     was, owner = attempt, after.attempt(attempt.id)
     by_callback = isinstance(evidence, settlement.CallbackReceived)
@@ -328,7 +329,8 @@ def _decide_and_commit(
         )
         second = settlement.decide(was, found, now)
         after, second = settlement.apply(paid, was, second, now)
-        after, second = _if_it_goes_back(taken, was, after, second, known)
+        if known is not None:
+            after, second = _if_it_goes_back(taken, was, after, second, known)
         owner = after.attempt(was.id)
         rows += records.of_decision(taken, was, after, second, replace(raw, stored_id=None), now)
     shop = records.shop_of(taken.connection)
@@ -343,14 +345,14 @@ def _if_it_goes_back(
     attempt: Attempt,
     after: Account,
     decision: settlement.Decision,
-    receipt: Receipt | None,
+    receipt: Receipt,
 ) -> tuple[Account, settlement.Decision]:
     """The same where a transaction has a receipt from now on that is returned, or on its way back.
 
     It is M-PESA's own word that it is this transaction's money; a person decides what that means.
     """
     told = after.attempt(attempt.id)
-    if receipt is None or attempt.receipt is not None or told.receipt != receipt.receipt:
+    if attempt.receipt is not None or told.receipt != receipt.receipt:
         return after, decision
     if receipt.state is not State.RETURNED and receipt.refund_id is None:
         return after, decision
