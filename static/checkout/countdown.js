@@ -1,5 +1,5 @@
 /* What moves once a second: the wait for the PIN, and buttons that must not be pressed yet. */
-import { byId, stage, word, write } from "./screen.js";
+import { byId, clearProblem, stage, word, write } from "./screen.js";
 import { shown } from "./shown.js";
 import { asClock, promptLate, retryWait, secondsLeft, spokenOf } from "./view.js";
 
@@ -37,6 +37,8 @@ function giveBack(button) {
   shown.held.delete(button);
   disable(button, false);
   write(button, label);
+  // What was said of the wait is over with it.
+  if (button === byId("pay")) clearProblem();
 }
 
 function sayIfSlow(button, { from, text }) {

@@ -7,9 +7,9 @@ export const BACKSTOP_MS = 10_000;
 /** Jitter keeps pages that lost one server from asking its successor in one beat. */
 const JITTER = 0.2;
 const SLOWEST_MS = 30_000;
-/** A page that waits for money by hand looks this often for a payment that a person has to check. */
-export const HEARD_OF_MS = 30_000;
-/** A page that waits for somebody to scan its code looks this often, and gives up after a while. */
+/** A page that waits for money by hand, or shows a receipt, looks this often for what no socket tells it. */
+export const LOOK_FOR_MORE_MS = 30_000;
+/** A page that waits for somebody to scan its code looks this often. Looking ends after a while. */
 export const LOOK_MS = 10_000;
 const LOOK_FOR_MS = 30 * 60_000;
 
@@ -61,7 +61,7 @@ export function nextPollIn(state, pollAfter, now, chance) {
   return Math.min(pause, Math.max(SLOWEST_MS, pollAfter * 1000)) * jitter;
 }
 
-/** Whether a code that was shown for so long is still looked after. */
+/** Whether a page that was shown for so long still looks. */
 export function looksAgain(shownForMs) {
   return shownForMs <= LOOK_FOR_MS;
 }

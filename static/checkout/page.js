@@ -1,7 +1,7 @@
 /* The checkout page: what happens when somebody types, presses, leaves and comes back. */
 import { hold, tick } from "./countdown.js";
 import { follow } from "./follower.js";
-import { HEARD_OF_MS, LOOK_MS, looksAgain } from "./link.js";
+import { LOOK_FOR_MORE_MS, LOOK_MS, looksAgain } from "./link.js";
 import { otherNetwork, understood } from "./phone_number.js";
 import { pay, post } from "./push.js";
 import {
@@ -75,7 +75,10 @@ async function catchUp(notice = "") {
   showHeardOf(seen.page);
   // A press of this page's own came first.
   if (seen.view === "phone" || shown.snapshot?.transaction_id !== before?.transaction_id) return false;
-  if (seen.snapshot && seen.snapshot.transaction_id === before?.transaction_id) return false;
+  if (seen.snapshot && seen.snapshot.transaction_id === before?.transaction_id) {
+    receive(seen.snapshot, seen.serverTime);
+    return false;
+  }
   if (!seen.snapshot) return location.reload();
   adopt(seen.snapshot, seen.serverTime);
   showText("notice", notice);
@@ -110,10 +113,15 @@ async function press(button) {
   clearProblem();
   if (!phone.value.trim()) return refused({ code: "invalid_phone" });
   shown.sending = true;
-  const release = hold(button, word("sending"), word("still-sending"));
+  let release = hold(button, word("sending"), word("still-sending"));
   const url = `${stage.dataset.pushUrl}?lang=${lang}`;
   const answer = await pay({ url, orderId: stage.dataset.order, phone: phone.value });
   shown.sending = false;
+  // The field is shown then, and this button with it.
+  if (answer.problem && button !== byId("pay")) {
+    release(0);
+    release = hold(byId("pay"), "");
+  }
   release(answer.retryAfter ?? 0);
   shown.refusal = answer.problem ? { number: understood(phone.value), release } : null;
   if (!answer.snapshot) return refused(answer.problem);
@@ -178,7 +186,6 @@ function typed() {
   if (!shown.refusal || !number || number === shown.refusal.number) return;
   shown.refusal.release(0);
   shown.refusal = null;
-  clearProblem();
 }
 
 // -- what else can be pressed -------------------------------------------------------------------
@@ -195,9 +202,11 @@ function lookWhileScannable() {
   }, LOOK_MS);
 }
 
-/** Looks whether a payment was heard of that a person has to check first: no snapshot tells of one. */
-function lookForHeardOf() {
-  if (!document.hidden && stage.dataset.view === "by_hand" && !shown.sending) catchUp();
+/** Looks for what no snapshot tells, a payment that a person has to check first; and after the last one for a refund. */
+function lookForMore(cameBack = false) {
+  if (document.hidden || shown.sending) return;
+  const { view } = stage.dataset;
+  if (view === "by_hand" || (view === "paid" && (cameBack || looksAgain(performance.now())))) catchUp();
 }
 
 function listen() {
@@ -231,7 +240,7 @@ function listen() {
     attend();
     if (document.hidden) return;
     shown.follower?.ask();
-    lookForHeardOf();
+    lookForMore(true);
   });
   // A page with an open socket is not kept for the back button.
   addEventListener("pagehide", rest);
@@ -259,9 +268,11 @@ if (stage.dataset.snapshot) {
 // On a phone a keyboard would cover the page.
 const atDesk = ["(min-width:56rem)", "(pointer:fine)"].every((each) => matchMedia(each).matches);
 if (shown.choosing && atDesk) phone.focus();
+// Another phone can read it there.
+if (atDesk) byId("scan-by-app")?.toggleAttribute("open", true);
 tick();
 attend();
 lookWhileScannable();
-setInterval(lookForHeardOf, HEARD_OF_MS);
+setInterval(lookForMore, LOOK_FOR_MORE_MS);
 // Last: a page whose script stumbled on the way here goes on loading itself again (reload.js).
 document.documentElement.dataset.runs = "";

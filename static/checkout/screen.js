@@ -76,8 +76,8 @@ export function fillFields(snapshot) {
 
 /** The most particular headline that the page has, as the template chooses it too. */
 function headlineOf({ view, money, reason, order_status: order }) {
-  const particular = word(`headline.${view}.${money}`) || word(`headline.${view}.${reason}`);
-  return particular || word(`headline.${view}.${order}`) || word(`headline.${view}`);
+  const names = [money, `${view}.${reason}`, `${view}.${money}`, `${view}.${order}`, view];
+  return names.map((name) => word(`headline.${name}`)).find(Boolean);
 }
 
 function textOf(field, snapshot, element) {
@@ -88,8 +88,15 @@ function textOf(field, snapshot, element) {
   // The server's time stands; ours is for a result that came while the page was open.
   if (field === "paid_at" && snapshot.status !== "SUCCESS") return "";
   if (field === "paid_at") return element.textContent.trim() || nairobiTime(snapshot.updated_at);
+  if (field === "returned") return returned(snapshot);
   const told = snapshot[field] ?? "";
   return field === "receipt_amount" && told ? kes(told) : told;
+}
+
+/** What went back, and when, where the shop itself gave it back. */
+function returned({ money, amount, receipt_amount: came, refund }) {
+  if (money !== "returned") return "";
+  return kes(came ?? `${amount}.00`) + (refund ? ` · ${nairobiTime(refund.updated_at)}` : "");
 }
 
 /** "1500.00" -> "KES 1,500", as the server writes it. */

@@ -6,7 +6,7 @@ import { showText, stage, word, write } from "./screen.js";
 /** Sends what is typed into them; onSnapshot(snapshot, serverTime in ms or null) gets the answer. */
 export function takeCodes(onSnapshot) {
   for (const form of stage.querySelectorAll(".sms-code")) {
-    form.elements.code.addEventListener("paste", pasteOnOneLine);
+    form.elements.code.addEventListener("paste", takeCode);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       send(form, onSnapshot);
@@ -36,11 +36,17 @@ function refuse(field, text) {
   field.focus();
 }
 
-/** A field of one line drops line breaks, and would glue the code to the word before it. */
-function pasteOnOneLine(event) {
+/** Of a whole SMS the code alone, so that it can be seen; mpesa/domain/sms_code.py finds it by the same rule. */
+function takeCode(event) {
   const pasted = event.clipboardData?.getData("text") ?? "";
-  if (!/[\r\n]/.test(pasted)) return;
+  const code = codeIn(pasted);
+  if (!code || code === pasted) return;
   event.preventDefault();
-  const { selectionStart, selectionEnd } = event.target;
-  event.target.setRangeText(pasted.replace(/\s+/g, " "), selectionStart, selectionEnd, "end");
+  event.target.value = code;
+}
+
+/** The first word of ten letters and digits, a digit among them; undefined where there is none. */
+function codeIn(text) {
+  const words = text.normalize("NFKC").replace(/[\u00ad\u200b-\u200f\u2060\ufeff]/g, "").toUpperCase().split(/[^A-Z0-9]+/);
+  return words.find((each) => each.length === 10 && /[0-9]/.test(each));
 }

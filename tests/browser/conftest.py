@@ -4,13 +4,13 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.backstage import Backstage
-from tests.browser.steps import Sale, Shopper
+from tests.browser.steps import REFUND_KEY, Sale, Shopper
 from tests.servers import CHROMIUM, chromium, running
 
 # Machines that run tests are slow and shared; these only bound a failure.
 PATIENCE_MS = 30_000
 # The tests of one minute ask about more payments than a shop of that size.
-SETTINGS = {"DARAJA_QUERY_RATE": "600/minute"}
+SETTINGS = {"DARAJA_QUERY_RATE": "600/minute", "REFUND_API_KEYS": REFUND_KEY}
 
 
 def pytest_collection_modifyitems(items):

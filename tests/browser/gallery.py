@@ -118,7 +118,7 @@ class Gallery:
         shopper = self._visit(Sale(self.server, amount=250_000))
         shopper.pay_by_hand()
         shopper.sees("by_hand")
-        shopper.page.locator("details").filter(visible=True).locator("summary").click()
+        shopper.page.locator("details.offer").filter(visible=True).locator("summary").click()
         return shopper
 
     def _by_hand_beside_a_prompt(self):

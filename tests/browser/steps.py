@@ -11,7 +11,7 @@ PAY = re.compile(r"^(Pay|Lipa)\s+K")
 BY_HAND = re.compile("^(Pay by hand|Lipa mwenyewe)$")
 MENU = re.compile("M-PESA menu|menyu ya M-PESA")
 LIVE = re.compile("^(Connected|Imeunganishwa)")
-NO_NETWORK = re.compile("no network|hakina mtandao")
+NO_NETWORK = re.compile("[Nn]o network|hakina mtandao")
 CODE = re.compile("Code from the M-PESA SMS|SMS ya M-PESA")
 SEND_CODE = re.compile("^(Send the code|Tuma .+)$")
 HEADINGS = {
@@ -19,14 +19,14 @@ HEADINGS = {
     "overdue": "Still checking",
     "by_hand": "Pay by hand",
     "paid": re.compile("^Paid( after all)?$"),
-    "failed": re.compile("^(Not paid|No clear answer)$"),
+    "failed": re.compile("^(Not paid( yet)?|No clear answer)$"),
 }
 KISWAHILI = {
     "waiting": "Angalia simu yako",
     "overdue": "Bado tunaangalia",
     "by_hand": "Lipa mwenyewe",
     "paid": "Imelipwa",
-    "failed": "Haijalipwa",
+    "failed": re.compile("^(Haijalipwa|Bado haijalipwa)$"),
 }
 
 # Runs before the page's own scripts: writes down what a screen reader would say, and how far
@@ -46,6 +46,10 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 """
+
+
+# May ask for refunds.
+REFUND_KEY = "a-key-that-may-ask-for-refunds-0001"
 
 
 class Sale:
@@ -90,6 +94,13 @@ class Sale:
             "amount": amount,
         }
         answer = self.server.post("/simulator/payments", json=fields)
+        assert answer.status_code == 201, answer.text
+
+    def ask_for_refund(self):
+        """The merchant asks for the money to go back."""
+        headers = {"Authorization": f"Bearer {REFUND_KEY}"}
+        fields = {"receipt": self.receipt(), "reason": "Wrong size"}
+        answer = self.server.post("/api/refunds", json=fields, headers=headers)
         assert answer.status_code == 201, answer.text
 
     def receipt(self):

@@ -92,6 +92,7 @@ def test_the_whole_sms_may_be_pasted(silent, sale):
         }""",
         f"MPESA\n{sale.receipt()} Confirmed. Ksh150.00 sent to DUKA LA MFANO on 24/11/26.",
     )
+    expect(field).to_have_value(sale.receipt())
     silent.button(SEND_CODE).filter(visible=True).click()
 
     silent.sees("paid")

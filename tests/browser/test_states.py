@@ -475,6 +475,40 @@ def test_on_a_phone_the_receipt_is_shared_and_its_code_copied(visit, sale):
     expect(shopper.button("^Print the receipt$")).to_have_count(0)
 
 
+def test_an_open_receipt_tells_of_a_refund_that_is_asked_for(visit, sale):
+    sale.phone.script(answer="pay")
+    shopper = visit(sale)
+    shopper.pay(sale.typed)
+    shopper.sees("paid")
+    shopper.reads(sale.receipt())
+    sale.ask_for_refund()
+
+    # As often as the page looks by itself; and here as if somebody came back to it.
+    shopper.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    shopper.reads("The shop was asked to give the money back")
+
+
+def test_trying_again_too_early_holds_the_button_that_is_shown(visit, server):
+    sale = Sale(server)
+    sale.phone.script(answer="cancel")
+    shopper = visit(sale)
+    shopper.pay(sale.typed)
+    shopper.sees("failed")
+    sale.phone.script(answer="manual")
+    other = Sale(server, line=sale.line)
+    visit(other).wait(other)
+
+    shopper.button("^Try again$").click()
+
+    shopper.reads("Another M-PESA request is open on this phone")
+    expect(shopper.button("^Try again in [0-9]:[0-9]{2}$")).to_be_disabled()
+    # Neither outlives the other request, nor keeps another number out.
+    shopper.field.fill("0712 999 999")
+    expect(shopper.pay_button).to_be_enabled()
+    expect(shopper.text("Another M-PESA request is open on this phone")).to_have_count(0)
+
+
 def test_a_result_has_no_line_about_the_connection_above_it(visit, sale):
     shopper = visit(sale)
     shopper.wait_live(sale)

@@ -88,13 +88,13 @@ def register(app: Flask) -> None:
     app.config["BABEL_DEFAULT_TIMEZONE"] = "Africa/Nairobi"
     Babel(app, locale_selector=_language_of_request)
     app.add_template_filter(format_kes, "kes")
-    app.add_template_filter(_kes_told, "kes_told")
+    app.add_template_filter(kes_told, "kes_told")
     app.add_template_filter(pay_code.grouped)
     app.add_template_filter(minutes)
     app.add_template_filter(whole)
 
 
-def _kes_told(amount: str) -> str:
+def kes_told(amount: str) -> str:
     """An amount as the API writes it, `1500.00`, for people."""
     return format_cents(int(amount.replace(".", "")))
 

@@ -22,7 +22,7 @@ from mpesa.domain.money import format_cents
 from mpesa.domain.receipt import Direction, State
 from mpesa.domain.result_codes import Reason, Status
 from mpesa.domain.snapshot import Snapshot
-from mpesa.domain.view import View
+from mpesa.domain.view import Money, View
 from mpesa.ids import is_id
 from mpesa.models import EvidenceRow, Receipt, Suggestion, db
 from mpesa.web.http import qr, sentences
@@ -99,6 +99,7 @@ def checkout_page(
         code_value=code_typed or "",
         code_sent=_what_became_of_the_code(account, attempt, said["view"], now),
         paid_at=_paid_at(account, attempt),
+        returned=_returned(attempt),
         heard_of=_heard_of(order.id, now),
         **_times_to_show(account, attempt, now),
         wait_seconds=settings.payment_wait_seconds,
@@ -279,7 +280,21 @@ def _paid_at(account: Account, attempt: Mapping[str, Any] | None) -> str | None:
         )
     )
     settled = account.attempt(transaction_id)
-    moment = by_mpesa or settled.settled_at or settled.updated_at
+    return _date_of(by_mpesa or settled.settled_at or settled.updated_at)
+
+
+def _returned(attempt: Mapping[str, Any] | None) -> str | None:
+    """What went back, for people: how much, and when, where the shop itself gave it back."""
+    if attempt is None or attempt["money"] != Money.RETURNED:
+        return None
+    came, refund = attempt["receipt_amount"], attempt["refund"]
+    told = [sentences.kes_told(came or f"{attempt['amount']}.00")]
+    if refund:
+        told.append(_date_of(datetime.fromisoformat(refund["updated_at"])))
+    return " · ".join(told)
+
+
+def _date_of(moment: datetime) -> str:
     return str(format_datetime(moment, "d MMM yyyy, HH:mm"))
 
 

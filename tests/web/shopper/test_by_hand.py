@@ -315,6 +315,7 @@ def test_nothing_is_offered_to_anybody_whose_money_is_in_sight(client, make_orde
 
     assert (view(text), headline(text)) == ("checking", "Checking your payment")
     assert "please do not pay again" in visible(seen(text))
+    assert "A person at" not in visible(seen(text))
     assert OFFER not in seen(text)
     assert not to_copy(text)
 
@@ -408,6 +409,16 @@ def test_a_payment_that_was_given_back_is_not_called_paid(client, make_order, sh
 
     assert headline(text) == "Money returned"
     assert "gave this payment back" in visible(seen(text))
+    assert "Given backKES 150\n" in visible(seen(text))
+
+
+def test_the_receipt_says_when_the_shop_gave_the_money_back(client, make_order, shop, clock):
+    order_id = make_order()
+    shop.confirm(shop.order_row(order_id).pay_code)
+    refund = {"refund_id": "r", "refund_status": "succeeded", "refund_at": clock()}
+    change(shop, update(Transaction).values(returned=True, **refund))
+
+    assert "Given backKES 150 · 24 Nov 2026, 12:00" in visible(seen(page(client, order_id)))
 
 
 # -- a payment that a person has to check --------------------------------------------------------

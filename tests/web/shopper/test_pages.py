@@ -501,7 +501,7 @@ def test_a_failure_says_whether_money_was_taken_as_surely_as_it_is_known(
     ("code", "advice"),
     [
         (1, "Top up your M-PESA, or use another number."),
-        (8006, "Safaricom unlocks your PIN if you call 100."),
+        (8006, "To unlock it, call Safaricom on 100."),
         (1037, "Before you try again, unlock the phone and check its signal."),
     ],
 )
@@ -554,6 +554,8 @@ def test_who_hears_nothing_has_two_ways_the_second_with_the_time_from_which_one_
     assert "From 12:03 you can pay again." in barred
     assert 'id="again"' not in barred
     assert "From 12:" not in free
+    assert ("There is nothing to do" in barred, "There is nothing to do" in free) == (True, False)
+    assert "Then you can pay again." in free
     assert 'id="again"' in free
 
 
@@ -578,6 +580,19 @@ def test_late_money_and_no_clear_answer_have_headlines_of_their_own(client, make
 
     assert unclear == "No clear answer"
     assert headline(page(client, order_id)) == "Paid after all"
+
+
+def test_nobody_whose_prompt_may_still_be_answered_reads_that_it_is_not_paid(
+    client, make_order, daraja, clock
+):
+    order_id = make_order()
+    pushed(client, order_id)
+    fail(client, daraja, 1037)
+    early = headline(page(client, order_id))
+    clock.pass_(seconds=180)
+
+    assert early == "Not paid yet"
+    assert headline(page(client, order_id)) == "Not paid"
 
 
 def test_a_paid_page_warns_of_a_prompt_that_another_attempt_left_as_long_as_it_lives(
