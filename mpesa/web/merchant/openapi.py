@@ -5,11 +5,12 @@ The words of enums come from the domain, so that the document and the code canno
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, current_app, json, render_template, request
 
 from mpesa import __version__
-from mpesa.config import DEVELOPMENT_API_KEY, AccountType, Settings
+from mpesa.config import DEVELOPMENT_API_KEY, AccountType, Settings, is_loopback
 from mpesa.domain import pay_code
 from mpesa.domain.attempt import Channel, OrderStatus
 from mpesa.domain.receipt import Direction, State
@@ -72,8 +73,7 @@ def show_document() -> Response:
 def show_page() -> Response:
     """Show the document to people."""
     settings = services().settings
-    # A developer's browser may know the simulator's server by another name than PUBLIC_URL.
-    address = request.host_url.rstrip("/") if settings.simulated else settings.public_url
+    address = _address(settings)
     page = render_template(
         "api.html",
         api=current_app.extensions["mpesa.openapi"],
@@ -89,6 +89,12 @@ def show_page() -> Response:
         development_key=DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in settings.api_keys else None,
     )
     return _cached(Response(page))
+
+
+def _address(settings: Settings) -> str:
+    """Where the page's reader reaches this server: PUBLIC_URL, or its name on its own machine."""
+    own = settings.simulated and is_loopback(urlsplit(request.host_url).hostname or "")
+    return request.host_url.rstrip("/") if own else settings.public_url
 
 
 def _cached(response: Response) -> Response:

@@ -1,8 +1,10 @@
 """The examples of `/openapi.json` are answers of this code, and its signatures can be verified."""
 
+import html
 import itertools
 import json
 import os
+import re
 import shlex
 import subprocess
 from datetime import UTC, datetime
@@ -97,6 +99,21 @@ def test_a_command_says_all_of_its_call(call):
     if "body" in request:
         wanted.add("Content-Type: application/json")
     assert headers == wanted
+
+
+@pytest.mark.parametrize("call", [call for _, call in CALLS if "body" in call], ids=name_of)
+def test_colours_change_no_character_of_an_answer(call):
+    coloured = examples.in_colour(call["body"])
+
+    assert html.unescape(re.sub("</?i>", "", coloured)) == examples.as_text(call["body"])
+
+
+def test_values_are_in_colour_and_names_are_not():
+    shown = examples.in_colour({"a": "b: 1", "c": [None, -1.5, True], "d<": '"'})
+
+    marked = re.findall("<i>(.*?)</i>", shown)
+    assert [html.unescape(each) for each in marked] == ['"b: 1"', "null", "-1.5", "true", r'"\""']
+    assert "d<" not in shown
 
 
 def run(server, request):

@@ -255,6 +255,15 @@ def test_the_pages_commands_and_answers_are_for_the_server_that_shows_it(client)
     assert "export API_KEY=development-api-key" in page
 
 
+def test_a_simulator_that_others_may_use_shows_its_public_address(make_app):
+    app = make_app(PUBLIC_URL="https://demo.example", SIMULATOR_PUBLIC="1")
+
+    page = app.test_client().get("/docs/api", base_url="http://demo.example").text
+
+    assert "curl --fail-with-body -sS https://demo.example/api/orders" in page
+    assert "http://demo.example" not in page
+
+
 def test_a_key_of_production_is_never_shown_and_its_address_is_the_public_one(make_app):
     secret = "a-key-of-a-shop-that-nobody-can-guess-1"
     app = make_app(
