@@ -78,13 +78,12 @@ _EVER = timedelta(days=36_500)
 
 def start(app: Flask, ours: Services) -> None:
     """Start the loops; they end with the process."""
-    between_queries = ours.access.budget.pause.total_seconds()
-    works: list[tuple[Callable[[Services], None], float]] = [
+    works: list[tuple[Callable[[Services], float | None], float]] = [
         (_clock, TICK),
         (_prompts_over(), TICK),
         (_outbox(), TICK),
         (_announcements, TICK),
-        (_reconciler, max(_SHORTEST, min(TICK, between_queries))),
+        (_reconciler, TICK),
         (_unclaimed, TICK),
         (_unjudged(), LOOK_FOR_UNJUDGED),
         (_witnesses, TICK),
@@ -181,10 +180,13 @@ def _workers() -> Callable[[Services], None]:
     return look_for_other_workers
 
 
-def _reconciler(ours: Services) -> None:
+def _reconciler(ours: Services) -> float | None:
     if ours.watch.stepped():
-        return  # an answer is judged by the payment's age, which the clock's tick corrects first
-    reconciler.run_until_idle(db.session(), ours.access, ours.announce)
+        return None  # an answer is judged by the payment's age, which the tick corrects first
+    if not reconciler.run_until_idle(db.session(), ours.access, ours.announce):
+        return None
+    # More may be due, and the budget allows it after that time. Idle, it looks once a tick.
+    return max(_SHORTEST, min(TICK, ours.access.budget.pause.total_seconds()))
 
 
 def _witnesses(ours: Services) -> None:
@@ -298,28 +300,35 @@ def _unjudged() -> Callable[[Services], None]:
     return judge_what_was_left
 
 
-def _forever(app: Flask, work: Callable[[Services], None], pause: float) -> None:
+def _forever(app: Flask, work: Callable[[Services], float | None], pause: float) -> None:
+    """Run a work again and again, and rest between two rounds.
+
+    Args:
+        pause: seconds of rest where a round does not say how many it needs.
+    """
     with app.app_context():
         socketio = services().socketio
     while True:
-        _try(app, work)
-        socketio.sleep(pause)
+        rest = _try(app, work)
+        socketio.sleep(pause if rest is None else rest)
 
 
-def _note_success(work: Callable[[Services], None]) -> None:
+def _note_success(work: Callable[[Services], object]) -> None:
     counters.mark("loop_last_success_timestamp_seconds", time.time(), loop=work.__name__)
 
 
-def _try(app: Flask, work: Callable[[Services], None]) -> None:
+def _try(app: Flask, work: Callable[[Services], float | None]) -> float | None:
     """Run one round; a failure is logged, and the next round tries again.
 
     The end of the context is inside too: giving back a connection that broke can fail as well.
     """
     try:
         with app.app_context():
-            work(services())
+            rest = work(services())
         _note_success(work)
+        return rest
     except SQLAlchemyError as error:
         log.error("%s: the database failed (%s)", work.__name__, type(error).__name__)
     except Exception:
         log.exception("%s failed", work.__name__)
+    return None

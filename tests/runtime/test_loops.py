@@ -38,6 +38,20 @@ def test_a_connection_that_cannot_be_given_back_does_not_end_the_loop(app):
     assert next(failures, None) is None
 
 
+def test_daraja_is_looked_at_more_than_once_a_tick_only_after_it_was_asked(
+    app, client, make_order, clock
+):
+    pushed(client, make_order())
+    idle = loops._try(app, loops._reconciler)
+    clock.pass_(seconds=60)
+
+    after_a_question = loops._try(app, loops._reconciler)
+
+    with app.app_context():
+        between = services().access.budget.pause.total_seconds()
+    assert (idle, after_a_question) == (None, max(0.05, min(loops.TICK, between)))
+
+
 def written(app):
     with app.app_context():
         return db.session.execute(select(Announcement.transaction_id, Announcement.seq)).all()
