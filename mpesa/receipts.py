@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -499,10 +499,12 @@ def tell_unclaimed(session: Session, clock: Now) -> int:
     Raises:
         SQLAlchemyError: the database failed; what is not done yet stays due.
     """
-    now = clock()
+    now, planned = clock(), ReceiptRow.unclaimed_from
+    # Due by now, or planned by a clock that was ahead and has been put back since.
+    is_due = or_(planned <= now, planned > now + UNCLAIMED_AFTER + CLOCKS_DIFFER)
     due = (
         select(ReceiptRow.organisation, ReceiptRow.receipt)
-        .where(_due_at(now))
+        .where(is_due)
         .order_by(ReceiptRow.unclaimed_from)
         .limit(_TOLD_AT_ONCE)
     )
@@ -522,12 +524,6 @@ def tell_unclaimed(session: Session, clock: Now) -> int:
     return len(found)
 
 
-def _due_at(now: datetime) -> ColumnElement[bool]:
-    """Due by now, or planned by a clock that was ahead and has been put back since."""
-    planned = ReceiptRow.unclaimed_from
-    return or_(planned <= now, planned > now + UNCLAIMED_AFTER + CLOCKS_DIFFER)
-
-
 def _take_in_once(
     session: Session, told: Told, arrived: Arrived, needs: Needs
 ) -> tuple[str, list[Change]]:
@@ -539,7 +535,11 @@ def _take_in_once(
     with candidates.taken_out(session, organisation, alone, arrived.kind, mark) as held:
         known = held.known
         receipt = with_told(known, told, arrived.kind, organisation, now, listed=listed)
-        differs = known is not None and _differs(known, told, needs, listed=listed)
+        elsewhere = told.short_code is not None and told.short_code not in needs.numbers
+        # An amount that only an unlisted address told gives way to what M-PESA tells.
+        differs = known is not None and (
+            elsewhere or (known.amount != told.amount and (known.listed or not listed))
+        )
         # One that is on its way back to its payer is given to no order.
         settled = known is not None and (
             known.state in (State.CLAIMED, State.RETURNED) or known.refund_id is not None
@@ -562,13 +562,6 @@ def _take_in_once(
         was_unproven = known is not None and known.state is State.UNPROVEN is not state
         changes += _after_keeping(session, receipt, judged.verdict, needs, proven=was_unproven)
     return state.value, changes
-
-
-def _differs(known: Receipt, told: Told, needs: Needs, *, listed: bool) -> bool:
-    """Whether a witness contradicts what is known, so that a person has to look."""
-    elsewhere = told.short_code is not None and told.short_code not in needs.numbers
-    # An amount that only an unlisted address told gives way to what M-PESA tells.
-    return elsewhere or (known.amount != told.amount and (known.listed or not listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -663,7 +656,11 @@ def _after_keeping(
     Args:
         proven: the receipt is so since now.
     """
-    changes = _ask_about(session, verdict, needs)
+    changes: list[Change] = []
+    if verdict.ask is not None:
+        _, transaction_id = verdict.ask
+        raw = Raw(Kind.RECEIPT)
+        changes += ledger.record(session, transaction_id, OperatorAsks(), raw, needs.now).changes
     for order_id in verdict.suggestions if proven else ():
         with books.taken_out(session, By.ORDER, order_id) as taken:
             until = receipt.learned_at + IN_SIGHT_FOR
@@ -800,32 +797,17 @@ def as_kept(receipt: Receipt, verdict: Keep, known: Receipt | None, now: datetim
 def _rows_of_kept(
     kept: Receipt, known: Receipt | None, verdict: Keep, needs: Needs, now: datetime
 ) -> list[Write]:
-    return [
-        books.kept(kept, known),
-        *_suggested(kept, verdict, anew=known is None),
-        *_questioned(kept, known, needs, now),
-    ]
-
-
-def _suggested(kept: Receipt, verdict: Keep, *, anew: bool) -> list[Write]:
-    before = [] if anew else [Write(books.DROP_SUGGESTIONS, {"receipt_id": kept.id})]
-    return [
-        *before,
-        *(
-            Write(
-                books.ADD_SUGGESTION,
-                {"receipt_id": kept.id, "order_id": order_id, "place": place},
-            )
-            for place, order_id in enumerate(verdict.suggestions)
-        ),
-    ]
-
-
-def _questioned(kept: Receipt, known: Receipt | None, needs: Needs, now: datetime) -> list[Write]:
-    """The question that proves a receipt, asked at once; it is written with the receipt."""
-    if kept.state is not State.UNPROVEN or known is not None or not needs.asks:
-        return []
-    return [question(kept.receipt, None, None, now, next_at=now)]
+    rows = [books.kept(kept, known)]
+    if known is not None:
+        rows.append(Write(books.DROP_SUGGESTIONS, {"receipt_id": kept.id}))
+    rows += (
+        Write(books.ADD_SUGGESTION, {"receipt_id": kept.id, "order_id": order_id, "place": place})
+        for place, order_id in enumerate(verdict.suggestions)
+    )
+    if kept.state is State.UNPROVEN and known is None and needs.asks:
+        # The question that proves a receipt, asked at once; it is written with the receipt.
+        rows.append(question(kept.receipt, None, None, now, next_at=now))
+    return rows
 
 
 def question(
@@ -942,12 +924,3 @@ def _doubt(session: Session, known: Receipt, needs: Needs) -> list[Change]:
     raw = Raw(Kind.CLAIM, known.receipt.encode())
     evidence = ReceiptClaimed(known.receipt)
     return ledger.record(session, known.transaction_id, evidence, raw, needs.now).changes
-
-
-def _ask_about(session: Session, verdict: Keep, needs: Needs) -> list[Change]:
-    """Have Daraja asked at once about a push that the receipt may be the money of."""
-    if verdict.ask is None:
-        return []
-    _, transaction_id = verdict.ask
-    raw = Raw(Kind.RECEIPT)
-    return ledger.record(session, transaction_id, OperatorAsks(), raw, needs.now).changes
