@@ -158,8 +158,11 @@ def ask(session: Session, wanted: Wanted, needs: Needs) -> tuple[Refund, bool]:
     fields = json.dumps([wanted.receipt, wanted.reason])
     fingerprint = hashlib.sha256(fields.encode()).hexdigest()
     key = hash_token(" ".join(wanted.key)) if wanted.key else None
+    of_key = select(RefundRow.id).where(RefundRow.asked_key == key)
     for _ in range(_TRIES):
-        if key is not None and (earlier := _by_key(session, key)) is not None:
+        asked = session.scalars(of_key).one_or_none() if key is not None else None
+        earlier = books.refund(session.connection(), asked) if asked else None
+        if earlier is not None:
             if earlier.fingerprint != fingerprint:
                 raise KeyReused
             return earlier, False
@@ -556,14 +559,20 @@ def put_back(
     back = changed.status is RefundStatus.SUCCEEDED or event is Event.RETURNED_OTHERWISE
     rows = records.of_refund(shop, before, changed, event, now, by, body)
     kept = replace(receipt, refund_id=changed.id if changed.under_way else None)
-    other = _other_under_way(held, changed)
+    current, other = receipt.refund_id, None
+    if current is not None and current != changed.id:
+        # Another one of the same receipt, asked for after this one had failed.
+        other = books.refund(held.connection, current, lock=True)
     if other is not None and back and other.status in _NOT_SENT:
         refused = after(other, Event.RETURNED_OTHERWISE, now)
         rows += records.of_refund(shop, other, refused, Event.RETURNED_OTHERWISE, now)
     elif other is not None:
         kept = replace(kept, refund_id=other.id)
     if back:
-        kept = _returned(kept, changed.reversal_receipt, now)
+        # The number of the reversal may come later than the word that the money is back.
+        kept = replace(kept, returned_by=kept.returned_by or changed.reversal_receipt)
+        if kept.state is not State.RETURNED:
+            kept = replace(kept, state=State.RETURNED, changed_at=now, unclaimed_from=None)
     if reversal is None and kept.returned_by != receipt.returned_by:
         reversal = _reversal(held, kept, now)
     rows += reversal or []
@@ -574,22 +583,6 @@ def put_back(
     if held.taken is None or account is None:
         return []
     return changes_of(held.taken.account, account, now)
-
-
-def _other_under_way(held: HeldReceipt, changed: Refund) -> Refund | None:
-    """Another refund of the same receipt, asked for after this one had failed, or None."""
-    current = held.receipt.refund_id
-    if current is None or current == changed.id:
-        return None
-    return books.refund(held.connection, current, lock=True)
-
-
-def _returned(receipt: Receipt, number: str | None, now: datetime) -> Receipt:
-    """The receipt as returned; the number of the reversal may come later than that word."""
-    named = replace(receipt, returned_by=receipt.returned_by or number)
-    if receipt.state is State.RETURNED:
-        return named
-    return replace(named, state=State.RETURNED, changed_at=now, unclaimed_from=None)
 
 
 def _reversal(held: HeldReceipt, receipt: Receipt, now: datetime) -> list[Write]:
@@ -702,8 +695,3 @@ def _read(heard: Heard) -> Result | None:
         return None if heard.body is None else parse_result(heard.body)
     except UnreadableResult:
         return None
-
-
-def _by_key(session: Session, key: str) -> Refund | None:
-    known = session.scalars(select(RefundRow.id).where(RefundRow.asked_key == key)).one_or_none()
-    return books.refund(session.connection(), known) if known else None
