@@ -13,7 +13,7 @@ from mpesa import books
 from mpesa.books import Write
 from mpesa.database import writing
 from mpesa.domain.cut_people import cut_people
-from mpesa.domain.results import UnreadableResult, parse_result
+from mpesa.domain.results import Result, UnreadableResult, parse_result
 from mpesa.domain.status_answer import read_status_answer
 from mpesa.ids import hash_token, new_callback_token
 from mpesa.models import AwaitedResult, HeardResult, UTCDateTime
@@ -83,6 +83,14 @@ class Heard:
     body: bytes | None
     payer_hash: str | None
     source: str | None
+
+    @property
+    def result(self) -> Result | None:
+        """What the body tells; None where nothing was told, or nothing that can be read."""
+        try:
+            return None if self.body is None else parse_result(self.body)
+        except UnreadableResult:
+            return None
 
 
 # The same once more is counted, in one statement on both databases.
@@ -168,7 +176,10 @@ def hear(
         SQLAlchemyError: it could not be stored.
     """
     token_hash = hash_token(token)
-    payer = _payer_of(body)
+    try:
+        payer = read_status_answer(parse_result(body)).payer.msisdn
+    except UnreadableResult:
+        payer = None
     told = b"\n".join((body, source.encode(), str(timed_out).encode()))
     row = {
         "token_hash": token_hash,
@@ -190,13 +201,6 @@ def hear(
         if (session.scalar(kept) or 0) < _MOST_BODIES:
             session.execute(_ADD, row)
     return True
-
-
-def _payer_of(body: bytes) -> str | None:
-    try:
-        return read_status_answer(parse_result(body)).payer.msisdn
-    except UnreadableResult:
-        return None
 
 
 def waiting(session: Session, kind: Subject) -> Sequence[Heard]:

@@ -44,7 +44,7 @@ from mpesa.domain.refusals import (
     RefundExists,
     TooLate,
 )
-from mpesa.domain.results import Result, UnreadableResult, parse_result
+from mpesa.domain.results import Result
 from mpesa.ids import hash_token, new_id
 from mpesa.initiators import Name
 from mpesa.ledger import Announce, Change, changes_of
@@ -360,7 +360,7 @@ def judge_waiting(session: Session, sending: Sending) -> int:
 
 def judge(session: Session, heard: Heard, sending: Sending) -> None:
     """Make something of one result, or of a time-out, of a refund."""
-    result = _read(heard)
+    result = heard.result
     listed = sending.listed(heard.source)
 
     def told(_: HeldReceipt, refund: Refund, now: datetime) -> Refund:
@@ -688,10 +688,3 @@ def _event(heard: Heard, result: Result | None, refund: Refund, *, listed: bool)
     if heard.body is None:
         return Event.TIMED_OUT
     return event_of(result, refund, listed=listed) if result else Event.RESULT_UNCLEAR
-
-
-def _read(heard: Heard) -> Result | None:
-    try:
-        return None if heard.body is None else parse_result(heard.body)
-    except UnreadableResult:
-        return None

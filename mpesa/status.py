@@ -23,7 +23,7 @@ from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import writing
 from mpesa.domain.receipt import State
 from mpesa.domain.refund import ASKED_AFTER
-from mpesa.domain.results import Result, UnreadableResult, parse_result
+from mpesa.domain.results import Result
 from mpesa.domain.status_answer import read_status_answer
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.domain.told import WitnessKind
@@ -122,7 +122,7 @@ def judge_waiting(session: Session, needs: Needs) -> int:
 
 def judge(session: Session, heard: Heard, needs: Needs) -> None:
     """Make something of one answer: a witness of the receipt, and an end to its question."""
-    result = _read(heard) if needs.receipts.listed(heard.source) else None
+    result = heard.result if needs.receipts.listed(heard.source) else None
     if result is not None:
         now = needs.access.now()
         initiators.note_answer(
@@ -153,13 +153,6 @@ def go(session: Session, said: Go, now: datetime) -> bool:
                 .execution_options(synchronize_session=False)
             )
     return True
-
-
-def _read(heard: Heard) -> Result | None:
-    try:
-        return None if heard.body is None else parse_result(heard.body)
-    except UnreadableResult:
-        return None
 
 
 def _make_something_of(session: Session, heard: Heard, result: Result, needs: Needs) -> None:
