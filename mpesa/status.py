@@ -23,7 +23,6 @@ from mpesa.daraja_access import Access, QueryBudget
 from mpesa.database import writing
 from mpesa.domain.receipt import State
 from mpesa.domain.refund import ASKED_AFTER
-from mpesa.domain.results import Result
 from mpesa.domain.status_answer import read_status_answer
 from mpesa.domain.steps import CLOCKS_DIFFER
 from mpesa.domain.told import WitnessKind
@@ -123,13 +122,26 @@ def judge_waiting(session: Session, needs: Needs) -> int:
 def judge(session: Session, heard: Heard, needs: Needs) -> None:
     """Make something of one answer: a witness of the receipt, and an end to its question."""
     result = heard.result if needs.receipts.listed(heard.source) else None
-    if result is not None:
-        now = needs.access.now()
-        initiators.note_answer(
-            session, Name.STATUS, result, heard.credential_hash, heard.asked_at, now
-        )
-        _make_something_of(session, heard, result, needs)
-    awaited.judged(session, heard, needs.access.now(), believed=result is not None)
+    if result is None:
+        awaited.judged(session, heard, needs.access.now(), believed=False)
+        return
+    now = needs.access.now()
+    initiators.note_answer(session, Name.STATUS, result, heard.credential_hash, heard.asked_at, now)
+    answer = read_status_answer(result)
+    told = answer.told(heard.subject)
+    if told is not None and told.short_code in needs.receipts.numbers:
+        arrived = receipts.Arrived(WitnessKind.STATUS, heard.body or b"", None)
+        receipts.take_in(session, told, arrived, needs.receipts, payer_hash=heard.payer_hash)
+        _finish(session, heard.subject)
+    elif answer.is_reversed and answer.receipt == heard.subject:
+        if not needs.returned(session, heard.subject):
+            receipts.doubt(session, heard.subject, needs.receipts)
+        _finish(session, heard.subject)
+    elif answer.is_final or (result.code == _NOT_FOUND and _was_the_last(session, heard.subject)):
+        # Foreign, another receipt's, or unknown to M-PESA, though somebody told of it.
+        receipts.doubt(session, heard.subject, needs.receipts)
+        _finish(session, heard.subject)
+    awaited.judged(session, heard, needs.access.now(), believed=True)
 
 
 def go(session: Session, said: Go, now: datetime) -> bool:
@@ -155,23 +167,6 @@ def go(session: Session, said: Go, now: datetime) -> bool:
     return True
 
 
-def _make_something_of(session: Session, heard: Heard, result: Result, needs: Needs) -> None:
-    answer = read_status_answer(result)
-    told = answer.told(heard.subject)
-    if told is not None and told.short_code in needs.receipts.numbers:
-        arrived = receipts.Arrived(WitnessKind.STATUS, heard.body or b"", None)
-        receipts.take_in(session, told, arrived, needs.receipts, payer_hash=heard.payer_hash)
-        _finish(session, heard.subject)
-    elif answer.is_reversed and answer.receipt == heard.subject:
-        if not needs.returned(session, heard.subject):
-            receipts.doubt(session, heard.subject, needs.receipts)
-        _finish(session, heard.subject)
-    elif answer.is_final or (result.code == _NOT_FOUND and _was_the_last(session, heard.subject)):
-        # Foreign, another receipt's, or unknown to M-PESA, though somebody told of it.
-        receipts.doubt(session, heard.subject, needs.receipts)
-        _finish(session, heard.subject)
-
-
 # -- whose turn it is ------------------------------------------------------------------------------
 
 _OURS = StatusQuestion.transaction_id.is_(None)
@@ -190,7 +185,9 @@ class _Due:
 def _next_due(session: Session, needs: Needs, now: datetime) -> _Due | None:
     """Our own questions first; codes get no more than every second place."""
     due = select(StatusQuestion.id, StatusQuestion.receipt, StatusQuestion.next_at)
-    due = due.where(_is_due(now))
+    # Due by now, or planned by a clock that was ahead and has been put back since.
+    planned = StatusQuestion.next_at
+    due = due.where(or_(planned <= now, planned > now + _LONGEST_PLAN + CLOCKS_DIFFER))
     ours = due.where(_OURS).order_by(StatusQuestion.next_at, StatusQuestion.id).limit(1)
     first = session.execute(ours).first()
     if first is not None:
@@ -212,12 +209,6 @@ def _next_due(session: Session, needs: Needs, now: datetime) -> _Due | None:
     )
     next_typed = session.execute(fair.limit(1)).first()
     return None if next_typed is None else _Due(*next_typed)
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    """Due by now, or planned by a clock that was ahead and has been put back since."""
-    planned = StatusQuestion.next_at
-    return or_(planned <= now, planned > now + _LONGEST_PLAN + CLOCKS_DIFFER)
 
 
 def _others_wait(session: Session, now: datetime) -> ColumnElement[bool]:
