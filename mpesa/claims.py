@@ -14,7 +14,7 @@ from mpesa.domain import matching, pay_code
 from mpesa.domain.attempt import Account, OrderStatus
 from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.matching import Heard
-from mpesa.domain.receipt import Receipt, State
+from mpesa.domain.receipt import State
 from mpesa.domain.settlement import ReceiptClaimed
 from mpesa.domain.told import Told, WitnessKind
 from mpesa.ledger import Announce
@@ -84,7 +84,9 @@ def claim_typed(
             return False
         if receipt.refund_id is not None or receipt.needs_review:
             return False
-        heard = Heard(receipt.told, _kinds(connection, receipt), receipt.learned_at)
+        kinds = select(Witness.kind).where(Witness.receipt_id == receipt.id).distinct()
+        told_by = frozenset(WitnessKind(each) for each in connection.scalars(kinds))
+        heard = Heard(receipt.told, told_by, receipt.learned_at)
         other = _another_named(connection, receipt.told, account, heard.earliest)
         proof = matching.Typed(typed_at, names_another=other)
         if not matching.proves_itself(heard, account, proof, now, means.mark_of):
@@ -144,11 +146,6 @@ def _done(session: Session, number: str, transaction_id: str) -> None:
             .values(done=True)
             .execution_options(synchronize_session=False)
         )
-
-
-def _kinds(connection: Connection, receipt: Receipt) -> frozenset[WitnessKind]:
-    kinds = select(Witness.kind).where(Witness.receipt_id == receipt.id).distinct()
-    return frozenset(WitnessKind(each) for each in connection.scalars(kinds))
 
 
 def _another_named(connection: Connection, told: Told, account: Account, paid_at: datetime) -> bool:

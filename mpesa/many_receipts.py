@@ -105,7 +105,11 @@ def _add_witnesses(
     own = [known[each.told.receipt] for each in settled]
     names = _own_names(connection, [each.transaction_id for each in own if each.transaction_id])
     others = _naming_orders(connection, [each.told.account or "" for each in settled])
-    told_before = _told_before(connection, settled)
+    words = [records.fingerprint(each.arrived.body) for each in settled]
+    same_words = select(Witness.fingerprint).where(
+        Witness.kind == WitnessKind.STATEMENT.value, Witness.fingerprint.in_(words), Witness.judged
+    )
+    told_before = set(connection.scalars(same_words))
     changed, witnesses, verdicts = [], [], dict[str, str]()
     for each, receipt in zip(settled, own, strict=True):
         account = each.told.account or ""
@@ -161,21 +165,6 @@ def _own_names(
     return names
 
 
-def _told_before(connection: Connection, tellings: Sequence[Telling]) -> set[str]:
-    """The fingerprints of what was told before in the same words."""
-    return set(
-        connection.scalars(
-            select(Witness.fingerprint).where(
-                Witness.kind == WitnessKind.STATEMENT.value,
-                Witness.fingerprint.in_(
-                    [records.fingerprint(each.arrived.body) for each in tellings]
-                ),
-                Witness.judged,
-            )
-        )
-    )
-
-
 # -- money that is nobody's ------------------------------------------------------------------------
 
 
@@ -190,7 +179,11 @@ def _keep_nobodys(
     if not tellings:
         return {}
     named = _naming_orders(connection, [each.told.account or "" for each in tellings])
-    typed = _typed(connection, [each.told.receipt for each in tellings])
+    numbers = [each.told.receipt for each in tellings]
+    questions = select(StatusQuestion.receipt).where(
+        StatusQuestion.receipt.in_(numbers), ~StatusQuestion.done
+    )
+    typed = set(connection.scalars(questions))
     pushes = _pushes_without_receipt(connection, tellings, now)
     added, witnesses, verdicts = [], [], dict[str, str]()
     for each in tellings:
@@ -224,17 +217,6 @@ def _naming_orders(connection: Connection, accounts: Iterable[str]) -> set[str]:
     )
     found = connection.execute(named.distinct()).all()
     return forms & {name for row in found for name in row if name}
-
-
-def _typed(connection: Connection, numbers: Sequence[str]) -> set[str]:
-    """The receipts that a shopper typed as a code."""
-    return set(
-        connection.scalars(
-            select(StatusQuestion.receipt).where(
-                StatusQuestion.receipt.in_(numbers), ~StatusQuestion.done
-            )
-        )
-    )
 
 
 @dataclass(frozen=True, slots=True)
