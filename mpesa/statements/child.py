@@ -28,15 +28,22 @@ _OF_LINE = tuple(each.name for each in fields(Line))
 def main() -> None:
     """Read what is asked on the first line of standard input, then the file; write JSON lines."""
     told = json.loads(sys.stdin.buffer.readline())
-    _be_bounded(told["seconds"])
+    for what, limit in (
+        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_CPU, told["seconds"]),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):  # a system without this one
+            resource.setrlimit(what, (limit, limit))
     if not _have_a_turn():
         _say({"busy": True})
         return
+    days = [date.fromisoformat(each) for each in told["days"] or ()]
     asked = Asked(
         numbers=frozenset(told["numbers"]),
         now=datetime.fromisoformat(told["now"]),
         name=told["name"],
-        days=_days(told["days"]),
+        days=(days[0], days[1]) if days else None,
     )
     try:
         statement = read(rows_of(sys.stdin.buffer.read()), asked)
@@ -47,16 +54,6 @@ def main() -> None:
     else:
         for each in _told(statement):
             _say(each)
-
-
-def _be_bounded(seconds: int) -> None:
-    for what, limit in (
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(ValueError, OSError):  # a system without this one
-            resource.setrlimit(what, (limit, limit))
 
 
 def _have_a_turn() -> bool:
@@ -71,10 +68,6 @@ def _have_a_turn() -> bool:
             return True
         time.sleep(0.1)
     return False
-
-
-def _days(told: list[str] | None) -> tuple[date, date] | None:
-    return None if told is None else (date.fromisoformat(told[0]), date.fromisoformat(told[1]))
 
 
 def _told(statement: Statement) -> Iterator[object]:

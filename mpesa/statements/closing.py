@@ -1,6 +1,7 @@
 """Close a day: its sums and its differences are written down, and never change again."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -148,7 +149,8 @@ def _close_locked(
     ]
     if without := [each for each, line in said if line is None]:
         raise NoWord(without)
-    if any(_counts(found, kind) >= MOST for kind in DifferenceKind):
+    of_each_kind = Counter(each.kind for each in found.differences)
+    if any(count >= MOST for count in of_each_kind.values()):
         raise TooMany
     _write_down(session, organisation, found, said, by, now)
 
@@ -214,10 +216,6 @@ def mark_of(day: Compared) -> str:
     numbers = (day.moved, day.push, day.hand, day.unclaimed, day.balances)
     differences = [(each.kind.value, each.key, each.amount) for each in day.differences]
     return hashlib.sha256(repr((numbers, differences)).encode()).hexdigest()[:32]
-
-
-def _counts(found: Compared, kind: DifferenceKind) -> int:
-    return sum(each.kind is kind for each in found.differences)
 
 
 class Standing(StrEnum):
@@ -356,8 +354,8 @@ def csv_of(
         is_paid = line.kind == LineKind.PAYMENT.value
         name = (line.name or row.payer_name) if with_people else None
         payee = (name or "M-PESA customer") if is_paid else "M-PESA"
-        typed = line.account if with_people or not _has_letters(line.account) else None
-        typed = account_shown(typed)
+        has_letters = any(each.isalpha() for each in line.account or "")
+        typed = account_shown(line.account if with_people or not has_letters else None)
         about = row.reference or typed if is_paid else None
         described = f"{_DESCRIBED[LineKind(line.kind)]}{f', {about}' if about else ''}"
         yield csv_line(
@@ -380,10 +378,6 @@ def _booked_on(organisation: str, day: date) -> tuple[ColumnElement[bool], ...]:
         # QuickBooks refuses a file with a zero in it, and nothing moved.
         StatementLine.amount != 0,
     )
-
-
-def _has_letters(text: str | None) -> bool:
-    return any(each.isalpha() for each in text or "")
 
 
 _DESCRIBED = {

@@ -141,7 +141,8 @@ def compare(session: Session, day: date, *, closing: bool = False) -> Compared:
     counted = and_(*own, StatementLine.booked_on == text) if closed or closing else and_(*own)
     sums = _sums(session, counted)
     covering = _covering(session, organisation, day)
-    waits = session.scalar(select(StatementLine.id).where(*own, _unsettled()).limit(1))
+    unsettled = select(StatementLine.id).where(*own, StatementLine.verdict.is_(None))
+    waits = session.scalar(unsettled.limit(1))
     unfinished = any(each.done_at is None for each in covering)
     compared = Compared(
         day=day,
@@ -159,23 +160,23 @@ def compare(session: Session, day: date, *, closing: bool = False) -> Compared:
         ours=_ours(session, organisation, day),
     )
     if closed is not None:
-        told = tuple(_told(session, organisation, text))
-        return _as_closed(replace(compared, differences=told), closed)
-    found = _of_the_day(session, organisation, compared, covering)
+        # With the sums that were written down: whose money it is may have changed since.
+        return replace(
+            compared,
+            push=Sum(None, closed.taken_push),
+            hand=Sum(None, closed.taken_hand),
+            unclaimed=Sum(None, closed.unclaimed),
+            balances=Balances(closed.opening, closed.closing),
+            vouched=closed.vouched,
+            waits=False,
+            differences=tuple(_told(session, organisation, text)),
+        )
+    found = [*_of_lines(session, organisation, day)]
+    if compared.balances is not None:
+        found += _only_here(session, organisation, day)
+        found += _of_balances(session, organisation, compared)
+    found += _came_later(session, organisation, day)
     return replace(compared, differences=tuple(found))
-
-
-def _as_closed(compared: Compared, closed: ClosedDay) -> Compared:
-    """The day with the sums that were written down; whose money it is may have changed since."""
-    return replace(
-        compared,
-        push=Sum(None, closed.taken_push),
-        hand=Sum(None, closed.taken_hand),
-        unclaimed=Sum(None, closed.unclaimed),
-        balances=Balances(closed.opening, closed.closing),
-        vouched=closed.vouched,
-        waits=False,
-    )
 
 
 def lines_of(
@@ -237,10 +238,6 @@ def _sums(
 def _of_kind(sums: "dict[tuple[LineKind, str | None], Sum]", kind: LineKind) -> Sum:
     own = [each for (of, _), each in sums.items() if of is kind]
     return Sum(sum(each.count or 0 for each in own), sum(each.cents for each in own))
-
-
-def _unsettled() -> ColumnElement[bool]:
-    return StatementLine.verdict.is_(None)
 
 
 def _covering(session: Session, organisation: str, day: date) -> Sequence[Any]:
@@ -334,17 +331,6 @@ def _told(session: Session, organisation: str, day: str) -> list[Difference]:
         )
         for each in rows
     ]
-
-
-def _of_the_day(
-    session: Session, organisation: str, compared: Compared, covering: Sequence[Any]
-) -> Iterator[Difference]:
-    """What differs on a day that is not closed, and what came later of days that are."""
-    yield from _of_lines(session, organisation, compared.day)
-    if compared.balances is not None:
-        yield from _only_here(session, organisation, compared.day)
-        yield from _of_balances(session, organisation, compared)
-    yield from _came_later(session, organisation, compared.day)
 
 
 def _of_lines(session: Session, organisation: str, day: date) -> Iterator[Difference]:

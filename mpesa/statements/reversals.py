@@ -123,7 +123,9 @@ def _take_in_once(
         moment = now()
         returned = known.returned_by if known else None
         row = _row(told, organisation, known, moment, returned=returned)
-        _write(session, [books.kept(row, known), _witness(told, organisation, moment)])
+        rows = [books.kept(row, known), _witness(told, organisation, moment)]
+        with writing_apart(session) as apart:
+            books.write_and_commit(apart, rows, begin=True)
         return (Outcome.KEPT if known is None else Outcome.KNOWN), []
     with books.receipt_taken_out(session, paid.id) as held:
         again = books.receipt(held.connection, organisation, told.receipt, Direction.OUT, lock=True)
@@ -257,8 +259,3 @@ def _witness(told: Reversal, organisation: str, now: datetime) -> Write:
         "received_at": now,
     }
     return Write(books.ADD_WITNESS_OF_REVERSAL, values)
-
-
-def _write(session: Session, rows: list[Write]) -> None:
-    with writing_apart(session) as connection:
-        books.write_and_commit(connection, rows, begin=True)
