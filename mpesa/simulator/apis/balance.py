@@ -6,7 +6,7 @@ from mpesa.simulator.api_users import Role
 from mpesa.simulator.apis.initiated import Initiated, Request, read_initiator, read_rest
 from mpesa.simulator.books import Account
 from mpesa.simulator.confirmations import money
-from mpesa.simulator.fields import PARTY, Body, matching
+from mpesa.simulator.fields import PARTY, matching
 from mpesa.simulator.ids import NAIROBI
 from mpesa.simulator.merchants import organisation_of
 from mpesa.simulator.results import SUCCESS_TEXT, Failure, Parameters, Result
@@ -38,18 +38,23 @@ class BalanceEndpoint:
 
     def query(self) -> Response:
         """POST /mpesa/accountbalance/v1/query."""
-        request = _read(self._simulator.body("InitiatorName"))
+        body = self._simulator.body("InitiatorName")
+        initiator = read_initiator(body, "AccountBalance")
+        shortcode = matching(body, "PartyA", PARTY)
+        matching(body, "IdentifierType", "4")
+        request = read_rest(body, initiator, shortcode)
         return self._requests.answer(request, lambda: self._result(request))
 
     def _result(self, request: Request) -> Result:
         shortcode = organisation_of(request.shortcode)
         if shortcode is None:
             return Result.of(Failure.NO_PARTY)
-        told = "&".join(
+        accounts = []
+        for name, account in _ACCOUNTS.items():
+            held = money(self._simulator.bank.balance(shortcode, account) if account else 0)
             # Current, available, and what is reserved and uncleared, which are never anything.
-            "|".join((name, "KES", *[self._held(shortcode, account)] * 2, "0.00", "0.00"))
-            for name, account in _ACCOUNTS.items()
-        )
+            accounts.append(f"{name}|KES|{held}|{held}|0.00|0.00")
+        told = "&".join(accounts)
         # The code is a string in Daraja's own sample.
         return Result("0", SUCCESS_TEXT, self._about(("AccountBalance", told)), is_text=True)
 
@@ -62,13 +67,3 @@ class BalanceEndpoint:
     def _about(self, told: tuple[str, object]) -> Parameters:
         at = int(f"{self._simulator.now().astimezone(NAIROBI):%Y%m%d%H%M%S}")
         return [("ActionType", "AccountBalance"), told, ("BOCompletedTime", at)]
-
-    def _held(self, shortcode: str, account: Account | None) -> str:
-        return money(self._simulator.bank.balance(shortcode, account) if account else 0)
-
-
-def _read(body: Body) -> Request:
-    initiator = read_initiator(body, "AccountBalance")
-    shortcode = matching(body, "PartyA", PARTY)
-    matching(body, "IdentifierType", "4")
-    return read_rest(body, initiator, shortcode)

@@ -43,7 +43,12 @@ class C2bEndpoints:
     def register_url(self, version: Version) -> Response:
         """POST /mpesa/c2b/v1|v2/registerurl."""
         body = self._body(version)
-        shortcode, wanted = _read_registration(body, version)
+        shortcode = organisation_of(matching(body, "ShortCode", PARTY))
+        if shortcode is None:
+            raise invalid("ShortCode")
+        response_type = matching(body, "ResponseType", "|".join(ResponseType))
+        urls = [_address(body, name) for name in ("ConfirmationURL", "ValidationURL")]
+        wanted = Registration(version, ResponseType(response_type), *urls)
         mode = self._simulator.organisation.c2b_mode
         if not self._simulator.register(shortcode, wanted, may_replace=mode is C2bMode.SANDBOX):
             raise refusals.already_registered()
@@ -58,10 +63,22 @@ class C2bEndpoints:
 
     def simulate(self, version: Version) -> Response:
         """POST /mpesa/c2b/v1|v2/simulate: an acknowledgement alone; the payment comes after it."""
-        hand = _read_payment(self._body(version))
+        body = self._body(version)
+        number = matching(body, "ShortCode", PARTY)
+        if organisation_of(number) is None:
+            raise invalid("ShortCode")
+        kind = matching(body, "CommandID", f"{PAYBILL}|{TILL}")
+        amount = shillings(body, "Amount")
+        msisdn = matching(body, "Msisdn", MSISDN.pattern)
+        account = ""
+        if kind == PAYBILL:
+            account = words(body, "BillRefNumber")
+            if not _ACCOUNT.fullmatch(account):
+                raise invalid("BillRefNumber")
+        payee = replace(payee_of(number, account), kind=kind)
         if self._simulator.organisation.c2b_mode is C2bMode.PRODUCTION:
             raise refusals.no_product()
-        self._simulator.pay_by_hand_soon(hand)
+        self._simulator.pay_by_hand_soon(HandPayment(msisdn, payee, account, amount))
         return answered(
             {
                 "OriginatorCoversationID": merchant_request_id(self._simulator.chance),
@@ -77,34 +94,9 @@ class C2bEndpoints:
         return body
 
 
-def _read_registration(body: Body, version: Version) -> tuple[str, Registration]:
-    shortcode = organisation_of(matching(body, "ShortCode", PARTY))
-    if shortcode is None:
-        raise invalid("ShortCode")
-    response_type = matching(body, "ResponseType", "|".join(ResponseType))
-    urls = [_address(body, name) for name in ("ConfirmationURL", "ValidationURL")]
-    return shortcode, Registration(version, ResponseType(response_type), *urls)
-
-
 def _address(body: Body, name: str) -> str:
     url = address(body, name)
     for word in FORBIDDEN_WORDS:
         if word in url.lower():
             raise refusals.forbidden_word(name, word)
     return url
-
-
-def _read_payment(body: Body) -> HandPayment:
-    number = matching(body, "ShortCode", PARTY)
-    if organisation_of(number) is None:
-        raise invalid("ShortCode")
-    kind = matching(body, "CommandID", f"{PAYBILL}|{TILL}")
-    amount = shillings(body, "Amount")
-    msisdn = matching(body, "Msisdn", MSISDN.pattern)
-    account = ""
-    if kind == PAYBILL:
-        account = words(body, "BillRefNumber")
-        if not _ACCOUNT.fullmatch(account):
-            raise invalid("BillRefNumber")
-    payee = replace(payee_of(number, account), kind=kind)
-    return HandPayment(msisdn, payee, account, amount)

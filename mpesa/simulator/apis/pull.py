@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,14 +35,6 @@ _SPACED = {
     "ResponseCode": "Response Code",
     "ResponseMessage": "Response Message",
 }
-
-
-@dataclass(frozen=True)
-class _Question:
-    shortcode: str
-    since: datetime
-    until: datetime
-    offset: int
 
 
 class PullEndpoints:
@@ -81,11 +72,23 @@ class PullEndpoints:
         """POST /pulltransactions/v1/query."""
         body = self._simulator.body("ShortCode")
         with _blamed_as_bad_input():
-            question = _read(body)
+            since, until = _moment(body, "StartDate"), _moment(body, "EndDate")
+            if until < since:
+                raise invalid("EndDate")
+            offset = int(matching(body, "OffSetValue", "[0-9]{1,6}"))
+            shortcode = _shortcode(body)
         mode = self._simulator.organisation.pull
         if mode is Pull.ERROR_500:
             raise refusals.nothing_pulled()
-        rows = [] if mode is Pull.EMPTY else self._rows(question)
+        reach = max(since, self._simulator.now() - _REACH)
+        found = [
+            self._row(movement)
+            for movement in self._simulator.bank.ledger()
+            if movement.direction is Direction.IN
+            and movement.payee.shortcode == shortcode
+            and reach <= movement.paid_at <= until
+        ]
+        rows = [] if mode is Pull.EMPTY else found[offset : offset + _PAGE]
         return self._answered(
             {
                 "ResponseRefID": self._reference(),
@@ -95,17 +98,6 @@ class PullEndpoints:
                 "Response": "[[]]" if mode is Pull.EMPTY else [rows],
             }
         )
-
-    def _rows(self, question: _Question) -> list[dict[str, str]]:
-        since = max(question.since, self._simulator.now() - _REACH)
-        found = [
-            self._row(movement)
-            for movement in self._simulator.bank.ledger()
-            if movement.direction is Direction.IN
-            and movement.payee.shortcode == question.shortcode
-            and since <= movement.paid_at <= question.until
-        ]
-        return found[question.offset : question.offset + _PAGE]
 
     def _row(self, movement: Movement) -> dict[str, str]:
         merchant = self._simulator.organisation
@@ -140,14 +132,6 @@ def _blamed_as_bad_input() -> Iterator[None]:
         yield
     except Refusal as refusal:
         raise Refusal(400, "400.001", refusal.message) from None
-
-
-def _read(body: Body) -> _Question:
-    since, until = _moment(body, "StartDate"), _moment(body, "EndDate")
-    if until < since:
-        raise invalid("EndDate")
-    offset = matching(body, "OffSetValue", "[0-9]{1,6}")
-    return _Question(_shortcode(body), since, until, int(offset))
 
 
 def _shortcode(body: Body) -> str:

@@ -6,7 +6,7 @@ from io import BytesIO
 import segno
 from flask import Blueprint, Response
 
-from mpesa.simulator.fields import PARTY, Body, matching, shillings, words
+from mpesa.simulator.fields import PARTY, matching, shillings, words
 from mpesa.simulator.ids import merchant_request_id
 from mpesa.simulator.refusals import invalid
 from mpesa.simulator.simulator import Simulator
@@ -28,31 +28,24 @@ class QrEndpoint:
 
     def generate(self) -> Response:
         """POST /mpesa/qrcode/v1/generate: at once, and without a callback of its own."""
-        text, size = _read(self._simulator.body("MerchantName"))
+        body = self._simulator.body("MerchantName")
+        name, reference = words(body, "MerchantName"), words(body, "RefNo")
+        amount = shillings(body, "Amount")
+        kind = matching(body, "TrxCode", "PB|BG|WA|SM|SB")
+        number = matching(body, "CPI", PARTY if kind in ("PB", "BG") else r"[0-9]{5,12}")
+        size = int(matching(body, "Size", "[0-9]{1,4}"))
+        if not 1 <= size <= _LARGEST:
+            raise invalid("Size")
+        # The real payload is Safaricom's secret.
+        text = f"SIMULATOR {kind} {number} {reference} KES {amount} {name}"
+        code, file = segno.make(text, error="m"), BytesIO()
+        modules = code.symbol_size(border=_MARGIN)[0]
+        code.save(file, kind="png", scale=max(1, size // modules), border=_MARGIN)
         return answered(
             {
                 "ResponseCode": "00",
                 "RequestID": merchant_request_id(self._simulator.chance),
                 "ResponseDescription": "QR Code Successfully Generated.",
-                "QRCode": b64encode(_drawn(text, size)).decode(),
+                "QRCode": b64encode(file.getvalue()).decode(),
             }
         )
-
-
-def _read(body: Body) -> tuple[str, int]:
-    """Read what the image says, and its size in pixels; the real payload is Safaricom's secret."""
-    name, reference = words(body, "MerchantName"), words(body, "RefNo")
-    amount = shillings(body, "Amount")
-    kind = matching(body, "TrxCode", "PB|BG|WA|SM|SB")
-    number = matching(body, "CPI", PARTY if kind in ("PB", "BG") else r"[0-9]{5,12}")
-    size = int(matching(body, "Size", "[0-9]{1,4}"))
-    if not 1 <= size <= _LARGEST:
-        raise invalid("Size")
-    return f"SIMULATOR {kind} {number} {reference} KES {amount} {name}", size
-
-
-def _drawn(text: str, size: int) -> bytes:
-    code, file = segno.make(text, error="m"), BytesIO()
-    modules = code.symbol_size(border=_MARGIN)[0]
-    code.save(file, kind="png", scale=max(1, size // modules), border=_MARGIN)
-    return file.getvalue()

@@ -6,7 +6,7 @@ from mpesa.simulator.api_users import ApiUser, Role
 from mpesa.simulator.apis.initiated import Initiated, Request, read_initiator, read_rest
 from mpesa.simulator.books import account_of
 from mpesa.simulator.confirmations import money
-from mpesa.simulator.fields import PARTY, Body, matching, shillings
+from mpesa.simulator.fields import PARTY, matching, shillings
 from mpesa.simulator.ids import NAIROBI
 from mpesa.simulator.merchants import organisation_of
 from mpesa.simulator.movement import Channel, Movement
@@ -42,7 +42,13 @@ class ReversalEndpoint:
     def request(self) -> Response:
         """POST /mpesa/reversal/v1/request."""
         body = self._simulator.body("RecieverIdentifierType")
-        request, receipt, amount = _read(body)
+        initiator = read_initiator(body, "TransactionReversal")
+        receipt = matching(body, "TransactionID", "[A-Za-z0-9]{1,20}")
+        amount = shillings(body, "Amount")
+        shortcode = matching(body, "ReceiverParty", PARTY)
+        # Spelt like that on the wire. "11" is today's value; clients that send 4 are still about.
+        matching(body, "RecieverIdentifierType", "11|4")
+        request = read_rest(body, initiator, shortcode)
         return self._requests.answer(request, lambda: self._result(request, receipt, amount))
 
     def _result(self, request: Request, receipt: str, amount: int) -> Result:
@@ -68,13 +74,3 @@ class ReversalEndpoint:
             ("CreditPartyPublicName", f"{back.msisdn} - {name_of(back.msisdn)}"),
             ("DebitPartyPublicName", f"{payee.number} - {self._simulator.business.upper()}"),
         ]
-
-
-def _read(body: Body) -> tuple[Request, str, int]:
-    initiator = read_initiator(body, "TransactionReversal")
-    receipt = matching(body, "TransactionID", "[A-Za-z0-9]{1,20}")
-    amount = shillings(body, "Amount")
-    shortcode = matching(body, "ReceiverParty", PARTY)
-    # Spelt like that on the wire. "11" is today's value; clients that send 4 are still about.
-    matching(body, "RecieverIdentifierType", "11|4")
-    return read_rest(body, initiator, shortcode), receipt, amount

@@ -5,7 +5,7 @@ from flask import Blueprint, Response
 from mpesa.simulator.api_users import Role
 from mpesa.simulator.apis.initiated import Initiated, Request, read_initiator, read_rest
 from mpesa.simulator.books import reason_of
-from mpesa.simulator.fields import PARTY, Body, matching, text
+from mpesa.simulator.fields import PARTY, matching, text
 from mpesa.simulator.ids import NAIROBI, conversation_id
 from mpesa.simulator.merchants import SOMEBODY_ELSE, organisation_of
 from mpesa.simulator.movement import Direction, Movement
@@ -34,7 +34,14 @@ class StatusEndpoint:
 
     def query(self) -> Response:
         """POST /mpesa/transactionstatus/v1/query."""
-        request, receipt = _read(self._simulator.body("InitiatorName"))
+        body = self._simulator.body("InitiatorName")
+        initiator = read_initiator(body, "TransactionStatusQuery")
+        receipt = text(body, "TransactionID").strip()
+        if not receipt and not text(body, "OriginalConversationID").strip():
+            raise invalid("TransactionID")
+        shortcode = matching(body, "PartyA", PARTY)
+        matching(body, "IdentifierType", "[124]")
+        request = read_rest(body, initiator, shortcode)
         return self._requests.answer(request, lambda: self._result(request, receipt))
 
     def _result(self, request: Request, receipt: str) -> Result | None:
@@ -81,13 +88,3 @@ class StatusEndpoint:
             ("ConversationID", conversation_id(movement.paid_at, simulator.chance)),
             ("ReceiptNo", movement.receipt),
         ]
-
-
-def _read(body: Body) -> tuple[Request, str]:
-    initiator = read_initiator(body, "TransactionStatusQuery")
-    receipt = text(body, "TransactionID").strip()
-    if not receipt and not text(body, "OriginalConversationID").strip():
-        raise invalid("TransactionID")
-    shortcode = matching(body, "PartyA", PARTY)
-    matching(body, "IdentifierType", "[124]")
-    return read_rest(body, initiator, shortcode), receipt
