@@ -85,3 +85,18 @@ def test_a_command_is_copied_with_a_script_and_has_no_button_without(read):
     assert copied == page.locator(f"{order} pre").first.text_content()
     assert copied.startswith("curl --fail-with-body -sS http://127.0.0.1:")
     assert read(java_script_enabled=False).get_by_role("button").count() == 0
+
+
+def test_no_button_lies_on_words(read):
+    page = read(PHONE, permissions=["clipboard-read", "clipboard-write"])
+
+    covered = page.get_by_role("button", name="Copy").evaluate_all(
+        """all => all.filter((button) => {
+          const words = document.createRange();
+          words.selectNodeContents(button.nextElementSibling);
+          const { left, bottom } = button.getBoundingClientRect();
+          return [...words.getClientRects()].some((box) => box.right > left && box.top < bottom);
+        }).map((button) => button.nextElementSibling.innerText)"""
+    )
+
+    assert covered == []
