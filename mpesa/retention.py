@@ -456,7 +456,7 @@ def _blank_results(
 def _blank_steps(
     session: Session, which: ColumnElement[bool], done: Forgotten, dry_run: bool
 ) -> None:
-    """Blank what M-PESA told of refunds that are over; who asked, who released and when stays."""
+    """Blank M-PESA's reports on refunds that are over; who asked, who released and when stays."""
     over = select(Refund.id).where(
         Refund.status.not_in([each.value for each in UNDER_WAY]), ~Refund.needs_review
     )

@@ -88,7 +88,7 @@ def give_role(name: str, role: str) -> None:
 def enrol_operator(name: str) -> None:
     """Give an operator a second factor for an authenticator app, shown here and now only.
 
-    It replaces one of before, and ends that operator's logins.
+    It replaces an earlier one, and ends that operator's logins.
     """
     settings = services().settings
     secret = operators.enrol(db.session(), name, settings.secret_key)

@@ -424,7 +424,7 @@ def _columns(cells: Sequence[Cell], line: int) -> _Columns:
         names.pop()
     for name in _NEEDED:
         if names.count(name) != 1:
-            raise StatementDefect("a column is missing, or stands twice", line)
+            raise StatementDefect("a column is missing, or appears twice", line)
     return _Columns({name: place for place, name in enumerate(names) if name}, len(names))
 
 
@@ -493,7 +493,7 @@ def _lines(rows: Iterator[Row], columns: _Columns) -> Iterator[Line]:
         again = seen[line.key]
         seen[line.key] += 1
         if again and line.kind in (LineKind.PAYMENT, LineKind.REVERSAL):
-            raise StatementDefect("the same payment or reversal stands twice", place)
+            raise StatementDefect("the same payment or reversal appears twice", place)
         yield replace(line, again=again) if again else line
 
 

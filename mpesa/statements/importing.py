@@ -510,7 +510,7 @@ def _check_earlier(
     for row in session.execute(earlier):
         line = keys[row.key]
         if (row.amount, row.at) != (line.amount, line.at):
-            why = "an earlier statement tells of another amount or time for this row"
+            why = "an earlier statement has another amount or time for this row"
             raise StatementDefect(why, line.place)
         found.before += 1
 

@@ -52,7 +52,7 @@ def _of_csv(raw: bytes) -> Iterator[Row]:
     text = _decoded(raw)
     if text and not text.endswith(("\n", "\r")):
         line = text.count("\n") + 1
-        raise StatementDefect("the file ends in the midst of a line: export it again", line)
+        raise StatementDefect("the file ends in the middle of a line: export it again", line)
     header = _HEADER.search(text)
     first = text[header.start() :].partition("\n")[0] if header else ""
     delimiter = max(_DELIMITERS, key=first.count)

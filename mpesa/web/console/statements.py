@@ -43,7 +43,7 @@ DEFECTS = {
     "there is no header row: no row begins with Receipt No.": _l(
         "It is no statement: no row begins with Receipt No."
     ),
-    "a column is missing, or stands twice": _l("A column is missing, or stands twice."),
+    "a column is missing, or appears twice": _l("A column is missing, or appears twice."),
     "the balance does not follow from the row before": _l(
         "The balance does not follow from the row before: a row is missing, or was changed."
     ),
@@ -57,9 +57,9 @@ DEFECTS = {
     "its times are hours away from what M-PESA told: export it again": _l(
         "Its times are hours away from what M-PESA told. Export it again."
     ),
-    "the same payment or reversal stands twice": _l("The same payment or reversal stands twice."),
-    "an earlier statement tells of another amount or time for this row": _l(
-        "An earlier statement tells of another amount or time for this row."
+    "the same payment or reversal appears twice": _l("The same payment or reversal appears twice."),
+    "an earlier statement has another amount or time for this row": _l(
+        "An earlier statement has another amount or time for this row."
     ),
     "more cells than the header has": _l("The row has more cells than the header."),
     "no receipt number": _l("The row has no receipt number."),
@@ -69,8 +69,8 @@ DEFECTS = {
     "a formula: the portal writes none, so it was changed": _l(
         "A formula: the portal writes none, so the file was changed."
     ),
-    "the file ends in the midst of a line: export it again": _l(
-        "The file ends in the midst of a line. Export it again."
+    "the file ends in the middle of a line: export it again": _l(
+        "The file ends in the middle of a line. Export it again."
     ),
     "a quotation mark or a cell that does not end": _l(
         "A quotation mark or a cell that does not end."

@@ -48,10 +48,10 @@ def whole_body() -> bytes:
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice, since two readers may differ on which value counts."""
+    """Refuse a name that appears twice, since two readers may differ on which value counts."""
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return members
 
 

@@ -1060,7 +1060,7 @@ _ORDER_SCHEMA = _object(
         "created_at": _TIME,
         "pay_code": {
             **_PAY_CODE,
-            "description": "Its account number for paying by hand; null on an order of before.",
+            "description": "Its account number for paying by hand; null on orders without one.",
         },
         "settled_by": {
             **_ID,
