@@ -192,7 +192,7 @@ def test_a_day_is_closed_with_a_word_on_its_differences(flask, days):
 
     closed = days("close", "2026-11-24", "--as", "baraka", "--word", "a tip")
     assert closed.exit_code == 0
-    assert "taken, no order's                KES 150" in closed.output
+    assert "received, no order               KES 150" in closed.output
     assert "a tip" in closed.output
     again = days("close", "2026-11-24", "--as", "baraka", "--word", "a tip")
     assert "is closed already" in again.output

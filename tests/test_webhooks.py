@@ -1005,7 +1005,7 @@ def test_a_test_message_on_demand_is_signed_and_tells_of_no_payment(subscriber, 
         got.headers["webhook-id"], subscriber.shop.now(), got.body.decode()
     )
     assert got.headers["webhook-signature"] == signature
-    assert output == "answered 204: the message was taken\n"
+    assert output == "answered 204: the message was accepted\n"
     assert told["type"] == "webhook.test"
     assert "transaction_id" not in told["data"]
     assert flask("list") == "0 waiting, 0 given up\n"
@@ -1016,7 +1016,7 @@ def test_a_test_message_on_demand_is_signed_and_tells_of_no_payment(subscriber, 
     [
         (merchant.reply(401), "answered 401: the signature was refused. WEBHOOK_SECRET must be"),
         (merchant.reply(302, Location="/elsewhere"), "answered 302: redirects are not followed"),
-        (merchant.reply(418), "answered 418: the message was not taken"),
+        (merchant.reply(418), "answered 418: the message was not accepted"),
         (merchant.reset, "the connection broke before an answer came"),
     ],
 )

@@ -72,9 +72,9 @@ def show_day(day: object) -> None:
 def _say(day: Compared) -> None:
     for words, amount in (
         ("opened with", day.balances.opening if day.balances else None),
-        ("taken by push", day.push.cents),
-        ("taken by hand", day.hand.cents),
-        ("taken, no order's", day.unclaimed.cents),
+        ("received by prompt", day.push.cents),
+        ("received by hand", day.hand.cents),
+        ("received, no order", day.unclaimed.cents),
         ("given back", day.returned.cents),
         ("charges", day.charges.cents),
         ("to or from the bank", day.swept.cents),

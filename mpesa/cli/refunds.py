@@ -9,7 +9,7 @@ from mpesa.cli.group import Group
 from mpesa.cli.person import as_option, recognised, stepped_up
 from mpesa.cli.times import in_nairobi
 from mpesa.domain import refund_shown, refusals
-from mpesa.domain.money import cents_text
+from mpesa.domain.money import format_cents
 from mpesa.domain.people_text import read_line
 from mpesa.domain.roles import Act
 from mpesa.ids import is_id
@@ -37,7 +37,7 @@ def list_refunds(as_json: bool) -> None:
         doubt = "  needs review" if each.needs_review else ""
         click.echo(
             f"{in_nairobi(each.updated_at)}  {each.id}  {each.receipt}"
-            f"  KES {cents_text(each.amount)}  {each.status}{doubt}"
+            f"  {format_cents(each.amount):>14}  {each.status}{doubt}"
         )
 
 

@@ -27,7 +27,7 @@ webhooks_group = Group("webhooks", help="List the webhooks, send them again, and
 
 @webhooks_group.command("list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--undelivered", is_flag=True, help="Only webhooks that were not taken.")
+@click.option("--undelivered", is_flag=True, help="Only webhooks that were not delivered.")
 @json_option
 def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
     """Print the newest webhooks, one on each line, and what holds others back."""
@@ -77,13 +77,13 @@ def _backlog(session: Session, now: datetime) -> Iterator[str]:
 
 @webhooks_group.command("retry")
 @click.argument("message_id", required=False)
-@click.option("--all-failed", is_flag=True, help="All webhooks that failed and were not taken.")
+@click.option("--all-failed", is_flag=True, help="All webhooks that failed and were not delivered.")
 def retry(message_id: str | None, all_failed: bool) -> None:
     """Send a webhook again at once, and reopen an endpoint that answered 410."""
     if (message_id is None) == (not all_failed):
         raise click.UsageError(
             "name one webhook by its id, as `flask webhooks list --undelivered` prints it first, or"
-            " say --all-failed to send everything again that failed and was not taken"
+            " say --all-failed to send everything again that failed and was not delivered"
         )
     session, now = db.session(), services().now()
     if message_id is None:
@@ -106,14 +106,14 @@ def send_test() -> None:
     )
     match outcome:
         case Answered(status_code=code) if code in range(200, 300):
-            click.echo(f"answered {code}: the message was taken")
+            click.echo(f"answered {code}: the message was accepted")
         case Answered(status_code=code):
             raise click.ClickException(f"answered {code}: {_ADVICE.get(code, _REFUSED)}")
         case Unanswered(failure=failure):
             raise click.ClickException(_UNANSWERED[failure])
 
 
-_REFUSED = "the message was not taken. A type that your server does not know should get a 2xx"
+_REFUSED = "the message was not accepted. A type that your server does not know should get a 2xx"
 _UNBELIEVED = "the signature was refused. WEBHOOK_SECRET must be the same on both sides"
 _MOVED = "redirects are not followed. Set WEBHOOK_URL to the address that answers itself"
 _ADVICE = {
