@@ -45,12 +45,27 @@ SPEAKING = [ROOT / "mpesa" / "config.py"] + [
 ]
 
 
-def out_of_use(text):
+# The console and its commands speak the language of a shop, and developers' documents need not.
+NOT_TO_A_SHOP = {
+    r"\bby push\b": "by prompt",
+    r"\b(no|any) rule (may|can)\b": "it isn't clear",
+    r"\bevery (state|reason)\b": "all statuses, all reasons",
+    r"\bgo on\b": "continue",
+    r"\bdo nothing\b": "cancel",
+    r"\btold of it\b": "reported it",
+    r"\btake in a\b": "import a",
+    r"\b(taken|took) (by|the push|it)\b": "received, accepted",
+    r"\bcallbacks?\b": "report",
+}
+CONSOLE_SAYS = re.compile(r"""\b_l?\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+
+
+def out_of_use(text, words=OUT_OF_USE):
     """Each word of the list in a text, with what is written instead, across line breaks too."""
     flat = re.sub(r"\s+", " ", text)
     return [
         f"{found[0]}: {instead}"
-        for pattern, instead in OUT_OF_USE.items()
+        for pattern, instead in words.items()
         for found in re.finditer(pattern, flat, re.IGNORECASE)
     ]
 
@@ -83,6 +98,19 @@ def test_no_word_out_of_use_is_in_what_the_server_and_its_commands_say():
     assert len(said) > 40
     assert {name: words for name, words in said.items() if words} == {}
     assert out_of_use("\n".join(errors)) == []
+
+
+def test_the_console_speaks_the_language_of_a_shop():
+    sources = [
+        *(ROOT / "templates" / "console").glob("*.html"),
+        *(ROOT / "mpesa" / "web" / "console").glob("*.py"),
+    ]
+    said = [
+        one or other for path in sources for one, other in CONSOLE_SAYS.findall(path.read_text())
+    ]
+
+    assert len(said) > 400
+    assert out_of_use("\n".join(said), NOT_TO_A_SHOP) == []
 
 
 @pytest.mark.parametrize(
