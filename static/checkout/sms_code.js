@@ -24,6 +24,7 @@ async function send(form, onSnapshot) {
   const { answer, serverTime, status, retryAfter } = await post(form.action, fields);
   release(retryAfter);
   if (status !== 202 || !answer) return refuse(field, answer?.detail ?? word("unavailable"));
+  field.value = codeIn(code) ?? code;
   // In each box: while the code is checked, the page may show another one.
   for (const thanks of stage.querySelectorAll(".thanks")) write(thanks, word("code-sent"));
   onSnapshot(answer, serverTime);

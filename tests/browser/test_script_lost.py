@@ -231,7 +231,7 @@ def test_a_script_that_is_slow_to_come_is_waited_for(visit, sale, slow):
     shopper.page.wait_for_timeout(EVERY_MS + 1000)
 
     shopper.sees("waiting")
-    shopper.reads(re.compile("^(Live|Checking every few seconds)"))
+    shopper.reads(re.compile("^(Connected|Checking every few seconds)"))
     assert documents(shopper) == loaded + 1
 
 

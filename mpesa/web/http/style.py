@@ -24,7 +24,7 @@ def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
     sheet = "".join((static_folder / "css" / name).read_text("utf-8") for name in names)
     # A thirteenth of each page, packed: what only people need who read the files.
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    sheet = re.sub(r"\s*([{};])\s*", r"\1", sheet)
+    sheet = re.sub(r"\s*([{};])\s*|([:,])\s+", r"\1\2", sheet)
     theme = f":root{{--brand:{colour};--on-brand:{readable_on(colour)}}}"
     # Our own files, and a colour that was checked at the start.
     return Inline(Markup(sheet + theme))  # noqa: S704
