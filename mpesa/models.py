@@ -1,5 +1,6 @@
 """Tables and constraints."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKey,
@@ -17,8 +19,10 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    and_,
     false,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import (
@@ -87,6 +91,9 @@ def _only_where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
+_WORDS_OF_ORDER = "to_tsvector('simple'::regconfig, description)"
+
+
 class Order(Base):
     """An order: what a shopper pays for. The server owns the price.
 
@@ -110,6 +117,15 @@ class Order(Base):
         ),
         Index("uq_orders_pay_code", "pay_code", unique=True),
         Index("ix_orders_account_form", "account_form"),
+        # What operators search for by a part. Only so are beginnings found whatever the collation,
+        # and only PostgreSQL keeps words: SQLite reads the descriptions of a shop of its size.
+        Index("ix_orders_begins", text("upper(reference)")).ddl_if(dialect="sqlite"),
+        Index("ix_orders_begins", text("upper(reference) text_pattern_ops")).ddl_if(
+            dialect="postgresql"
+        ),
+        Index("ix_orders_words", text(_WORDS_OF_ORDER), postgresql_using="gin").ddl_if(
+            dialect="postgresql"
+        ),
         Index(
             "ix_orders_in_sight_until",
             "in_sight_until",
@@ -234,6 +250,9 @@ class Transaction(Base):
         Index("ix_transactions_account_reference", "account_reference", "created_at"),
         Index("ix_transactions_updated_at", "updated_at"),
         Index("ix_transactions_hand", "created_at", **_only_where("channel = 'hand'")),
+        # What operators search for by a part.
+        Index("ix_transactions_amount", "amount", "created_at", "id"),
+        Index("ix_transactions_last_digits", text("substr(msisdn, 10, 3)"), "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -278,6 +297,39 @@ class Transaction(Base):
     evidence: Mapped[list["EvidenceRow"]] = relationship(
         back_populates="transaction", order_by="EvidenceRow.id"
     )
+
+
+# The last three digits of a number, in the very words of their index.
+last_digits: ColumnElement[str] = literal_column("substr(transactions.msisdn, 10, 3)", String)
+
+
+def begins_with(dialect: str, beginning: str, *, by_index: bool = True) -> ColumnElement[bool]:
+    """Whether an order's reference begins so, whatever its case.
+
+    Args:
+        beginning: in capitals.
+        by_index: False: SQLite looks at each order that something else leads to. PostgreSQL knows
+            from its statistics which is less work.
+    """
+    reference = func.upper(Order.reference)
+    if dialect == "postgresql" or not by_index:
+        return reference.startswith(beginning, autoescape=True)
+    # Every character of a reference is before the tilde.
+    return and_(reference >= beginning, reference < f"{beginning}~")
+
+
+def has_words(dialect: str, words: Sequence[str]) -> ColumnElement[bool]:
+    """Whether an order's description has words that begin with each of these.
+
+    Args:
+        words: letters and digits only, so that they need no quoting. SQLite finds them within
+            words too.
+    """
+    if dialect == "postgresql":
+        found = literal_column("to_tsvector('simple'::regconfig, orders.description)", Text)
+        query = " & ".join(f"'{each}':*" for each in words)
+        return found.bool_op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
+    return and_(*(Order.description.icontains(each) for each in words))
 
 
 class EvidenceRow(Base):

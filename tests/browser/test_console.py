@@ -183,7 +183,7 @@ def test_a_table_that_was_opened_stays_open_when_the_page_changes(open_console, 
     pending(shop).phone.answer(pin="1234")
 
     expect(page.locator("#tile-paid strong")).not_to_have_text(before)
-    expect(page.locator("#hours-table")).to_have_attribute("open", "")
+    expect(page.locator("#parts-table")).to_have_attribute("open", "")
 
 
 def test_the_list_is_paged_both_ways(open_console):

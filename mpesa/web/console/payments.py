@@ -3,28 +3,48 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import groupby
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
-from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, Row, Select, literal_column, select, tuple_
+from flask import redirect, render_template, request, url_for
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    false,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute
 from werkzeug.wrappers import Response
 
 from mpesa import export
+from mpesa.domain import payment_search
 from mpesa.domain.attempt import Channel
+from mpesa.domain.payment_search import DIGITS_SHOWN, Parts
 from mpesa.domain.period import Period
 from mpesa.domain.phone import InvalidPhone, mask_msisdn, parse_msisdn
+from mpesa.domain.receipt import nairobi_day
 from mpesa.domain.reference import is_reference
 from mpesa.domain.result_codes import Reason, Status, status_of
 from mpesa.domain.roles import Act
 from mpesa.domain.sms_code import find_receipt
 from mpesa.ids import is_id
-from mpesa.models import Order, Transaction, db
-from mpesa.web.console import periods, session
+from mpesa.models import Order, Transaction, begins_with, db, has_words, last_digits
+from mpesa.web.console import periods, sealed, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.http.services import services
 
 PAGE = 50
+_RECEIPT_LENGTH = 10
+# So many are looked up one by one in a few milliseconds.
+_FEW = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -54,6 +74,7 @@ class Wanted:
         period: when the payments were begun.
         line_of: the id of a transaction whose line the payments share. The number itself must not
             be in an address, since every proxy logs addresses.
+        parts: what the payments may fit by a part of something, any of it.
         before, after: where the page begins, going back or forward in time.
     """
 
@@ -64,6 +85,7 @@ class Wanted:
     reference: str | None = None
     order: str | None = None
     line_of: str | None = None
+    parts: Parts | None = None
     before: Cursor | None = None
     after: Cursor | None = None
 
@@ -80,27 +102,37 @@ class Page:
     newer: Cursor | None
     older: Cursor | None
 
+    @property
+    def days(self) -> list[tuple[date, list[Row[*tuple[Any, ...]]]]]:
+        """The rows by their day in Nairobi."""
+        by_day = groupby(self.rows, lambda row: nairobi_day(row.created_at))
+        return [(day, list(rows)) for day, rows in by_day]
+
 
 @console.get("/transactions")
 def transactions() -> Response:
     """List the payments that the address asks for."""
-    asked = periods.asked()
-    wanted = wanted_by(request.args, asked.period)
+    asked, typed = periods.asked(), _typed()
+    wanted = wanted_by(request.args, asked.period, typed)
     line = None
     if wanted.line_of is not None:
         of_line = select(Transaction.msisdn).where(Transaction.id == wanted.line_of)
         msisdn = db.session.scalar(of_line)
         line = mask_msisdn(msisdn) if msisdn else None
-    exported = asked.period or periods.of_today()
+    exported, kept = asked.period or periods.of_today(), _kept(wanted, period=None)
+    filters = (wanted.status, wanted.reason, wanted.channel, wanted.period)
     page = render_template(
         "console/transactions.html",
         # Where the period can't be understood, a list of another one would mislead.
         page=read(wanted) if asked.error is None else Page((), None, None),
         wanted=wanted,
+        typed=typed or wanted.reference or wanted.order or "",
         line=line,
+        filters=sum(each is not None for each in filters),
         asked=asked,
-        choices=periods.choices("console.transactions", asked.period, _kept(wanted, period=None)),
-        kept=_kept(wanted, period=None),
+        choices=periods.choices("console.transactions", asked.period, kept),
+        kept=kept,
+        may_see_people=session.may(Act.SEE_PEOPLE),
         exported=exported,
         export_count=export.count(db.session(), exported) if asked.error is None else None,
         statuses=list(Status),
@@ -115,25 +147,39 @@ def transactions() -> Response:
 
 @console.post("/transactions")
 def search() -> Response:
-    """Lead to the payments that fit what was typed.
+    """Lead to the payments that fit what was typed, whole or in part.
 
     The form is posted, so that no number is in an address.
     """
     typed = request.form.get("q", "").strip()
     if not typed:
         return redirect(url_for("console.transactions"), 303)
-    found = _address_of(typed)
-    if found is None:
-        flash(
-            _("Nothing was found. Type a receipt, a reference, an id or a whole number."), "refused"
-        )
-        found = url_for("console.transactions")
-    return redirect(found, 303)
+    return redirect(_address_of(typed) or _address_of_parts(typed), 303)
 
 
-def wanted_by(query: Any, period: Period | None) -> Wanted:
-    """Read the filters from an address; parts that make no sense are ignored."""
-    reference = query.get("reference", "")
+def _typed() -> str | None:
+    """What was searched for, as the address of this request has it sealed; None: nothing."""
+    sealed_text = request.args.get("q", "")
+    return sealed.unseal(sealed_text, services().settings.secret_key) if sealed_text else None
+
+
+def _address_of_parts(typed: str) -> str:
+    """The address of the payments that fit what was typed by a part."""
+    shown = typed[: payment_search.LONGEST + 1]
+    with suppress(InvalidPhone):
+        # Nobody has this number, or this operator may not find out who has.
+        shown = mask_msisdn(parse_msisdn(typed))
+    q = sealed.seal(shown, services().settings.secret_key)
+    return url_for("console.transactions", q=q)
+
+
+def wanted_by(query: Any, period: Period | None, typed: str | None = None) -> Wanted:
+    """Read the filters from an address; parts that make no sense are ignored.
+
+    Args:
+        typed: what was searched for, by a part.
+    """
+    reference, sees_people = query.get("reference", ""), session.may(Act.SEE_PEOPLE)
     return Wanted(
         status=_one_of(Status, query.get("status")),
         reason=_one_of(Reason, query.get("reason")),
@@ -142,6 +188,7 @@ def wanted_by(query: Any, period: Period | None) -> Wanted:
         reference=reference if is_reference(reference) else None,
         order=_id_or_none(query.get("order")),
         line_of=_id_or_none(query.get("line_of")),
+        parts=None if typed is None else payment_search.read(typed, sees_people=sees_people),
         before=cursor_of(query.get("before", "")),
         after=cursor_of(query.get("after", "")),
     )
@@ -149,8 +196,24 @@ def wanted_by(query: Any, period: Period | None) -> Wanted:
 
 def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
     """The SELECT of a page and one more row, from where the page begins; it has no OFFSET."""
+    rows: Select[*tuple[Any, ...]] = select(*_COLUMNS).join_from(Transaction, Order)
+    if wanted.parts is None:
+        return _in_order(rows.where(*_conditions(wanted)), wanted)
+    # As many of each kind as a page has, each by an index of its own: the newest of all are among
+    # them.
+    ids: Select[*tuple[Any, ...]] = select(Transaction.id).join_from(Transaction, Order)
+    found = [
+        _in_order(ids.where(fits, *_conditions(wanted)), wanted).subquery()
+        for fits in _fitting(wanted.parts)
+    ]
+    if not found:
+        return rows.where(false())
+    newest = union_all(*(select(each.c.id) for each in found))
+    return _in_order(rows.where(Transaction.id.in_(newest)), wanted)
+
+
+def _in_order(rows: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
     place = tuple_(Transaction.created_at, Transaction.id)
-    rows = select(*_COLUMNS).join_from(Transaction, Order).where(*_conditions(wanted))
     if wanted.after is not None:
         rows = rows.where(place > tuple_(wanted.after.created_at, wanted.after.id))
         rows = rows.order_by(Transaction.created_at, Transaction.id)
@@ -159,6 +222,45 @@ def statement(wanted: Wanted) -> Select[*tuple[Any, ...]]:
             rows = rows.where(place < tuple_(wanted.before.created_at, wanted.before.id))
         rows = rows.order_by(Transaction.created_at.desc(), Transaction.id.desc())
     return rows.limit(PAGE + 1)
+
+
+def _fitting(parts: Parts) -> list[ColumnElement[bool]]:
+    """The conditions of which a payment has to fulfil one."""
+    fitting: list[ColumnElement[bool]] = []
+    dialect = db.engine.dialect.name
+    if parts.amount is not None:
+        fitting.append(Transaction.amount == parts.amount)
+    if parts.last_digits is not None:
+        shown = last_digits == parts.last_digits[-DIGITS_SHOWN:]
+        fitting.append(and_(shown, Transaction.msisdn.endswith(parts.last_digits)))
+    if parts.receipt is not None:
+        # Receipts are capitals and digits, of which each collation puts Z last.
+        last = parts.receipt.ljust(_RECEIPT_LENGTH, "Z")
+        few = Transaction.receipt.between(parts.receipt, last)
+        many = func.substr(Transaction.receipt, 1, len(parts.receipt)) == parts.receipt
+        fitting.append(few if len(_first(Transaction.id, few)) <= _FEW else many)
+    if parts.reference is not None:
+        begins = partial(begins_with, dialect, parts.reference)
+        fitting.append(_of_orders(begins(), begins(by_index=False)))
+    if parts.words:
+        words = has_words(dialect, parts.words)
+        fitting.append(_of_orders(words, words))
+    return fitting
+
+
+def _of_orders(few: ColumnElement[bool], many: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition on orders as one on transactions."""
+    ids = _first(Order.id, few)
+    return Transaction.order_id.in_(ids) if len(ids) <= _FEW else many
+
+
+def _first(key: InstrumentedAttribute[str], fits: ColumnElement[bool]) -> Sequence[str]:
+    """The keys of what fits, as far as there are few.
+
+    Few are found by their index, whatever their time; of many, some are soon met in the order of
+    time. A database that guesses which it is reads all of them for one page at times.
+    """
+    return db.session.scalars(select(key).where(fits).limit(_FEW + 1)).all()
 
 
 def read(wanted: Wanted) -> Page:
@@ -233,6 +335,8 @@ def _kept(wanted: Wanted, **changed: object) -> dict[str, str]:
         "period": wanted.period, "reference": wanted.reference, "order": wanted.order,
         "line_of": wanted.line_of, **changed,
     }  # fmt: skip
+    if wanted.parts is not None:
+        kept = {"q": request.args["q"], **kept}
     period = kept.pop("period")
     named = {name: str(value) for name, value in kept.items() if value is not None}
     return named | (period.query if isinstance(period, Period) else {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from flask import request, url_for
@@ -118,3 +118,13 @@ def period_word(found: Period) -> str:
         return f"{first.day}\N{EN DASH}{to}"
     from_ = format_date(first, "d MMM" if first.year == last.year else "d MMM yyyy")
     return f"{from_} \N{EN DASH} {to}"
+
+
+@console.app_template_filter("day_word")
+def day_word(day: date) -> str:
+    """A day as the heading of what happened on it."""
+    now = today()
+    written = str(format_date(day, "EEEE d MMM" if day.year == now.year else "EEEE d MMM yyyy"))
+    if day == now:
+        return f"{NAMES[Named.TODAY]}, {written}"
+    return f"{NAMES[Named.YESTERDAY]}, {written}" if day == now - timedelta(days=1) else written

@@ -104,6 +104,7 @@ def receipts() -> Response:
         # Where the period can't be understood, a list of another one would mislead.
         page=read(wanted) if asked.error is None else Page((), None, None),
         wanted=wanted,
+        filters=sum(each is not None for each in (wanted.state, wanted.period)),
         asked=asked,
         choices=periods.choices("console.receipts", asked.period, _kept(wanted, period=None)),
         kept=_kept(wanted, period=None),

@@ -6,14 +6,16 @@ from collections import deque
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from mpesa import ledger, outbox
 from mpesa.domain import settlement
 from mpesa.domain.evidence import Kind, Raw
-from mpesa.models import EvidenceRow, Transaction, db
+from mpesa.domain.payment_search import Parts
+from mpesa.domain.roles import Role
+from mpesa.models import EvidenceRow, Order, Transaction, begins_with, db
 from mpesa.outbox import Announced
-from mpesa.web.console import raw_bodies
+from mpesa.web.console import payments, raw_bodies, sealed
 from mpesa.web.http.services import services
 from tests.conftest import on_both
 from tests.factories import (
@@ -228,7 +230,10 @@ def test_a_long_references_payment_says_what_the_prompt_showed_of_it(operator, c
 @on_both
 @pytest.mark.parametrize("typed", ["a\0b", "\0" * 22, "A" * 65, "\u202e", "x" * 5000, "UKO1\0"])
 def test_what_cannot_be_anything_is_looked_for_nowhere(operator, three, typed):
-    assert "Nothing was found." in found_by(operator, typed).text
+    page = found_by(operator, typed)
+
+    assert "No payment fits" in page.text
+    assert shown(page) == []
 
 
 @pytest.mark.parametrize(
@@ -256,8 +261,152 @@ def test_what_is_not_there_is_not_found(operator, three):
     for typed in ("nothing", "0799999999", "712", "' OR 1=1 --", "\0", "%", "x" * 5000, "🦒"):
         page = found_by(operator, typed)
 
-        assert "Nothing was found." in page.text
-        assert shown(page) == three[::-1]
+        assert "No payment fits" in page.text
+        assert "an amount, such as 1,500" in page.text
+        assert shown(page) == []
+        assert "0799999999" not in page.text
+
+
+@pytest.fixture
+def several(client, daraja, clock, make_order):
+    """Four payments of one payer each, a minute apart, the first paid; their ids, oldest first."""
+    made = []
+    for reference, description, amount, phone in (
+        ("SO-1050", "Kiondo basket, large", 1500, "0712345678"),
+        ("so-1051", "Chai", 450, "0722000678"),
+        ("INV_10", "Two kiondos and a 1500 W kettle", 20, "0733123456"),
+        ("UKO1A", "Chai na mandazi", 20, "0110999111"),
+    ):
+        order = make_order(reference=reference, description=description, amount=amount)
+        made.append(pushed(client, order, phone)["transaction_id"])
+        clock.pass_(seconds=60)
+    ids = (daraja.checkout_id(1), daraja.merchant_id(1))
+    call_back(client, daraja, 1, raw(success_callback(*ids, amount=1500)))
+    return made
+
+
+PARTS = {
+    "so-10": [1, 0],
+    "SO-1050": [0],  # a whole reference, as ever
+    "so-1050": [0],
+    "SO-10_": [],
+    "inv_": [2],
+    "uko1a": [3, 0],
+    RECEIPT[:6].lower(): [0],
+    "678": [1, 0],
+    "5678": [0],
+    "345678": [0],
+    "345 678": [0],
+    "111": [3],
+    "1500": [2, 0],
+    "1,500": [0],
+    "KES 20": [3, 2],
+    "kiondo": [2, 0],
+    "KIONDO BASKET": [0],
+    "chai mand": [3],
+    "basket chai": [],
+}
+
+
+@on_both
+def test_a_part_finds_what_it_may_be_a_part_of(operator, several):
+    for typed, numbers in PARTS.items():
+        page = found_by(operator, typed)
+
+        assert shown(page) == [several[each] for each in numbers], typed
+
+
+def test_what_was_typed_stays_in_the_box_and_out_of_the_address(operator, several):
+    answer = send(operator, LIST, q="345 678")
+    page = followed(operator, answer)
+
+    assert 'name="q" value="345 678"' in page.text
+    assert "345" not in answer.headers["Location"]
+    filtered = re.search(r'<input type="hidden" name="q" value="([^"]+)">', page.text)[1]
+    assert shown(operator.get(f"{LIST}?q={filtered}&status=FAILED")) == []
+    assert shown(operator.get(f"{LIST}?q={filtered}&status=SUCCESS")) == [several[0]]
+
+
+def test_a_search_is_paged_both_ways(operator, several, monkeypatch):
+    monkeypatch.setattr("mpesa.web.console.payments.PAGE", 1)
+
+    first = found_by(operator, "so-10")
+    second = operator.get(link(first, "Older"))
+
+    assert (shown(first), shown(second)) == ([several[1]], [several[0]])
+    assert shown(operator.get(link(second, "Newer"))) == [several[1]]
+
+
+@on_both
+def test_many_that_fit_are_read_in_the_order_of_time(operator, several, monkeypatch):
+    monkeypatch.setattr("mpesa.web.console.payments._FEW", 0)
+
+    assert shown(found_by(operator, "so-10")) == [several[1], several[0]]
+    assert shown(found_by(operator, "kiondo")) == [several[2], several[0]]
+    assert shown(found_by(operator, RECEIPT[:6])) == [several[0]]
+
+
+def test_a_viewer_finds_by_the_digits_that_are_shown_and_by_no_more(app, several):
+    viewer = logged_in(app, "viewer", role=Role.VIEWER)
+
+    assert shown(found_by(viewer, "678")) == [several[1], several[0]]
+    assert shown(found_by(viewer, "5678")) == []
+    assert shown(found_by(viewer, "0712345678")) == []
+
+
+def test_a_search_of_another_key_is_none(operator, several):
+    other = sealed.seal("so-10", "another key, which is long enough for it")
+
+    assert shown(operator.get(f"{LIST}?q={other}")) == several[::-1]
+    assert shown(operator.get(f"{LIST}?q=nonsense")) == several[::-1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "index"),
+    [
+        (Parts(amount=1500), "ix_transactions_amount"),
+        (Parts(last_digits="678"), "ix_transactions_last_digits"),
+        (Parts(last_digits="345678"), "ix_transactions_last_digits"),
+        (Parts(receipt="UKO1"), "receipt>? AND receipt<?"),
+    ],
+)
+def test_sqlite_finds_a_part_by_an_index_of_its_own(app, parts, index):
+    with app.app_context():
+        wanted = payments.statement(payments.Wanted(parts=parts))
+        assert index in plan_on_sqlite(wanted)
+
+
+def test_sqlite_finds_how_a_reference_begins_by_an_index(app):
+    with app.app_context():
+        wanted = select(Order.id).where(begins_with("sqlite", "SO-10"))
+        assert "ix_orders_begins" in plan_on_sqlite(wanted)
+
+
+def plan_on_sqlite(wanted):
+    sql = wanted.compile(db.engine, compile_kwargs={"literal_binds": True})
+    rows = db.session.execute(text(f"EXPLAIN QUERY PLAN {sql}")).all()
+    return " ".join(row.detail for row in rows)
+
+
+# -- how a list looks ----------------------------------------------------------------------------
+
+
+def test_a_list_is_grouped_by_day(app, client, clock, make_order):
+    pushed(client, make_order())
+    clock.pass_(hours=24)
+    pushed(client, make_order(), SECOND_PAYER)
+
+    page = logged_in(app).get(LIST).text
+
+    days = re.findall(r'<th scope="rowgroup" colspan="6">([^<]+)</th>', page)
+    assert days == ["Today, Wednesday 25 Nov", "Yesterday, Tuesday 24 Nov"]
+
+
+def test_a_reason_is_told_only_where_it_says_something(operator, three):
+    page = operator.get(LIST).text
+
+    assert "in time" not in page.split("<tbody>", 1)[1]
+    assert "cancelled" in page.split("<tbody>", 1)[1]
 
 
 # -- one payment ---------------------------------------------------------------------------------

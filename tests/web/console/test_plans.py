@@ -156,6 +156,22 @@ def test_a_search_is_read_by_an_index(app, operator, typed):
 
 
 @pytest.mark.parametrize(
+    "typed", ["inv-77", "inv", "u00000004", "077", "0077", "000077", "150", "77", "coffees", "tea"]
+)
+def test_a_search_by_a_part_reads_a_page_and_little_more(app, operator, typed):
+    address = send(operator, LIST, q=typed).headers["Location"]
+
+    for statement, found in plans_of(app, lambda: operator.get(address)):
+        if statement.startswith("SELECT count(*)"):
+            continue
+        for node in found:
+            if node["Node Type"] == "Bitmap Index Scan":
+                continue  # of words: all places, in milliseconds, before the first row is read
+            rows = node["Actual Rows"] * node["Actual Loops"]
+            assert rows + node.get("Rows Removed by Filter", 0) < COUNT / 10, (statement, node)
+
+
+@pytest.mark.parametrize(
     "typed", ["R000000042", "ACC-77", "KES 150", "77.00", "0700000077", "1.23", "nothing"]
 )
 def test_a_search_for_money_is_read_by_an_index(app, operator, typed):

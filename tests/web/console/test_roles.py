@@ -161,7 +161,9 @@ def test_a_viewer_finds_nobody_by_a_number(app, client, make_order):
     pushed(client, make_order())
     viewer, clerk = logged_in(app, "amina", Role.VIEWER), logged_in(app, "otieno", Role.CLERK)
 
-    assert send(viewer, LIST, q=PAYER).headers["Location"] == LIST
+    found = viewer.get(send(viewer, LIST, q=PAYER).headers["Location"]).text
+    assert "No payment fits" in found
+    assert "data-transaction" not in found
     assert "line_of=" in send(clerk, LIST, q=PAYER).headers["Location"]
 
 
