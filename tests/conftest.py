@@ -39,7 +39,7 @@ def _compile_rules_once():
         if first is rule:
             compile_rule(rule)
             return
-        for name in ("_parts", "_trace", "_converters"):
+        for name in ("arguments", "_parts", "_trace", "_converters"):
             setattr(rule, name, getattr(first, name))
         for name in ("_build", "_build_unknown"):
             setattr(rule, name, getattr(first, name).__func__.__get__(rule))

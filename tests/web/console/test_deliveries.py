@@ -106,6 +106,28 @@ def test_each_try_is_told(app, operator, write, clock):
     assert "no answer in time" in page
 
 
+def test_sending_again_is_offered_beside_what_failed_and_in_the_details_of_the_rest(
+    app, operator, write, clock
+):
+    [failed] = write(tries=10, next_attempt_at=None)
+    [delivered] = write(tries=1, next_attempt_at=None, delivered_at=clock())
+    with app.app_context():
+        for message_id, status in ((failed, 500), (delivered, 200)):
+            db.session.add(
+                WebhookAttempt(
+                    message_id=message_id, started_at=clock(), took_ms=12, status_code=status
+                )
+            )
+        db.session.commit()
+
+    page = operator.get("/console/webhooks").text
+
+    for message_id, is_beside in ((failed, True), (delivered, False)):
+        row = page.split(f'<li id="w{message_id}"', 1)[1].split('<li id="w', 1)[0]
+        beside, details = row.split("<details", 1)
+        assert ("Send again" in beside, "Send again" in details) == (is_beside, not is_beside)
+
+
 @pytest.mark.parametrize(
     "query", ["before=x", "before=1.x", "before=99999999999999999.a", "state=%00", "transaction='"]
 )
