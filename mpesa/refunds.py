@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -335,11 +335,27 @@ def run_deadlines(session: Session, sending: Sending) -> int:
         How many refunds changed.
     """
     now = sending.needs.now()
-    due = select(RefundRow.id, RefundRow.status).where(_out_of_time(now) | _silent(now))
+    asked, sent = RefundRow.created_at, RefundRow.sent_at
+    # Asked for a day ago; or by a clock that was ahead, and has been put back since.
+    out_of_time = and_(
+        RefundRow.status == RefundStatus.REQUESTED.value,
+        or_(asked <= now - RELEASED_WITHIN, asked >= now + RELEASED_WITHIN),
+    )
+    # Sent, and not acknowledged, or without a result; or sent by a clock that was ahead.
+    not_acknowledged = RefundRow.acknowledged_at.is_(None)
+    silent = and_(
+        RefundRow.status == RefundStatus.SENT.value,
+        or_(
+            sent <= now - RESULT_WITHIN,
+            and_(not_acknowledged, sent <= now - 2 * ACKNOWLEDGED_WITHIN),
+            sent >= now + RESULT_WITHIN,
+        ),
+    )
+    due = select(RefundRow.id, RefundRow.status).where(out_of_time | silent)
     found = session.execute(due.order_by(RefundRow.updated_at).limit(_AT_ONCE)).all()
     for refund_id, status in found:
-        asked = status == RefundStatus.REQUESTED.value
-        _note(session, refund_id, Event.OUT_OF_TIME if asked else Event.SILENT, sending)
+        waited = status == RefundStatus.REQUESTED.value
+        _note(session, refund_id, Event.OUT_OF_TIME if waited else Event.SILENT, sending)
     return len(found)
 
 
@@ -659,29 +675,6 @@ def _check_the_day(held: HeldReceipt, day: str, amount: int, limit: int) -> None
     )
     if (held.connection.scalar(counted) or 0) + amount > limit:
         raise DailyLimit
-
-
-def _out_of_time(now: datetime) -> ColumnElement[bool]:
-    """Asked for a day ago; or by a clock that was ahead, and has been put back since."""
-    asked = RefundRow.created_at
-    return and_(
-        RefundRow.status == RefundStatus.REQUESTED.value,
-        or_(asked <= now - RELEASED_WITHIN, asked >= now + RELEASED_WITHIN),
-    )
-
-
-def _silent(now: datetime) -> ColumnElement[bool]:
-    """Sent, and not acknowledged, or without a result; or sent by a clock that was ahead."""
-    sent = RefundRow.sent_at
-    not_acknowledged = RefundRow.acknowledged_at.is_(None)
-    return and_(
-        RefundRow.status == RefundStatus.SENT.value,
-        or_(
-            sent <= now - RESULT_WITHIN,
-            and_(not_acknowledged, sent <= now - 2 * ACKNOWLEDGED_WITHIN),
-            sent >= now + RESULT_WITHIN,
-        ),
-    )
 
 
 def _event(heard: Heard, result: Result | None, refund: Refund, *, listed: bool) -> Event:
