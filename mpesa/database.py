@@ -127,7 +127,13 @@ def guard(engine: Engine, limits: Limits) -> None:
         def _stands(driver: Any, _record: Any) -> None:
             driver.answers_within = limits.silence
 
-        _give_up_read_only(engine)
+        @event.listens_for(engine, "handle_error")
+        def _failed(context: Any) -> None:
+            # One may not write, after a failover or with a full disk. The others that rest in the
+            # pool are as old, and as useless: all are let go.
+            if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+                context.is_disconnect = True
+
         _ask_what_rested(engine)
 
 
@@ -161,18 +167,6 @@ def prepare_sqlite(engine: Engine) -> None:
             connection.exec_driver_sql(begin)
         finally:
             connection.exec_driver_sql(_WAIT_FOR_WRITERS)
-
-
-def _give_up_read_only(engine: Engine) -> None:
-    """Let go of all connections once one may not write, after a failover or with a full disk.
-
-    The others that rest in the pool are as old as that one, and as useless.
-    """
-
-    @event.listens_for(engine, "handle_error")
-    def _failed(context: Any) -> None:
-        if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
-            context.is_disconnect = True
 
 
 def _ask_what_rested(engine: Engine) -> None:

@@ -268,6 +268,7 @@ def step_up(
     # Both are looked at whatever comes of the first, so that the time does not tell which is wrong.
     hashed = _hash_of(session, name, password)
     step = second_factor.step_of(secret or second_factor.new_secret(), code, now)
+    used = select(StepUp.id).where(StepUp.operator == name, StepUp.step == step)
     refusal: NotProven | None = None
     with writing(session):
         wrong = _wrong_lately(session, name, now)
@@ -277,7 +278,7 @@ def step_up(
             refusal = _count_wrong(session, name, wrong, now)
         elif secret is None:
             refusal = NoSecondFactor()
-        elif step is None or _is_used(session, name, step):
+        elif step is None or session.scalar(used) is not None:
             refusal = _count_wrong(session, name, wrong, now)
         else:
             session.add(StepUp(operator=name, at=now, step=step))
@@ -379,11 +380,6 @@ def _count_wrong(
         return WrongPasswordOrCode()
     _end_logins(session, name)
     return _too_many([*before, now], now)
-
-
-def _is_used(session: Session, name: str, step: int) -> bool:
-    used = select(StepUp.id).where(StepUp.operator == name, StepUp.step == step)
-    return session.scalar(used) is not None
 
 
 def _end_logins(session: Session, name: str) -> None:

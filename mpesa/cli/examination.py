@@ -389,7 +389,13 @@ def releasing(settings: Settings) -> Iterator[Finding]:
         managers = db.session.scalars(of_managers.order_by(Operator.name)).all()
     except SQLAlchemyError:
         return  # the operators' finding says so
-    able = [each for each in managers if _has_a_factor(each, settings)]
+    key = settings.secret_key
+    able = [
+        each
+        for each in managers
+        if each.totp_sealed is not None
+        and second_factor.unseal(each.totp_sealed, each.name, key) is not None
+    ]
     if not able:
         advice = "no manager has a second factor, so nobody can release one: flask operators totp"
         yield Finding("refunds", settings.simulated, f"{advice} NAME")
@@ -399,9 +405,3 @@ def releasing(settings: Settings) -> Iterator[Finding]:
     elif able:
         names = " and ".join(each.name for each in able)
         yield Finding("refunds", True, f"may be released by {names}")
-
-
-def _has_a_factor(operator: Operator, settings: Settings) -> bool:
-    sealed = operator.totp_sealed
-    key = settings.secret_key
-    return sealed is not None and second_factor.unseal(sealed, operator.name, key) is not None

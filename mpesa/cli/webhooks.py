@@ -40,21 +40,18 @@ def list_webhooks(limit: int, undelivered: bool, as_json: bool) -> None:
             state = webhooks.state_of(each, now)
             last = each.attempts[-1] if each.attempts else None
             answer = (last.status_code or last.failure) if last else "-"
+            subject = each.transaction_id or (each.receipt.receipt if each.receipt else "-")
             again = ""
             if state is DeliveryState.WAITING and each.next_attempt_at:
                 again = f"  next {in_nairobi(each.next_attempt_at)}"
             click.echo(
                 f"{each.id}  {in_nairobi(each.created_at)}  {each.type:<24}"
-                f"  {_subject(each):<22}"
+                f"  {subject:<22}"
                 f"  {state.value:<9}"
                 f"  tries {len(each.attempts)}, last {answer}{again}"
             )
     for line in _backlog(session, now):
         click.echo(line, err=as_json)  # for a person, apart from the array
-
-
-def _subject(message: WebhookMessage) -> str:
-    return message.transaction_id or (message.receipt.receipt if message.receipt else "-")
 
 
 def _backlog(session: Session, now: datetime) -> Iterator[str]:

@@ -70,13 +70,10 @@ def refusal_of(answer: Answer) -> Reason | None:
     if says_token_is_dead(answer):
         return Reason.MISCONFIGURED
     code = answer.error_code or ""
-    if answer.status in (429, 500) and (code in _COUNTED or _is_counted(answer.body)):
+    text = answer.body.decode("utf-8", "replace").lower()
+    counted = code in _COUNTED or any(each in text for each in _COUNTED_WORDS)
+    if answer.status in (429, 500) and counted:
         return Reason.SYSTEM_BUSY
     if answer.status in _REFUSING and _ERROR_CODE.fullmatch(code):
         return Reason.SYSTEM_BUSY if answer.status == 429 else Reason.MISCONFIGURED
     return None
-
-
-def _is_counted(body: bytes) -> bool:
-    text = body.decode("utf-8", "replace").lower()
-    return any(each in text for each in _COUNTED_WORDS)

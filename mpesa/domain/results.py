@@ -108,22 +108,19 @@ def parse_result(body: bytes) -> Result:
         raise
     except Unreadable as why:
         raise UnreadableResult(str(why)) from None
+    told = result.get("ResultParameters")
+    listed = told.get("ResultParameter") if isinstance(told, dict) else None
+    if isinstance(listed, dict):  # one parameter comes without its list
+        listed = [listed]
     return Result(
         code="0" if _SUCCESS.fullmatch(code) else code,
         description=read_text(result.get("ResultDesc"), _LONGEST_DESCRIPTION) or "",
         conversation_id=parse_id(result.get("ConversationID")),
         originator_conversation_id=parse_id(result.get("OriginatorConversationID")),
         receipt=read_receipt(result.get("TransactionID")),
-        parameters=_parameters(result.get("ResultParameters")),
-    )
-
-
-def _parameters(told: object) -> tuple[tuple[str, str | None], ...]:
-    listed = told.get("ResultParameter") if isinstance(told, dict) else None
-    if isinstance(listed, dict):  # one parameter comes without its list
-        listed = [listed]
-    return tuple(
-        (each["Key"].strip(), read_text(each.get("Value"), _LONGEST_VALUE))
-        for each in (listed if isinstance(listed, list) else ())
-        if isinstance(each, dict) and isinstance(each.get("Key"), str)
+        parameters=tuple(
+            (each["Key"].strip(), read_text(each.get("Value"), _LONGEST_VALUE))
+            for each in (listed if isinstance(listed, list) else ())
+            if isinstance(each, dict) and isinstance(each.get("Key"), str)
+        ),
     )

@@ -150,6 +150,10 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
     else:
         lives = attempt.prompt_may_live(now)
         poll = poll_after(attempt.status, final=attempt.final, prompt_lives=lives)
+    receipt = attempt.receipt
+    if not receipt and attempt.status is Status.SUCCESS and attempt.final:
+        # Its order's, where both are told of the same payment.
+        receipt = next((each.receipt for each in account.attempts if each.settles_order), None)
     return Snapshot(
         transaction_id=attempt.id,
         order_id=attempt.order_id,
@@ -167,7 +171,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         amount=attempt.amount,
         currency="KES",
         phone=phone,
-        receipt=_receipt(account, attempt),
+        receipt=receipt,
         receipt_amount=cents_text(attempt.receipt_amount),
         settled_by=account.settled_by,
         refund=_refund(attempt),
@@ -208,13 +212,6 @@ def _refund(attempt: Attempt) -> RefundShown | None:
         receipt=attempt.receipt,
         updated_at=utc_text(changed),
     )
-
-
-def _receipt(account: Account, attempt: Attempt) -> str | None:
-    """Its receipt, or its order's where both are told of the same payment."""
-    if attempt.receipt or attempt.status is not Status.SUCCESS or not attempt.final:
-        return attempt.receipt
-    return next((each.receipt for each in account.attempts if each.settles_order), None)
 
 
 def utc_text(moment: datetime) -> str:

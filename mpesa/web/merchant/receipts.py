@@ -33,7 +33,11 @@ _NUMBER = re.compile(r"[A-Z0-9]{10}")
 def list_receipts() -> Response:
     """Answer with receipts, the oldest change first, and the cursor of the next page."""
     check_api_key()
-    state, after, limit = _wanted_state(), wanted_place(), wanted_limit()
+    named = request.args.get("state")
+    if named is not None and named not in set(State):
+        raise invalid("state", _("One of: %(words)s.", words=", ".join(State)))
+    state = None if named is None else State(named)
+    after, limit = wanted_place(), wanted_limit()
     connection = db.session().connection()
     found = receipt_lists.page(connection, services().now(), limit, state, after)
     last = found[-1] if found else None
@@ -81,15 +85,6 @@ def claim_receipt(receipt: str) -> Response:
     except (refusals.ReceiptError, refusals.OrderError) as refusal:
         raise _problem_of(refusal) from None
     return jsonify(_as_json([claimed])[0])
-
-
-def _wanted_state() -> State | None:
-    named = request.args.get("state")
-    if named is None:
-        return None
-    if named not in set(State):
-        raise invalid("state", _("One of: %(words)s.", words=", ".join(State)))
-    return State(named)
 
 
 def wanted_place() -> Place | None:
