@@ -151,16 +151,9 @@ def witnesses(connection: Connection, receipts: Sequence[Receipt]) -> dict[str, 
 def for_webhook(connection: Connection, receipt: Receipt) -> ReceiptShown:
     """What a webhook tells of a receipt."""
     [drawn] = shown(connection, [receipt])
-    return receipt_shown.for_webhook(
-        drawn, account_is_ours=_names_an_order(connection, receipt.account)
-    )
-
-
-def _names_an_order(connection: Connection, account: str | None) -> bool:
-    """Whether an account is what an order, or a push of one, gave its payers to type."""
-    form = normalised(account or "")
-    if not form:
-        return False
+    form = normalised(receipt.account or "")
     by_order = select(Order.id).where(or_(Order.pay_code == form, Order.account_form == form))
-    by_push = select(Transaction.id).where(Transaction.account_reference == account)
-    return any(connection.execute(each.limit(1)).first() for each in (by_order, by_push))
+    by_push = select(Transaction.id).where(Transaction.account_reference == receipt.account)
+    # What an order, or a push of one, gave its payers to type.
+    ours = form and any(connection.execute(each.limit(1)).first() for each in (by_order, by_push))
+    return receipt_shown.for_webhook(drawn, account_is_ours=bool(ours))
