@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
 from mpesa import books
+from mpesa.domain.period import Period
 from mpesa.domain.refund import Refund, RefundStatus
 from mpesa.models import Refund as RefundRow
 from mpesa.receipt_lists import Place
@@ -35,13 +36,21 @@ def waiting(session: Session, limit: int) -> list[Refund]:
     return _read(session, session.scalars(ids.order_by(RefundRow.created_at).limit(limit)).all())
 
 
-def newest(session: Session, limit: int, status: RefundStatus | None = None) -> list[Refund]:
+def newest(
+    session: Session,
+    limit: int,
+    status: RefundStatus | None = None,
+    period: Period | None = None,
+) -> list[Refund]:
     """Read refunds, the newest first.
 
     Args:
         status: None: of any.
+        period: when they were asked for; None: at any time.
     """
     ids = select(RefundRow.id).order_by(RefundRow.created_at.desc(), RefundRow.id)
+    if period is not None:
+        ids = ids.where(RefundRow.created_at >= period.begin, RefundRow.created_at < period.end)
     if status is not None:
         ids = ids.where(RefundRow.status == status.value)
     return _read(session, session.scalars(ids.limit(limit)).all())

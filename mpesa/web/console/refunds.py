@@ -19,7 +19,7 @@ from mpesa.ids import is_id
 from mpesa.models import Refund as RefundRow
 from mpesa.models import RefundStep, db
 from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON
-from mpesa.web.console import asked_twice, session
+from mpesa.web.console import asked_twice, periods, session
 from mpesa.web.console.blueprint import console
 from mpesa.web.console.review import back_in_review
 from mpesa.web.console.step_up import wrong_proof
@@ -78,15 +78,22 @@ CODES = {
 
 
 @console.get("/refunds", endpoint="refunds")
-def list_refunds() -> str:
-    """List what waits for a release, and then every refund, the newest first."""
-    return render_template(
+def list_refunds() -> Response:
+    """List what waits for a release, and then the refunds of a period or all, the newest first."""
+    asked, newest = periods.asked(), list[Refund]()
+    if asked.error is None:
+        newest = refund_lists.newest(db.session(), PAGE, period=asked.period)
+    page = render_template(
         "console/refunds.html",
         waiting=refund_lists.waiting(db.session(), PAGE),
-        newest=refund_lists.newest(db.session(), PAGE),
+        newest=newest,
+        asked=asked,
+        choices=periods.choices("console.refunds", asked.period, {}),
         words=WORDS,
         kes=_kes,
     )
+    status = 200 if asked.error is None else 400
+    return Response(page, status, content_type="text/html; charset=utf-8")
 
 
 @console.get("/refunds/<refund_id>", endpoint="refund")

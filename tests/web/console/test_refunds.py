@@ -70,6 +70,17 @@ def test_one_person_asks_and_another_releases(paid, clerk, manager, code):
     assert "Released" in manager.get(page).text
 
 
+def test_refunds_are_listed_by_when_they_were_asked_for(paid, clerk):
+    asked(clerk)
+
+    def listed(period):
+        return clerk.get(f"/console/refunds?period={period}").text.split("All refunds", 1)[1]
+
+    assert RECEIPT in listed("month")
+    assert RECEIPT not in listed("last_month")
+    assert "No refund was asked for then." in listed("last_month")
+
+
 def test_without_the_code_nothing_is_released(paid, clerk, manager, code):
     page = asked(clerk)
     refused = send(manager, f"{page}/release", on=page, password=PASSWORD, code="000000")

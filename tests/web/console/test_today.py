@@ -299,7 +299,9 @@ def test_the_page_shows_the_period_that_was_chosen(app, query, heading, part):
     assert ("compared with yesterday" in page.text) == (heading == "Today")
 
 
-@pytest.mark.parametrize("path", ["/console/", "/console/transactions", "/console/receipts"])
+@pytest.mark.parametrize(
+    "path", ["/console/", "/console/transactions", "/console/receipts", "/console/refunds"]
+)
 @pytest.mark.parametrize(
     ("query", "words"),
     [
