@@ -1,4 +1,4 @@
-"""Fill a database with two days of a shop's payments, one of today's hours a bad one at M-PESA.
+"""Fill a database with days of a shop's payments, one of today's hours a bad one at M-PESA.
 
 `.venv/bin/python -m scripts.busy_days DATABASE_URL [PAYMENTS]`, for pictures and for looking at the
 console with something in it. The database has to be migrated; nothing in it is touched.
@@ -13,11 +13,16 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, create_engine, insert
 
+from mpesa.config import SANDBOX_SHORT_CODE
 from mpesa.database import prepare_sqlite
+from mpesa.domain import pay_code
+from mpesa.domain.matching import normalised
 from mpesa.domain.result_codes import RULES, Reason, Status
 from mpesa.domain.why import Why
 from mpesa.ids import hash_token
-from mpesa.models import DecisionRow, EvidenceRow, Order, Transaction
+from mpesa.models import DecisionRow, EvidenceRow, Order, Receipt, Transaction, Witness
+from mpesa.records import fingerprint
+from mpesa.simulator.ids import receipt_number
 
 # Nairobi's hours, and how busy a shop is in each.
 _BUSY = (1, 1, 0, 0, 1, 3, 9, 18, 26, 30, 32, 38, 52, 55, 44, 40, 42, 54, 66, 62, 44, 26, 12, 4)
@@ -36,7 +41,7 @@ _CODES = {
     Reason.UNREACHABLE: "1037", Reason.EXPIRED: "1019", Reason.LINE_BUSY: "1001",
     Reason.OVER_LIMIT: "3", Reason.SYSTEM_BUSY: "26",
 }  # fmt: skip
-_GOODS = (
+GOODS = (
     ("Kahawa, 500 g", 950), ("Kiondo basket", 2400), ("Asali, 1 kg", 1200), ("Chai, 250 g", 450),
     ("Kikoi", 1600), ("Sisal hat", 850), ("Mandazi tray", 600), ("Maasai shuka", 1850),
 )  # fmt: skip
@@ -61,35 +66,37 @@ class Payment:
         return Status.SUCCESS if paid else Status.PENDING
 
 
-def fill(engine: Engine, now: datetime, payments: int = 2000, seed: int = 7) -> None:
-    """Write two days of payments, up to `now`.
+def fill(engine: Engine, now: datetime, payments: int = 2000, seed: int = 7, days: int = 2) -> None:
+    """Write days of payments, the last of them up to `now`.
 
     Args:
         now: aware UTC.
-        payments: how many, about.
+        payments: how many, about, if the last day were whole.
         seed: the same one makes the same days.
     """
     chance = random.Random(seed)  # noqa: S311 - made-up days, no secrets
-    made = list(_days(chance, now, payments))
+    made = list(_days(chance, now, payments / days, days))
     with engine.begin() as connection:
         for table, rows in _rows(chance, made, now):
             for start in range(0, len(rows), 500):
                 connection.execute(insert(table), rows[start : start + 500])
 
 
-def _days(chance: random.Random, now: datetime, payments: int) -> Iterator[Payment]:
+def _days(chance: random.Random, now: datetime, a_day: float, days: int) -> Iterator[Payment]:
     midnight = (now + _NAIROBI).replace(hour=0, minute=0, second=0, microsecond=0) - _NAIROBI
     # An hour that is over, and a busy one.
     bad = max(0, (now + _NAIROBI).hour - 4)
-    each = payments / 2 / sum(_BUSY)
+    each = a_day / sum(_BUSY)
     number = 0
-    for begin, has_bad in ((midnight - timedelta(days=1), False), (midnight, True)):
+    for ago in reversed(range(days)):
+        begin = midnight - timedelta(days=ago)
         for hour, busy in enumerate(_BUSY):
-            for _ in range(round(busy * each * chance.uniform(0.85, 1.15))):
-                at = begin + timedelta(hours=hour, seconds=chance.uniform(0, 3600))
+            count = round(busy * each * chance.uniform(0.85, 1.15))
+            for second in sorted(chance.uniform(0, 3600) for _ in range(count)):
+                at = begin + timedelta(hours=hour, seconds=second)
                 if at < now:
                     number += 1
-                    yield _payment(chance, number, at, now, bad=has_bad and hour == bad)
+                    yield _payment(chance, number, at, now, bad=ago == 0 and hour == bad)
 
 
 def _payment(
@@ -102,7 +109,7 @@ def _payment(
         waited = chance.uniform(58, 75)
     if at + timedelta(seconds=waited) > now:
         reason = Reason.AWAITING_PIN if now - at < timedelta(seconds=60) else Reason.OVERDUE
-    description, price = chance.choice(_GOODS)
+    description, price = chance.choice(GOODS)
     return Payment(number, at, reason, waited, description, price * chance.choice((1, 1, 1, 2, 3)))
 
 
@@ -110,20 +117,25 @@ def _rows(
     chance: random.Random, made: list[Payment], now: datetime
 ) -> Iterator[tuple[type, list[dict[str, object]]]]:
     taken = [_taken(chance, each, now) for each in made]
-    for table, index in ((Order, 0), (Transaction, 1), (EvidenceRow, 2)):
+    for index, table in enumerate((Order, Transaction, EvidenceRow, DecisionRow)):
         yield table, [each[index] for each in taken]
-    yield DecisionRow, [each[3] for each in taken]
+    paid = [each for each in taken if each[1]["receipt"]]
+    yield Receipt, [_receipt(each[1]) for each in paid]
+    yield Witness, [_witness(*each[1:3]) for each in paid]
 
 
 def _taken(chance: random.Random, each: Payment, now: datetime) -> tuple[dict[str, object], ...]:
     name = f"{each.at:%Y%m%d}{each.number:08d}{chance.getrandbits(32):08x}"
     end = min(now, each.at + timedelta(seconds=each.waited))
     settled = each.status is not Status.PENDING
-    receipt = _receipt(each.number) if each.status is Status.SUCCESS else None
+    final = settled and (each.reason not in RULES or RULES[each.reason].final)
+    receipt = receipt_number(end, chance) if each.status is Status.SUCCESS else None
     msisdn = f"2547{chance.randrange(10**8):08d}"
     checkout_id = f"ws_CO_{each.at + _NAIROBI:%d%m%Y%H%M%S}{each.number:05d}{msisdn[3:]}"
+    reference = f"DUKA-{each.number:05d}"
     order = {
-        "id": f"o{name}", "amount": each.amount, "reference": f"DUKA-{each.number:05d}",
+        "id": f"o{name}", "amount": each.amount, "reference": reference,
+        "pay_code": pay_code.draw(chance.randrange), "account_form": normalised(reference),
         "description": each.description, "status": "PAID" if receipt else "OPEN",
         "created_at": each.at - timedelta(seconds=20), "updated_at": end,
     }  # fmt: skip
@@ -131,7 +143,7 @@ def _taken(chance: random.Random, each: Payment, now: datetime) -> tuple[dict[st
         "id": f"t{name}", "order_id": order["id"], "attempt": 1, "msisdn": msisdn,
         "amount": each.amount, "callback_token_hash": hash_token(name),
         "merchant_request_id": f"m-{name}", "checkout_request_id": checkout_id,
-        "status": each.status.value, "reason": each.reason.value, "final": settled,
+        "status": each.status.value, "reason": each.reason.value, "final": final,
         "is_open": each.reason is Reason.AWAITING_PIN, "settles_order": receipt is not None,
         "receipt": receipt, "seq": 3 if settled else 2, "created_at": each.at,
         "updated_at": end, "settled_at": end if settled else None,
@@ -174,13 +186,27 @@ def _body(each: Payment, receipt: str | None, checkout_id: str) -> bytes:
     return json.dumps({"Body": {"stkCallback": callback}}).encode()
 
 
-def _receipt(number: int) -> str:
-    letters = "ABCDEFGHJKLMNPQRSTUVWXYZ"
-    tail = ""
-    for _ in range(4):
-        number, rest = divmod(number, len(letters))
-        tail = letters[rest] + tail
-    return f"UKO7Q{tail}{number % 10}"
+def _receipt(transaction: dict[str, object]) -> dict[str, object]:
+    """The row of the money that a transaction brought."""
+    at = transaction["settled_at"]
+    return {
+        "id": transaction["id"], "organisation": SANDBOX_SHORT_CODE,
+        "receipt": transaction["receipt"], "direction": "in",
+        "amount": int(str(transaction["amount"])) * 100, "state": "claimed",
+        "transaction_id": transaction["id"], "listed": True, "paid_at": at, "learned_at": at,
+        "changed_at": at,
+    }  # fmt: skip
+
+
+def _witness(transaction: dict[str, object], evidence: dict[str, object]) -> dict[str, object]:
+    """The row that says who told of it: the transaction's callback."""
+    told = f"{transaction['id']}{evidence['body']!r}"
+    return {
+        "receipt_id": transaction["id"], "kind": "callback",
+        "fingerprint": fingerprint(told.encode()), "body": b"",
+        "transaction_id": transaction["id"], "judged": True,
+        "received_at": evidence["received_at"], "told_last_at": evidence["received_at"],
+    }  # fmt: skip
 
 
 def _first_id(at: datetime) -> int:

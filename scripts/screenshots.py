@@ -5,30 +5,16 @@ simulator, pays on it in Chromium, and ends both.
 """
 
 import base64
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from app import create_app
-from mpesa import operators
-from mpesa.config import Settings
-from mpesa.domain.callback import StkResult
-from mpesa.domain.evidence import Kind, Raw
-from mpesa.domain.result_codes import Reason, Status
-from mpesa.domain.settlement import CallbackReceived
-from mpesa.ledger import record
-from mpesa.models import Transaction, db
-from mpesa.runtime.wiring import utc_now
-from scripts.busy_days import fill
+from scripts.month_of_books import EVENING, MANAGER, PASSWORD, YESTERDAY, make
 from scripts.moving_picture import moving
 from tests.factories import API_KEY, order_fields
 from tests.servers import CHROMIUM, ROOT, Server, running
@@ -40,15 +26,26 @@ LARGEST_LOOP = 1000 * 1000
 PAYER = "0712 345 678"
 # A small phone, on which most shoppers see the page.
 NARROW = {"width": 390, "height": 760}
-WIDE = {"width": 1120, "height": 770}
 DEVICE = {"width": 440, "height": 820}
 # The loop's frames are the same two, and smaller: each is a whole picture.
 SMALL = {"width": 360, "height": 640}
+# Down to whose phone it is.
+SCENES = {"width": 1160, "height": 736}
 LOOP = {"width": 820, "height": 720}
-DESK = {"width": 1080, "height": 720}
-# Down to the columns of the hours.
-DAY = {"width": 1080, "height": 900}
-OPERATOR = ("amina", "the password of a picture")
+# Wide enough for the menu at the side, and for what stands beside a page's subject.
+DESK = {"width": 1160, "height": 780}
+# The console's server lives on that evening, at whatever hour its pictures are taken.
+IN_THE_EVENING = f"""
+import runpy
+from datetime import UTC, datetime, timedelta
+from mpesa import serving  # first: it patches the modules that everything else imports
+from mpesa.runtime import wiring
+from mpesa.daraja import http
+ahead = datetime.fromisoformat("{EVENING.isoformat()}") - datetime.now(UTC)
+wiring.utc_now = lambda: datetime.now(UTC) + ahead
+http.skew = lambda *_: timedelta()  # the simulator's answers have the machine's own date
+runpy.run_path("app.py", run_name="__main__")
+"""
 
 
 class Studio:
@@ -91,31 +88,20 @@ class Studio:
         order = self.server.post("/api/orders", json=wanted, headers=API_KEY).json()
         return f"/checkout/{order['order_id']}"
 
-    def make_two_busy_days(self) -> None:
-        """Two days of a shop's payments, some for a person to decide, and an operator."""
-        app = create_app(
-            Settings.from_env({"DATABASE_URL": self.server.environment["DATABASE_URL"]})
-        )
-        with app.app_context():
-            fill(db.engine, datetime.now(UTC))
-            operators.add(db.session(), *OPERATOR, datetime.now(UTC))
-            _contradict(db.session())
-            db.engine.dispose()
-
     @contextmanager
     def console(self, path: str, size: dict[str, int], **context: object) -> Iterator[Page]:
         """A page of the console, logged in and connected."""
         self.login = self.login or self._log_in()
         with self.page(f"/console/{path}", size, storage_state=self.login, **context) as page:
-            page.locator("[data-live-link][data-state=live]").wait_for(state="attached")
+            if page.locator("main [data-live]").count():
+                page.locator("[data-live-link][data-state=live]").wait_for(state="attached")
             yield page
 
     def _log_in(self) -> object:
         """What a browser keeps of a login: one is enough for all pictures, and more are limited."""
-        name, password = OPERATOR
         with self.page("/console/login", DESK) as page:
-            page.fill("[name=name]", name)
-            page.fill("[name=password]", password)
+            page.fill("[name=name]", MANAGER)
+            page.fill("[name=password]", PASSWORD)
             page.press("[name=password]", "Enter")
             page.wait_for_url("**/console/")
             return page.context.storage_state()
@@ -125,29 +111,11 @@ class Studio:
         self.server.post("/simulator/reset")
 
 
-def shop(studio: Studio) -> bytes:
-    """The demo shop."""
-    with studio.page("/", WIDE) as page:
-        return page.screenshot()
-
-
 def field(studio: Studio) -> bytes:
     """The one field of the checkout page, with the number that it understood."""
     with studio.page(studio.checkout(), NARROW) as page:
         page.fill("#phone", PAYER)
         return page.screenshot()
-
-
-def waiting(studio: Studio) -> bytes:
-    """The waiting page beside the phone with its prompt."""
-    with studio.phone() as phone, studio.page(studio.checkout(), NARROW) as page:
-        _push(page)
-        phone.locator("[data-prompt]").wait_for()
-        phone.fill("#pin", "1234")
-        shown = page.screenshot(), phone.locator("[data-device]").screenshot()
-        phone.locator("[data-cancel]").click()
-        page.locator("[data-if=view][data-is=failed]").wait_for()
-    return _beside(studio.browser, *shown)
 
 
 def paid(studio: Studio) -> bytes:
@@ -218,6 +186,15 @@ def kiswahili(studio: Studio) -> bytes:
         return shown
 
 
+def scenes(studio: Studio) -> bytes:
+    """The virtual phone, with the scenes that it plays."""
+    with studio.page("/simulator/", SCENES) as page:
+        page.locator('[data-connection="live"]').wait_for()
+        page.get_by_role("button", name="Paid late").click()
+        page.locator("[data-answer-myself]").wait_for()
+        return _encoded(studio.browser, page.screenshot(), _WEBP)
+
+
 def dark(studio: Studio) -> bytes:
     """The result where the system is dark."""
     with (
@@ -232,14 +209,14 @@ def dark(studio: Studio) -> bytes:
 
 def console_today(studio: Studio) -> bytes:
     """The operator's day, with an hour in which M-PESA was in trouble."""
-    with studio.console("", DAY) as page:
-        return page.screenshot()
+    with studio.console("", DESK) as page:
+        return _down_to(page.locator("main .sheet").first)
 
 
 def console_dark(studio: Studio) -> bytes:
     """The same where the system is dark."""
-    with studio.console("", DAY, color_scheme="dark") as page:
-        return page.screenshot()
+    with studio.console("", DESK, color_scheme="dark") as page:
+        return _down_to(page.locator("main .sheet").first)
 
 
 def console_list(studio: Studio) -> bytes:
@@ -265,36 +242,122 @@ def console_payment(studio: Studio) -> bytes:
 def console_review(studio: Studio) -> bytes:
     """What a person has to decide."""
     with studio.console("review", DESK) as page:
+        return _down_to(page.locator("main .sheet").nth(1))
+
+
+def console_receipts(studio: Studio) -> bytes:
+    """The newest receipts, some of them nobody's yet."""
+    with studio.console("receipts", DESK) as page:
         return page.screenshot()
+
+
+def console_receipt(studio: Studio) -> bytes:
+    """Money that two orders may be the reason for."""
+    with studio.console("receipts?state=unclaimed", DESK) as page:
+        page.locator("tr", has_text="inv 2041").locator(".row-link").click()
+        page.locator(".choices").wait_for()
+        return page.screenshot()
+
+
+def console_refund(studio: Studio) -> bytes:
+    """A refund that waits for a second person."""
+    with studio.console("refunds", DESK) as page:
+        page.locator(".row-link").first.click()
+        page.locator("[name=code]").wait_for()
+        return _down_to(page.locator("main aside"))
+
+
+def console_statement(studio: Studio) -> bytes:
+    """What a statement that is not imported yet would change."""
+    with studio.console("statements", DESK) as page:
+        page.locator(".row-link").first.click()
+        page.locator("table.sums").wait_for()
+        return _down_to(page.locator("main .split"))
+
+
+def console_days(studio: Studio) -> bytes:
+    """The month, after yesterday's statement."""
+    _import_statement(studio)
+    with studio.console("days", DESK) as page:
+        return _down_to(page.locator("main .sheet"))
+
+
+def console_day(studio: Studio) -> bytes:
+    """Yesterday beside its statement."""
+    _import_statement(studio)
+    with studio.console(f"days/{YESTERDAY}", DESK) as page:
+        return page.screenshot()
+
+
+def console_close(studio: Studio) -> bytes:
+    """Each difference gets a word."""
+    _import_statement(studio)
+    with studio.console(f"days/{YESTERDAY}/close", DESK) as page:
+        words = (
+            "Safaricom corrects the statement by Monday",
+            "She ordered by phone: the order comes on Monday",
+            "The till's statement has it",
+        )
+        for field, typed in zip(page.locator("[name=word]").all(), words, strict=True):
+            field.fill(typed)
+        return page.screenshot()
+
+
+def _down_to(part: Locator) -> bytes:
+    """A page from its top to the end of a part of it, which no edge then cuts."""
+    box, page = part.bounding_box(), part.page
+    bottom = round(box["y"] + box["height"]) if box else 0
+    page.set_viewport_size({**DESK, "height": max(DESK["height"], bottom + 16)})
+    return page.screenshot()
+
+
+def _import_statement(studio: Studio) -> None:
+    """Have yesterday's statement imported, unless it is."""
+    with studio.console("statements", DESK) as page:
+        page.locator(".row-link").first.click()
+        page.locator("table.sums").wait_for()
+        wanted = page.locator("[data-live=state] form button")
+        if wanted.count():
+            wanted.click()
+        page.locator("[data-live=state] .state.SUCCESS").wait_for()
 
 
 def console_health(studio: Studio) -> bytes:
-    """Whether everything that payments need is there."""
+    """Whether everything that payments need is there, a moment after a payment."""
+    order_id = studio.checkout().rsplit("/", 1)[1]
+    studio.server.post("/stk-push", json={"order_id": order_id, "phone": PAYER})
     with studio.console("health", DESK) as page:
-        return page.screenshot()
+        return _down_to(page.locator("main .sheet").first)
 
 
 SHOPPERS: tuple[Callable[[Studio], bytes], ...] = (
-    shop, field, paying, waiting, paid, failed, kiswahili, dark,
+    field, paying, paid, failed, kiswahili, dark, scenes,
 )  # fmt: skip
 OPERATORS: tuple[Callable[[Studio], bytes], ...] = (
     console_today, console_dark, console_list, console_phone, console_payment, console_review,
-    console_health,
+    console_receipts, console_receipt, console_refund, console_statement, console_days, console_day,
+    console_close, console_health,
 )  # fmt: skip
 
 
 def main() -> None:
     """Take every picture, or those named on the command line."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, chromium() as b:
-        studio = Studio(server, b)
-        for take in _wanted(SHOPPERS):
-            studio.forget()
-            _keep(take.__name__, take(studio))
-        if _wanted(OPERATORS):
-            studio.make_two_busy_days()
-        for take in _wanted(OPERATORS):
-            _keep(take.__name__, take(studio))
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        with running(Path(folder)) as server:
+            studio = Studio(server, browser)
+            for take in _wanted(SHOPPERS):
+                studio.forget()
+                _keep(take.__name__, take(studio))
+        if not _wanted(OPERATORS):
+            return
+        database_url = f"sqlite:///{folder}/month.sqlite"
+        make(database_url)
+        program = ("-c", IN_THE_EVENING)
+        with running(Path(folder), program, DATABASE_URL=database_url) as server:
+            studio = Studio(server, browser)
+            for take in _wanted(OPERATORS):
+                _keep(take.__name__, take(studio))
 
 
 def _wanted(takes: tuple[Callable[[Studio], bytes], ...]) -> list[Callable[[Studio], bytes]]:
@@ -315,25 +378,6 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
-
-
-def _contradict(session: Session) -> None:
-    """Two payments that no rule can decide."""
-    paid = select(Transaction.id).where(Transaction.status == Status.SUCCESS.value)
-    failed = select(Transaction.id).where(Transaction.reason == Reason.CANCELLED.value)
-    newest = Transaction.created_at.desc()
-    stories = [
-        (session.scalars(paid.order_by(newest)).first(), "1032"),
-        (session.scalars(failed.order_by(newest)).first(), "7777"),
-    ]
-    for transaction_id, code in stories:
-        row = session.get_one(Transaction, transaction_id)
-        ids = row.merchant_request_id, row.checkout_request_id
-        said = {"MerchantRequestID": ids[0], "CheckoutRequestID": ids[1]}
-        body = {"Body": {"stkCallback": {**said, "ResultCode": int(code), "ResultDesc": "-"}}}
-        raw = Raw(Kind.CALLBACK, json.dumps(body).encode(), "196.201.214.200")
-        evidence = CallbackReceived(StkResult(code, *ids))
-        record(session, row.id, evidence, raw, utc_now)
 
 
 def _push(page: Page) -> None:
@@ -369,6 +413,13 @@ def _joined(
         "img+img{border-radius:64px}</style>" + images
     )
     picture = page.screenshot()
+    page.close()
+    return _encoded(browser, picture, encode)
+
+
+def _encoded(browser: Browser, picture: bytes, encode: str) -> bytes:
+    """A picture, smaller."""
+    page = browser.new_page()
     encoded: str = page.evaluate(_ENCODE % encode, base64.b64encode(picture).decode())
     page.close()
     return base64.b64decode(encoded)
