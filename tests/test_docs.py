@@ -495,6 +495,17 @@ def test_links_between_documents_lead_somewhere(document):
         assert not anchor or anchor in anchors(linked), target
 
 
+def test_every_picture_is_in_a_document_and_every_one_in_a_document_exists():
+    shown = {
+        (document.parent / target).resolve()
+        for document in DOCUMENTS
+        for target in re.findall(r"!\[[^\]]+\]\(([^):]+)\)", document.read_text())
+    }
+
+    assert shown >= set((DOCS / "screenshots").iterdir())
+    assert [path for path in shown if not path.is_file()] == []
+
+
 def test_the_names_of_tests_are_folded_where_people_read():
     promises, threats = ((DOCS / name).read_text() for name in ("promises.md", "threats.md"))
 

@@ -25,8 +25,8 @@ from tests.servers import running
 NAME, PASSWORD = "amina", "correct horse battery"
 HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
 PAGES = [
-    *("", "transactions", "receipts", "receipts?state=unclaimed", "review", "refunds", "days"),
-    *("statements", "webhooks", "health", "guide"),
+    *("", "transactions", "receipts", "receipts?state=unclaimed", "review", "days", "statements"),
+    *("webhooks", "health"),
 ]
 PHONE = {"width": 360, "height": 740}
 
