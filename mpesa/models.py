@@ -303,16 +303,14 @@ class Transaction(Base):
 last_digits: ColumnElement[str] = literal_column("substr(transactions.msisdn, 10, 3)", String)
 
 
-def begins_with(dialect: str, beginning: str, *, by_index: bool = True) -> ColumnElement[bool]:
+def begins_with(dialect: str, beginning: str) -> ColumnElement[bool]:
     """Whether an order's reference begins so, whatever its case.
 
     Args:
         beginning: in capitals.
-        by_index: False: SQLite looks at each order that something else leads to. PostgreSQL knows
-            from its statistics which is less work.
     """
     reference = func.upper(Order.reference)
-    if dialect == "postgresql" or not by_index:
+    if dialect == "postgresql":
         return reference.startswith(beginning, autoescape=True)
     # Every character of a reference is before the tilde.
     return and_(reference >= beginning, reference < f"{beginning}~")
