@@ -154,7 +154,7 @@ def test_a_payment_is_told_with_the_snapshot_that_was_committed(subscriber):
     assert (told["type"], told["timestamp"]) == ("transaction.succeeded", "2026-11-24T09:00:00Z")
     committed = subscriber.shop.snapshot(transaction)
     for_pages = {name: committed.pop(name) for name in FOR_PAGES}
-    assert for_pages == {"view": "paid", "next": "none", "pay_by_hand": None}
+    assert for_pages == {"view": "paid", "next": "none", "again_at": None, "pay_by_hand": None}
     assert told["data"] == {**committed, "reference": "INV-1"}
     assert told["data"]["order_status"] == "PAID"
 

@@ -426,6 +426,7 @@ def test_a_decision_from_before_there_were_words_is_shown_as_it_is(app, operator
         newest.why = prose
         db.session.commit()
 
+    operator.get("/console/review?technical=on")
     page = operator.get("/console/review?lang=sw").text
 
     assert f'<span lang="en">{escape(prose)}</span>' in page
