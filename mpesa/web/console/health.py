@@ -185,7 +185,8 @@ def _daraja_pushes(ours: Services) -> Check:
     if not reasons:
         return Check(name, Sign.OFF, _("none in the last day"))
     refused = [each for each in reasons if each in stats.AT_MPESA]
-    detail = _("the last %(count)d answers", count=len(reasons))
+    one, count = _("the last answer"), len(reasons)
+    detail = one if count == 1 else _("the last %(count)d answers", count=count)
     if not refused:
         return Check(name, Sign.GOOD, _("accepted"), detail)
     most = reason_word(max(set(refused), key=refused.count))
