@@ -166,7 +166,7 @@ def pulled(app, *pauses):
         ((0,), 0, "good", "It reaches back to 22 Nov 2026, 12:00:00."),
         ((0, 1), 2, "good", "It reaches back to 22 Nov 2026, 12:00:00."),
         ((0, 1), 3, "warm", "It reaches back to 22 Nov 2026, 12:00:00."),
-        ((0,), 49, "wrong", "is seen by no pull any more: import a statement."),
+        ((0,), 49, "wrong", "no longer see what was paid since then: import a statement."),
         ((0, 50), 0, "warm", "from 24 Nov 2026, 12:00:00 to 24 Nov 2026, 14:00:00"),
     ],
     ids=["never", "once", "two hours ago", "three hours ago", "two days ago", "a gap"],
