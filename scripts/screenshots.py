@@ -25,7 +25,7 @@ LARGEST = 160 * 1024
 LARGEST_LOOP = 1000 * 1000
 PAYER = "0712 345 678"
 # A small phone, on which most shoppers see the page.
-NARROW = {"width": 390, "height": 760}
+NARROW = {"width": 390, "height": 856}
 DEVICE = {"width": 440, "height": 820}
 # The loop's frames are the same two, and smaller: each is a whole picture.
 SMALL = {"width": 360, "height": 640}
@@ -125,6 +125,8 @@ def paid(studio: Studio) -> bytes:
         _enter_pin(phone)
         page.locator("[data-if=view][data-is=paid]").wait_for()
         phone.locator("[data-messages] li").first.wait_for()
+        # What the phone says for some seconds lies over the SMS.
+        phone.locator("[data-toast]:empty").wait_for(state="attached")
         return _beside(
             studio.browser, page.screenshot(), phone.locator("[data-device]").screenshot()
         )
@@ -395,7 +397,7 @@ def _enter_pin(phone: Page) -> None:
 
 def _beside(browser: Browser, left: bytes, right: bytes) -> bytes:
     """Two pictures on one."""
-    return _joined(browser, left, right, {"width": 900, "height": 860}, _FEWER_COLOURS)
+    return _joined(browser, left, right, {"width": 900, "height": 900}, _FEWER_COLOURS)
 
 
 def _joined(
