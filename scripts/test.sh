@@ -34,10 +34,11 @@ run() {
     "$@" || failed=1
 }
 
-# Three rows beside each other: browsers, what mostly waits for servers, and the rest. What the first
-# two say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the
-# async server's patches do not share one.
+# Four rows beside each other: browsers, what mostly waits for servers, pages and API, and the rest.
+# What the others say is shown afterwards. The browser suite has a process of its own: Playwright's
+# loop and the async server's patches do not share one.
 servers=(tests/integration tests/crash tests/openapi)
+pages=(tests/web)
 
 with_browsers() {
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
@@ -47,6 +48,11 @@ with_browsers() {
 with_servers() {
     if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
+    exit "$failed"
+}
+
+with_pages() {
+    run .venv/bin/python -m pytest -m "$selection" "${pages[@]}"
     exit "$failed"
 }
 
@@ -69,14 +75,15 @@ end_rows() {
     done
 }
 
+trap end_rows EXIT
 if [ "${1:-}" != fast ]; then
-    trap end_rows EXIT
     beside with_browsers
     beside with_servers
 fi
+beside with_pages
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
-    --ignore=tests/clients "${servers[@]/#/--ignore=}"
+    --ignore=tests/clients "${servers[@]/#/--ignore=}" "${pages[@]/#/--ignore=}"
 
 for row in "${!said[@]}"; do
     wait "$row" || failed=1
