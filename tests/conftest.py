@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from jinja2 import BytecodeCache
 from werkzeug.routing import Rule
 
 from app import create_app
@@ -48,6 +49,23 @@ def _compile_rules_once():
 
 
 _compile_rules_once()
+
+
+class _CompiledTemplates(BytecodeCache):
+    """What Jinja makes of the templates: each application has the same, and most of its pages."""
+
+    def __init__(self):
+        self._code = {}
+
+    def load_bytecode(self, bucket):
+        # By its source too: tests have templates of their own.
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket):
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+_templates = _CompiledTemplates()
 
 
 def _has_memory():
@@ -165,6 +183,7 @@ def make_app(database_url, clock, daraja):
             monotonic=clock.monotonic,
         )
         app.testing = True
+        app.jinja_env.bytecode_cache = _templates
         # Errors are answered as in production, so that a test can see that none is a 500.
         app.config["PROPAGATE_EXCEPTIONS"] = False
         with app.app_context():

@@ -50,6 +50,15 @@ def test_an_operator_is_added_with_a_password_from_standard_input(app, flask):
         assert operators.log_in(session, "wanjiku", PASSWORD + " ", "192.0.2.1", now) is None
 
 
+def test_a_password_is_hashed_as_slowly_as_owasp_asks(app, session, clock):
+    operators.add(session, "amina", "a long password", clock())
+
+    stored = session.scalars(select(Operator.password_hash)).one()
+
+    # Password Storage Cheat Sheet: Argon2id with 19 MiB and two passes.
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
 def test_a_name_that_is_there_gets_a_new_password(app, flask):
     flask("operators", "add", "wanjiku", typed=PASSWORD)
 
