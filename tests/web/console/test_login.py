@@ -328,7 +328,9 @@ def test_a_hash_of_older_parameters_is_made_anew_at_the_login(app, client):
     assert try_login(client).status_code == 303
 
     with app.app_context():
-        assert "m=19456,t=2,p=1" in db.session.scalar(select(Operator.password_hash))
+        stored = db.session.scalar(select(Operator.password_hash))
+    assert operators._HASHER.check_needs_rehash(weaker)
+    assert not operators._HASHER.check_needs_rehash(stored)
 
 
 # -- limits --------------------------------------------------------------------------------------

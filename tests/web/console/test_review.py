@@ -70,7 +70,8 @@ def test_the_code_that_the_shopper_typed_is_filled_in(operator, client, daraja, 
     assert "<b>UKO7ABCDEF</b>" in asked.text
 
 
-def test_an_answer_leads_to_the_next_case(operator, client, daraja, make_order, doubtful):
+def test_an_answer_leads_to_the_next_case(operator, client, clock, daraja, make_order, doubtful):
+    clock.pass_(seconds=1)
     pushed(client, make_order(), SECOND_PAYER)
     call_back(client, daraja, 2, raw(failure_callback("ws_CO_1", "2")))
 
