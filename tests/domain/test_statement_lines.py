@@ -194,7 +194,7 @@ def test_an_amount_that_was_changed_with_its_balance_is_noticed():
 
 def test_a_row_twice_is_noticed(made):
     made.body.insert(0, made.body[-1])
-    assert "stands twice" in refused(made)
+    assert "appears twice" in refused(made)
 
 
 def test_rows_of_one_second_may_stand_in_any_order_that_adds_up():
