@@ -16,6 +16,7 @@ import requests
 import socketio
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from tests.crash.witness import Seen, Witness
 from tests.factories import API_KEY, order_fields
@@ -219,13 +220,21 @@ class World:
         self.simulator.post("/reset")
         # A page hears of a callback before Safaricom has its 200.
         wait_until(lambda: not self.to_server.under_way, self.server.why)
-        with self.engine.begin() as connection:
-            # Children first; TRUNCATE would deadlock with whatever the server is reading.
-            of_receipts = ("witnesses", "suggestions", "receipts", "status_questions", "pulls")
-            for table in (*of_receipts, "idempotency_keys", *reversed(_TIMES)):
-                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
+        wait_until(self._deleted, self.server.why)
         for witness in (self.to_daraja, self.to_server):
             witness.seen.clear()
+
+    def _deleted(self) -> bool:
+        """Whether all rows are gone; where a loop of the server adds one meanwhile, none goes."""
+        # Children first; TRUNCATE would deadlock with whatever the server is reading.
+        of_receipts = ("witnesses", "suggestions", "receipts", "status_questions", "pulls")
+        try:
+            with self.engine.begin() as connection:
+                for table in (*of_receipts, "idempotency_keys", *reversed(_TIMES)):
+                    connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
+        except IntegrityError:
+            return False
+        return True
 
     # -- what is so ----------------------------------------------------------------------------
 
