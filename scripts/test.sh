@@ -34,11 +34,13 @@ run() {
     "$@" || failed=1
 }
 
-# Four rows beside each other: browsers, what mostly waits for servers, pages and API, and the rest.
-# What the others say is shown afterwards. The browser suite has a process of its own: Playwright's
-# loop and the async server's patches do not share one.
+# Five rows beside each other, so that no core is idle towards the end: browsers, what mostly waits for
+# servers, pages and API, half of the files beside these folders, and the rest. What the others say is
+# shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
+# patches do not share one.
 servers=(tests/integration tests/crash tests/openapi)
 pages=(tests/web)
+half=(tests/test_[m-z]*.py)
 
 with_browsers() {
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
@@ -53,6 +55,11 @@ with_servers() {
 
 with_pages() {
     run .venv/bin/python -m pytest -m "$selection" "${pages[@]}"
+    exit "$failed"
+}
+
+with_half() {
+    run .venv/bin/python -m pytest -m "$selection" "${half[@]}"
     exit "$failed"
 }
 
@@ -81,9 +88,11 @@ if [ "${1:-}" != fast ]; then
     beside with_servers
 fi
 beside with_pages
+beside with_half
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
-    --ignore=tests/clients "${servers[@]/#/--ignore=}" "${pages[@]/#/--ignore=}"
+    --ignore=tests/clients "${servers[@]/#/--ignore=}" "${pages[@]/#/--ignore=}" \
+    "${half[@]/#/--ignore=}"
 
 for row in "${!said[@]}"; do
     wait "$row" || failed=1
