@@ -121,7 +121,7 @@ def test_a_receipt_is_a_line_whether_an_order_has_it_or_not(shop, clock):
     transaction = shop.attempt()
     shop.callback(1, success_callback(shop.daraja.checkout_id(1), shop.daraja.merchant_id(1)))
     clock.pass_(seconds=60)
-    shop.confirm("JANE", receipt="UKO3KNOWN1", amount="20.50")
+    shop.confirm("JANE", receipt="UKO3KNOWN1", amount="20.50", TransTime="20261124120110")
 
     claimed, unclaimed = read_receipts(shop)
 
