@@ -41,14 +41,19 @@ def newest(
     limit: int,
     status: RefundStatus | None = None,
     period: Period | None = None,
+    before: tuple[datetime, str] | None = None,
 ) -> list[Refund]:
     """Read refunds, the newest first.
 
     Args:
         status: None: of any.
         period: when they were asked for; None: at any time.
+        before: when the one before them was asked for, and its id; None: from the newest on.
     """
-    ids = select(RefundRow.id).order_by(RefundRow.created_at.desc(), RefundRow.id)
+    place = (RefundRow.created_at, RefundRow.id)
+    ids = select(RefundRow.id).order_by(*(each.desc() for each in place))
+    if before is not None:
+        ids = ids.where(tuple_(*place) < tuple_(*before))
     if period is not None:
         ids = ids.where(RefundRow.created_at >= period.begin, RefundRow.created_at < period.end)
     if status is not None:

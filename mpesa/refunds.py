@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -203,7 +203,7 @@ def release(
             raise TooLate
         if needs.two_people and refund.requested_by == by:
             raise NotYours
-        if _another_goes_back(held, refund.receipt_id) and not returns_all:
+        if not returns_all and another_goes_back(held.connection, refund):
             raise OtherReturned
         day = nairobi_day(now).isoformat()
         _check_the_day(held, day, refund.amount, needs.daily_limit)
@@ -440,6 +440,22 @@ def find(session: Session, refund_id: str) -> Refund | None:
     return books.refund(session.connection(), refund_id)
 
 
+def another_goes_back(connection: Connection, refund: Refund) -> bool:
+    """Whether another receipt of a refund's order is returned, or on its way back."""
+    if refund.order_id is None:
+        return False
+    others = (
+        select(ReceiptRow.id)
+        .join(Transaction, Transaction.id == ReceiptRow.transaction_id)
+        .where(
+            Transaction.order_id == refund.order_id,
+            ReceiptRow.id != refund.receipt_id,
+            (ReceiptRow.state == State.RETURNED.value) | ReceiptRow.refund_id.is_not(None),
+        )
+    )
+    return connection.scalar(others.limit(1)) is not None
+
+
 def _ask_held(
     held: HeldReceipt, wanted: Wanted, key: str | None, fingerprint: str, now: datetime
 ) -> tuple[Refund, list[Change]]:
@@ -448,8 +464,6 @@ def _ask_held(
         raise RefundExists(receipt.refund_id)
     if receipt.state not in (State.CLAIMED, State.UNCLAIMED) or receipt.amount % 100:
         raise NotRefundable
-    if _another_goes_back(held, receipt.id) and not wanted.returns_all:
-        raise OtherReturned
     refund = Refund(
         id=new_id(),
         receipt_id=receipt.id,
@@ -464,6 +478,8 @@ def _ask_held(
         asked_key=key,
         fingerprint=fingerprint if key else None,
     )
+    if not wanted.returns_all and another_goes_back(held.connection, refund):
+        raise OtherReturned
     return refund, put_back(held, None, refund, Event.REQUESTED, now, by=wanted.by)
 
 
@@ -643,22 +659,6 @@ def _asked_later(before: Refund, changed: Refund, *, asks: bool, now: datetime) 
     # By then M-PESA finds every payment, so a second question would learn nothing.
     once, next_at = MOST_TIMES - 1, now + ASKED_AFTER
     return [question(changed.receipt, None, None, now, next_at=next_at, times_asked=once)]
-
-
-def _another_goes_back(held: HeldReceipt, receipt_id: str) -> bool:
-    """Whether another receipt of the same order is returned, or on its way back."""
-    if held.taken is None:
-        return False
-    others = (
-        select(ReceiptRow.id)
-        .join(Transaction, Transaction.id == ReceiptRow.transaction_id)
-        .where(
-            Transaction.order_id == held.taken.account.order.id,
-            ReceiptRow.id != receipt_id,
-            (ReceiptRow.state == State.RETURNED.value) | ReceiptRow.refund_id.is_not(None),
-        )
-    )
-    return held.connection.scalar(others.limit(1)) is not None
 
 
 def _check_the_day(held: HeldReceipt, day: str, amount: int, limit: int) -> None:

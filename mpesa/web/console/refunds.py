@@ -21,6 +21,7 @@ from mpesa.models import RefundStep, db
 from mpesa.receipts import LONGEST_REASON, SHORTEST_REASON
 from mpesa.web.console import asked_twice, periods, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.payments import Cursor, cursor_of
 from mpesa.web.console.review import back_in_review
 from mpesa.web.console.step_up import wrong_proof
 from mpesa.web.http.errors import Problem
@@ -80,13 +81,19 @@ CODES = {
 @console.get("/refunds", endpoint="refunds")
 def list_refunds() -> Response:
     """List what waits for a release, and then the refunds of a period or all, the newest first."""
-    asked, newest = periods.asked(), list[Refund]()
+    asked, found = periods.asked(), list[Refund]()
+    begin = cursor_of(request.args.get("before", ""))
     if asked.error is None:
-        newest = refund_lists.newest(db.session(), PAGE, period=asked.period)
+        place = (begin.created_at, begin.id) if begin else None
+        found = refund_lists.newest(db.session(), PAGE + 1, period=asked.period, before=place)
+    last = found[PAGE - 1] if len(found) > PAGE else None
     page = render_template(
         "console/refunds.html",
         waiting=refund_lists.waiting(db.session(), PAGE),
-        newest=newest,
+        newest=found[:PAGE],
+        begun=begin is not None,
+        older=Cursor(last.created_at, last.id) if last else None,
+        kept=asked.period.query if asked.period else {},
         asked=asked,
         choices=periods.choices("console.refunds", asked.period, {}),
         words=WORDS,
@@ -231,6 +238,7 @@ def _refund_page(
         limit=services().settings.refund_daily_limit * 100,
         releases_until=refund.created_at + RELEASED_WITHIN,
         own=refund.requested_by == _own_name(),
+        another=refunds.another_goes_back(db.session().connection(), refund),
         two_people=refund_needs().two_people,
         by_people=_BY_PEOPLE,
         may_see_people=session.may(Act.SEE_PEOPLE),

@@ -1,6 +1,8 @@
 """Giving money back in the console: one person asks, another releases."""
 
+import html
 import json
+import re
 from datetime import timedelta
 
 import pyotp
@@ -10,7 +12,7 @@ from sqlalchemy import select
 from mpesa import operators, retention
 from mpesa.domain.refund import Event, RefundStatus
 from mpesa.domain.roles import Role
-from mpesa.models import Refund, RefundStep, WebhookMessage, db
+from mpesa.models import Receipt, Refund, RefundStep, WebhookMessage, db
 from mpesa.web.console.refunds import STEPS, WORDS
 from mpesa.web.http.services import services
 from tests.factories import RECEIPT
@@ -79,6 +81,47 @@ def test_refunds_are_listed_by_when_they_were_asked_for(paid, clerk):
     assert RECEIPT in listed("month")
     assert RECEIPT not in listed("last_month")
     assert "No refund was asked for then." in listed("last_month")
+
+
+def test_refunds_are_read_page_by_page_within_a_period(shop, clerk, clock, monkeypatch):
+    monkeypatch.setattr("mpesa.web.console.refunds.PAGE", 2)
+    numbers = [f"UKO3KNOWN{n}" for n in range(5)]
+    for number in numbers:
+        shop.confirm("NOBODY", receipt=number)
+        page = f"/console/receipts/{number}/refund"
+        assert send(clerk, page, on=page, reason="sent by mistake").status_code == 303
+        clock.pass_(seconds=1)
+
+    address, seen = "/console/refunds?period=month", []
+    while address:
+        page = clerk.get(address).text.split("All refunds", 1)[1]
+        seen.append(re.findall("UKO3KNOWN[0-9]", page))
+        found = re.search('href="([^"]*before=[^"]*)" rel="next"', page)
+        address = html.unescape(found[1]) if found else None
+        assert address is None or "period=month" in address
+
+    assert seen == [numbers[:2:-1], numbers[2:0:-1], numbers[:1]]
+    assert 'href="/console/refunds?period=month"' in page
+
+
+def test_only_where_another_receipt_of_the_order_goes_back_a_release_asks_about_it(
+    shop, paid, clerk, manager, code
+):
+    page = asked(clerk)
+    alone = manager.get(page).text
+    with shop.sessions() as session:
+        row = session.query(Receipt).one()
+        kept = {each.name: getattr(row, each.name) for each in Receipt.__table__.columns}
+        other = {"id": "other", "receipt": "UKO3KNOWN1", "state": "returned", "refund_id": None}
+        session.add(Receipt(**kept | other))
+        session.commit()
+
+    both = manager.get(page).text
+    refused = send(manager, f"{page}/release", on=page, password=PASSWORD, code=code)
+
+    assert ('name="returns_all"' in alone, 'name="returns_all"' in both) == (False, True)
+    assert refused.status_code == 409
+    assert "Tick the box" in refused.text
 
 
 def test_without_the_code_nothing_is_released(paid, clerk, manager, code):
