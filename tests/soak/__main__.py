@@ -1,7 +1,8 @@
 """`make soak`: shoppers at a steady rate, every misbehaviour of payers and Daraja, for an hour.
 
-They pay by push and by hand; in the end everything that was paid is pulled, and the simulator's
-ledger is compared with the database. Then its statements are imported, and each day is closed.
+They pay by push and by hand, and the shop gives some of it back. In the end everything that was
+paid is pulled, and the simulator's ledger is compared with the database; then its statements are
+imported, and each day is closed.
 """
 # ruff: noqa: T201 (print() is how it talks to the person who started it)
 
@@ -19,9 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.servers import LIMITED, ROOT, Postgres, Server, free_port, running
-from tests.soak.comparing import compare
+from tests.soak.comparing import compare, compare_refunds
+from tests.soak.desk import REFUND_KEY, Desk
 from tests.soak.morning import close_the_books
-from tests.soak.shopper import PATIENCE, Notes, Shopper, telling
+from tests.soak.shopper import PATIENCE, SINCERE, Notes, Shopper, telling
 
 # Nothing is decided of itself after this long: the last prompt is over, every silent payment was
 # asked about, and a late success has come (seconds).
@@ -32,6 +34,8 @@ MAY_GROW = 1.10
 MOST_SHOPPERS = 800
 # M-PESA treats so many shoppers alike, one after the other.
 SHOPPERS_OF_A_TELLING = 10
+# So little that it is reached towards the end (KES a minute).
+MAY_GO_BACK = 1_000
 
 
 def main() -> None:
@@ -52,6 +56,7 @@ def main() -> None:
 
 def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[str]:
     port, begun = str(free_port()), datetime.now(UTC)
+    may_go_back = int(MAY_GO_BACK * asked.minutes)
     print(f"seed {asked.seed}, {asked.rate} shoppers a second, {asked.minutes} minutes", flush=True)
     with running(folder, ("-m", "mpesa.simulator", "--port", port), PORT=port) as simulator:
         with running(
@@ -63,19 +68,30 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             STATUS_QUERY_RATE="60/minute",
             C2B_PROOF_FROM="500",
             PULL_NOMINATED_NUMBER="254722000000",
+            REFUND_API_KEYS=REFUND_KEY,
+            REFUND_DAILY_LIMIT=str(may_go_back),
             **LIMITED,
         ) as server:
             notes = Notes()
+            desk = Desk(server, simulator, notes, random.Random(asked.seed + 1))
+            desk.open()
             memory = _send_shoppers(asked, server, simulator, notes)
+            # Whatever M-PESA does not tell from here on, it never tells.
+            simulator.put("/organisation", json=SINCERE).raise_for_status()
+            desk.close()
             print(f"\nwaiting {QUIET} s for what is under way", flush=True)
             time.sleep(QUIET)
             _pull(server, simulator)
             ledger = simulator.get("/ledger").json()
             counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
+            given_back = (database_url, ledger, 100 * may_go_back)
+            wrong += compare_refunds(*given_back, is_told=False)[1]
         wrong += close_the_books(
             server.environment, simulator, folder, begun, ledger, notes.by_hand
         )
-    for title, figures in (("database", counts), ("shoppers saw", notes.seen)):
+        refunds, wrong_refunds = compare_refunds(*given_back, is_told=True)
+        wrong += wrong_refunds
+    for title, figures in (("database", counts + refunds), ("people saw", notes.seen)):
         print(f"{title}: " + ", ".join(f"{n} {what}" for what, n in sorted(figures.items())))
     return [*notes.broken, *wrong, *_grown(memory)]
 

@@ -1,11 +1,13 @@
 """The simulator's ledger beside our database: what is lost, double or invented."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 import psycopg2.extras
 
+from mpesa.domain.refund import COUNTED, UNDER_WAY, RefundStatus
 from tests.soak.shopper import RIGHT, ByHand
 
 _ROWS = """
@@ -13,6 +15,16 @@ _ROWS = """
     FROM transactions t JOIN orders o ON o.id = t.order_id
 """
 _RECEIPTS = "SELECT * FROM receipts WHERE direction = 'in'"
+_REFUNDS = """
+    SELECT r.*,
+        (SELECT count(*) FROM refund_steps s WHERE s.refund_id = r.id AND s.event = 'released')
+            AS times_released,
+        (SELECT count(*) FROM refund_steps s WHERE s.refund_id = r.id AND s.event = 'sent')
+            AS times_sent
+    FROM refunds r
+"""
+_MAY_BE_BACK = (RefundStatus.SUCCEEDED, RefundStatus.SENT, RefundStatus.UNKNOWN)
+_ALREADY_BACK = "R000001"
 # What no merchant can know before a person looks: no callback came that can be read, and our row
 # has no id to ask about, or Daraja does not tell for as long as it is asked.
 _SILENT = ("never", "garbled")
@@ -35,6 +47,7 @@ def compare(
     Returns:
         How many there are of what, and a sentence for each that is wrong.
     """
+    ledger = [each for each in ledger if each["direction"] == "in"]
     all_rows = _rows(database_url, _ROWS)
     wrong, counts = compare_receipts(_rows(database_url, _RECEIPTS), all_rows, ledger, by_hand)
     rows = {row["msisdn"]: row for row in all_rows if row["channel"] == "push"}
@@ -75,8 +88,9 @@ def compare_receipts(
             continue
         if receipt["amount"] != moved["amount"] * 100:
             wrong.append(f"{number}: another amount")
-        claimed = receipt["state"] == "claimed"
-        if claimed != (owner is not None) or (owner and owner["status"] != "SUCCESS"):
+        # Returned is what an order had, and what nobody claimed.
+        fits = receipt["state"] in (("claimed", "returned") if owner else ("unclaimed", "returned"))
+        if not fits or (owner and owner["status"] != "SUCCESS"):
             wrong.append(f"{number}: {receipt['state']}, and its transaction is {owner}")
         if number in by_hand:
             wrong += _by_hand(number, receipt, owner, by_hand[number])
@@ -92,13 +106,97 @@ def _receipts(ledger: list[dict[str, Any]]) -> set[str]:
 def _by_hand(
     number: str, receipt: dict[str, Any], owner: dict[str, Any] | None, paid: ByHand
 ) -> list[str]:
-    """What was sent rightly is its order's; what was not is nobody's."""
+    """What was sent rightly is its order's, unless it went back before; all else is nobody's."""
     reference = owner["reference"] if owner else None
-    if paid.kind in RIGHT and reference != paid.reference:
+    goes_back = receipt["refund_id"] is not None or receipt["state"] == "returned"
+    if paid.kind in RIGHT and reference != paid.reference and (owner or not goes_back):
         return [f"{number}: sent with the {paid.kind}, {receipt['state']}, of {reference}"]
-    if paid.kind not in RIGHT and receipt["state"] != "unclaimed":
+    if paid.kind not in RIGHT and owner:
         return [f"{number}: sent with {paid.kind}, and {receipt['state']}"]
     return []
+
+
+def compare_refunds(
+    database_url: str, ledger: list[dict[str, Any]], limit: int, *, is_told: bool
+) -> tuple[Counter[str], list[str]]:
+    """Hold the refunds against the ledger.
+
+    Args:
+        limit: cents that may go back on one day.
+        is_told: statements have told of each reversal.
+
+    Returns:
+        How many there are of what, and a sentence for each that is wrong.
+    """
+    refunds, receipts = _rows(database_url, _REFUNDS), _rows(database_url, _RECEIPTS)
+    counts = Counter(f"refunds {each['status']}" for each in refunds)
+    counts["receipts that went back"] = sum(each["reverses"] is not None for each in ledger)
+    return counts, judge_refunds(refunds, receipts, ledger, limit, is_told=is_told)
+
+
+def judge_refunds(
+    refunds: list[dict[str, Any]],
+    receipts: list[dict[str, Any]],
+    ledger: list[dict[str, Any]],
+    limit: int,
+    *,
+    is_told: bool,
+) -> list[str]:
+    """A sentence for each refund, receipt and day that is wrong; the arguments of the above.
+
+    Args:
+        refunds: the rows, each with `times_released` and `times_sent`.
+    """
+    back: dict[str, list[str]] = {}
+    for moved in ledger:
+        if moved["reverses"] is not None:
+            back.setdefault(moved["reverses"], []).append(moved["channel"])
+    wrong = [f"{number}: went back {len(ways)} times" for number, ways in back.items() if ways[1:]]
+    for each in refunds:
+        way = back.get(each["receipt"], [None])[0]
+        wrong += [f"{each['id']}: {said}" for said in _wrong_with(each, way, is_told=is_told)]
+    believed = {each["receipt"] for each in refunds if each["status"] in _MAY_BE_BACK}
+    wrong += [
+        f"{number}: we sent it back, and no refund says so"
+        for number, ways in back.items()
+        if ways == ["api"] and number not in believed
+    ]
+    for receipt in receipts:
+        number, returned = receipt["receipt"], receipt["state"] == "returned"
+        if returned and number not in back:
+            wrong.append(f"{number}: returned here, and not there")
+        if is_told and number in back and not returned:
+            wrong.append(f"{number}: returned there, and {receipt['state']} here")
+    under_way = {each["receipt"]: each["id"] for each in refunds if each["status"] in UNDER_WAY}
+    wrong += [
+        f"{receipt['receipt']}: names another refund than the one under way"
+        for receipt in receipts
+        if receipt["refund_id"] != under_way.get(receipt["receipt"])
+    ]
+    days: Counter[str] = Counter()
+    for each in refunds:
+        days[each["released_day"]] += each["amount"] if each["status"] in COUNTED else 0
+    wrong += [f"{day}: {cents} cents go back" for day, cents in days.items() if cents > limit]
+    return wrong
+
+
+def _wrong_with(refund: dict[str, Any], way: str | None, *, is_told: bool) -> Iterator[str]:
+    """What is wrong with one refund.
+
+    Args:
+        way: how M-PESA gave its receipt back; None: it did not.
+    """
+    status = refund["status"]
+    if refund["times_released"] > 1 or refund["times_sent"] > 1:
+        yield "released or sent twice"
+    if refund["times_sent"] > refund["times_released"]:
+        yield "sent, and nobody released it"
+    if status == "succeeded" and way is None:
+        yield "succeeded, and the money is here"
+    if is_told and status in UNDER_WAY and way is not None:
+        yield f"{status}, and the money is back"
+    if refund["result_code"] == _ALREADY_BACK and way == "api":
+        yield "M-PESA called it returned before, so it was sent twice"
 
 
 def _judge(

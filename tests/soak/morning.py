@@ -1,7 +1,7 @@
 """The morning after: the simulator's statements are imported, and each day is closed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from app import create_app
 from mpesa import operators
 from mpesa.config import Settings
 from mpesa.domain.receipt import nairobi_day
+from mpesa.domain.roles import Role
 from mpesa.models import Receipt, StatementLine, db
 from mpesa.runtime.wiring import utc_now
 from mpesa.statements.comparing import Compared, DifferenceKind, compare
@@ -50,12 +51,12 @@ def close_the_books(
     first, last = nairobi_day(begun), nairobi_day(utc_now())
     days = [first + n * _A_DAY for n in range((last - first).days + 1)]
     with app.app_context():
-        operators.add(db.session(), _MANAGER, _PASSWORD, now())
+        operators.add(db.session(), _MANAGER, _PASSWORD, now(), Role.MANAGER)
         wrong = [each for day in days for each in _imported(app, simulator, folder, day)]
         wrong += _against_the_ledger(ledger)
         for day in days:
             compared = compare(db.session(), day)
-            wrong += _unexplained(compared, by_hand)
+            wrong += _unexplained(compared, by_hand, _held_by_a_refund())
             wrong += _closed(app, day, compared)
         db.session.remove()
         db.engine.dispose()
@@ -107,12 +108,21 @@ def _against_the_ledger(ledger: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _unexplained(compared: Compared, by_hand: dict[str, ByHand]) -> list[str]:
-    """Differences of a day but money by hand that was sent for no order, or not for its price."""
+def _held_by_a_refund() -> set[str]:
+    """Receipts that no order can have, since nobody knows yet whether they went back."""
+    return set(db.session.scalars(select(Receipt.receipt).where(Receipt.refund_id.is_not(None))))
+
+
+def _unexplained(compared: Compared, by_hand: dict[str, ByHand], held: Set[str]) -> list[str]:
+    """Differences of a day but money by hand that was sent for no order, or not for its price.
+
+    Args:
+        held: the receipts with a refund under way.
+    """
     wrong = [] if compared.is_covered else [f"{compared.day}: no statement covers it whole"]
     for each in compared.differences:
         paid = by_hand.get(each.receipt or "")
-        unfit = paid is not None and paid.kind not in RIGHT
+        unfit = each.receipt in held or (paid is not None and paid.kind not in RIGHT)
         if not (each.kind is DifferenceKind.UNCLAIMED and unfit):
             wrong.append(f"{each.of_day}: {each.kind} {each.key}, {each.amount} cents, {paid}")
     return wrong

@@ -50,8 +50,14 @@ TELLINGS: dict[str, list[object]] = {
     "confirmation_account": ["sent"] * 5 + ["empty"],
     "msisdn": ["masked"] * 4 + ["hashed", "plain", "absent"],
     "status": ["normal"] * 4 + ["not_found_first", "silent"],
-    "result": ["once"] * 4 + ["twice", "late", "before_ack", "timeout"],
+    "result": [
+        *["once"] * 12,
+        *["twice", "late", "before_ack", "timeout", "error_500_after", "never"],
+    ],
+    "gateway": ["open"] * 14
+    + ["busy_500", "quota", "rate_429", "html_503", "dead_token", "no_product"],
 }
+SINCERE = {"gateway": "open", "result": "once"}
 # What a payer by hand types as account: mostly what the page says.
 ACCOUNTS = ["code"] * 8 + ["reference", "code with blanks", "slip", "another amount"]
 # The rest have nothing to do with the order, or not its price.

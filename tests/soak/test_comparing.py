@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.soak.comparing import _judge, compare_receipts
+from tests.soak.comparing import _judge, compare_receipts, judge_refunds
 from tests.soak.shopper import ByHand
 
 PAID = {"receipt": "UKO1AB2C3D", "msisdn": "254712345678", "amount": 150}
@@ -58,9 +58,10 @@ def test_money_that_we_have_or_cannot_know_of_is_right(row, script):
 
 
 MOVED = {"receipt": "UKO1AB2C3D", "amount": 150, "channel": "hand"}
-RECEIPT = {"receipt": "UKO1AB2C3D", "amount": 15_000, "state": "claimed"}
+RECEIPT = {"receipt": "UKO1AB2C3D", "amount": 15_000, "state": "claimed", "refund_id": None}
 OWNER = {"receipt": "UKO1AB2C3D", "status": "SUCCESS", "reference": "SOAK-1"}
 NOBODYS = {"state": "unclaimed"}
+WENT_BACK = {"state": "returned"}
 
 
 def held(receipt=None, owner=None, kind="code", moved=True):
@@ -80,6 +81,8 @@ def held(receipt=None, owner=None, kind="code", moved=True):
         {"receipt": {}, "owner": {"status": "FAILED"}},
         {"receipt": NOBODYS, "owner": None},
         {"receipt": {}, "owner": {}, "kind": "slip"},
+        {"receipt": WENT_BACK, "owner": {}, "kind": "slip"},
+        {"receipt": WENT_BACK, "owner": {"reference": "SOAK-2"}},
         {"receipt": NOBODYS, "owner": None, "moved": False},
         {"receipt": None, "owner": {}, "moved": False},
     ],
@@ -95,7 +98,74 @@ def test_a_receipt_that_is_lost_or_invented_or_anothers_is_wrong(wrong):
         {"receipt": {}, "owner": {}, "kind": "reference"},
         {"receipt": NOBODYS, "kind": "slip"},
         {"receipt": NOBODYS, "kind": "another amount"},
+        {"receipt": WENT_BACK, "owner": {}},
+        {"receipt": WENT_BACK, "kind": "slip"},
+        {"receipt": WENT_BACK},
+        {"receipt": NOBODYS | {"refund_id": "r1"}},
     ],
 )
 def test_a_receipt_that_is_its_orders_or_rightly_nobodys_is_right(right):
     assert held(**right) == []
+
+
+BACK = {"receipt": "UKO9ZY8X7W", "reverses": "UKO1AB2C3D", "channel": "api"}
+AT_THE_PORTAL = BACK | {"channel": "portal"}
+REFUND = {
+    "id": "r1", "receipt": "UKO1AB2C3D", "status": "succeeded", "amount": 15_000,
+    "released_day": "2026-11-24", "result_code": "0", "times_released": 1, "times_sent": 1,
+}  # fmt: skip
+FAILED = {"status": "failed"}
+UNKNOWN = {"status": "unknown"}
+REFUSED = {"status": "refused", "times_released": 0, "times_sent": 0}
+HELD = {"refund_id": "r1"}
+
+
+def given_back(*refunds, receipt=WENT_BACK, moved=(BACK,), limit=15_000, is_told=True):
+    rows = [REFUND | each for each in refunds]
+    ledger = [{"reverses": None, "receipt": "UKO1AB2C3D"}, *moved]
+    return judge_refunds(rows, [RECEIPT | receipt], ledger, limit, is_told=is_told)
+
+
+@pytest.mark.parametrize(
+    ("refunds", "more"),
+    [
+        ([{}], {"moved": (BACK, BACK)}),
+        ([{}], {"moved": ()}),
+        ([{"times_released": 2}], {}),
+        ([{"times_released": 2, "times_sent": 2}], {}),
+        ([{"times_released": 0}], {}),
+        ([FAILED], {}),
+        ([REFUSED], {}),
+        ([], {}),
+        ([FAILED], {"receipt": WENT_BACK, "moved": ()}),
+        ([{}], {"receipt": {}}),
+        ([], {"receipt": {}, "moved": (AT_THE_PORTAL,)}),
+        ([UNKNOWN], {"receipt": WENT_BACK | HELD}),
+        ([UNKNOWN], {"receipt": {}, "moved": ()}),
+        ([{}], {"receipt": WENT_BACK | HELD}),
+        ([{"result_code": "R000001"}], {}),
+        ([{}], {"limit": 14_999}),
+        ([UNKNOWN], {"receipt": HELD, "moved": (), "limit": 14_999}),
+    ],
+)
+def test_a_refund_that_happened_twice_or_was_invented_or_was_lost_is_wrong(refunds, more):
+    assert given_back(*refunds, **more)
+
+
+@pytest.mark.parametrize(
+    ("refunds", "more"),
+    [
+        ([{}], {}),
+        ([], {"receipt": {}, "moved": ()}),
+        ([], {"moved": (AT_THE_PORTAL,)}),
+        ([{"result_code": "R000001"}], {"moved": (AT_THE_PORTAL,)}),
+        ([FAILED, {}], {}),
+        ([REFUSED], {"receipt": {}, "moved": ()}),
+        ([UNKNOWN], {"receipt": HELD, "moved": ()}),
+        ([UNKNOWN], {"receipt": HELD, "is_told": False}),
+        ([], {"receipt": {}, "moved": (AT_THE_PORTAL,), "is_told": False}),
+        ([FAILED], {"receipt": {}, "moved": (), "limit": 0}),
+    ],
+)
+def test_a_refund_that_the_ledger_has_once_or_cannot_know_of_is_right(refunds, more):
+    assert given_back(*refunds, **more) == []

@@ -25,22 +25,28 @@ def a_day(*differences, balances=WHOLE):
 def test_money_that_was_sent_for_no_order_is_explained():
     difference = Difference(DifferenceKind.UNCLAIMED, "k", DAY, 15_000, receipt=RECEIPT)
 
-    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")}) == []
+    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")}, set()) == []
+
+
+def test_money_that_a_refund_holds_is_explained():
+    difference = Difference(DifferenceKind.UNCLAIMED, "k", DAY, 15_000, receipt=RECEIPT)
+
+    assert _unexplained(a_day(difference), {}, {RECEIPT}) == []
 
 
 @pytest.mark.parametrize("kind", [each for each in DifferenceKind if each != "unclaimed"])
 def test_any_other_difference_is_wrong(kind):
     difference = Difference(kind, "k", DAY, 15_000, receipt=RECEIPT)
 
-    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")})
+    assert _unexplained(a_day(difference), {RECEIPT: ByHand("SOAK-1", "slip")}, set())
 
 
 @pytest.mark.parametrize("by_hand", [{}, {RECEIPT: ByHand("SOAK-1", "code")}])
 def test_money_of_a_push_or_rightly_sent_that_no_order_has_is_wrong(by_hand):
     difference = Difference(DifferenceKind.UNCLAIMED, "k", DAY, 15_000, receipt=RECEIPT)
 
-    assert _unexplained(a_day(difference), by_hand)
+    assert _unexplained(a_day(difference), by_hand, set())
 
 
 def test_a_day_that_no_statement_covers_is_wrong():
-    assert _unexplained(a_day(balances=None), {})
+    assert _unexplained(a_day(balances=None), {}, set())
