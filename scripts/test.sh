@@ -34,11 +34,12 @@ run() {
     "$@" || failed=1
 }
 
-# Five rows beside each other, so that no core is idle towards the end: browsers, what mostly waits for
-# servers, pages and API, half of the files beside these folders, and the rest. What the others say is
-# shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
+# Six rows beside each other, so that no core is idle towards the end: browsers, servers and what mostly
+# waits for them, crashes, pages and API, half of the files beside these folders, and the rest. What
+# the others say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
 # patches do not share one.
-servers=(tests/integration tests/crash tests/openapi)
+servers=(tests/integration)
+crashes=(tests/crash tests/openapi)
 pages=(tests/web)
 half=(tests/test_[m-z]*.py)
 
@@ -48,8 +49,13 @@ with_browsers() {
 }
 
 with_servers() {
-    if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
     run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
+    exit "$failed"
+}
+
+with_crashes() {
+    if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
+    run .venv/bin/python -m pytest -m "$selection" "${crashes[@]}"
     exit "$failed"
 }
 
@@ -86,13 +92,14 @@ trap end_rows EXIT
 if [ "${1:-}" != fast ]; then
     beside with_browsers
     beside with_servers
+    beside with_crashes
 fi
 beside with_pages
 beside with_half
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
-    --ignore=tests/clients "${servers[@]/#/--ignore=}" "${pages[@]/#/--ignore=}" \
-    "${half[@]/#/--ignore=}"
+    --ignore=tests/clients "${servers[@]/#/--ignore=}" "${crashes[@]/#/--ignore=}" \
+    "${pages[@]/#/--ignore=}" "${half[@]/#/--ignore=}"
 
 for row in "${!said[@]}"; do
     wait "$row" || failed=1
