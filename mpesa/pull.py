@@ -29,7 +29,7 @@ EVERY = timedelta(hours=1)
 # After a start that follows a longer pause, at once.
 PAUSE = timedelta(minutes=10)
 # A page takes seconds; a process that dies meanwhile holds up the next pull for so long.
-_LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=10)
 # After a pull that failed, or that may not have told all. A shop without a payment for two days is
 # told "failed" by Daraja (its docs, Pull Transactions), and no pull of it is ever sure.
 AGAIN = timedelta(minutes=10)
@@ -229,7 +229,7 @@ def _claim(session: Session, short_code: str, now: datetime, pause: timedelta) -
         session.execute(_BEGIN, {"id": short_code})
     # Times further ahead than their rules allow were written before the clock stepped back.
     free = or_(
-        Pull.claimed_until.is_(None), Pull.claimed_until <= now, Pull.claimed_until > now + _LEASE
+        Pull.claimed_until.is_(None), Pull.claimed_until <= now, Pull.claimed_until > now + LEASE
     )
     tried = or_(Pull.again_at.is_(None), Pull.again_at <= now, Pull.again_at > now + AGAIN)
     due = or_(Pull.begun_at.is_(None), Pull.begun_at <= now - pause, Pull.begun_at > now)
@@ -238,7 +238,7 @@ def _claim(session: Session, short_code: str, now: datetime, pause: timedelta) -
         return session.scalars(
             update(Pull)
             .where(Pull.id == short_code, wanted)
-            .values(claimed_until=now + _LEASE)
+            .values(claimed_until=now + LEASE)
             .returning(Pull.claimed_until)
         ).one_or_none()
 
@@ -249,7 +249,7 @@ def _renewed(session: Session, needs: Needs, read: _Read) -> bool:
         read.lease = session.scalars(
             update(Pull)
             .where(Pull.id == needs.short_code, Pull.claimed_until == read.lease)
-            .values(claimed_until=needs.now() + _LEASE)
+            .values(claimed_until=needs.now() + LEASE)
             .returning(Pull.claimed_until)
         ).one_or_none()
     return read.lease is not None

@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
 import socketio
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
+from mpesa.models import Pull
+from mpesa.pull import LEASE
 from tests.crash.witness import Seen, Witness
 from tests.factories import API_KEY, order_fields
 from tests.servers import Postgres, Server, free_port, running, wait_until
@@ -103,6 +106,7 @@ class World:
             url = url.set(drivername="postgresql+psycopg2")
         self.engine: Engine = create_engine(url, pool_pre_ping=True)
         self.pages: list[Page] = []
+        self.back_at = datetime.now(UTC)
         self._threads = ThreadPoolExecutor(8)
 
     # -- what people do ------------------------------------------------------------------------
@@ -188,6 +192,7 @@ class World:
     def come_back(self) -> None:
         """Start the server; returns when it has answered."""
         self.doom.unlink(missing_ok=True)
+        self.back_at = datetime.now(UTC)
         self.server.start()
         self.wait_until_served()
 
@@ -220,9 +225,16 @@ class World:
         self.simulator.post("/reset")
         # A page hears of a callback before Safaricom has its 200.
         wait_until(lambda: not self.to_server.under_way, self.server.why)
+        wait_until(lambda: not self._pulls(), self.server.why)
         wait_until(self._deleted, self.server.why)
         for witness in (self.to_daraja, self.to_server):
             witness.seen.clear()
+
+    def _pulls(self) -> bool:
+        """Whether the server writes down what M-PESA listed before it forgot; the dead do not."""
+        with self.engine.connect() as connection:
+            leases = connection.scalars(select(Pull.claimed_until))
+            return any(each is not None and each - LEASE >= self.back_at for each in leases)
 
     def _deleted(self) -> bool:
         """Whether all rows are gone; where a loop of the server adds one meanwhile, none goes."""
