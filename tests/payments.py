@@ -77,9 +77,13 @@ LATERAL (SELECT now() - n * :apart * interval '1 second' AS at) AS t
 """
 
 
-def fill_receipts(connection: Connection, count: int) -> None:
-    """Write so many receipts beside as many payments, and have the planner know them."""
-    connection.execute(text(_RECEIPTS), {"count": count, "apart": 1.0})
+def fill_receipts(connection: Connection, count: int, apart: float = 1.0) -> None:
+    """Write so many receipts beside as many payments, and have the planner know them.
+
+    Args:
+        apart: as in `fill`.
+    """
+    connection.execute(text(_RECEIPTS), {"count": count, "apart": apart})
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT")
     connection.execute(text("VACUUM ANALYZE receipts"))
