@@ -7,7 +7,7 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 from sqlalchemy.orm import Session
 
-from mpesa import books, candidates, ledger, records
+from mpesa import books, ledger, records
 from mpesa.books import By
 from mpesa.database import writing
 from mpesa.domain import matching, pay_code
@@ -16,9 +16,9 @@ from mpesa.domain.evidence import Kind, Raw
 from mpesa.domain.matching import Heard
 from mpesa.domain.receipt import State
 from mpesa.domain.settlement import ReceiptClaimed
-from mpesa.domain.told import Told
+from mpesa.domain.told import Told, WitnessKind
 from mpesa.ledger import Announce
-from mpesa.models import EvidenceRow, Order, StatusQuestion
+from mpesa.models import EvidenceRow, Order, StatusQuestion, Witness
 
 # A code that was typed longer ago than this proves nothing by itself, and nobody waits for it.
 TYPED_WITHIN = timedelta(hours=1)
@@ -84,7 +84,8 @@ def claim_typed(
             return False
         if receipt.refund_id is not None or receipt.needs_review:
             return False
-        told_by = candidates.kinds_of(connection, receipt)
+        kinds = select(Witness.kind).where(Witness.receipt_id == receipt.id).distinct()
+        told_by = frozenset(WitnessKind(each) for each in connection.scalars(kinds))
         heard = Heard(receipt.told, told_by, receipt.learned_at)
         other = _another_named(connection, receipt.told, account, heard.earliest)
         proof = matching.Typed(typed_at, names_another=other)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Row, Select, and_, func, literal, select
 from sqlalchemy.orm import Session
 
 from mpesa.domain.money import cents_text
@@ -33,18 +33,26 @@ RECEIPT_COLUMNS = (
 _CHUNK = 500
 
 
-def count(session: Session, period: Period) -> int:
-    """How many lines `rows` has below its header."""
-    counted = select(func.count()).select_from(Transaction)
+def count(session: Session, period: Period, most: int | None = None) -> int:
+    """How many lines `rows` has below its header.
+
+    Args:
+        most: where there are more, it is one more than this; None: all are counted.
+    """
     within = (Transaction.created_at >= period.begin, Transaction.created_at < period.end)
-    return session.scalar(counted.where(*within)) or 0
+    return _count(session, select(literal(1)).select_from(Transaction).where(*within), most)
 
 
-def count_receipts(session: Session, period: Period) -> int:
-    """How many lines `receipt_rows` has below its header."""
-    counted = select(func.count()).select_from(Receipt)
+def count_receipts(session: Session, period: Period, most: int | None = None) -> int:
+    """How many lines `receipt_rows` has below its header; `most` as in `count`."""
     within = (receipt_moved_at >= period.begin, receipt_moved_at < period.end)
-    return session.scalar(counted.where(*within)) or 0
+    return _count(session, select(literal(1)).select_from(Receipt).where(*within), most)
+
+
+def _count(session: Session, found: Select[int], most: int | None) -> int:
+    if most is not None:
+        found = found.limit(most + 1)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
 
 def rows(session: Session, period: Period, *, full_phone: bool = False) -> Iterator[str]:

@@ -142,6 +142,19 @@ def test_a_receipt_is_a_line_whether_an_order_has_it_or_not(shop, clock):
     assert set(unclaimed) == set(export.RECEIPT_COLUMNS)
 
 
+@on_both
+def test_lines_are_counted_up_to_one_more_than_a_number(shop):
+    for n in range(3):
+        shop.confirm("NOBODY", receipt=f"UKO3KNOWN{n}")
+        shop.attempt(f"25471234567{n}")
+
+    with shop.sessions() as session:
+        receipts = [export.count_receipts(session, TODAY, most) for most in (None, 3, 2, 1)]
+        payments = [export.count(session, TODAY, most) for most in (None, 3, 2, 1)]
+
+    assert receipts == payments == [3, 3, 3, 2]
+
+
 def test_who_sees_no_people_sees_no_account_that_may_be_a_name(shop):
     shop.confirm("JANE", receipt="UKO3KNOWN1", amount="20.00")
 

@@ -13,6 +13,15 @@ from mpesa.web.console.blueprint import console
 
 log = logging.getLogger(__name__)
 
+# To count all of more lines than this would take longer than the page they are counted on.
+MOST_COUNTED = 100_000
+
+
+@console.app_template_filter("counted")
+def counted(lines: int) -> str:
+    """How many lines a file has; one more than are counted stands for all above."""
+    return f"{MOST_COUNTED:,}+" if lines > MOST_COUNTED else f"{lines:,}"
+
 
 @console.get("/transactions.csv")
 def transactions_csv() -> Response:

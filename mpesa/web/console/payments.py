@@ -38,6 +38,7 @@ from mpesa.ids import is_id
 from mpesa.models import Order, Transaction, begins_with, db, has_words, last_digits
 from mpesa.web.console import periods, sealed, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.export import MOST_COUNTED
 from mpesa.web.http.services import services
 
 PAGE = 50
@@ -133,7 +134,9 @@ def transactions() -> Response:
         kept=kept,
         may_see_people=session.may(Act.SEE_PEOPLE),
         exported=exported,
-        export_count=export.count(db.session(), exported) if asked.error is None else None,
+        export_count=export.count(db.session(), exported, MOST_COUNTED)
+        if asked.error is None
+        else None,
         statuses=list(Status),
         reasons=reasons_of(wanted.status),
         channels=list(Channel),

@@ -25,6 +25,7 @@ from mpesa.ids import is_id
 from mpesa.models import NOT_CLAIMED, Order, Receipt, Transaction, db, receipt_moved_at
 from mpesa.web.console import periods, session
 from mpesa.web.console.blueprint import console
+from mpesa.web.console.export import MOST_COUNTED
 from mpesa.web.console.payments import Cursor, cursor_of
 from mpesa.web.http.services import receipt_needs
 
@@ -109,7 +110,9 @@ def receipts() -> Response:
         choices=periods.choices("console.receipts", asked.period, _kept(wanted, period=None)),
         kept=_kept(wanted, period=None),
         exported=exported,
-        export_count=export.count_receipts(db.session(), exported) if asked.error is None else None,
+        export_count=export.count_receipts(db.session(), exported, MOST_COUNTED)
+        if asked.error is None
+        else None,
         states=STATES,
         account=account,
         phone=phone,

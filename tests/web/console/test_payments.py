@@ -159,6 +159,16 @@ def test_a_page_keeps_what_it_is_narrowed_to(operator, three, monkeypatch, perio
         assert f'<input type="hidden" name="{name}" value="{value}">' in page.text
 
 
+@pytest.mark.parametrize(("most", "shown"), [(3, "(3)"), (2, "(2+)")])
+def test_the_lines_of_an_export_are_counted_no_further_than_a_page_has_time_for(
+    operator, three, monkeypatch, most, shown
+):
+    for room in ("export", "payments"):
+        monkeypatch.setattr(f"mpesa.web.console.{room}.MOST_COUNTED", most)
+
+    assert f"Export 24 Nov {shown}" in operator.get(LIST).text
+
+
 def test_the_export_button_says_what_it_gives(operator, three):
     october = operator.get(f"{LIST}?period=last_month").text
 
