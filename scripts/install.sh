@@ -2,7 +2,8 @@
 # install.sh LIST [VENV]: make VENV (.venv if not given) if there is none that runs, and install that
 # list into it, each file by its hash. The list is complete, so nothing is looked up beside it. uv does
 # it in a tenth of pip's time: the one of the machine, else the one that requirements-dev.txt names,
-# fetched into a folder of its own. Where there is none for the machine, pip does it.
+# fetched into a folder of its own. Where there is none for the machine, or it does not reach what pip
+# was told of (an index, a folder, a certificate of your own), pip does it.
 set -eu
 venv=${2:-.venv}
 
@@ -62,11 +63,12 @@ echo "Installing $1 (only when it changed; a minute at most)"
 count_up "$1" &
 counter=$!
 trap 'kill $counter 2>/dev/null || true' EXIT
-if uv=$(find_uv); then
+by_uv() {
+    uv=$(find_uv) || return
     "$uv" pip install --quiet --no-config --python "$venv/bin/python" --no-deps --require-hashes -r "$1"
-else
-    by_pip -r "$1"
-fi
+}
+
+by_uv "$1" 2>/dev/null || by_pip -r "$1"
 # Flask's command would read .env too, before our code has its turn, and ends with a traceback where it
 # is not UTF-8. mpesa/config.py reads it for every program, and says in one line what is wrong.
 "$venv/bin/python" - <<'EOF'
