@@ -441,14 +441,18 @@ def find(session: Session, refund_id: str) -> Refund | None:
 
 
 def another_goes_back(connection: Connection, refund: Refund) -> bool:
-    """Whether another receipt of a refund's order is returned, or on its way back."""
-    if refund.order_id is None:
-        return False
+    """Whether another receipt of the order that has a refund's receipt is back, or on its way."""
+    # Not the refund's own: the receipt may have been nobody's when it was asked for.
+    own = (
+        select(Transaction.order_id)
+        .join(ReceiptRow, ReceiptRow.transaction_id == Transaction.id)
+        .where(ReceiptRow.id == refund.receipt_id)
+    )
     others = (
         select(ReceiptRow.id)
         .join(Transaction, Transaction.id == ReceiptRow.transaction_id)
         .where(
-            Transaction.order_id == refund.order_id,
+            Transaction.order_id == own.scalar_subquery(),
             ReceiptRow.id != refund.receipt_id,
             (ReceiptRow.state == State.RETURNED.value) | ReceiptRow.refund_id.is_not(None),
         )

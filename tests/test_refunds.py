@@ -292,6 +292,22 @@ def test_a_receipt_on_its_way_back_is_given_to_no_order(shop, desk):
 
 
 @on_both
+def test_it_has_to_be_said_too_where_the_receipt_was_nobodys_when_it_was_asked_for(
+    shop, desk, paid
+):
+    shop.confirm("nobody's", receipt=SECOND)
+    refund = desk.ask(SECOND)
+    shop.callback(1, shop.paid(receipt=SECOND))
+    assert shop.receipt(SECOND).transaction_id is not None
+    desk.ask(returns_all=True)
+
+    with pytest.raises(OtherReturned):
+        desk.release(refund)
+
+    assert desk.release(refund, returns_all=True).status is RefundStatus.RELEASED
+
+
+@on_both
 def test_where_another_receipt_of_the_order_goes_back_it_has_to_be_said(shop, desk, paid):
     shop.callback(1, shop.paid(receipt=SECOND))
     desk.ask(SECOND)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.crash.witness import Witness
 from tests.servers import LIMITED, ROOT, Postgres, Server, free_port, running
 from tests.soak.comparing import compare, compare_refunds
 from tests.soak.desk import REFUND_KEY, Desk
@@ -58,11 +59,15 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
     port, begun = str(free_port()), datetime.now(UTC)
     may_go_back = int(MAY_GO_BACK * asked.minutes)
     print(f"seed {asked.seed}, {asked.rate} shoppers a second, {asked.minutes} minutes", flush=True)
-    with running(folder, ("-m", "mpesa.simulator", "--port", port), PORT=port) as simulator:
+    program = ("-m", "mpesa.simulator", "--port", port)
+    with (
+        running(folder, program, PORT=port) as simulator,
+        Witness(simulator.address).standing() as daraja,
+    ):
         with running(
             folder,
             DATABASE_URL=database_url,
-            DARAJA_BASE_URL=simulator.address,
+            DARAJA_BASE_URL=daraja.address,
             DARAJA_QUERY_RATE="600/minute",
             ASYNC_MODE=asked.async_mode,
             STATUS_QUERY_RATE="60/minute",
@@ -73,6 +78,7 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             **LIMITED,
         ) as server:
             notes = Notes()
+            _run(server, "c2b", "register", said="y\n")
             desk = Desk(server, simulator, notes, random.Random(asked.seed + 1))
             desk.open()
             memory = _send_shoppers(asked, server, simulator, notes)
@@ -84,11 +90,13 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             _pull(server, simulator)
             ledger = simulator.get("/ledger").json()
             counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
-            given_back = (database_url, ledger, 100 * may_go_back)
+            given_back = (database_url, ledger, 100 * may_go_back, daraja.seen)
             wrong += compare_refunds(*given_back, is_told=False)[1]
         wrong += close_the_books(
             server.environment, simulator, folder, begun, ledger, notes.by_hand
         )
+        # Whatever the statements told anew has made nothing wrong.
+        wrong += compare(database_url, ledger, notes.scripts, notes.by_hand)[1]
         refunds, wrong_refunds = compare_refunds(*given_back, is_told=True)
         wrong += wrong_refunds
     for title, figures in (("database", counts + refunds), ("people saw", notes.seen)):
@@ -101,8 +109,13 @@ def _pull(server: Server, simulator: Server) -> None:
     # Read as Nairobi's, a time of UTC would be hours before the order was made.
     switches = {"pull": "normal", "pull_zone": "nairobi"}
     simulator.put("/organisation", json=switches).raise_for_status()
-    run = [sys.executable, "-m", "flask", "--app", "app", "pull", "run"]
-    subprocess.run(run, cwd=ROOT, env=server.environment, check=True)
+    _run(server, "pull", "run")
+
+
+def _run(server: Server, *command: str, said: str = "") -> None:
+    """Run a command of ours beside the server."""
+    run = [sys.executable, "-m", "flask", "--app", "app", *command]
+    subprocess.run(run, cwd=ROOT, env=server.environment, check=True, input=said, text=True)
 
 
 def _send_shoppers(

@@ -1,5 +1,6 @@
 """The simulator's ledger beside our database: what is lost, double or invented."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
+from mpesa.daraja.reversal import REVERSAL_PATH
 from mpesa.domain.refund import COUNTED, UNDER_WAY, RefundStatus
+from tests.crash.witness import Seen
 from tests.soak.shopper import RIGHT, ByHand
 
 _ROWS = """
@@ -23,6 +26,7 @@ _REFUNDS = """
             AS times_sent
     FROM refunds r
 """
+_SENT = (RefundStatus.SENT, RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.UNKNOWN)
 _MAY_BE_BACK = (RefundStatus.SUCCEEDED, RefundStatus.SENT, RefundStatus.UNKNOWN)
 _ALREADY_BACK = "R000001"
 # What no merchant can know before a person looks: no callback came that can be read, and our row
@@ -92,6 +96,8 @@ def compare_receipts(
         fits = receipt["state"] in (("claimed", "returned") if owner else ("unclaimed", "returned"))
         if not fits or (owner and owner["status"] != "SUCCESS"):
             wrong.append(f"{number}: {receipt['state']}, and its transaction is {owner}")
+        if owner and owner["returned"] != (receipt["state"] == "returned"):
+            wrong.append(f"{number}: {receipt['state']}, and its payment is shown otherwise")
         if number in by_hand:
             wrong += _by_hand(number, receipt, owner, by_hand[number])
     wrong += [f"{each}: no receipt, and a transaction has it" for each in having.keys() - known]
@@ -117,12 +123,18 @@ def _by_hand(
 
 
 def compare_refunds(
-    database_url: str, ledger: list[dict[str, Any]], limit: int, *, is_told: bool
+    database_url: str,
+    ledger: list[dict[str, Any]],
+    limit: int,
+    seen: list[Seen],
+    *,
+    is_told: bool,
 ) -> tuple[Counter[str], list[str]]:
     """Hold the refunds against the ledger.
 
     Args:
         limit: cents that may go back on one day.
+        seen: all that Daraja was asked.
         is_told: statements have told of each reversal.
 
     Returns:
@@ -131,7 +143,14 @@ def compare_refunds(
     refunds, receipts = _rows(database_url, _REFUNDS), _rows(database_url, _RECEIPTS)
     counts = Counter(f"refunds {each['status']}" for each in refunds)
     counts["receipts that went back"] = sum(each["reverses"] is not None for each in ledger)
-    return counts, judge_refunds(refunds, receipts, ledger, limit, is_told=is_told)
+    orders = Counter(
+        json.loads(each.body)["Remarks"]
+        for each in seen
+        if each.path == REVERSAL_PATH and each.may_have_run
+    )
+    wrong = judge_refunds(refunds, receipts, ledger, limit, orders, is_told=is_told)
+    tried = counts["refunds succeeded"] and counts["receipts that went back"]
+    return counts, wrong if tried else [*wrong, "nothing went back, so nothing was tried"]
 
 
 def judge_refunds(
@@ -139,40 +158,38 @@ def judge_refunds(
     receipts: list[dict[str, Any]],
     ledger: list[dict[str, Any]],
     limit: int,
+    orders: Counter[str],
     *,
     is_told: bool,
 ) -> list[str]:
-    """A sentence for each refund, receipt and day that is wrong; the arguments of the above.
+    """A sentence for each refund, receipt and day that is wrong.
 
     Args:
         refunds: the rows, each with `times_released` and `times_sent`.
+        orders: how often Daraja was told to give money back, by the remarks of it.
+        limit, is_told: as above.
     """
-    back: dict[str, list[str]] = {}
+    back: dict[str, list[dict[str, Any]]] = {}
     for moved in ledger:
         if moved["reverses"] is not None:
-            back.setdefault(moved["reverses"], []).append(moved["channel"])
+            back.setdefault(moved["reverses"], []).append(moved)
     wrong = [f"{number}: went back {len(ways)} times" for number, ways in back.items() if ways[1:]]
+    known = {f"Refund {each['id'][:8]}" for each in refunds if each["times_sent"]}
+    wrong += [
+        f"{remarks}: told to Daraja {times} times, and {remarks in known} that it was sent"
+        for remarks, times in orders.items()
+        if times > 1 or remarks not in known
+    ]
+    by_receipt: dict[str, list[dict[str, Any]]] = {}
     for each in refunds:
-        way = back.get(each["receipt"], [None])[0]
+        by_receipt.setdefault(each["receipt"], []).append(each)
+        way = back[each["receipt"]][0] if each["receipt"] in back else None
         wrong += [f"{each['id']}: {said}" for said in _wrong_with(each, way, is_told=is_told)]
-    believed = {each["receipt"] for each in refunds if each["status"] in _MAY_BE_BACK}
-    wrong += [
-        f"{number}: we sent it back, and no refund says so"
-        for number, ways in back.items()
-        if ways == ["api"] and number not in believed
-    ]
     for receipt in receipts:
-        number, returned = receipt["receipt"], receipt["state"] == "returned"
-        if returned and number not in back:
-            wrong.append(f"{number}: returned here, and not there")
-        if is_told and number in back and not returned:
-            wrong.append(f"{number}: returned there, and {receipt['state']} here")
-    under_way = {each["receipt"]: each["id"] for each in refunds if each["status"] in UNDER_WAY}
-    wrong += [
-        f"{receipt['receipt']}: names another refund than the one under way"
-        for receipt in receipts
-        if receipt["refund_id"] != under_way.get(receipt["receipt"])
-    ]
+        number = receipt["receipt"]
+        own, way = by_receipt.get(number, []), back[number][0] if number in back else None
+        said = _wrong_of(receipt, own, way, is_told=is_told)
+        wrong += [f"{number}: {each}" for each in said]
     days: Counter[str] = Counter()
     for each in refunds:
         days[each["released_day"]] += each["amount"] if each["status"] in COUNTED else 0
@@ -180,23 +197,47 @@ def judge_refunds(
     return wrong
 
 
-def _wrong_with(refund: dict[str, Any], way: str | None, *, is_told: bool) -> Iterator[str]:
+def _wrong_with(
+    refund: dict[str, Any], way: dict[str, Any] | None, *, is_told: bool
+) -> Iterator[str]:
     """What is wrong with one refund.
 
     Args:
-        way: how M-PESA gave its receipt back; None: it did not.
+        way: the movement by which its receipt went back; None: it did not.
     """
     status = refund["status"]
-    if refund["times_released"] > 1 or refund["times_sent"] > 1:
-        yield "released or sent twice"
+    if refund["times_released"] > 1 or refund["times_sent"] != (status in _SENT):
+        yield f"{status}, released {refund['times_released']} and sent {refund['times_sent']} times"
     if refund["times_sent"] > refund["times_released"]:
         yield "sent, and nobody released it"
     if status == "succeeded" and way is None:
         yield "succeeded, and the money is here"
     if is_told and status in UNDER_WAY and way is not None:
         yield f"{status}, and the money is back"
-    if refund["result_code"] == _ALREADY_BACK and way == "api":
+    if refund["result_code"] == _ALREADY_BACK and way and way["channel"] == "api":
         yield "M-PESA called it returned before, so it was sent twice"
+    if refund["reversal_receipt"] not in (None, way and way["receipt"]):
+        yield "another reversal"
+
+
+def _wrong_of(
+    receipt: dict[str, Any],
+    refunds: list[dict[str, Any]],
+    way: dict[str, Any] | None,
+    *,
+    is_told: bool,
+) -> Iterator[str]:
+    """What is wrong with one receipt, beside its refunds; `way` as above."""
+    returned = receipt["state"] == "returned"
+    if returned and way is None:
+        yield "returned here, and not there"
+    if is_told and way is not None and (not returned or receipt["returned_by"] != way["receipt"]):
+        yield f"returned there by {way['receipt']}, and {receipt['state']} here"
+    if way and way["channel"] == "api" and not any(e["status"] in _MAY_BE_BACK for e in refunds):
+        yield "we sent it back, and no refund says so"
+    under_way = [each["id"] for each in refunds if each["status"] in UNDER_WAY]
+    if under_way != [each for each in (receipt["refund_id"],) if each]:
+        yield f"names the refund {receipt['refund_id']}, and {under_way} are under way"
 
 
 def _judge(

@@ -15,7 +15,7 @@ from mpesa import operators
 from mpesa.config import Settings
 from mpesa.domain.receipt import nairobi_day
 from mpesa.domain.roles import Role
-from mpesa.models import Receipt, StatementLine, db
+from mpesa.models import Receipt, StatementLine, Transaction, db
 from mpesa.runtime.wiring import utc_now
 from mpesa.statements.comparing import Compared, DifferenceKind, compare
 from tests.servers import Server
@@ -56,7 +56,7 @@ def close_the_books(
         wrong += _against_the_ledger(ledger)
         for day in days:
             compared = compare(db.session(), day)
-            wrong += _unexplained(compared, by_hand, _held_by_a_refund())
+            wrong += _unexplained(compared, by_hand, _held_by_refunds(ledger))
             wrong += _closed(app, day, compared)
         db.session.remove()
         db.engine.dispose()
@@ -108,21 +108,29 @@ def _against_the_ledger(ledger: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _held_by_a_refund() -> set[str]:
-    """Receipts that no order can have, since nobody knows yet whether they went back."""
-    return set(db.session.scalars(select(Receipt.receipt).where(Receipt.refund_id.is_not(None))))
+def _held_by_refunds(ledger: list[dict[str, Any]]) -> set[str]:
+    """Receipts that no order can have, since their money is back or may be, and the pushes that
+    paid them: M-PESA said that they are paid, and told no number.
+    """
+    gone = (Receipt.refund_id.is_not(None)) | (Receipt.state == "returned")
+    receipts = set(db.session.scalars(select(Receipt.receipt).where(gone)))
+    lines = [each["msisdn"] for each in ledger if each["receipt"] in receipts]
+    return receipts | set(
+        db.session.scalars(select(Transaction.id).where(Transaction.msisdn.in_(lines)))
+    )
 
 
 def _unexplained(compared: Compared, by_hand: dict[str, ByHand], held: Set[str]) -> list[str]:
     """Differences of a day but money by hand that was sent for no order, or not for its price.
 
     Args:
-        held: the receipts with a refund under way.
+        held: receipts and transactions of money that is back, or may be.
     """
     wrong = [] if compared.is_covered else [f"{compared.day}: no statement covers it whole"]
     for each in compared.differences:
         paid = by_hand.get(each.receipt or "")
         unfit = each.receipt in held or (paid is not None and paid.kind not in RIGHT)
-        if not (each.kind is DifferenceKind.UNCLAIMED and unfit):
+        gone = each.kind is DifferenceKind.NO_NUMBER and each.transaction_id in held
+        if not (gone or (each.kind is DifferenceKind.UNCLAIMED and unfit)):
             wrong.append(f"{each.of_day}: {each.kind} {each.key}, {each.amount} cents, {paid}")
     return wrong

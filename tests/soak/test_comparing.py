@@ -59,7 +59,10 @@ def test_money_that_we_have_or_cannot_know_of_is_right(row, script):
 
 MOVED = {"receipt": "UKO1AB2C3D", "amount": 150, "channel": "hand"}
 RECEIPT = {"receipt": "UKO1AB2C3D", "amount": 15_000, "state": "claimed", "refund_id": None}
-OWNER = {"receipt": "UKO1AB2C3D", "status": "SUCCESS", "reference": "SOAK-1"}
+OWNER = {
+    "receipt": "UKO1AB2C3D", "status": "SUCCESS", "reference": "SOAK-1", "returned": False,
+}  # fmt: skip
+GONE = {"returned": True}
 NOBODYS = {"state": "unclaimed"}
 WENT_BACK = {"state": "returned"}
 
@@ -81,8 +84,10 @@ def held(receipt=None, owner=None, kind="code", moved=True):
         {"receipt": {}, "owner": {"status": "FAILED"}},
         {"receipt": NOBODYS, "owner": None},
         {"receipt": {}, "owner": {}, "kind": "slip"},
-        {"receipt": WENT_BACK, "owner": {}, "kind": "slip"},
-        {"receipt": WENT_BACK, "owner": {"reference": "SOAK-2"}},
+        {"receipt": WENT_BACK, "owner": GONE, "kind": "slip"},
+        {"receipt": WENT_BACK, "owner": GONE | {"reference": "SOAK-2"}},
+        {"receipt": WENT_BACK, "owner": {}},
+        {"receipt": {}, "owner": GONE},
         {"receipt": NOBODYS, "owner": None, "moved": False},
         {"receipt": None, "owner": {}, "moved": False},
     ],
@@ -98,7 +103,7 @@ def test_a_receipt_that_is_lost_or_invented_or_anothers_is_wrong(wrong):
         {"receipt": {}, "owner": {}, "kind": "reference"},
         {"receipt": NOBODYS, "kind": "slip"},
         {"receipt": NOBODYS, "kind": "another amount"},
-        {"receipt": WENT_BACK, "owner": {}},
+        {"receipt": WENT_BACK, "owner": GONE},
         {"receipt": WENT_BACK, "kind": "slip"},
         {"receipt": WENT_BACK},
         {"receipt": NOBODYS | {"refund_id": "r1"}},
@@ -110,20 +115,25 @@ def test_a_receipt_that_is_its_orders_or_rightly_nobodys_is_right(right):
 
 BACK = {"receipt": "UKO9ZY8X7W", "reverses": "UKO1AB2C3D", "channel": "api"}
 AT_THE_PORTAL = BACK | {"channel": "portal"}
+RETURNED = WENT_BACK | {"returned_by": "UKO9ZY8X7W"}
 REFUND = {
-    "id": "r1", "receipt": "UKO1AB2C3D", "status": "succeeded", "amount": 15_000,
-    "released_day": "2026-11-24", "result_code": "0", "times_released": 1, "times_sent": 1,
+    "id": "r1234567890", "receipt": "UKO1AB2C3D", "status": "succeeded", "amount": 15_000,
+    "released_day": "2026-11-24", "result_code": "0", "reversal_receipt": "UKO9ZY8X7W",
+    "times_released": 1, "times_sent": 1,
 }  # fmt: skip
-FAILED = {"status": "failed"}
-UNKNOWN = {"status": "unknown"}
-REFUSED = {"status": "refused", "times_released": 0, "times_sent": 0}
-HELD = {"refund_id": "r1"}
+FAILED = {"status": "failed", "reversal_receipt": None, "id": "r0987654321"}
+UNKNOWN = {"status": "unknown", "reversal_receipt": None}
+SENT = {"status": "sent", "reversal_receipt": None, "id": "r2"}
+REFUSED = {"status": "refused", "reversal_receipt": None, "times_released": 0, "times_sent": 0}
+HELD = {"refund_id": "r1234567890"}
 
 
-def given_back(*refunds, receipt=WENT_BACK, moved=(BACK,), limit=15_000, is_told=True):
+def given_back(*refunds, receipt=RETURNED, moved=(BACK,), limit=15_000, is_told=True, orders=None):
     rows = [REFUND | each for each in refunds]
     ledger = [{"reverses": None, "receipt": "UKO1AB2C3D"}, *moved]
-    return judge_refunds(rows, [RECEIPT | receipt], ledger, limit, is_told=is_told)
+    sent = Counter(f"Refund {each['id'][:8]}" for each in rows if each["times_sent"])
+    told = sent if orders is None else Counter(orders)
+    return judge_refunds(rows, [RECEIPT | receipt], ledger, limit, told, is_told=is_told)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +147,19 @@ def given_back(*refunds, receipt=WENT_BACK, moved=(BACK,), limit=15_000, is_told
         ([FAILED], {}),
         ([REFUSED], {}),
         ([], {}),
-        ([FAILED], {"receipt": WENT_BACK, "moved": ()}),
+        ([FAILED], {"receipt": RETURNED, "moved": ()}),
+        ([{"times_sent": 0}], {}),
+        ([REFUSED | {"times_released": 1, "times_sent": 1}], {"receipt": {}, "moved": ()}),
+        ([{}], {"orders": {"Refund r1234567": 2}}),
+        ([{}], {"orders": {"Refund r1234567": 1, "Refund unheard-": 1}}),
+        ([{"reversal_receipt": "UKOANOTHER"}], {}),
+        ([{}], {"receipt": RETURNED | {"returned_by": "UKOANOTHER"}}),
+        ([UNKNOWN, SENT], {"receipt": HELD, "moved": ()}),
         ([{}], {"receipt": {}}),
         ([], {"receipt": {}, "moved": (AT_THE_PORTAL,)}),
-        ([UNKNOWN], {"receipt": WENT_BACK | HELD}),
+        ([UNKNOWN], {"receipt": RETURNED | HELD}),
         ([UNKNOWN], {"receipt": {}, "moved": ()}),
-        ([{}], {"receipt": WENT_BACK | HELD}),
+        ([{}], {"receipt": RETURNED | HELD}),
         ([{"result_code": "R000001"}], {}),
         ([{}], {"limit": 14_999}),
         ([UNKNOWN], {"receipt": HELD, "moved": (), "limit": 14_999}),
@@ -158,7 +175,7 @@ def test_a_refund_that_happened_twice_or_was_invented_or_was_lost_is_wrong(refun
         ([{}], {}),
         ([], {"receipt": {}, "moved": ()}),
         ([], {"moved": (AT_THE_PORTAL,)}),
-        ([{"result_code": "R000001"}], {"moved": (AT_THE_PORTAL,)}),
+        ([{"result_code": "R000001", "reversal_receipt": None}], {"moved": (AT_THE_PORTAL,)}),
         ([FAILED, {}], {}),
         ([REFUSED], {"receipt": {}, "moved": ()}),
         ([UNKNOWN], {"receipt": HELD, "moved": ()}),

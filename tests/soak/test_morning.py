@@ -34,6 +34,13 @@ def test_money_that_a_refund_holds_is_explained():
     assert _unexplained(a_day(difference), {}, {RECEIPT}) == []
 
 
+@pytest.mark.parametrize(("held", "wrong"), [({"t1"}, False), (set(), True)])
+def test_a_push_whose_money_a_refund_took_before_its_number_was_told_is_explained(held, wrong):
+    difference = Difference(DifferenceKind.NO_NUMBER, "k", DAY, 15_000, transaction_id="t1")
+
+    assert bool(_unexplained(a_day(difference), {}, held)) is wrong
+
+
 @pytest.mark.parametrize("kind", [each for each in DifferenceKind if each != "unclaimed"])
 def test_any_other_difference_is_wrong(kind):
     difference = Difference(kind, "k", DAY, 15_000, receipt=RECEIPT)
