@@ -3,7 +3,7 @@
 # and 8), where the rest of the checks run on Debian 12 (3.11, 15 and 7). The half is what
 # `scripts/test.sh fast` runs: both databases, Redis, nginx's and Prometheus' files, PHP and Node.
 #
-# It makes a Debian of its own, in memory (2 GB): thrown away at the end, it need not go to a disk file by
+# It makes a Debian of its own, in memory (up to 12 GB, mostly what tests leave): thrown away at the end, it need not go to a disk file by
 # file first. It needs root, and a .venv with what the tests need. Debian's packages come from the mirror that
 # this machine's apt uses, Python's from the index that its pip uses.
 set -euo pipefail
@@ -30,10 +30,10 @@ inside() {
 system=$(mktemp -d)
 trap 'umount --recursive --lazy "$system"; rmdir "$system"' EXIT
 trap 'exit 143' INT TERM # the first process of its own: without a handler it would hear neither
-mount -t tmpfs -o mode=755,size=4G debian13 "$system"
+mount -t tmpfs -o mode=755,size=12G debian13 "$system"
 
 echo "debootstrap trixie"
-make_debian "$system" ca-certificates make python3 python3-venv systemd
+make_debian "$system" ca-certificates curl make python3 python3-venv systemd
 mountpoint --quiet "$system/proc" || mount -t proc proc "$system/proc"
 
 # What git knows of, as it lies here: no environment of this machine's, and no database.
