@@ -3,9 +3,10 @@
 # and 8), where the rest of the checks run on Debian 12 (3.11, 15 and 7). The half is what
 # `scripts/test.sh fast` runs: both databases, Redis, nginx's and Prometheus' files, PHP and Node.
 #
-# It makes a Debian of its own, in memory (up to 12 GB, mostly what tests leave): thrown away at the end, it need not go to a disk file by
-# file first. It needs root, and a .venv with what the tests need. Debian's packages come from the mirror that
-# this machine's apt uses, Python's from the index that its pip uses.
+# It makes a Debian of its own, in memory (up to 12 GB, most of it what tests leave): thrown away at the
+# end, it need not go to a disk file by file first. It needs root, and a .venv with what the tests need.
+# Debian's packages come from the mirror that this machine's apt uses, Python's from the index that its pip
+# uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
