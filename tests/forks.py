@@ -98,7 +98,9 @@ class _Forks:
             status = self._folder / f"{next(self._numbers)}"
             line = json.dumps({**wanted, "status": str(status)})
             self._process.stdin.write(f"{line}\n".encode())
-            return status, int(self._process.stdout.readline())
+            started = self._process.stdout.readline()
+        assert started, "tests/fork_server.py ended: run it, and see why"
+        return status, int(started)
 
 
 _forks_for = cache(_Forks)
