@@ -119,12 +119,17 @@ class Shopper:
     ) -> None:
         self.server, self.simulator, self.notes = server, simulator, notes
         self.number, self.chance = number, chance
-        self.lines = iter((f"2547{number:07d}1", f"2547{number:07d}2"))
+        # M-PESA tells the last three digits. Where it tells no account, money of that amount and
+        # those digits is the push's that misses its receipt (`matching`), whoever sent it: so that
+        # the ledger can tell them apart, no two shoppers of an hour have both.
+        thousands, last = divmod(number, 1000)
+        self.lines = iter(f"2547{thousands:04d}{line}{last:03d}" for line in (1, 2))
+        self.prices = 2 * (thousands % 8)
 
     def come(self) -> None:
         """Pay, look on, try once more where the page would offer it; notes what is wrong."""
         try:
-            amount = self.chance.choice([150] * 9 + [600])
+            amount = self.chance.choice([150] * 9 + [600]) + self.prices
             order = order_fields(reference=f"SOAK-{self.number}", amount=amount)
             made = self.server.post("/api/orders", json=order, headers=API_KEY)
             order_id = made.json()["order_id"]
