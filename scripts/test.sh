@@ -35,11 +35,12 @@ run() {
 }
 
 # Six rows beside each other, so that no core is idle towards the end: browsers, servers and what mostly
-# waits for them, crashes, pages and API, half of the files beside these folders, and the rest. What
-# the others say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
+# waits for them, crashes and then some folders, pages and API, half of the files beside these folders,
+# and the rest. What the others say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
 # patches do not share one.
 servers=(tests/integration)
 crashes=(tests/crash tests/openapi)
+folders=(tests/bench tests/daraja tests/domain tests/simulator)
 pages=(tests/web)
 half=(tests/test_[m-z]*.py)
 
@@ -56,6 +57,11 @@ with_servers() {
 with_crashes() {
     if ! is_left_out npm; then run make --no-print-directory openapi-tools; fi
     run .venv/bin/python -m pytest -m "$selection" "${crashes[@]}"
+    with_folders
+}
+
+with_folders() {
+    run .venv/bin/python -m pytest -m "$selection" "${folders[@]}"
     exit "$failed"
 }
 
@@ -89,7 +95,9 @@ end_rows() {
 }
 
 trap end_rows EXIT
-if [ "${1:-}" != fast ]; then
+if [ "${1:-}" = fast ]; then
+    beside with_folders
+else
     beside with_browsers
     beside with_servers
     beside with_crashes
@@ -99,7 +107,7 @@ beside with_half
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
     --ignore=tests/clients "${servers[@]/#/--ignore=}" "${crashes[@]/#/--ignore=}" \
-    "${pages[@]/#/--ignore=}" "${half[@]/#/--ignore=}"
+    "${folders[@]/#/--ignore=}" "${pages[@]/#/--ignore=}" "${half[@]/#/--ignore=}"
 
 for row in "${!said[@]}"; do
     wait "$row" || failed=1

@@ -38,16 +38,16 @@ def timed_stop(server, number):
     return status, took
 
 
-# -- stopping ----------------------------------------------------------------------------------
-
-
-@by_every_signal
 @pytest.fixture(autouse=True)
 def from_nothing(monkeypatch):
     """As people and systemd start it: here it matters how Python begins, and how it ends."""
     monkeypatch.setattr(Server, "truly", True)
 
 
+# -- stopping ----------------------------------------------------------------------------------
+
+
+@by_every_signal
 @pytest.mark.usefixtures("async_mode")
 def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
     with running(tmp_path) as server:
