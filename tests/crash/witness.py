@@ -71,7 +71,8 @@ class Witness:
             except requests.RequestException:
                 self.seen.append(Seen(path, body, None))
                 return _Answer(502, "text/plain", b"")
-        dead = answer.status_code == 404 and b'"404.001.03"' in answer.content
+        # Both codes of it: 404.001.03, and 401.003.01 where the app may not use the API.
+        dead = answer.status_code in (401, 404) and b"Invalid Access Token" in answer.content
         self.seen.append(Seen(path, body, answer.status_code, may_have_run=not dead))
         kind = answer.headers.get("Content-Type", "text/plain")
         return _Answer(answer.status_code, kind, answer.content)

@@ -64,6 +64,8 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
         running(folder, program, PORT=port) as simulator,
         Witness(simulator.address).standing() as daraja,
     ):
+        # Read as Nairobi's, a time of UTC would be hours before the order was made.
+        simulator.put("/organisation", json={"pull_zone": "nairobi"}).raise_for_status()
         with running(
             folder,
             DATABASE_URL=database_url,
@@ -87,7 +89,7 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
             desk.close()
             print(f"\nwaiting {QUIET} s for what is under way", flush=True)
             time.sleep(QUIET)
-            _pull(server, simulator)
+            _run(server, "pull", "run")
             ledger = simulator.get("/ledger").json()
             counts, wrong = compare(database_url, ledger, notes.scripts, notes.by_hand)
             given_back = (database_url, ledger, 100 * may_go_back, daraja.seen)
@@ -102,14 +104,6 @@ def _soak(asked: argparse.Namespace, folder: Path, database_url: str) -> list[st
     for title, figures in (("database", counts + refunds), ("people saw", notes.seen)):
         print(f"{title}: " + ", ".join(f"{n} {what}" for what, n in sorted(figures.items())))
     return [*notes.broken, *wrong, *_grown(memory)]
-
-
-def _pull(server: Server, simulator: Server) -> None:
-    """Whatever nobody has told of is told now, as the hourly Pull does."""
-    # Read as Nairobi's, a time of UTC would be hours before the order was made.
-    switches = {"pull": "normal", "pull_zone": "nairobi"}
-    simulator.put("/organisation", json=switches).raise_for_status()
-    _run(server, "pull", "run")
 
 
 def _run(server: Server, *command: str, said: str = "") -> None:
