@@ -110,21 +110,14 @@ def _against_the_ledger(ledger: list[dict[str, Any]]) -> list[str]:
 
 def _held_by_refunds(ledger: list[dict[str, Any]]) -> set[str]:
     """Receipts that no order can have, since their money is back or may be, and the pushes that
-    M-PESA calls paid without a number: those that such a receipt paid; and those in review whose
-    receipt came after a failure that was final, and paid their order by hand.
+    paid them: M-PESA said that they are paid, and told no number.
     """
-    session = db.session()
     gone = (Receipt.refund_id.is_not(None)) | (Receipt.state == "returned")
-    held = set(session.scalars(select(Receipt.receipt).where(gone)))
-    paid = {each["msisdn"]: each["receipt"] for each in ledger if each["direction"] == "in"}
-    having = select(Transaction.receipt, Transaction.order_id)
-    order_of = dict(map(tuple, session.execute(having.where(Transaction.receipt.is_not(None)))))
-    for push in session.scalars(select(Transaction).where(Transaction.receipt.is_(None))):
-        number = paid.get(push.msisdn or "")
-        by_hand = push.needs_review and order_of.get(number) == push.order_id
-        if number in held or by_hand:
-            held.add(push.id)
-    return held
+    receipts = set(db.session.scalars(select(Receipt.receipt).where(gone)))
+    lines = [each["msisdn"] for each in ledger if each["receipt"] in receipts]
+    return receipts | set(
+        db.session.scalars(select(Transaction.id).where(Transaction.msisdn.in_(lines)))
+    )
 
 
 def _unexplained(compared: Compared, by_hand: dict[str, ByHand], held: Set[str]) -> list[str]:
