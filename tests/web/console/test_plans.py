@@ -202,6 +202,15 @@ def test_the_days_of_a_month_are_added_up_from_an_index_alone_by_one_statement(a
     assert sum(each["Heap Fetches"] for each in scans) == 0
 
 
+def test_the_figures_of_a_day_are_read_by_an_index(app, operator):
+    # All of the table is of today, so it would be read whole if that could be.
+    plans = plans_of(app, lambda: operator.get("/console/"), "enable_seqscan = off")
+
+    for statement, found in plans:
+        scans = {each["Node Type"] for each in found if each.get("Relation Name") == "transactions"}
+        assert "Seq Scan" not in scans, statement
+
+
 def test_the_story_of_a_payment_is_read_by_an_index(app, operator):
     for statement, found in plans_of(app, lambda: operator.get(f"{LIST}/{NEWEST}")):
         big = ("transactions", "evidence", "decisions", "orders")
