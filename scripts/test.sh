@@ -35,9 +35,9 @@ run() {
 }
 
 # Six rows beside each other, so that no core is idle towards the end: browsers, servers and what mostly
-# waits for them, crashes and then some folders, pages and API, half of the files beside these folders,
-# and the rest. What the others say is shown afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
-# patches do not share one.
+# waits for them, crashes and then four folders, pages and API, half of the files beside all folders, and
+# the rest. What the others say is shown afterwards. The browser suite has a process of its own:
+# Playwright's loop and the async server's patches do not share one.
 servers=(tests/integration)
 crashes=(tests/crash tests/openapi)
 folders=(tests/bench tests/daraja tests/domain tests/simulator)

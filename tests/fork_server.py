@@ -27,7 +27,7 @@ import app  # noqa: E402, F401 - with all that it imports
 
 
 def guard(wanted: dict[str, Any]) -> None:
-    """Start it in a process of its own, tell that one's id, and write down how it ended."""
+    """Start it in a process of its own, tell its id, and write down how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     started = fork()
     if not started:

@@ -78,7 +78,7 @@ class _Forks:
     """A process that forks. It ends when its standard input does, with this process."""
 
     def __init__(self, mode: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mpesa-forks-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="mpesa-forks-")
         self._numbers, self._turn = count(), Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fork_server"],
@@ -95,7 +95,7 @@ class _Forks:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._turn:
-            status = self._folder / f"{next(self._numbers)}"
+            status = Path(self._folder.name) / f"{next(self._numbers)}"
             line = json.dumps({**wanted, "status": str(status)})
             self._process.stdin.write(f"{line}\n".encode())
             started = self._process.stdout.readline()

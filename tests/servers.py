@@ -47,8 +47,8 @@ def chromium(*, whole: bool = False) -> str:
     return program
 
 
-# Below what systems give to whoever asks for any port (RFC 6335; Linux: 32768 on): another program
-# could get it between our look and our server's start.
+# Below the ports that a system chooses itself (RFC 6335; Linux: from 32768): another program could
+# get one of those between our look and our server's start.
 _PORTS = range(11_000, 32_768)
 
 

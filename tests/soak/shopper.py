@@ -120,8 +120,8 @@ class Shopper:
         self.server, self.simulator, self.notes = server, simulator, notes
         self.number, self.chance = number, chance
         # M-PESA tells the last three digits. Where it tells no account, money of that amount and
-        # those digits is the push's that misses its receipt (`matching`), whoever sent it: so that
-        # the ledger can tell them apart, no two shoppers of an hour have both.
+        # those digits belongs to the push that misses its receipt (`matching`). So that the ledger
+        # can tell payers apart, no two of an hour have both in common.
         thousands, last = divmod(number, 1000)
         self.lines = iter(f"2547{thousands:04d}{line}{last:03d}" for line in (1, 2))
         self.prices = 2 * (thousands % 8)

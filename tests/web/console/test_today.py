@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from mpesa import vitals
 from mpesa.domain.period import Period
@@ -328,3 +329,22 @@ def test_the_figures_of_more_than_a_year_are_refused(app):
 
     assert page.status_code == 400
     assert "a year at most" in page.text
+
+
+def test_on_sqlite_the_figures_of_a_large_table_are_read_by_the_index(app):
+    """On PostgreSQL tests/web/console/test_plans.py holds the same."""
+    client, plans = logged_in(app), list[str]()
+
+    def explain(_connection, cursor, statement, values, *_):
+        if statement.startswith("SELECT") and "transactions.created_at >= ?" in statement:
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(row[3] for row in found if "transactions" in row[3])
+
+    with app.app_context():
+        engine = db.engine
+        fill(engine, NOON, 4000)
+    event.listen(engine, "before_cursor_execute", explain)
+    client.get("/console/")
+
+    assert len(plans) == 2
+    assert [each for each in plans if not each.startswith("SEARCH")] == []
