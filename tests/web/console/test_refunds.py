@@ -79,6 +79,7 @@ def test_refunds_are_listed_by_when_they_were_asked_for(paid, clerk):
         return clerk.get(f"/console/refunds?period={period}").text.split("All refunds", 1)[1]
 
     assert RECEIPT in listed("month")
+    assert "Asked for" in listed("month")
     assert RECEIPT not in listed("last_month")
     assert "No refund was asked for then." in listed("last_month")
 
