@@ -176,7 +176,8 @@ class Transaction(Base):
             questions about it; None: not known, or forgotten.
         urgent_for: the same of the sender whose code made it urgent; None: no stranger's did.
         channel: push or hand; the latter has neither number nor ids, and its token nobody knows.
-        receipt_amount: the cents that came, where a person accepted another amount.
+        receipt_amount: the cents that came, where a person accepted another amount; 0 where another
+            transaction of the order has the receipt of the same money, so that it counts once.
         by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
         refund_id: of its receipt the newest refund that was not refused; so are `refund_status` and
             `refund_at`, the time of its last change.

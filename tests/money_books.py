@@ -223,7 +223,7 @@ def shares_a_receipt(row: Row) -> bool:
         row["status"] == "SUCCESS"
         and row["final"]
         and row["receipt"] is None
-        and not row["settles_order"]
+        and row["receipt_amount"] == 0
     )
 
 

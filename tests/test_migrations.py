@@ -193,6 +193,21 @@ def test_what_was_open_or_paid_before_gets_its_pay_code_and_its_receipt(shop):
 
 
 @on_both
+def test_money_that_was_told_of_twice_before_the_migration_counts_once(shop):
+    shares = shop.attempt(reference="SHOES-1001")
+    shop.callback(1, shop.failed(1, 2001))
+    shop.confirm("SHOES-1001")
+    shop.callback(1, shop.paid())
+    with shop.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0023")
+        assert shop.transaction(shares).receipt_amount is None
+        database.migrate()
+
+    assert shop.transaction(shares).receipt_amount == 0
+    assert shop.transaction(shop.receipt().transaction_id).receipt_amount is None
+
+
+@on_both
 def test_migrating_again_changes_nothing(shop):
     order = shop.order()
 

@@ -93,7 +93,8 @@ class Attempt:
             confirmed since.
         settled_at: None while PENDING.
         channel: by push, or by hand; the latter has no prompt, number or id.
-        receipt_amount: the cents that came, where a person accepted another amount.
+        receipt_amount: the cents that came, where a person accepted another amount; 0 where another
+            transaction of the order has the receipt of the same money, so that it counts once.
         by_rule: a push that is SUCCESS by its receipt, and whose own result nobody has told yet.
         refund_id: of its receipt the newest refund that was not refused; so are `refund_status` and
             `refund_at`, the time of its last change.
@@ -145,12 +146,8 @@ class Attempt:
 
     @property
     def shares_receipt(self) -> bool:
-        """Whether it is a success whose money another of its order's transactions accounts for.
-
-        Its receipt was told, or is not expected any longer, and it did not pay the order.
-        """
-        paid = self.status is Status.SUCCESS and self.final
-        return paid and self.receipt is None and not self.settles_order
+        """Whether another transaction of its order has the receipt of its money."""
+        return self.receipt_amount == 0
 
     @property
     def has_id(self) -> bool:

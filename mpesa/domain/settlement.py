@@ -430,11 +430,20 @@ def _decided(attempt: Attempt, decision: Decision, now: datetime) -> Attempt:
         success_claimed=decision.success_claimed,
         failed_by_query=decision.failed_by_query,
         by_rule=decision.by_rule,
-        receipt_amount=decision.receipt_amount or attempt.receipt_amount,
+        receipt_amount=_cents_that_came(attempt, decision),
         merchant_request_id=attempt.merchant_request_id or merchant_id,
         checkout_request_id=attempt.checkout_request_id or checkout_id,
         is_open=attempt.is_open and not decision.closes,
     )
+
+
+def _cents_that_came(attempt: Attempt, decision: Decision) -> int | None:
+    """None: what was asked for; 0: they came by the order's transaction that has the receipt."""
+    if decision.receipt is None and decision.same_money:
+        return 0
+    if decision.receipt_amount is None and attempt.shares_receipt and decision.receipt is not None:
+        return None
+    return attempt.receipt_amount if decision.receipt_amount is None else decision.receipt_amount
 
 
 def _planned(

@@ -172,7 +172,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         currency="KES",
         phone=phone,
         receipt=receipt,
-        receipt_amount=cents_text(attempt.receipt_amount),
+        receipt_amount=None if attempt.shares_receipt else cents_text(attempt.receipt_amount),
         settled_by=account.settled_by,
         refund=_refund(attempt),
         pay_by_hand=account.pay_code_at(now),

@@ -42,7 +42,8 @@ TEST = "webhook.test"
 def due(before: Attempt, after: Attempt) -> list[MessageType]:
     """Say which messages the change of a transaction calls for, in the order of their sending."""
     types: list[MessageType] = []
-    if after.status is Status.SUCCESS and _success(before) != _success(after):
+    succeeded = after.status is Status.SUCCESS and _success(before) != _success(after)
+    if succeeded and not after.shares_receipt:  # one receipt is one success
         types.append(MessageType.SUCCEEDED)
     told = after.reason is not Reason.NOT_RECEIVED  # nobody was asked, and nothing has failed
     if told and after.status is Status.FAILED and _failure(before) != _failure(after):

@@ -304,6 +304,17 @@ def paid_on(organisation: str, day: date) -> ColumnElement[bool]:
     )
 
 
+def paid_without_number(day: date) -> ColumnElement[bool]:
+    """Payments that M-PESA called paid on a day, and whose receipt nobody told."""
+    return and_(
+        Transaction.status == Status.SUCCESS.value,
+        Transaction.receipt.is_(None),
+        func.coalesce(Transaction.receipt_amount, Transaction.amount) > 0,
+        Transaction.settled_at >= start_of(day),
+        Transaction.settled_at < start_of(day + _DAY),
+    )
+
+
 def _has_line(organisation: str) -> ColumnElement[bool]:
     told = select(StatementLine.id).where(
         StatementLine.organisation == organisation,
@@ -412,12 +423,7 @@ def _only_here(session: Session, organisation: str, day: date) -> Iterator[Diffe
             receipt=row.receipt,
             transaction_id=row.transaction_id,
         )
-    unnamed = select(Transaction.id, Transaction.amount).where(
-        Transaction.status == Status.SUCCESS.value,
-        Transaction.receipt.is_(None),
-        Transaction.settled_at >= start_of(day),
-        Transaction.settled_at < start_of(day + _DAY),
-    )
+    unnamed = select(Transaction.id, Transaction.amount).where(paid_without_number(day))
     for paid in session.execute(unnamed.order_by(Transaction.settled_at).limit(MOST)):
         yield Difference(
             kind=DifferenceKind.NO_NUMBER,

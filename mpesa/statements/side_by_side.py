@@ -13,11 +13,10 @@ from mpesa import records
 from mpesa.domain.people_text import harmless
 from mpesa.domain.receipt import Direction, State
 from mpesa.domain.receipt_shown import account_shown
-from mpesa.domain.result_codes import Status
 from mpesa.domain.statement_lines import LineKind, start_of
 from mpesa.domain.wire_words import NAIROBI
 from mpesa.models import Order, Receipt, StatementDay, StatementFile, StatementLine, Transaction
-from mpesa.statements.comparing import paid_on
+from mpesa.statements.comparing import paid_on, paid_without_number
 from mpesa.statements.csv_lines import csv_line, plain_amount
 from mpesa.statements.importing import Needs, batches, read_again
 
@@ -234,12 +233,7 @@ def _only_here(session: Session, organisation: str, day: date, told: "set[str]")
     unnamed = (
         select(Transaction.settled_at, Transaction.amount, Order.reference)
         .join(Order)
-        .where(
-            Transaction.status == Status.SUCCESS.value,
-            Transaction.receipt.is_(None),
-            Transaction.settled_at >= start_of(day),
-            Transaction.settled_at < start_of(day + _DAY),
-        )
+        .where(paid_without_number(day))
         .order_by(Transaction.settled_at, Transaction.id)
     )
     for paid in session.execute(unnamed, execution_options={"yield_per": _AT_ONCE}):

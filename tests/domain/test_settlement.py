@@ -888,6 +888,22 @@ def test_another_amount_that_a_person_accepted_stays_with_the_transaction():
     assert _applied(BY_HAND, FOUND).receipt_amount is None
 
 
+def test_money_that_its_order_has_by_another_counts_there_until_a_receipt_of_its_own_is_told():
+    failed = known.attempt(status=Status.FAILED, reason=Reason.WRONG_PIN, final=True)
+    shares = _applied(failed, EVIDENCE["success, held by own order"])
+    own = _applied(shares, settlement.OperatorSaysPaid(RECEIPT))
+
+    assert (shares.status, shares.receipt, shares.receipt_amount) == (Status.SUCCESS, None, 0)
+    assert shares.shares_receipt
+    assert (own.receipt, own.receipt_amount, own.shares_receipt) == (RECEIPT, None, False)
+
+
+def test_a_payment_with_its_own_receipt_counts_whatever_its_order_has():
+    heard = _applied(PAID_BY_HAND, EVIDENCE["success, held by own order"])
+
+    assert (heard.receipt, heard.receipt_amount) == (RECEIPT, None)
+
+
 @pytest.mark.parametrize(
     ("paid_at", "needs_review"),
     [(NOW - timedelta(seconds=31), False), (NOW - timedelta(seconds=29), True)],

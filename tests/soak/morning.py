@@ -8,16 +8,18 @@ from typing import Any
 
 from click.testing import Result
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
 from app import create_app
 from mpesa import operators
 from mpesa.config import Settings
+from mpesa.domain.period import Period
 from mpesa.domain.receipt import nairobi_day
 from mpesa.domain.roles import Role
 from mpesa.models import Receipt, StatementLine, Transaction, db
 from mpesa.runtime.wiring import utc_now
-from mpesa.statements.comparing import Compared, DifferenceKind, compare
+from mpesa.statements.comparing import Compared, DifferenceKind, compare, paid_without_number
+from mpesa.web.console.stats import read_days
 from tests.servers import Server
 from tests.soak.shopper import RIGHT, ByHand
 
@@ -58,6 +60,7 @@ def close_the_books(
             compared = compare(db.session(), day)
             wrong += _unexplained(compared, by_hand, _held_by_refunds(ledger))
             wrong += _closed(app, day, compared)
+        wrong += _against_the_figures(Period(first, last))
         db.session.remove()
         db.engine.dispose()
     return wrong
@@ -106,6 +109,21 @@ def _against_the_ledger(ledger: list[dict[str, Any]]) -> list[str]:
         for number in sorted(moved.keys() | found.keys())
         if moved.get(number) != found.get(number)
     ]
+
+
+def _against_the_figures(period: Period) -> list[str]:
+    """The law: what the console calls received is what the receipts of its payments bring.
+
+    And what M-PESA called paid, without a receipt that anybody has told.
+    """
+    session = db.session()
+    figures = read_days(session, period)
+    received = figures.total.taken + figures.hand.taken
+    owned = select(func.sum(Receipt.amount)).where(Receipt.transaction_id.is_not(None))
+    days = map(paid_without_number, period.days)
+    unnamed = select(func.sum(Transaction.amount)).where(or_(*days))
+    told = (session.scalar(owned) or 0) + 100 * (session.scalar(unnamed) or 0)
+    return [f"the console has {received} cents, the receipts {told}"] if received != told else []
 
 
 def _held_by_refunds(ledger: list[dict[str, Any]]) -> set[str]:

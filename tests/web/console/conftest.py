@@ -14,6 +14,9 @@ _QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 def quick_hashes(monkeypatch):
     """Log in at once: these tests ask what an operator may see and do."""
     monkeypatch.setattr(operators, "_HASHER", _QUICK)
+    operators._unknown_name_hash.cache_clear()
+    yield
+    operators._unknown_name_hash.cache_clear()
 
 
 @pytest.fixture
