@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from mpesa.domain.attempt import Attempt
+from mpesa.domain.attempt import Attempt, Channel
 from mpesa.domain.callback import read_roughly
 from mpesa.domain.settlement import (
     CallbackReceived,
@@ -59,7 +59,11 @@ def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evi
             return replace(evidence, ids_taken=taken)
         case OperatorSaysPaid():
             holder = _receipt_holder(connection, attempt, evidence.receipt)
-            return replace(evidence, receipt_holder=holder.id if holder else None)
+            return replace(
+                evidence,
+                receipt_holder=holder.id if holder else None,
+                held_by_own_order=is_by_hand_of(attempt.order_id, holder),
+            )
         case QueryAnswered() if attempt.receipt is None:
             # A callback that was not believed may name the receipt of what the query proves.
             results = map(read_roughly, connection.scalars(_NOT_BELIEVED, {"id": attempt.id}))
@@ -67,7 +71,10 @@ def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evi
             receipt = next((each for each in receipts if each is not None), None)
             holder = _receipt_holder(connection, attempt, receipt)
             return replace(
-                evidence, kept_receipt=receipt, receipt_holder=holder.id if holder else None
+                evidence,
+                kept_receipt=receipt,
+                receipt_holder=holder.id if holder else None,
+                held_by_own_order=holder is not None and holder.order_id == attempt.order_id,
             )
         case _:
             return evidence
@@ -83,9 +90,21 @@ def _id_taken(connection: Connection, attempt: Attempt, checkout_id: str | None)
 
 def _receipt_holder(
     connection: Connection, attempt: Attempt, receipt: str | None
-) -> Row[str, str] | None:
-    """The id and the order of another transaction that has a receipt; None where there is none."""
+) -> Row[str, str, str] | None:
+    """Another transaction that has a receipt, as `holder_of` says it."""
     if receipt is None or receipt == attempt.receipt:
         return None
-    owner = select(Transaction.id, Transaction.order_id).where(Transaction.receipt == receipt)
-    return connection.execute(owner).one_or_none()
+    return holder_of(connection, receipt)
+
+
+def holder_of(connection: Connection, receipt: str) -> Row[str, str, str] | None:
+    """The id, order and channel of the transaction that has a receipt; None where there is none."""
+    owner = select(Transaction.id, Transaction.order_id, Transaction.channel)
+    return connection.execute(owner.where(Transaction.receipt == receipt)).one_or_none()
+
+
+def is_by_hand_of(order_id: str, holder: Row[str, str, str] | None) -> bool:
+    """Whether a receipt's holder is an order's payment by hand, which may be a push's money too."""
+    return (
+        holder is not None and holder.order_id == order_id and holder.channel == Channel.HAND.value
+    )

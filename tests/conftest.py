@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
+from sqlalchemy import Engine, event
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
 from app import create_app
@@ -60,6 +62,29 @@ def _compile_rules_once():
 
 
 _compile_rules_once()
+
+
+class _CompiledStatements(LRUCache):
+    """What SQLAlchemy makes of a statement: each application's engine makes the same of it."""
+
+    def get(self, key, default=None):
+        return super().get(self._of_all_engines(key), default)
+
+    def __setitem__(self, key, compiled):
+        super().__setitem__(self._of_all_engines(key), compiled)
+
+    @staticmethod
+    def _of_all_engines(key):
+        dialect, *statement = key
+        return (type(dialect), *statement)
+
+
+_statements = _CompiledStatements(2_000)
+
+
+@event.listens_for(Engine, "engine_connect")
+def _compile_statements_once(connection):
+    connection.engine._compiled_cache = _statements
 
 
 class _CompiledTemplates(BytecodeCache):

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from mpesa.domain.period import Period
 from mpesa.domain.receipt import nairobi_day
+from mpesa.domain.settlement import QueryAnswered
 from mpesa.models import WebhookMessage
 from mpesa.statements import side_by_side
 from mpesa.statements.comparing import compare
@@ -50,6 +51,31 @@ def test_both_are_paid_and_no_person_has_to_look(shop, push):
     assert shop.snapshot(push)["receipt"] == RECEIPT
     assert not by_hand.needs_review
     assert not shop.transaction(push).needs_review
+
+
+def test_so_it_is_where_a_query_proves_what_the_callback_told(shop):
+    push = shop.attempt(reference="SHOES-1001")
+    shop.callback(1, shop.failed(1, 2001))
+    shop.confirm("SHOES-1001")
+    told = shop.paid()
+    told["Body"]["stkCallback"].pop("MerchantRequestID")
+
+    shop.callback(1, told)
+    shop.record(push, QueryAnswered("0"))
+
+    assert shop.transaction(push).receipt_amount == 0
+    assert shop.snapshot(push)["receipt"] == RECEIPT
+    assert not shop.transaction(push).needs_review
+    assert not shop.transaction(shop.receipt().transaction_id).needs_review
+
+
+def test_another_receipt_of_that_push_is_money_twice(shop, push):
+    shop.callback(1, shop.paid(1, receipt="UKO1SECOND"))
+
+    second = shop.transaction(shop.receipt("UKO1SECOND").transaction_id)
+    assert (second.channel, second.needs_review) == ("hand", True)
+    assert shop.transaction(push).needs_review
+    assert shop.transaction(push).receipt is None
 
 
 def test_the_merchant_hears_of_one_success(shop, push):

@@ -80,12 +80,14 @@ class QueryAnswered:
         kept_receipt: the receipt in a callback of this transaction that was kept and not believed,
             and whose amount and ids agree.
         receipt_holder: the id of another transaction that has that receipt.
+        held_by_own_order: that is a transaction of the same order.
     """
 
     code: str
     sets_wait: bool = True
     kept_receipt: str | None = None
     receipt_holder: str | None = None
+    held_by_own_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,10 +200,12 @@ class OperatorSaysPaid:
 
     Attributes:
         receipt_holder: the id of another transaction that has the receipt.
+        held_by_own_order: that is the same order's payment by hand.
     """
 
     receipt: str
     receipt_holder: str | None = None
+    held_by_own_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -441,8 +445,6 @@ def _cents_that_came(attempt: Attempt, decision: Decision) -> int | None:
     """None: what was asked for; 0: they came by the order's transaction that has the receipt."""
     if decision.receipt is None and decision.same_money:
         return 0
-    if decision.receipt_amount is None and attempt.shares_receipt and decision.receipt is not None:
-        return None
     return attempt.receipt_amount if decision.receipt_amount is None else decision.receipt_amount
 
 
@@ -598,7 +600,7 @@ def _receipt_doubted(attempt: Attempt, evidence: ReceiptClaimed | ReceiptReturne
 
 
 def _receipt_found(attempt: Attempt, evidence: ReceiptFound) -> Decision:
-    if attempt.receipt not in (None, evidence.receipt):
+    if _has_another(attempt, evidence.receipt):
         return _unchanged(attempt, Why.SECOND_RECEIPT, needs_review=True)
     paid = _paid(attempt, evidence.receipt, Why.RECEIPT_FOUND, evidence.receipt)
     another_amount = evidence.amount != attempt.amount * 100
@@ -619,9 +621,11 @@ def _not_received(attempt: Attempt) -> Decision:
 
 
 def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decision:
+    if evidence.receipt_holder and evidence.held_by_own_order and attempt.receipt is None:
+        return replace(_paid_as_its_order(attempt), settles_review=True)
     if evidence.receipt_holder:
         return _taken(attempt, evidence.receipt_holder)
-    if attempt.receipt not in (None, evidence.receipt):
+    if _has_another(attempt, evidence.receipt):
         return _unchanged(attempt, Why.OPERATOR_NAMES_OTHER_RECEIPT, needs_review=True)
     paid = _paid(attempt, evidence.receipt, Why.OPERATOR_FOUND_MONEY)
     # A receipt that is filled in later settles no other doubt, such as money that came twice.
@@ -645,11 +649,10 @@ def _callback_success(attempt: Attempt, result: StkResult, evidence: CallbackRec
     if evidence.receipt_differs:
         return _unchanged(attempt, Why.RECEIPT_DIFFERS, result.receipt, needs_review=True)
     if holder and evidence.held_by_own_order:
-        paid = _paid(attempt, attempt.receipt, Why.RECEIPT_OF_ITS_ORDER)
-        return replace(paid, adopts=_adopted(attempt, result), final=True, same_money=True)
+        return replace(_paid_as_its_order(attempt), adopts=_adopted(attempt, result))
     if holder:
         return replace(_taken(attempt, holder), contests=holder)
-    if attempt.receipt not in (None, result.receipt):
+    if _has_another(attempt, result.receipt):
         return _unchanged(attempt, Why.SECOND_RECEIPT, needs_review=True)
     if _lacks_merchant_id(attempt, result) and attempt.status is not Status.SUCCESS:
         return _ask_whether_paid(attempt, Why.CALLBACK_LACKS_MERCHANT_ID)
@@ -662,10 +665,13 @@ def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
         why = Why.QUERY_AGAINST_THE_AMOUNT
         return _unchanged(attempt, why, needs_review=True)
     holder = evidence.receipt_holder
+    if holder and evidence.held_by_own_order and attempt.receipt is None:
+        return _paid_as_its_order(attempt)
     if holder and attempt.receipt is None:
         paid = _paid(attempt, None, Why.QUERY_PAID_RECEIPT_TAKEN, holder)
         return replace(paid, needs_review=True, contests=holder)
-    receipt = attempt.receipt or evidence.kept_receipt
+    kept = None if attempt.shares_receipt else evidence.kept_receipt
+    receipt = attempt.receipt or kept
     return _paid(attempt, receipt, Why.QUERY_SAYS_PAID)
 
 
@@ -785,6 +791,17 @@ def _paid(attempt: Attempt, receipt: str | None, why: Why, about: str = "") -> D
         about=about,
         closes=True,
     )
+
+
+def _paid_as_its_order(attempt: Attempt) -> Decision:
+    """It is paid, by the money of which its order has the receipt already."""
+    paid = _paid(attempt, attempt.receipt, Why.RECEIPT_OF_ITS_ORDER)
+    return replace(paid, final=True, same_money=True)
+
+
+def _has_another(attempt: Attempt, receipt: str) -> bool:
+    """Whether another receipt is known to be that of an attempt's money."""
+    return attempt.shares_receipt or attempt.receipt not in (None, receipt)
 
 
 def _failed(

@@ -151,8 +151,7 @@ def draw(account: Account, attempt: Attempt, now: datetime) -> Snapshot:
         lives = attempt.prompt_may_live(now)
         poll = poll_after(attempt.status, final=attempt.final, prompt_lives=lives)
     receipt = attempt.receipt
-    if not receipt and attempt.status is Status.SUCCESS and attempt.final:
-        # Its order's, where both are told of the same payment.
+    if attempt.shares_receipt:
         receipt = next((each.receipt for each in account.attempts if each.settles_order), None)
     return Snapshot(
         transaction_id=attempt.id,

@@ -27,7 +27,7 @@ from mpesa.web.http.inline import reload_of
 from mpesa.web.http.limits import LoginLimits, PushLimits, Tally
 from mpesa.web.http.services import Services, services
 from mpesa.web.http.style import style_of
-from mpesa.web.merchant import openapi
+from mpesa.web.merchant.openapi import openapi
 from mpesa.web.merchant.orders import api
 from mpesa.web.merchant.receipts import receipts
 from mpesa.web.merchant.refunds import refunds
@@ -98,7 +98,6 @@ def wire(
         watch=Watch(now, monotonic),
     )
     metrics.register(app, app.extensions["mpesa"])
-    openapi.register(app, settings)
     return socketio
 
 
@@ -113,7 +112,7 @@ def _add_pages(app: Flask, settings: Settings) -> None:
     errors.register(app)
     pages.register(app, style, script)
     shoppers = (payments, pages.pages, pictures)
-    of_safaricom, of_merchants = (callbacks, c2b, results), (api, receipts, refunds)
+    of_safaricom, of_merchants = (callbacks, c2b, results), (api, receipts, refunds, openapi)
     for blueprint in (*shoppers, *of_safaricom, *of_merchants, probes):
         app.register_blueprint(blueprint)
     console.register(app, settings)

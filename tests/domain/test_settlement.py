@@ -888,14 +888,58 @@ def test_another_amount_that_a_person_accepted_stays_with_the_transaction():
     assert _applied(BY_HAND, FOUND).receipt_amount is None
 
 
-def test_money_that_its_order_has_by_another_counts_there_until_a_receipt_of_its_own_is_told():
-    failed = known.attempt(status=Status.FAILED, reason=Reason.WRONG_PIN, final=True)
-    shares = _applied(failed, EVIDENCE["success, held by own order"])
-    own = _applied(shares, settlement.OperatorSaysPaid(RECEIPT))
+SHARES = [
+    EVIDENCE["success, held by own order"],
+    settlement.QueryAnswered("0", receipt_holder=OTHER_PAYMENT, held_by_own_order=True),
+    settlement.OperatorSaysPaid(RECEIPT, OTHER_PAYMENT, held_by_own_order=True),
+]
+
+
+@pytest.mark.parametrize("evidence", SHARES)
+@pytest.mark.parametrize("status", [Status.FAILED, Status.PENDING])
+def test_money_that_its_order_has_by_another_counts_there(evidence, status):
+    reason = Reason.WRONG_PIN if status is Status.FAILED else Reason.AWAITING_PIN
+    before = known.attempt(status=status, reason=reason, final=status is Status.FAILED)
+
+    shares = _applied(before, evidence)
 
     assert (shares.status, shares.receipt, shares.receipt_amount) == (Status.SUCCESS, None, 0)
     assert shares.shares_receipt
-    assert (own.receipt, own.receipt_amount, own.shares_receipt) == (RECEIPT, None, False)
+    assert not shares.needs_review
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        success(receipt=SECOND_RECEIPT),
+        settlement.OperatorSaysPaid(SECOND_RECEIPT),
+        settlement.ReceiptFound(SECOND_RECEIPT, 15_000, NOW),
+    ],
+)
+def test_a_push_that_shares_a_receipt_takes_no_other_unseen(evidence):
+    shares = _applied(known.attempt(), SHARES[0])
+
+    after = _applied(shares, evidence)
+
+    assert (after.receipt, after.receipt_amount, after.needs_review) == (None, 0, True)
+
+
+def test_what_was_kept_of_a_callback_gives_it_no_other_either():
+    shares = _applied(known.attempt(), SHARES[0])
+
+    after = _applied(shares, settlement.QueryAnswered("0", kept_receipt=SECOND_RECEIPT))
+
+    assert (after.receipt, after.receipt_amount) == (None, 0)
+
+
+def test_a_person_who_finds_one_payment_settles_the_review():
+    doubted = known.attempt(
+        status=Status.SUCCESS, reason=Reason.PAID, needs_review=True, is_open=False
+    )
+
+    after = _applied(doubted, SHARES[2])
+
+    assert (after.receipt_amount, after.final, after.needs_review) == (0, True, False)
 
 
 def test_a_payment_with_its_own_receipt_counts_whatever_its_order_has():

@@ -136,7 +136,7 @@ _ALL = (
         _l("It becomes paid, with this receipt, and pays its order if nothing else did."),
         _l("It is marked as paid."),
         roles.Act.MARK_PAID,
-        lambda row: row.receipt is None,
+        lambda row: row.receipt is None and row.receipt_amount != 0,
         wants_receipt=True,
     ),
     Act(

@@ -5,6 +5,7 @@ seconds.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from mpesa.web.http.inline import Inline
 
 
+@cache
 def style_of(static_folder: Path, colour: str, *, pattern: bool) -> Inline:
     """The style sheet of a merchant.
 

@@ -4,10 +4,11 @@ The words of enums come from the domain, so that the document and the code canno
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, current_app, json, render_template, request
+from flask import Blueprint, Response, json, render_template, request
 
 from mpesa import __version__
 from mpesa.config import DEVELOPMENT_API_KEY, AccountType, Settings, is_loopback
@@ -56,16 +57,10 @@ _TAGS = [
 ]
 
 
-def register(app: Flask, settings: Settings) -> None:
-    """Build the document once, and add its two addresses."""
-    app.extensions["mpesa.openapi"] = document(settings)
-    app.register_blueprint(openapi)
-
-
 @openapi.get("/openapi.json")
 def show_document() -> Response:
     """Answer with the document, as OpenAPI 3.1."""
-    response = Response(json.dumps(current_app.extensions["mpesa.openapi"]), content_type=JSON)
+    response = Response(json.dumps(document(services().settings)), content_type=JSON)
     return _cached(response)
 
 
@@ -76,7 +71,7 @@ def show_page() -> Response:
     address = _address(settings)
     page = render_template(
         "api.html",
-        api=current_app.extensions["mpesa.openapi"],
+        api=document(settings),
         meanings=MEANINGS,
         address=address,
         recorded=examples.recorded(address),
@@ -105,11 +100,16 @@ def _cached(response: Response) -> Response:
 
 
 def document(settings: Settings) -> dict[str, Any]:
-    """Build the whole document for these settings, with examples of calls and their answers."""
-    return examples.add(_described(settings), examples.recorded(settings.public_url))
+    """The whole document for these settings, with examples of calls and their answers."""
+    return _document(settings.public_url, settings.daraja_max_amount)
 
 
-def _described(settings: Settings) -> dict[str, Any]:
+@cache
+def _document(public_url: str, most: int) -> dict[str, Any]:
+    return examples.add(_described(public_url, most), examples.recorded(public_url))
+
+
+def _described(public_url: str, most: int) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -125,11 +125,11 @@ def _described(settings: Settings) -> dict[str, Any]:
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": settings.public_url}],
+        "servers": [{"url": public_url}],
         "tags": _TAGS,
         "paths": {
             "/api/orders": {
-                "post": _create_order(settings.daraja_max_amount),
+                "post": _create_order(most),
                 "get": _FIND_ORDERS,
             },
             "/api/orders/{order_id}": {"get": _READ_ORDER},

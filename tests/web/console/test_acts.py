@@ -204,6 +204,34 @@ def test_without_a_reason_and_a_receipt_nothing_is_marked(
 
 
 @on_both
+def test_the_receipt_that_paid_its_order_by_hand_makes_both_one_payment(
+    app, operator, client, daraja, payment
+):
+    """A query called the push paid, which had failed, and nobody told its receipt."""
+    fail(client, daraja, 2001)
+    with app.app_context():
+        order_id = db.session.get_one(Transaction, payment).order_id
+        by_hand, _ = ledger.begin_by_hand(db.session(), order_id, services().now)
+        found = settlement.ReceiptFound(RECEIPT, 15_000, services().now())
+        for each, evidence in (
+            (by_hand.attempt.id, found),
+            (payment, settlement.QueryAnswered("0")),
+        ):
+            ledger.record(db.session(), each, evidence, Raw(Kind.QUERY, b"{}"), services().now)
+    assert row_of(app, payment).needs_review
+
+    confirm = ask(operator, payment, "paid", receipt=RECEIPT)
+    assert "The order was paid by hand with this receipt." in confirm.text
+    act(operator, payment, "paid", receipt=RECEIPT)
+
+    row = row_of(app, payment)
+    assert (row.receipt, row.receipt_amount, row.needs_review) == (None, 0, False)
+    page = operator.get(f"{LIST}/{payment}").text
+    assert "other payment has it" in page
+    assert f"{LIST}/{payment}/paid" not in page
+
+
+@on_both
 def test_a_receipt_of_another_payment_marks_nothing(
     app, operator, client, daraja, make_order, payment
 ):
