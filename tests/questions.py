@@ -87,10 +87,10 @@ class Questions:
             return statuses.run_once(session, self.needs())
 
     def ask_for(self, *, minutes: int) -> None:
-        """Look every few seconds whether something may be asked."""
-        for _ in range(minutes * 10):
+        """Look four times a minute whether something may be asked."""
+        for _ in range(minutes * 4):
             self.ask()
-            self.shop.now.pass_(seconds=6)
+            self.shop.now.pass_(seconds=15)
 
     @property
     def posted(self) -> list[dict[str, Any]]:

@@ -51,10 +51,11 @@ _ANIMATED = """() => Promise.all(document.getAnimations()
 def test_axe_finds_nothing(shown, axe):
     shown.page.evaluate(_ANIMATED)
     shown.page.evaluate(axe)
+    # Colours are those of both languages, and in the dark only they differ.
+    is_first = shown.page.evaluate("document.documentElement.lang") == "en"
 
-    assert violations(shown, {"type": "tag", "values": TAGS}) == []
-    # In the dark only colours differ, which are those of both languages.
-    if shown.page.evaluate("document.documentElement.lang") == "en":
+    assert violations(shown, {"type": "tag", "values": TAGS}, contrast=is_first) == []
+    if is_first:
         shown.page.emulate_media(color_scheme="dark")
         shown.page.evaluate(_ANIMATED)
         assert violations(shown, {"type": "rule", "values": ["color-contrast"]}) == []
@@ -89,11 +90,12 @@ def test_what_can_be_pressed_is_large_enough(shown):
     assert small == []
 
 
-def violations(shopper, rules):
+def violations(shopper, wanted, *, contrast=True):
+    rules = {} if contrast else {"color-contrast": {"enabled": False}}
     return shopper.page.evaluate(
-        "async (runOnly) => (await axe.run({ runOnly })).violations.flatMap(({ id, nodes }) =>"
+        "async (options) => (await axe.run(options)).violations.flatMap(({ id, nodes }) =>"
         " nodes.map(({ html, failureSummary }) => [id, html, failureSummary]))",
-        rules,
+        {"runOnly": wanted, "rules": rules},
     )
 
 
