@@ -59,11 +59,7 @@ def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evi
             return replace(evidence, ids_taken=taken)
         case OperatorSaysPaid():
             holder = _receipt_holder(connection, attempt, evidence.receipt)
-            return replace(
-                evidence,
-                receipt_holder=holder.id if holder else None,
-                held_by_own_order=is_by_hand_of(attempt.order_id, holder),
-            )
+            return replace(evidence, receipt_holder=holder.id if holder else None)
         case QueryAnswered() if attempt.receipt is None:
             # A callback that was not believed may name the receipt of what the query proves.
             results = map(read_roughly, connection.scalars(_NOT_BELIEVED, {"id": attempt.id}))
@@ -74,7 +70,7 @@ def look_up(connection: Connection, attempt: Attempt, evidence: Evidence) -> Evi
                 evidence,
                 kept_receipt=receipt,
                 receipt_holder=holder.id if holder else None,
-                held_by_own_order=holder is not None and holder.order_id == attempt.order_id,
+                held_by_hand=_is_by_hand_of(attempt.order_id, holder),
             )
         case _:
             return evidence
@@ -91,20 +87,15 @@ def _id_taken(connection: Connection, attempt: Attempt, checkout_id: str | None)
 def _receipt_holder(
     connection: Connection, attempt: Attempt, receipt: str | None
 ) -> Row[str, str, str] | None:
-    """Another transaction that has a receipt, as `holder_of` says it."""
+    """The id, order and channel of another transaction that has a receipt; None: there is none."""
     if receipt is None or receipt == attempt.receipt:
         return None
-    return holder_of(connection, receipt)
-
-
-def holder_of(connection: Connection, receipt: str) -> Row[str, str, str] | None:
-    """The id, order and channel of the transaction that has a receipt; None where there is none."""
     owner = select(Transaction.id, Transaction.order_id, Transaction.channel)
     return connection.execute(owner.where(Transaction.receipt == receipt)).one_or_none()
 
 
-def is_by_hand_of(order_id: str, holder: Row[str, str, str] | None) -> bool:
-    """Whether a receipt's holder is an order's payment by hand, which may be a push's money too."""
+def _is_by_hand_of(order_id: str, holder: Row[str, str, str] | None) -> bool:
+    """Whether a receipt's holder is a payment of an order by hand, which may be a push's money."""
     return (
         holder is not None and holder.order_id == order_id and holder.channel == Channel.HAND.value
     )

@@ -69,6 +69,23 @@ def test_so_it_is_where_a_query_proves_what_the_callback_told(shop):
     assert not shop.transaction(shop.receipt().transaction_id).needs_review
 
 
+def test_a_query_counts_no_push_by_anothers_own_receipt(shop):
+    """M-PESA told the second push its receipt, and says that the first is paid, by some receipt."""
+    first = shop.attempt()
+    shop.callback(1, shop.failed(1, 2001))
+    second = shop.start(shop.transaction(first).order_id).transaction_id
+    shop.callback(2, shop.paid(2))
+    told = shop.paid()
+    told["Body"]["stkCallback"].pop("MerchantRequestID")
+
+    shop.callback(1, told)
+    shop.record(first, QueryAnswered("0"))
+
+    assert shop.transaction(first).needs_review
+    assert shop.transaction(first).receipt_amount is None
+    assert shop.transaction(second).receipt == RECEIPT
+
+
 def test_another_receipt_of_that_push_is_money_twice(shop, push):
     shop.callback(1, shop.paid(1, receipt="UKO1SECOND"))
 

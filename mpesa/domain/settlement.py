@@ -80,14 +80,14 @@ class QueryAnswered:
         kept_receipt: the receipt in a callback of this transaction that was kept and not believed,
             and whose amount and ids agree.
         receipt_holder: the id of another transaction that has that receipt.
-        held_by_own_order: that is a transaction of the same order.
+        held_by_hand: that is a payment of the same order by hand.
     """
 
     code: str
     sets_wait: bool = True
     kept_receipt: str | None = None
     receipt_holder: str | None = None
-    held_by_own_order: bool = False
+    held_by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,12 +200,10 @@ class OperatorSaysPaid:
 
     Attributes:
         receipt_holder: the id of another transaction that has the receipt.
-        held_by_own_order: that is the same order's payment by hand.
     """
 
     receipt: str
     receipt_holder: str | None = None
-    held_by_own_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -621,8 +619,6 @@ def _not_received(attempt: Attempt) -> Decision:
 
 
 def _operator_says_paid(attempt: Attempt, evidence: OperatorSaysPaid) -> Decision:
-    if evidence.receipt_holder and evidence.held_by_own_order and attempt.receipt is None:
-        return replace(_paid_as_its_order(attempt), settles_review=True)
     if evidence.receipt_holder:
         return _taken(attempt, evidence.receipt_holder)
     if _has_another(attempt, evidence.receipt):
@@ -665,7 +661,7 @@ def _query_success(attempt: Attempt, evidence: QueryAnswered) -> Decision:
         why = Why.QUERY_AGAINST_THE_AMOUNT
         return _unchanged(attempt, why, needs_review=True)
     holder = evidence.receipt_holder
-    if holder and evidence.held_by_own_order and attempt.receipt is None:
+    if holder and evidence.held_by_hand and attempt.receipt is None:
         return _paid_as_its_order(attempt)
     if holder and attempt.receipt is None:
         paid = _paid(attempt, None, Why.QUERY_PAID_RECEIPT_TAKEN, holder)
@@ -800,7 +796,7 @@ def _paid_as_its_order(attempt: Attempt) -> Decision:
 
 
 def _has_another(attempt: Attempt, receipt: str) -> bool:
-    """Whether another receipt is known to be that of an attempt's money."""
+    """Whether a receipt may not become an attempt's: it has another, or shares one."""
     return attempt.shares_receipt or attempt.receipt not in (None, receipt)
 
 

@@ -890,8 +890,7 @@ def test_another_amount_that_a_person_accepted_stays_with_the_transaction():
 
 SHARES = [
     EVIDENCE["success, held by own order"],
-    settlement.QueryAnswered("0", receipt_holder=OTHER_PAYMENT, held_by_own_order=True),
-    settlement.OperatorSaysPaid(RECEIPT, OTHER_PAYMENT, held_by_own_order=True),
+    settlement.QueryAnswered("0", receipt_holder=OTHER_PAYMENT, held_by_hand=True),
 ]
 
 
@@ -930,16 +929,6 @@ def test_what_was_kept_of_a_callback_gives_it_no_other_either():
     after = _applied(shares, settlement.QueryAnswered("0", kept_receipt=SECOND_RECEIPT))
 
     assert (after.receipt, after.receipt_amount) == (None, 0)
-
-
-def test_a_person_who_finds_one_payment_settles_the_review():
-    doubted = known.attempt(
-        status=Status.SUCCESS, reason=Reason.PAID, needs_review=True, is_open=False
-    )
-
-    after = _applied(doubted, SHARES[2])
-
-    assert (after.receipt_amount, after.final, after.needs_review) == (0, True, False)
 
 
 def test_a_payment_with_its_own_receipt_counts_whatever_its_order_has():

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Connection, func, select
 from werkzeug.wrappers import Response
 
-from mpesa import ledger, owners
+from mpesa import ledger
 from mpesa.domain import settlement
 from mpesa.domain.attempt import Attempt
 from mpesa.domain.evidence import Kind, Raw
@@ -78,11 +78,7 @@ def ask_again(transaction_id: str, act: str) -> Response:
         return _form_page(row, wanted, asked, wrong)
     if asked.mark != mark_of(row):
         return _stale_page(row, wanted, _newest_evidence(asked.mark))
-    effect = str(wanted.effect)
-    holder = owners.holder_of(db.session.connection(), asked.receipt)
-    if wanted.wants_receipt and owners.is_by_hand_of(row.order_id, holder):
-        effect = _("The order was paid by hand with this receipt. Both become one payment.")
-    return _page("confirm.html", row, wanted, asked=asked, effect=effect)
+    return _page("confirm.html", row, wanted, asked=asked)
 
 
 @console.post("/transactions/<transaction_id>/<act>/confirm")
@@ -196,8 +192,8 @@ def _wrong_fields(row: Transaction, act: Act, asked: Asked) -> dict[str, str]:
     if act.wants_receipt and find_receipt(asked.receipt) != asked.receipt:
         wrong["receipt"] = _("A receipt has ten letters and digits, such as UKO1AB2C3D.")
     elif act.wants_receipt:
-        holder = owners.holder_of(db.session.connection(), asked.receipt)
-        if holder and holder.id != row.id and not owners.is_by_hand_of(row.order_id, holder):
+        owner = select(Transaction.id).where(Transaction.receipt == asked.receipt)
+        if db.session.scalar(owner) not in (None, row.id):
             wrong["receipt"] = _receipt_taken()
     return wrong
 

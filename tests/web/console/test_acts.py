@@ -203,30 +203,20 @@ def test_without_a_reason_and_a_receipt_nothing_is_marked(
     assert acts_of(app, payment) == []
 
 
-@on_both
-def test_the_receipt_that_paid_its_order_by_hand_makes_both_one_payment(
+def test_a_push_that_shares_its_receipt_is_marked_with_no_other(
     app, operator, client, daraja, payment
 ):
-    """A query called the push paid, which had failed, and nobody told its receipt."""
     fail(client, daraja, 2001)
     with app.app_context():
         order_id = db.session.get_one(Transaction, payment).order_id
         by_hand, _ = ledger.begin_by_hand(db.session(), order_id, services().now)
         found = settlement.ReceiptFound(RECEIPT, 15_000, services().now())
-        for each, evidence in (
-            (by_hand.attempt.id, found),
-            (payment, settlement.QueryAnswered("0")),
-        ):
-            ledger.record(db.session(), each, evidence, Raw(Kind.QUERY, b"{}"), services().now)
-    assert row_of(app, payment).needs_review
+        heard = Raw(Kind.RECEIPT, b"{}")
+        ledger.record(db.session(), by_hand.attempt.id, found, heard, services().now)
+    call_back(client, daraja, 1)
 
-    confirm = ask(operator, payment, "paid", receipt=RECEIPT)
-    assert "The order was paid by hand with this receipt." in confirm.text
-    act(operator, payment, "paid", receipt=RECEIPT)
-
-    row = row_of(app, payment)
-    assert (row.receipt, row.receipt_amount, row.needs_review) == (None, 0, False)
     page = operator.get(f"{LIST}/{payment}").text
+
     assert "other payment has it" in page
     assert f"{LIST}/{payment}/paid" not in page
 
