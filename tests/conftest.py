@@ -65,7 +65,7 @@ _compile_rules_once()
 
 
 class _CompiledStatements(LRUCache):
-    """What SQLAlchemy makes of a statement: each application's engine makes the same of it."""
+    """SQL of statements for all engines: making its own takes each a quarter of a test."""
 
     def get(self, key, default=None):
         return super().get(self._of_all_engines(key), default)

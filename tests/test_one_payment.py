@@ -49,6 +49,7 @@ def test_both_are_paid_and_no_person_has_to_look(shop, push):
     assert (by_hand.channel, by_hand.status, by_hand.receipt) == ("hand", "SUCCESS", RECEIPT)
     assert shop.snapshot(push)["status"] == "SUCCESS"
     assert shop.snapshot(push)["receipt"] == RECEIPT
+    assert shop.snapshot(push)["receipt_amount"] is None
     assert not by_hand.needs_review
     assert not shop.transaction(push).needs_review
 

@@ -4,9 +4,11 @@ from datetime import date
 
 import pytest
 
+from mpesa.domain.period import Period
 from mpesa.domain.statement_lines import Balances
+from mpesa.models import Transaction, db
 from mpesa.statements.comparing import Compared, Difference, DifferenceKind, Sum
-from tests.soak.morning import _unexplained
+from tests.soak.morning import _against_the_figures, _unexplained
 from tests.soak.shopper import ByHand
 
 DAY, RECEIPT, WHOLE = date(2026, 11, 24), "UKO1ABCDEF", Balances(0, 0)
@@ -57,3 +59,16 @@ def test_money_of_a_push_or_rightly_sent_that_no_order_has_is_wrong(by_hand):
 
 def test_a_day_that_no_statement_covers_is_wrong():
     assert _unexplained(a_day(balances=None), {}, set())
+
+
+@pytest.mark.parametrize(("cents", "wrong"), [(None, []), (0, ["the console has 0 cents"])])
+def test_what_the_console_calls_received_is_what_the_receipts_bring(shop, cents, wrong):
+    push = shop.attempt()
+    shop.callback(1, shop.paid())
+
+    with shop.app.app_context():
+        db.session.get_one(Transaction, push).receipt_amount = cents
+        db.session.commit()
+        found = _against_the_figures(Period(DAY, DAY))
+
+    assert [each.split(",")[0] for each in found] == wrong
