@@ -49,7 +49,8 @@ def become(wanted: dict[str, Any]) -> None:
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for own, stream in ((nothing, 0), (log, 1), (log, 2)):
+    errors = os.open(wanted.get("errors", wanted["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for own, stream in ((nothing, 0), (log, 1), (errors, 2)):
         os.dup2(own, stream)
     os.environ.clear()
     os.environ.update(wanted["environment"])

@@ -34,14 +34,22 @@ class Forked:
         environment: all of it.
         program: arguments to Python.
         log: takes what it writes.
+        errors: takes what it writes to its standard error; None: the log.
     """
 
-    def __init__(self, environment: Mapping[str, str], program: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        program: Sequence[str],
+        log: Path,
+        errors: Path | None = None,
+    ) -> None:
         self.returncode: int | None = None
         forks = _forks_for(environment.get("ASYNC_MODE", ""))
-        self._status, self.pid = forks.begin(
-            {"environment": dict(environment), "program": list(program), "log": str(log)}
-        )
+        wanted = {"environment": dict(environment), "program": list(program), "log": str(log)}
+        if errors is not None:
+            wanted["errors"] = str(errors)
+        self._status, self.pid = forks.begin(wanted)
 
     def poll(self) -> int | None:
         """The exit status, negative for a signal; None: it runs."""
@@ -72,6 +80,30 @@ class Forked:
     def kill(self) -> None:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
+
+
+def run(
+    environment: Mapping[str, str], program: Sequence[str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of ours to its end, forked, as `subprocess.run` runs one.
+
+    Args:
+        environment: all of it.
+        program: arguments to Python.
+        timeout: seconds.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end in time; it was killed.
+    """
+    assert can_fork(environment, program), "start it from nothing"
+    with tempfile.TemporaryDirectory(prefix="mpesa-run-") as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        process = Forked(environment, program, output, errors)
+        try:
+            status = process.wait(timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(program, status, output.read_text(), errors.read_text())
 
 
 class _Forks:

@@ -18,6 +18,7 @@ from app import create_app
 from mpesa.config import SettingsError
 from mpesa.daraja import NotSent
 from mpesa.domain.result_codes import Reason
+from tests import forks
 from tests.factories import (
     RECEIPT,
     SECOND_PAYER_MSISDN,
@@ -319,16 +320,7 @@ def shell(tmp_path):
             "PORT": str(free_port()),
             **settings,
         }
-        command = [sys.executable, "-m", "flask", *arguments]
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            env=named,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return forks.run(named, ["-m", "flask", *arguments], PATIENCE)
 
     return run
 
@@ -439,16 +431,18 @@ def installation(tmp_path_factory):
     """A copy of the program with a `.venv` as `make` sets it up, where `.env` may be anything."""
     folder = tmp_path_factory.mktemp("installation")
     for name in ("mpesa", "migrations", "templates", "static", "scripts"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "app.py", folder)
-    (folder / "requirements.txt").touch()  # the libraries are those of the tests
+    # The libraries are those of the tests, and so is pip.
+    (folder / "requirements.txt").touch()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    (site_packages,) = folder.glob(".venv/lib/python*/site-packages")
+    (site_packages / "tests.pth").write_text(get_path("purelib"))
     environment = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "HOME": str(folder)}
     subprocess.run(
         ["scripts/install.sh", "requirements.txt"], cwd=folder, env=environment, check=True,
         capture_output=True, timeout=4 * PATIENCE,
     )  # fmt: skip
-    (site_packages,) = folder.glob(".venv/lib/python*/site-packages")
-    (site_packages / "tests.pth").write_text(get_path("purelib"))
     return folder
 
 

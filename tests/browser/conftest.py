@@ -89,11 +89,14 @@ def sale(server):
 
 @pytest.fixture
 def visit(browser):
-    """Open a sale's page in a browser profile of its own; named arguments are the profile's."""
+    """Open a sale's page in a browser profile of its own; named arguments are the profile's.
+
+    It asks for less motion unless told otherwise: a page that waits is drawn sixty times a second.
+    """
     shoppers: list[Shopper] = []
 
     def open_page(sale, query="", **profile):
-        shopper = Shopper(browser.new_context(**profile))
+        shopper = Shopper(browser.new_context(**{"reduced_motion": "reduce", **profile}))
         shoppers.append(shopper)
         shopper.open(sale.url(query))
         return shopper

@@ -127,7 +127,7 @@ def test_a_problem_is_an_alert(visit, sale):
 
 
 def test_who_wants_less_motion_sees_none(visit, sale):
-    calm, lively = visit(sale, reduced_motion="reduce"), visit(sale)
+    calm, lively = (visit(sale, reduced_motion=each) for each in ("reduce", "no-preference"))
     calm.wait_live(sale)
     lively.page.reload()
     lively.sees("waiting")

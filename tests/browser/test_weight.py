@@ -1,7 +1,10 @@
 """What the page costs: bytes, requests, and how much it jumps."""
 
 import gzip
+from functools import partial
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.browser.steps import LIVE, NO_NETWORK, Sale
 
@@ -11,6 +14,12 @@ LIGHT = 30 * KILOBYTE
 STILL = 0
 # but for the quiet line, where a longer sentence above it takes two lines more of a narrow screen.
 A_LINE_MORE = 0.002
+
+
+@pytest.fixture
+def visit(visit):
+    """With all that moves."""
+    return partial(visit, reduced_motion="no-preference")
 
 
 def test_the_page_with_its_own_scripts_and_styles_is_light(visit, server):

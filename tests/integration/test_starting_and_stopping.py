@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 import requests
 
+from tests import forks
 from tests.integration.conftest import by_every_signal
 from tests.integration.steps import new_line, new_order, phone, push, started, watching
 from tests.servers import PATIENCE, ROOT, Server, free_port, running, wait_until
@@ -38,7 +39,7 @@ def timed_stop(server, number):
     return status, took
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def from_nothing(monkeypatch):
     """As people and systemd start it: here it matters how Python begins, and how it ends."""
     monkeypatch.setattr(Server, "truly", True)
@@ -48,7 +49,7 @@ def from_nothing(monkeypatch):
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode")
+@pytest.mark.usefixtures("async_mode", "from_nothing")
 def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
     with running(tmp_path) as server:
         _, transaction_id = started(server)
@@ -65,7 +66,7 @@ def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode")
+@pytest.mark.usefixtures("async_mode", "from_nothing")
 def test_it_ends_soon_with_status_0_while_nothing_happens(tmp_path, number):
     with running(tmp_path) as server:
         wait_until(lambda: "Serving on" in server.why())
@@ -137,7 +138,7 @@ class MuteDaraja:
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode")
+@pytest.mark.usefixtures("async_mode", "from_nothing")
 def test_a_push_under_way_is_recorded_as_unconfirmed_before_the_end(tmp_path, number):
     with closing(MuteDaraja()) as mute, running(tmp_path, DARAJA_BASE_URL=mute.address) as server:
         order_id = new_order(server)
@@ -192,15 +193,13 @@ def refusal(tmp_path, program=("app.py",), **settings):
     """Start what cannot start; returns its exit status and what it wrote."""
     port = settings.pop("PORT", str(free_port()))
     environment = Server(tmp_path, program, **settings).environment | {"PORT": port}
-    done = subprocess.run(
-        [sys.executable, *program],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    if forks.can_fork(environment, program):
+        done = forks.run(environment, program, PATIENCE)
+    else:
+        done = subprocess.run(
+            [sys.executable, *program], cwd=ROOT, env=environment,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
     return done.returncode, (done.stdout + done.stderr).splitlines()
 
 
@@ -419,7 +418,7 @@ def test_the_main_job_works_on_ipv6_too(tmp_path):
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode")
+@pytest.mark.usefixtures("async_mode", "from_nothing")
 def test_a_signal_during_the_start_ends_it_quietly(tmp_path, number):
     server = Server(tmp_path)
     server.start()  # it listens before it migrates

@@ -1,6 +1,7 @@
 """How PostgreSQL reads the console's lists: by an index, never all of a table, never sorting it."""
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import event, text
 
 from app import create_app
 from mpesa import database
+from mpesa.domain.wire_words import NAIROBI
 from mpesa.models import db
 from tests.factories import make_settings
 from tests.payments import fill, fill_receipts
@@ -25,13 +27,21 @@ pytestmark = pytest.mark.postgres
 def app(postgres, migrated_postgres):
     """An application whose database holds many payments."""
     app = create_app(make_settings(DATABASE_URL=postgres.new_database(migrated_postgres)))
+    # All of them are of today, at whatever hour: what is planned depends on how many are.
+    apart = min(1.0, seconds_of_today() / COUNT)
     with app.app_context(), db.engine.connect() as connection:
-        fill(connection, COUNT)
-        fill_receipts(connection, COUNT)
+        fill(connection, COUNT, apart)
+        fill_receipts(connection, COUNT, apart)
     yield app
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+
+
+def seconds_of_today():
+    """How long it has been today in Nairobi."""
+    now = datetime.now(UTC).astimezone(NAIROBI)
+    return (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
 
 
 @pytest.fixture(scope="module")
