@@ -7,25 +7,21 @@ import os
 import shutil
 import tempfile
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
-from sqlalchemy import Engine, event
-from sqlalchemy.util import LRUCache
-from werkzeug.routing import Rule
 
 from app import create_app
 from mpesa import logs
 from mpesa.config import LogFormat
 from mpesa.models import db
 from mpesa.runtime import database
-from mpesa.web.http import static_files
 from tests.factories import API_KEY, make_settings, order_fields
 from tests.fakes import Clock, FakeDaraja
-from tests.servers import ROOT, Postgres, redis_server, running
+from tests.once import share_what_is_alike
+from tests.servers import Postgres, redis_server, running
 from tests.shop import Shop
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -39,66 +35,12 @@ _ROOM_FOR_DATABASES = 4 << 30
 # applications, of which hardly anything is garbage.
 gc.set_threshold(100_000, 20, 100)
 
+share_what_is_alike()
+
 
 def pytest_collection_finish():
     """Leave what was imported and collected out of those walks."""
     gc.freeze()
-
-
-def _compile_rules_once():
-    """Keep what Werkzeug makes of a rule: each application has the same, and half its start."""
-    compile_rule = Rule.compile
-    compiled: dict[str, Rule] = {}
-
-    def kept(rule):
-        first = compiled.setdefault(f"{rule.rule} {rule.defaults} {rule.merge_slashes}", rule)
-        if first is rule:
-            compile_rule(rule)
-            return
-        for name in ("arguments", "_parts", "_trace", "_converters"):
-            setattr(rule, name, getattr(first, name))
-        for name in ("_build", "_build_unknown"):
-            setattr(rule, name, getattr(first, name).__func__.__get__(rule))
-
-    Rule.compile = kept
-
-
-_compile_rules_once()
-
-
-def _read_static_files_once():
-    """Keep the version of our own: reading them all takes a tenth of an application's start."""
-    version_of = static_files.version_of
-    ours, version_of_ours = ROOT / "static", cache(version_of)
-    static_files.version_of = lambda folder: (version_of_ours if folder == ours else version_of)(
-        folder
-    )
-
-
-_read_static_files_once()
-
-
-class _CompiledStatements(LRUCache):
-    """SQL of statements for all engines: making its own takes each a quarter of a test."""
-
-    def get(self, key, default=None):
-        return super().get(self._of_all_engines(key), default)
-
-    def __setitem__(self, key, compiled):
-        super().__setitem__(self._of_all_engines(key), compiled)
-
-    @staticmethod
-    def _of_all_engines(key):
-        dialect, *statement = key
-        return (type(dialect), *statement)
-
-
-_statements = _CompiledStatements(2_000)
-
-
-@event.listens_for(Engine, "engine_connect")
-def _compile_statements_once(connection):
-    connection.engine._compiled_cache = _statements
 
 
 class _CompiledTemplates(BytecodeCache):

@@ -19,11 +19,31 @@ import json  # noqa: E402
 import logging  # noqa: E402
 import runpy  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 import threading  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-import app  # noqa: E402, F401 - with all that it imports
+import app  # noqa: E402 - with all that it imports
+from mpesa.config import Settings  # noqa: E402
+from mpesa.models import db  # noqa: E402
+from mpesa.runtime import database  # noqa: E402
+from tests.once import share_what_is_alike  # noqa: E402
+
+
+def warm_up() -> None:
+    """Do once what is done at each start, and kept for the next in one process.
+
+    SQLAlchemy maps the models, Alembic reads its migrations, Werkzeug compiles the rules.
+    """
+    share_what_is_alike()
+    with tempfile.TemporaryDirectory(prefix="mpesa-warm-") as folder:
+        settings = Settings.from_env({"DATABASE_URL": f"sqlite:///{folder}/mpesa.sqlite"})
+        made = app.create_app(settings)
+        with made.app_context():
+            database.migrate()
+            db.session.remove()
+            db.engine.dispose()
 
 
 def guard(wanted: dict[str, Any]) -> None:
@@ -83,6 +103,7 @@ def run(program: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    warm_up()
     # A look for garbage would copy each page that a fork shares, and would delay signals.
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -44,7 +44,7 @@ def private_key() -> rsa.RSAPrivateKey:
         dmq1=rsa.rsa_crt_dmq1(d, _Q),
         iqmp=rsa.rsa_crt_iqmp(_P, _Q),
         public_numbers=rsa.RSAPublicNumbers(_E, _P * _Q),
-    ).private_key()
+    ).private_key(unsafe_skip_rsa_key_validation=True)  # a start need not wait for it
 
 
 @cache
