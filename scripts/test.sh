@@ -42,7 +42,7 @@ servers=(tests/integration)
 crashes=(tests/crash tests/openapi)
 folders=(tests/bench tests/daraja tests/domain tests/simulator)
 pages=(tests/web)
-half=(tests/test_[m-z]*.py)
+half=(tests/test_[p-z]*.py)
 
 with_browsers() {
     if ! is_left_out browser; then run .venv/bin/python -m pytest -m "$selection" tests/browser; fi
