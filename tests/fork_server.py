@@ -67,6 +67,7 @@ def become(wanted: dict[str, Any]) -> None:
     takes longer than the start.
     """
     os.setsid()
+    have_own_hub()
     nothing = os.open(os.devnull, os.O_RDONLY)
     log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     errors = os.open(wanted.get("errors", wanted["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -90,6 +91,18 @@ def become(wanted: dict[str, Any]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def have_own_hub() -> None:
+    """Wait at an event loop of one's own: a fork shares its parent's, and so its siblings' events."""
+    if "gevent" in sys.modules:
+        import gevent
+
+        gevent.reinit()
+    elif "eventlet" in sys.modules:
+        from eventlet import hubs
+
+        hubs.use_hub()
 
 
 def run(program: list[str]) -> None:

@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 
-from tests.fork_server import become, fork, waitpid, warm_up
+from tests.fork_server import become, fork, waitpid
 
 
 def start(environment: dict[str, str]) -> int:
@@ -21,7 +21,6 @@ def start(environment: dict[str, str]) -> int:
     return started
 
 
-warm_up()
 # A look for garbage would copy each page that a fork shares, and would delay signals.
 gc.freeze()
 for line in sys.stdin:

@@ -27,6 +27,7 @@ class Ending:
         after: seconds from its beginning to the signal.
         caught: the process had its own handler when the signal was sent. Before that Python has
             none for SIGTERM: the system ends it, and nothing was begun.
+        served: it took connections when the signal was sent.
         status: the exit status, negative for a signal.
         took: seconds from the signal to the end.
         said: what it wrote.
@@ -35,15 +36,11 @@ class Ending:
 
     after: float
     caught: bool
+    served: bool
     status: int
     took: float
     said: str
     left: str
-
-    @property
-    def served(self) -> bool:
-        """It took connections before it ended."""
-        return "Serving on" in self.said
 
     @property
     def ignored(self) -> bool:
@@ -66,6 +63,7 @@ def true_start(server: Server, after: float) -> Ending:
     """
     process = begin(server)
     time.sleep(after)
+    served = serves(server)
     caught, sent = stop(process.pid)
     try:
         status = process.wait(SOON)
@@ -73,7 +71,7 @@ def true_start(server: Server, after: float) -> Ending:
         process.kill()
         raise AssertionError(f"stopped after {after:.3f} s, it went on: {server.why()}") from None
     took = time.monotonic() - sent
-    return Ending(after, caught, status, took, server.why(), left_of(server, process.pid))
+    return Ending(after, caught, served, status, took, server.why(), left_of(server, process.pid))
 
 
 def begin(server: Server) -> "subprocess.Popen[bytes]":
@@ -102,7 +100,7 @@ class ForkServer:
         """
         pids, began = self._begin(servers), time.monotonic()
         wait_until(
-            lambda: all("Serving on" in each.why() for each in servers),
+            lambda: all(serves(each) for each in servers),
             lambda: [each.why() for each in servers],
         )
         took = time.monotonic() - began
@@ -122,9 +120,10 @@ class ForkServer:
             AssertionError: one of them did not end.
         """
         pids, began = self._begin(servers), time.monotonic()
-        signals = {}
-        for pid, moment in zip(pids, moments, strict=True):
+        served, signals = {}, {}
+        for pid, server, moment in zip(pids, servers, moments, strict=True):
             time.sleep(max(0.0, began + moment - time.monotonic()))
+            served[pid] = serves(server)
             signals[pid] = stop(pid)
         ends: dict[int, tuple[int, float]] = {}
         try:
@@ -138,8 +137,8 @@ class ForkServer:
             raise AssertionError([server.why() for _, server in still]) from None
         return [
             Ending(
-                moment, signals[pid][0], ends[pid][0], ends[pid][1] - signals[pid][1],
-                server.why(), left_of(server, pid),
+                moment, signals[pid][0], served[pid], ends[pid][0],
+                ends[pid][1] - signals[pid][1], server.why(), left_of(server, pid),
             )
             for pid, moment, server in zip(pids, moments, servers, strict=True)
         ]  # fmt: skip
@@ -175,6 +174,11 @@ def fork_server(environment: dict[str, str]) -> Iterator[ForkServer]:
         yield made
     finally:
         made.end()
+
+
+def serves(server: Server) -> bool:
+    """Whether it said that it takes connections."""
+    return "Serving on" in server.why()
 
 
 def stop(pid: int) -> tuple[bool, float]:

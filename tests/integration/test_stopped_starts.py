@@ -36,7 +36,7 @@ def test_a_start_that_is_stopped_at_any_moment_ends_with_status_0_and_leaves_not
 
     assert len(endings) == TOGETHER * TIMES
     assert [each for each in endings if each.wrong or each.status != 0] == []
-    # All of them were in the middle of it, or the moments were none.
+    # Enough of them were in the middle of it, or the moments were none.
     assert sum(not each.served for each in endings) > len(endings) / 4
 
 
