@@ -34,10 +34,11 @@ run() {
     "$@" || failed=1
 }
 
-# Six rows beside each other, so that no core is idle towards the end: browsers, servers and what mostly
-# waits for them, crashes and then four folders, pages and API, half of the files beside all folders, and
-# the rest. What the others say is shown afterwards. The browser suite has a process of its own:
+# Six rows beside each other, so that no core is idle towards the end: browsers, three folders and then
+# servers and what mostly waits for them, crashes and then four folders, pages and API, half of the files
+# beside all folders, and the rest. What the others say is shown afterwards. The browser suite has a process of its own:
 # Playwright's loop and the async server's patches do not share one.
+small=(tests/live tests/runtime tests/statements)
 servers=(tests/integration)
 crashes=(tests/crash tests/openapi)
 folders=(tests/bench tests/daraja tests/domain tests/simulator)
@@ -50,7 +51,7 @@ with_browsers() {
 }
 
 with_servers() {
-    run .venv/bin/python -m pytest -m "$selection" "${servers[@]}"
+    run .venv/bin/python -m pytest -m "$selection" "${small[@]}" "${servers[@]}"
     exit "$failed"
 }
 
@@ -96,6 +97,7 @@ end_rows() {
 
 trap end_rows EXIT
 if [ "${1:-}" = fast ]; then
+    folders+=("${small[@]}")
     beside with_folders
 else
     beside with_browsers
@@ -107,7 +109,7 @@ beside with_half
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
     --ignore=tests/clients "${servers[@]/#/--ignore=}" "${crashes[@]/#/--ignore=}" \
-    "${folders[@]/#/--ignore=}" "${pages[@]/#/--ignore=}" "${half[@]/#/--ignore=}"
+    "${small[@]/#/--ignore=}" "${folders[@]/#/--ignore=}" "${pages[@]/#/--ignore=}" "${half[@]/#/--ignore=}"
 
 for row in "${!said[@]}"; do
     wait "$row" || failed=1

@@ -94,7 +94,7 @@ def become(wanted: dict[str, Any]) -> None:
 
 
 def have_own_hub() -> None:
-    """Wait at an event loop of one's own: a fork shares its parent's, and so its siblings' events."""
+    """Wait at an event loop of one's own: a fork shares its parent's, and its siblings' events."""
     if "gevent" in sys.modules:
         import gevent
 

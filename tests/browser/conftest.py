@@ -51,7 +51,8 @@ def server(tmp_path_factory):
         yield started
 
 
-@pytest.fixture(scope="session")
+# The next two end with their module, since a server that nobody visits works too.
+@pytest.fixture(scope="module")
 def impatient_server(tmp_path_factory):
     """A server on which a silent payment is overdue after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
@@ -59,7 +60,7 @@ def impatient_server(tmp_path_factory):
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def merchants_server(tmp_path_factory):
     """A server of a merchant with a light colour, a logo and a way to pay by hand."""
     face = {"MERCHANT_COLOUR": "#ffd400", "MERCHANT_LOGO": "/static/img/chai.svg"}
