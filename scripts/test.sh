@@ -34,15 +34,16 @@ run() {
     "$@" || failed=1
 }
 
-# Six rows beside each other, so that no core is idle towards the end: browsers, three folders and then
-# servers and what mostly waits for them, crashes and then four folders, pages and API, half of the files
-# beside all folders, and the rest. What the others say is shown afterwards. The browser suite has a process of its own:
-# Playwright's loop and the async server's patches do not share one.
+# Rows beside each other, so that no core is idle towards the end: browsers, three folders and then
+# servers and what mostly waits for them, crashes and then four folders, pages and API, half of the
+# files beside all folders, the scripts of pages, and the rest. What the others say is shown
+# afterwards. The browser suite has a process of its own: Playwright's loop and the async server's
+# patches do not share one.
 small=(tests/live tests/runtime tests/statements)
 servers=(tests/integration)
 crashes=(tests/crash tests/openapi)
 folders=(tests/bench tests/daraja tests/domain tests/simulator)
-pages=(tests/web)
+pages=(tests/web tests/test_money_machine.py)
 half=(tests/test_[p-z]*.py)
 
 with_browsers() {
@@ -76,6 +77,12 @@ with_half() {
     exit "$failed"
 }
 
+with_scripts() {
+    local scripts=(tests/js/*.*js)
+    if [ -e "${scripts[0]}" ] && ! is_left_out node; then run node --test "${scripts[@]}"; fi
+    exit "$failed"
+}
+
 declare -A said=()
 
 # beside ROW: a process group of its own, so that all of it ends with this script.
@@ -106,6 +113,7 @@ else
 fi
 beside with_pages
 beside with_half
+beside with_scripts
 
 run .venv/bin/python -m pytest -m "$selection" --ignore=tests/browser \
     --ignore=tests/clients "${servers[@]/#/--ignore=}" "${crashes[@]/#/--ignore=}" \
@@ -116,11 +124,6 @@ for row in "${!said[@]}"; do
     echo "== beside the above"
     cat "${said[$row]}"
 done
-
-scripts=(tests/js/*.*js)
-if [ -e "${scripts[0]}" ] && ! is_left_out node; then
-    run node --test "${scripts[@]}"
-fi
 
 if [ -n "$left_out" ]; then echo "Left out, for want of: $left_out" >&2; fi
 exit "$failed"

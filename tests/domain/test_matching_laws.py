@@ -156,25 +156,21 @@ def test_nothing_is_dropped_and_nobody_is_made_up(case):
 
 
 @given(cases())
-def test_what_is_given_has_the_amount_of_what_it_pays_and_not_another_payer(case):
-    found = given_to(case)
-    assume(found is not None)
-    account, push = found
-
-    asked_for = push.amount if push else account.order.amount
-    assert case[1].told.amount == asked_for * 100
-    other = matching.Fit.OTHER
-    assert push is None or matching.fit(case[1].told.payer, push.msisdn, mark_of) is not other
-
-
-@given(cases())
-def test_money_from_before_an_order_never_pays_it(case):
+def test_what_is_given_fits_what_it_pays(case):
+    """In its amount, its payer and its moment; without a push, by the order's name alone."""
     found = given_to(case)
     assume(found is not None)
     (account, push), heard = found, case[1]
 
+    asked_for = push.amount if push else account.order.amount
+    assert heard.told.amount == asked_for * 100
+    other = matching.Fit.OTHER
+    assert push is None or matching.fit(heard.told.payer, push.msisdn, mark_of) is not other
     readings = heard.readings if push and heard.told.paid_at_doubtful else (heard.earliest,)
     assert any(each >= account.order.created_at - CLOCKS for each in readings)
+    form = matching.normalised(heard.told.account or "")
+    names = (account.order.pay_code, matching.normalised(account.order.reference))
+    assert push is not None or form in names
 
 
 @given(cases())
@@ -204,16 +200,6 @@ def _what(verdict):
     if isinstance(verdict, Keep):
         return replace(verdict, suggestions=tuple(sorted(verdict.suggestions)))
     return verdict
-
-
-@given(cases())
-def test_by_hand_an_order_is_paid_by_its_name_alone(case):
-    found = given_to(case)
-    assume(found is not None and found[1] is None)
-    account, _ = found
-
-    form = matching.normalised(case[1].told.account or "")
-    assert form in (account.order.pay_code, matching.normalised(account.order.reference))
 
 
 @given(cases(), st.integers(0, 8), st.integers(1, 9), st.booleans())

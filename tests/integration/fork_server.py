@@ -2,15 +2,15 @@
 
 A line of standard input has their environments, as JSON; LOG in each is the file for what it
 writes. Their process ids are printed in a line, then a line for each end: the id, and the status
-that waitpid(2) tells. So a start costs what comes after its imports, and nothing else: they take
-most of it.
+that waitpid(2) tells. So a start costs what comes after its imports, and after what is made in
+memory once for all starts of a process: they take most of it.
 """
 
 import gc
 import json
 import sys
 
-from tests.fork_server import become, fork, waitpid
+from tests.fork_server import become, fork, waitpid, warm_up
 
 
 def start(environment: dict[str, str]) -> int:
@@ -21,6 +21,7 @@ def start(environment: dict[str, str]) -> int:
     return started
 
 
+warm_up()
 # A look for garbage would copy each page that a fork shares, and would delay signals.
 gc.freeze()
 for line in sys.stdin:

@@ -138,7 +138,7 @@ class MuteDaraja:
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode", "from_nothing")
+@pytest.mark.usefixtures("async_mode")
 def test_a_push_under_way_is_recorded_as_unconfirmed_before_the_end(tmp_path, number):
     with closing(MuteDaraja()) as mute, running(tmp_path, DARAJA_BASE_URL=mute.address) as server:
         order_id = new_order(server)

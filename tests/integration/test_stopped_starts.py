@@ -1,7 +1,8 @@
 """A start that is stopped at any moment ends by itself, and leaves nothing.
 
-Most of these starts are forked from a process that has imported everything; the moments before that
-are met by a few true ones. `python -m scripts.stopped_starts` stops true ones at every moment.
+Most of these starts are forked from a process that has imported and mapped everything; the moments
+before that are met by a few true ones. `python -m scripts.stopped_starts` stops true ones at every
+moment.
 """
 
 from random import Random
