@@ -9,7 +9,7 @@ import os
 import signal
 
 # Before the async servers put their own in their place, which would wait in an event loop.
-fork, waitpid = os.fork, os.waitpid
+close, fork, read, waitpid = os.close, os.fork, os.read, os.waitpid
 
 from mpesa import serving  # noqa: E402, F401, I001 - as in app.py, before all that it patches
 

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.postgres
 
 ROWS = int(os.environ.get("MIGRATED_ROWS", "5000"))
 BEFORE_RECEIPTS = "0011"
-# Seconds. A shopper who waits for a second longer at the counter does not notice.
-LONGEST = 1.0
+# Of the migration's time. One that keeps a lock from step to step keeps payments waiting for most
+# of it.
+LONGEST = 0.25
 
 
 class Payments:
@@ -80,7 +81,7 @@ class Payments:
             )
 
 
-def test_payments_wait_less_than_a_second_for_the_migration_to_receipts(postgres):
+def test_no_payment_waits_for_more_than_a_part_of_the_migration_to_receipts(postgres):
     url = postgres.new_database()
     app = create_app(make_settings(DATABASE_URL=url))
     with app.app_context():
@@ -97,4 +98,4 @@ def test_payments_wait_less_than_a_second_for_the_migration_to_receipts(postgres
     slowest = f"{payments.longest * 1000:.0f} ms of {payments.count} payments"
     print(f"{ROWS} payments: {took:.1f} s, the slowest took {slowest}")  # noqa: T201
     assert payments.failed == []
-    assert payments.longest < LONGEST, slowest
+    assert payments.longest < took * LONGEST, slowest

@@ -8,15 +8,19 @@ memory once for all starts of a process: they take most of it.
 
 import gc
 import json
+import os
 import sys
 
-from tests.fork_server import become, fork, waitpid, warm_up
+from tests.fork_server import become, close, fork, read, waitpid, warm_up
 
 
-def start(environment: dict[str, str]) -> int:
-    """Begin a start in a process of its own; returns its id."""
+def start(environment: dict[str, str], gate: int, opened_by: int) -> int:
+    """Make a process that starts once the gate opens; returns its id."""
     started = fork()
     if not started:
+        close(opened_by)
+        read(gate, 1)
+        close(gate)
         become({"environment": environment, "log": environment["LOG"], "program": ["app.py"]})
     return started
 
@@ -25,7 +29,11 @@ warm_up()
 # A look for garbage would copy each page that a fork shares, and would delay signals.
 gc.freeze()
 for line in sys.stdin:
-    together = [start(each) for each in json.loads(line)]
+    # They wait for each other: the first would serve before the last was forked.
+    ends = os.pipe()
+    together = [start(each, *ends) for each in json.loads(line)]
     print(*together, flush=True)  # noqa: T201
+    for end in ends:
+        close(end)
     for _ in together:
         print(*waitpid(-1, 0), flush=True)  # noqa: T201

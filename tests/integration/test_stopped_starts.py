@@ -26,12 +26,13 @@ def test_a_start_that_is_stopped_at_any_moment_ends_with_status_0_and_leaves_not
     chance, endings = Random(seed), []
     servers = [Server(tmp_path, ASYNC_MODE=async_mode) for _ in range(TOGETHER)]
     with fork_server(servers[0].environment) as forks:
-        longest = forks.served(servers)
+        fresh, migrated = forks.served(servers), forks.served(servers)
         for time in range(TIMES):
+            longest = migrated
             if time % IN_A_ROW == 0:
+                longest = fresh
                 servers = [Server(tmp_path, ASYNC_MODE=async_mode) for _ in range(TOGETHER)]
-            # Rather early: each that was stopped leaves the others more of the processors.
-            moments = sorted(chance.triangular(0, longest, 0) for _ in servers)
+            moments = sorted(chance.uniform(0, longest) for _ in servers)
             endings += forks.stopped(servers, moments)
         forks.served(servers)  # on whatever they left
 
