@@ -242,9 +242,12 @@ def make_order(client):
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Our server with the simulator, as a process: real HTTP, real sockets."""
+    """Our server with the simulator, as a process: real HTTP, real sockets.
+
+    It ends with its module: one that nobody visits works too.
+    """
     with running(tmp_path_factory.mktemp("server")) as started:
         yield started
 

@@ -87,10 +87,10 @@ class Questions:
             return statuses.run_once(session, self.needs())
 
     def ask_for(self, *, minutes: int) -> None:
-        """Look four times a minute whether something may be asked."""
-        for _ in range(minutes * 4):
+        """Look every minute whether something may be asked, and more often in the first."""
+        for pause in (15, 15, 15, 15, *[60] * (minutes - 1)):
             self.ask()
-            self.shop.now.pass_(seconds=15)
+            self.shop.now.pass_(seconds=pause)
 
     @property
     def posted(self) -> list[dict[str, Any]]:

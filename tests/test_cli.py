@@ -459,11 +459,9 @@ NO_FILE = ".env: it cannot be read (Is a directory)."
     [
         (["app.py"], save_for_windows, NO_TEXT),
         (["-m", "flask", "doctor"], save_for_windows, NO_TEXT),
-        (["-m", "flask", "transactions", "list"], save_for_windows, NO_TEXT),
         (["-m", "flask", "db", "upgrade"], save_for_windows, NO_TEXT),
         (["-m", "mpesa.simulator"], save_for_windows, NO_TEXT),
         (["app.py"], Path.mkdir, NO_FILE),
-        (["-m", "flask", "doctor"], Path.mkdir, NO_FILE),
     ],
 )
 def test_a_settings_file_that_cannot_be_read_is_one_line_from_every_program(
@@ -483,10 +481,9 @@ def test_a_settings_file_that_cannot_be_read_is_one_line_from_every_program(
     assert len(lines) == (2 if "doctor" in program else 1), lines
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
-def test_a_command_reads_a_settings_file_that_windows_wrote(installation, encoding):
+def test_a_command_reads_a_settings_file_that_windows_wrote(installation):
     file = installation / ".env"
-    file.write_bytes("PAYMENT_WAIT_SECONDS=soon\r\n".encode(encoding))
+    file.write_bytes("PAYMENT_WAIT_SECONDS=soon\r\n".encode("utf-16"))
     try:
         done = in_installation(installation, "-m", "flask", "transactions", "list")
     finally:

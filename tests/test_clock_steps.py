@@ -42,7 +42,7 @@ def let_pass(shop, seconds):
     """Time passes, and the worker's clock ticks; each second at the beginning and at the end."""
     left = seconds
     while left:
-        pause = 5 if 10 < left < seconds else 1
+        pause = min(30, left - 10) if 10 < left < seconds else 1
         shop.now.pass_(seconds=pause)
         shop.tick()
         left -= pause
@@ -259,7 +259,7 @@ def test_every_worker_notices_a_step_and_one_puts_it_right(shop, clock, hours):
 
 
 @on_both
-@pytest.mark.parametrize("seconds", [-60, -5, 5, 60])
+@pytest.mark.parametrize("seconds", [-5, 5])
 def test_small_steps_are_noticed_too(shop, clock, seconds):
     order = shop.order()
     shop.start(order)
@@ -399,7 +399,7 @@ def test_workers_whose_clocks_differ_a_little_share_one_budget(shop, clock):
 
 @on_both
 @pytest.mark.parametrize("ticks", [True, False])
-@pytest.mark.parametrize(("code", "longest"), [(1037, 120), (1019, 60), (1001, 120), (9999, 60)])
+@pytest.mark.parametrize(("code", "longest"), [(1037, 120), (9999, 60)])
 def test_no_wait_grows_longer_than_its_rule(shop, clock, code, longest, ticks):
     order = shop.order()
     transaction = shop.start(order).transaction_id

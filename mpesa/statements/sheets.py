@@ -10,7 +10,6 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
 
-from openpyxl import load_workbook
 from python_calamine import CalamineWorkbook, PasswordError
 
 from mpesa.domain.statement_lines import Cell, Row, StatementDefect
@@ -91,6 +90,9 @@ def _of_xlsx(raw: bytes) -> Iterator[Row]:
     # What is longer than it says is a fault to zipfile, which stops there.
     if len(parts) > _MOST_PARTS or sum(each.file_size for each in parts) > LONGEST:
         raise StatementDefect(_TOO_LONG)
+    # Half of what a process costs that reads one statement, and most statements are CSV.
+    from openpyxl import load_workbook
+
     try:
         book = load_workbook(io.BytesIO(raw), read_only=True, keep_links=False)
         sheets = [each for each in book.worksheets if hasattr(each, "reset_dimensions")]

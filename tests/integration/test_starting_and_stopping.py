@@ -66,7 +66,7 @@ def test_it_ends_soon_with_status_0_while_sockets_are_open(tmp_path, number):
 
 
 @by_every_signal
-@pytest.mark.usefixtures("async_mode", "from_nothing")
+@pytest.mark.usefixtures("async_mode")
 def test_it_ends_soon_with_status_0_while_nothing_happens(tmp_path, number):
     with running(tmp_path) as server:
         wait_until(lambda: "Serving on" in server.why())

@@ -215,13 +215,13 @@ def test_a_description_is_1_to_200_characters_and_none_that_controls(client, des
 
 
 @on_both
-@pytest.mark.parametrize(("description", "kept"), TAKEN, ids=range(len(TAKEN)))
-def test_a_description_may_be_in_any_script(client, description, kept):
-    order = create(client, description=description).get_json()
+def test_a_description_may_be_in_any_script(client):
+    for description, kept in TAKEN:
+        order = create(client, description=description).get_json()
 
-    assert order["description"] == kept
-    assert read(client, order["order_id"])["description"] == kept
-    assert kept in html.unescape(client.get(f"/checkout/{order['order_id']}").text)
+        assert order["description"] == kept
+        assert read(client, order["order_id"])["description"] == kept
+        assert kept in html.unescape(client.get(f"/checkout/{order['order_id']}").text)
 
 
 EXPIRIES = [
